@@ -1,0 +1,85 @@
+# Which notebook makes which files from which.
+# `hccbook run` calls this with the profile, the results folder and the manifest; nothing here computes.
+import json
+import sys
+
+from hccbook.paths import CONTROL_ENDING, RunPaths, notebook_file, project_root
+from hccbook.pipeline import CONTROL_STAGES, STAGE_FILES, stages_of
+from hccbook.settings import load_profile
+
+ROOT = project_root()
+PROFILE = load_profile(config["profile"])
+STAGES = list(stages_of(PROFILE))
+if config["until"]:
+    STAGES = STAGES[: STAGES.index(config["until"]) + 1]
+PAPERS = PROFILE.run.papers.split(",")
+RESULTS = {"main": config["results"]}
+if PROFILE.run.negative_control:
+    RESULTS["control"] = config["results"] + CONTROL_ENDING
+RUNS = {run: RunPaths.at(results) for run, results in RESULTS.items()}
+PYTHON = sys.executable
+# The book, the doctor and the command change no result.
+SOURCES = [
+    str(path)
+    for path in sorted((ROOT / "src" / "hccbook").rglob("*.py"))
+    if path.name not in ("book.py", "doctor.py", "cli.py")
+]
+LIGHT = ("alarm", "amap_ct", "stepwise_stratification", "figures_and_tables")
+
+
+def stages_in(run):
+    return [stage for stage in STAGES if run == "main" or stage in CONTROL_STAGES]
+
+
+def executed(run, stage):
+    return str(RUNS[run].executed_notebook(stage))
+
+
+def needed(run, stage):
+    """Executed notebooks that must be there first."""
+    earlier = STAGES[: STAGES.index(stage)]
+    if stage in ("alarm", "amap_ct"):
+        earlier = [name for name in earlier if name == "features"]
+    before = [executed(run, name) for name in earlier]
+    if run == "control":
+        # The control shares the store, so what is the same in both runs is made once.
+        before.append(executed("main", stage))
+    if run == "main" and stage == "figures_and_tables" and "control" in RUNS:
+        before += [executed("control", name) for name in stages_in("control")]
+    return before
+
+
+def made(run, stage):
+    folder = RUNS[run].root / stage
+    return [str(folder / name.format(paper=paper)) for name in STAGE_FILES[stage] for paper in PAPERS]
+
+
+rule all:
+    input:
+        [executed(run, stage) for run in RUNS for stage in stages_in(run)],
+
+
+for run_name in RUNS:
+    for stage_name in stages_in(run_name):
+
+        rule:
+            name:
+                f"{run_name}_{stage_name}"
+            input:
+                [str(notebook_file(stage_name)), *SOURCES, *needed(run_name, stage_name)],
+            output:
+                executed(run_name, stage_name),
+                *sorted(set(made(run_name, stage_name))),
+            params:
+                stage=stage_name,
+                profile=config["profile"],
+                results=RESULTS[run_name],
+                manifest=config["manifest"],
+                effect="none" if run_name == "control" else "",
+                # Named here so that a changed setting makes the stage stale.
+                settings=json.dumps(PROFILE.parameters(stage_name), sort_keys=True),
+            threads: 1 if stage_name in LIGHT else workflow.cores
+            shell:
+                "{PYTHON:q} -m hccbook.cli stage {params.stage:q} --profile {params.profile:q}"
+                " --results {params.results:q} --manifest {params.manifest:q} --effect {params.effect:q}"
+                " --workers {threads}"

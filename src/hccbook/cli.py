@@ -1,0 +1,183 @@
+"""The ``hccbook`` command.
+
+Every command imports what it needs when it is called, so that ``hccbook --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hccbook.errors import HccbookError
+
+app = typer.Typer(
+    help="Predict liver cancer in cirrhosis from three-phase CT: ALARM and aMAP-CT, executable. "
+    "For research and teaching, not for clinical use.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ProfileOption = Annotated[str, typer.Option("--profile", help="smoke, demo, paper, own, or a YAML file.")]
+PhasesOption = Annotated[str, typer.Option("--phases", help="Phases that must be there, comma-separated.")]
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@app.command()
+def doctor() -> None:
+    """Say whether this machine is ready, what is missing, and the cure."""
+    from rich.console import Console
+
+    from hccbook.doctor import diagnose, is_ready, report
+
+    findings = diagnose()
+    Console().print(report(findings))
+    if not is_ready(findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Option("--out", help="Folder to write; made if absent.")],
+    profile: ProfileOption = "demo",
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed; the profile's when left out.")] = None,
+    effect: Annotated[str, typer.Option("--effect", help="planted or none; the profile's when left out.")] = "",
+    jobs: Annotated[int, typer.Option("--jobs", help="Cores; all when left out.")] = 0,
+) -> None:
+    """Write the synthetic cohorts of a profile: CT volumes, true masks, manifests, planted truth."""
+    from hccbook.phantom import write_cohort
+    from hccbook.pipeline.runner import profile_path
+    from hccbook.settings import CohortSettings, load_profile
+
+    checked = load_profile(profile_path(profile))
+    changes = ({} if seed is None else {"seed": seed}) | ({"effect": effect} if effect else {})
+    settings = CohortSettings(**(checked.cohort.model_dump() | changes))
+    for paper in checked.run.papers.split(","):
+        print(write_cohort(out / paper, paper, settings, workers=jobs or _cores()))
+
+
+@app.command()
+def check(
+    manifest: Annotated[Path, typer.Argument(help="CSV, a row a patient.")],
+    phases: PhasesOption = "arterial,venous,delayed",
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+) -> None:
+    """Every problem in a manifest and its images, with the cure; exit code 1 if there is any."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from hccbook.cohort import check_manifest
+    from hccbook.settings import RunSettings
+
+    problems = check_manifest(manifest, tuple(RunSettings(phases=phases).phases.split(",")))
+    if as_json:
+        print(json.dumps([problem.model_dump() for problem in problems], indent=2))
+    elif problems:
+        table = Table("line", "patient", "column", "rule", "found", "cure", title=f"{len(problems)} problem(s)")
+        for problem in problems:
+            cells = (problem.line, problem.patient_id, problem.column, problem.rule, problem.found, problem.cure)
+            table.add_row(*("" if cell is None else str(cell) for cell in cells))
+        Console().print(table)
+    else:
+        print(f"{manifest.name}: no problem found.")
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def run(
+    profile: ProfileOption = "demo",
+    manifest: Annotated[str, typer.Option("--manifest", help="Your manifest, for profile own.")] = "",
+    out: Annotated[str, typer.Option("--out", help="Folder of the run; results/<profile> when left out.")] = "",
+    jobs: Annotated[int, typer.Option("--jobs", help="Cores; all when left out.")] = 0,
+    until: Annotated[str, typer.Option("--until", help="Last stage to run; all when left out.")] = "",
+) -> None:
+    """Run the stale stages of a profile, and go on where an earlier run stopped."""
+    from hccbook.pipeline import run as run_profile
+
+    folder = run_profile(profile, manifest=manifest, results=out, jobs=jobs or _cores(), until=until)
+    print(f"Done: {folder}")
+
+
+@app.command(hidden=True)
+def stage(
+    name: str,
+    profile: ProfileOption,
+    results: Annotated[str, typer.Option("--results")],
+    manifest: Annotated[str, typer.Option("--manifest")] = "",
+    effect: Annotated[str, typer.Option("--effect")] = "",
+    workers: Annotated[int, typer.Option("--workers")] = 1,
+) -> None:
+    """Execute one stage; what the Snakefile calls."""
+    from hccbook.pipeline import run_one_stage
+
+    run_one_stage(name, profile, results, manifest, effect, workers)
+
+
+@app.command(hidden=True)
+def refresh() -> None:
+    """Execute the source notebooks with their own parameters and store their text outputs."""
+    from hccbook.paths import STAGES
+    from hccbook.pipeline import refresh_notebook
+
+    for name in STAGES:
+        print(refresh_notebook(name).name, flush=True)
+
+
+@app.command()
+def build(
+    profile: ProfileOption = "demo",
+    out: Annotated[str, typer.Option("--out", help="Folder of the run; results/<profile> when left out.")] = "",
+) -> None:
+    """Render the book from a finished run, check that every listed item is on its page, print the entry page."""
+    from hccbook.book import build_book
+    from hccbook.paths import RunPaths
+    from hccbook.pipeline.runner import profile_path
+
+    print(build_book(RunPaths.at(out or f"results/{profile_path(profile).stem}")))
+
+
+@app.command()
+def extract(
+    image: Annotated[Path, typer.Argument(help="NIfTI file or DICOM folder.")],
+    mask: Annotated[Path, typer.Argument(help="NIfTI mask on the image's grid.")],
+    settings: Annotated[Path | None, typer.Option("--settings", help="PyRadiomics parameter file.")] = None,
+    engine: Annotated[str, typer.Option("--engine", help="Radiomics engine.")] = "pyradiomics",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV to write; the terminal otherwise.")] = None,
+) -> None:
+    """Radiomics features of one image and mask, in PyRadiomics' names."""
+    from hccbook.images import read_image, read_mask
+    from hccbook.parallel import atomic_path
+    from hccbook.radiomics import ExtractionSettings, extract_features
+
+    chosen = ExtractionSettings() if settings is None else ExtractionSettings.from_yaml(settings)
+    volume = read_image(image)
+    features = extract_features(volume, read_mask(mask, volume), chosen, engine=engine)
+    table = features.rename_axis("feature").rename("value").reset_index()
+    if output is None:
+        table.to_csv(sys.stdout, index=False)
+        return
+    with atomic_path(output) as part:
+        table.to_csv(part, index=False)
+    print(f"{len(table)} features in {output}")
+
+
+def main() -> None:
+    """Entry point: a broken rule is one clear message and exit code 1, not a traceback."""
+    try:
+        app()
+    except HccbookError as error:
+        print(f"hccbook: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,276 @@
+"""Run stages: papermill executes a notebook, Snakemake decides which ones are stale."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import deque
+from pathlib import Path
+
+import nbformat
+import papermill
+from papermill.exceptions import PapermillExecutionError
+
+from hccbook.errors import HccbookError, SettingsError
+from hccbook.parallel import atomic_path
+from hccbook.paths import STAGES, RunPaths, notebook_file, notebook_name, profile_file, project_root
+from hccbook.settings import Profile, load_profile
+
+CONTROL_STAGES = STAGES[:6]
+"""Stages that the negative control repeats: up to both models."""
+
+STAGE_FILES = {
+    "cohort": ("{paper}.csv",),
+    "preprocessing": ("{paper}.csv",),
+    "segmentation": ("{paper}.csv",),
+    "features": ("{paper}_radiomics.parquet", "{paper}_deep.parquet"),
+    "alarm": ("model.json", "scores.csv"),
+    "amap_ct": ("model.json", "scores.csv"),
+    "stepwise_stratification": ("groups.csv",),
+    "figures_and_tables": (),
+}
+"""Files of a stage that later stages read, in its folder; ``{paper}`` stands for each paper of the run."""
+
+_MARK = "[hccbook] "
+
+
+class StageError(HccbookError):
+    """A stage whose notebook stopped."""
+
+
+def profile_path(profile: str) -> Path:
+    """File of a profile given by name, or by the path of a YAML file.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such profile (raised when it is loaded).
+    """
+    return Path(profile).resolve() if profile.endswith((".yaml", ".yml")) else profile_file(profile)
+
+
+def stages_of(profile: Profile) -> tuple[str, ...]:
+    """Stages that a run with `profile` has, in order: a paper that is left out takes its stages along."""
+    papers = profile.run.papers.split(",")
+    absent = set()
+    if "alarm" not in papers:
+        absent |= {"alarm"}
+    if "amap_ct" not in papers:
+        absent |= {"amap_ct", "stepwise_stratification"}
+    return tuple(stage for stage in STAGES if stage not in absent)
+
+
+def notebook_parameters(stage: str, profile: Profile, results: str, workers: int) -> dict[str, object]:
+    """Parameters that papermill hands to the notebook of `stage`.
+
+    Parameters
+    ----------
+    stage : str
+        One of `hccbook.paths.STAGES`.
+    profile : Profile
+        Checked settings.
+    results : str
+        Folder of the run, relative to the project root or absolute.
+    workers : int
+        Processes over patients.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    SettingsError
+        If the notebook's ``parameters`` cell lacks a setting of its stage, or names one that no setting fills;
+        papermill itself only warns.
+    """
+    declared = set(papermill.inspect_notebook(str(notebook_file(stage))))
+    own = getattr(profile, stage).model_dump()
+    shared = {**profile.run.model_dump(), "results": results, "workers": workers}
+    missing = sorted(set(own) - declared)
+    unfilled = sorted(declared - set(own) - set(shared))
+    for names, rule in ((missing, "must name every setting of its stage"), (unfilled, "must name known settings only")):
+        if names:
+            raise SettingsError(
+                f"{notebook_name(stage)}, parameters cell", rule, ", ".join(names), "Change the cell or hccbook.settings."
+            )
+    return own | {name: value for name, value in shared.items() if name in declared}
+
+
+def execute_stage(stage: str, profile: Profile, results: str, workers: int) -> Path:
+    """Execute the notebook of one stage.
+
+    Parameters
+    ----------
+    stage, profile, results, workers
+        As for `notebook_parameters`.
+
+    Returns
+    -------
+    pathlib.Path
+        The executed notebook, ``<results>/notebooks/NN_<stage>.ipynb``.
+
+    Raises
+    ------
+    StageError
+        If a cell fails; the message is the cell's, and the notebook up to there is kept beside its place as
+        ``NN_<stage>.failed.ipynb``.
+    """
+    run = RunPaths.at(results)
+    executed = run.executed_notebook(stage)
+    failed = executed.with_suffix(".failed.ipynb")
+    parameters = notebook_parameters(stage, profile, results, workers)
+    source = notebook_file(stage)
+    with atomic_path(executed) as part:
+        try:
+            papermill.execute_notebook(
+                str(source), str(part), parameters, kernel_name="python3", cwd=str(source.parent), progress_bar=False
+            )
+        except PapermillExecutionError as error:
+            os.replace(part, failed)
+            part.touch()
+            raise StageError(
+                f"stage {stage}", "every cell must run", f"{error.ename}: {error.evalue}", f"See {failed.name}."
+            ) from error
+    failed.unlink(missing_ok=True)
+    return executed
+
+
+def run(
+    profile: str,
+    *,
+    manifest: str = "",
+    results: str = "",
+    jobs: int = 1,
+    until: str = "",
+) -> Path:
+    """Run all stale stages of a profile.
+
+    Parameters
+    ----------
+    profile : str
+        Name of a profile, or path of a YAML file.
+    manifest : str
+        The user's manifest; wins over the profile's ``cohort.manifest``.
+    results : str
+        Folder of the run; ``results/<profile>`` when empty.
+    jobs : int
+        Cores used.
+    until : str
+        Last stage to run; all when empty.
+
+    Returns
+    -------
+    pathlib.Path
+        Folder of the run.
+
+    Raises
+    ------
+    SettingsError, ManifestError
+        Before anything runs, if the profile or the manifest is wrong.
+    StageError
+        If a stage stopped; what earlier stages made is kept, and the next call goes on from there.
+    """
+    file = profile_path(profile)
+    checked = load_profile(file)
+    manifest = manifest or checked.cohort.manifest
+    if not manifest and not checked.run.synthetic:
+        raise SettingsError(
+            file.name, "a run on own data needs a manifest", "none", "Give --manifest FILE or set cohort.manifest."
+        )
+    if until and until not in stages_of(checked):
+        raise SettingsError(
+            "--until", f"must be one of {', '.join(stages_of(checked))}", until, "Check the spelling."
+        )
+    folder = RunPaths.at(results or f"results/{file.stem}").root
+    folder.mkdir(parents=True, exist_ok=True)
+    root = project_root()
+    shown = str(folder.relative_to(root)) if folder.is_relative_to(root) else str(folder)
+    config = {
+        "profile": str(file),
+        "results": shown,
+        "manifest": str(Path(manifest).resolve()) if manifest else "",
+        "until": until,
+    }
+    environment = dict(os.environ)
+    if sys.stderr.isatty():
+        environment["HCCBOOK_TERMINAL"] = os.ttyname(sys.stderr.fileno())
+    command = [
+        sys.executable, "-m", "snakemake", "--snakefile", str(root / "Snakefile"), "--directory", str(folder),
+        "--cores", str(jobs), "--quiet", "all", "--nolock", "--rerun-incomplete",
+        "--config", *(f"{name}={value}" for name, value in config.items()),
+    ]  # fmt: skip
+    (folder / "stage_error.txt").unlink(missing_ok=True)
+    last: deque[str] = deque(maxlen=15)
+    with subprocess.Popen(
+        command, env=environment, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        for line in process.stdout:
+            last.append(line.rstrip())
+            if line.startswith(_MARK):
+                print(line.removeprefix(_MARK).rstrip(), flush=True)
+    if process.returncode:
+        reason = folder / "stage_error.txt"
+        if reason.is_file():
+            raise StageError(*json.loads(reason.read_text(encoding="utf-8")))
+        raise StageError(
+            f"run of {file.stem}", "Snakemake must finish", f"exit code {process.returncode}", "\n".join(last)
+        )
+    return folder
+
+
+def run_one_stage(stage: str, profile: str, results: str, manifest: str, effect: str, workers: int) -> None:
+    """Execute one stage for Snakemake, say how long it took, and leave a failure's reason for `run` to show.
+
+    Raises
+    ------
+    HccbookError
+        As `execute_stage`.
+    """
+    checked = load_profile(profile_path(profile))
+    cohort = {"manifest": manifest} | ({"effect": effect} if effect else {})
+    checked = checked.model_copy(update={"cohort": checked.cohort.model_copy(update=cohort)})
+    start = time.monotonic()
+    try:
+        execute_stage(stage, checked, results, workers)
+    except HccbookError as error:
+        # The control's reason goes to the folder of its main run, where `run` looks.
+        folder = RunPaths.at(results).main
+        parts = [error.place, error.rule, str(error.found), error.cure]
+        (folder / "stage_error.txt").write_text(json.dumps(parts), encoding="utf-8")
+        raise
+    line = f"{Path(results).name:>12}  {notebook_name(stage):<28} {time.monotonic() - start:6.1f} s"
+    with (RunPaths.at(results).main / "timings.txt").open("a", encoding="utf-8") as log:
+        log.write(line + "\n")
+    print(_MARK + line, file=sys.stderr, flush=True)
+
+
+def refresh_notebook(stage: str) -> Path:
+    """Execute the source notebook of `stage` with its own default parameters and store its text outputs.
+
+    Pictures are dropped: they are large, differ between machines, and nbval does not compare them.
+
+    Returns
+    -------
+    pathlib.Path
+        The source notebook, rewritten.
+    """
+    source = notebook_file(stage)
+    with atomic_path(source) as part:
+        papermill.execute_notebook(
+            str(source), str(part), kernel_name="python3", cwd=str(source.parent), progress_bar=False
+        )
+        notebook = nbformat.read(part, as_version=4)
+        notebook.metadata.pop("papermill", None)
+        for cell in notebook.cells:
+            for name in ("papermill", "execution"):
+                cell.metadata.pop(name, None)
+            if cell.cell_type != "code":
+                continue
+            if "nbval-ignore-output" in cell.metadata.get("tags", []):
+                cell.outputs = []
+        nbformat.write(notebook, part)
+    return source

@@ -1,0 +1,264 @@
+"""Validated settings of every stage; an unknown key is an error.
+
+A profile is a YAML file with a ``run`` section and one section a stage.
+Each field below is also a plain scalar in the ``parameters`` cell of that stage's notebook.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from hccbook.errors import SettingsError
+
+PHASES = ("arterial", "venous", "delayed")
+"""The three contrast phases, in the order in which they are taken."""
+
+ORGANS = ("liver", "spleen")
+"""The two organs; their label in every label map is the position here plus one."""
+
+PAPERS = ("alarm", "amap_ct")
+"""The two papers, in the order in which they appeared."""
+
+
+def _listed(text: str, allowed: tuple[str, ...], what: str) -> tuple[str, ...]:
+    items = tuple(part.strip() for part in text.split(",") if part.strip())
+    unknown = [item for item in items if item not in allowed]
+    if not items or unknown or len(set(items)) != len(items):
+        raise ValueError(f"must list different {what} out of {', '.join(allowed)}, but found {text!r}")
+    return tuple(item for item in allowed if item in items)
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RunSettings(Settings):
+    """What holds for every stage of a run."""
+
+    phases: str = Field("arterial,venous,delayed", description="Contrast phases used, comma-separated.")
+    papers: str = Field("alarm,amap_ct", description="Papers whose pipeline runs, comma-separated.")
+    synthetic: bool = Field(True, description="Whether the patients are simulated; stamps SYNTHETIC on every item.")
+    negative_control: bool = Field(
+        False, description="Whether the whole run is repeated with images that carry nothing (effect none)."
+    )
+
+    @field_validator("phases")
+    @classmethod
+    def _known_phases(cls, text: str) -> str:
+        return ",".join(_listed(text, PHASES, "phases"))
+
+    @field_validator("papers")
+    @classmethod
+    def _known_papers(cls, text: str) -> str:
+        return ",".join(_listed(text, PAPERS, "papers"))
+
+
+class CohortSettings(Settings):
+    """Synthetic cohort, or the user's manifest."""
+
+    manifest: str = Field("", description="The user's manifest; empty for the synthetic cohort.")
+    seed: int = Field(20240718, ge=0, description="Seed of the synthetic cohort and of cohort splits.")
+    effect: Literal["planted", "none"] = Field(
+        "planted", description="Whether the images carry a risk ('planted') or nothing ('none')."
+    )
+    liver_effect: float = Field(1.8, ge=0, le=6, description="Shift of the liver's latent risk in HCC, in SD.")
+    spleen_effect: float = Field(1.3, ge=0, le=6, description="Shift of the spleen's latent risk in HCC, in SD.")
+    acquisition_spacing_mm: float = Field(
+        5.0, gt=0, le=10, description="Nominal voxel edge of the synthetic scanners, mm; centres vary around it."
+    )
+    dicom_patients: int = Field(2, ge=0, description="Patients of each paper also written as DICOM series.")
+    segmentation_patients: int = Field(
+        12, ge=2, description="Synthetic patients, apart from both cohorts, that train the segmentation."
+    )
+    alarm_discovery: int = Field(64, ge=0, description="ALARM discovery cohort, patients.")
+    alarm_discovery_hcc: int = Field(13, ge=0, description="ALARM discovery cohort, patients who develop HCC.")
+    alarm_internal: int = Field(20, ge=0, description="ALARM internal validation cohort, patients.")
+    alarm_internal_hcc: int = Field(4, ge=0, description="ALARM internal validation cohort, HCC.")
+    alarm_external: int = Field(40, ge=0, description="ALARM external validation cohort, patients.")
+    alarm_external_hcc: int = Field(8, ge=0, description="ALARM external validation cohort, HCC.")
+    amap_ct_training: int = Field(56, ge=0, description="aMAP-CT training cohort, patients.")
+    amap_ct_training_hcc: int = Field(12, ge=0, description="aMAP-CT training cohort, HCC.")
+    amap_ct_validation: int = Field(24, ge=0, description="aMAP-CT validation cohort, patients.")
+    amap_ct_validation_hcc: int = Field(5, ge=0, description="aMAP-CT validation cohort, HCC.")
+    amap_ct_test: int = Field(44, ge=0, description="aMAP-CT test cohort, patients.")
+    amap_ct_test_hcc: int = Field(9, ge=0, description="aMAP-CT test cohort, HCC.")
+
+
+class PreprocessingSettings(Settings):
+    """Resampling, alignment of the phases, window, discretisation."""
+
+    spacing_mm: float = Field(1.0, gt=0, le=10, description="Isotropic working voxel edge, mm; 1 in the papers.")
+    align_phases: bool = Field(True, description="Whether arterial and delayed phases are moved onto the venous one.")
+    window_width: float = Field(200.0, gt=0, description="Window width, HU (ALARM, Methods, CT imaging).")
+    window_level: float = Field(40.0, description="Window level, HU (ALARM, Methods, CT imaging).")
+
+
+class SegmentationSettings(Settings):
+    """Source of the liver and spleen outlines, and the network's training."""
+
+    mask_source: Literal["network", "manifest"] = Field(
+        "network", description="Outlines from the trained network, or from the mask columns of the manifest."
+    )
+    weights: str = Field("", description="Local file of trained weights (safetensors); empty to train here.")
+    seed: int = Field(20240718, ge=0, description="Seed of weights, patches and augmentation.")
+    filters: int = Field(12, ge=2, le=64, description="Filters of the first level; each deeper level doubles them.")
+    levels: int = Field(4, ge=2, le=6, description="Resolution levels of the U-Net.")
+    patch_voxels: int = Field(32, ge=16, le=192, description="Edge of the cubic training patch, voxels.")
+    iterations: int = Field(150, ge=1, description="Optimiser steps.")
+    batch_size: int = Field(2, ge=1, description="Patches a step.")
+    learning_rate: float = Field(1e-2, gt=0, description="Initial learning rate of Nesterov SGD (nnU-Net).")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the network runs.")
+
+
+class FeatureSettings(Settings):
+    """Radiomics and deep features."""
+
+    engine: Literal["pyradiomics"] = Field("pyradiomics", description="Radiomics engine.")
+    bin_width: float = Field(25.0, gt=0, description="Grey-level bin width, HU.")
+    alarm_filters: str = Field(
+        "wavelet,square,squareroot,logarithm,exponential",
+        description="Filtered images of ALARM; with the original they give 107 + 12 x 93 = 1,223 features.",
+    )
+    amap_ct_filters: str = Field(
+        "wavelet", description="Filtered images of aMAP-CT; with the original 107 + 8 x 93 = 851 features."
+    )
+    seed: int = Field(20240718, ge=0, description="Seed of the networks' initial weights and of fine-tuning.")
+    crop_voxels: int = Field(32, ge=16, le=256, description="Edge of the cube the organ crop is resampled to, voxels.")
+    resnet50_weights: str = Field("", description="Local file of pretrained 3D ResNet-50 weights; empty for none.")
+    resnet18_weights: str = Field("", description="Local file of pretrained 3D ResNet-18 weights; empty for none.")
+    fine_tune_epochs: int = Field(20, ge=0, description="Epochs of fine-tuning on the development cohort.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the networks run.")
+
+
+class AlarmSettings(Settings):
+    """Selection, scores and model of ALARM."""
+
+    seed: int = Field(20240718, ge=0, description="Seed of SMOTE, folds and bootstrap.")
+    smote: Literal["before_selection", "before_model", "off"] = Field(
+        "before_selection", description="Where Borderline-SMOTE 1 enters; the paper leaves the order open."
+    )
+    p_threshold: float = Field(0.05, gt=0, le=1, description="Mann-Whitney p below which a feature stays.")
+    spearman_threshold: float = Field(
+        0.9, gt=0, le=1, description="Absolute Spearman correlation above which one of two features goes."
+    )
+    lasso_folds: int = Field(10, ge=2, description="Folds that choose the LASSO penalty (paper: 10).")
+    lambda_rule: Literal["min", "1se"] = Field("min", description="Penalty at the least error, or one SE above it.")
+    min_group_fraction: float = Field(0.1, gt=0, lt=0.34, description="Least share of a risk group in X-tile.")
+    bootstrap_replicates: int = Field(1000, ge=100, description="Bootstrap replicates of an AUC's interval.")
+
+
+class AmapCtSettings(Settings):
+    """Selection, scores and model of aMAP-CT."""
+
+    seed: int = Field(20240718, ge=0, description="Seed of folds and bootstrap.")
+    lasso_folds: int = Field(3, ge=2, description="Folds that choose the LASSO penalty (paper: 3).")
+    lambda_rule: Literal["min", "1se"] = Field("min", description="Penalty at the least error, or one SE above it.")
+    cutoff_rule: Literal["youden", "xtile"] = Field("youden", description="What 'optimal cut-off' means.")
+    horizon_months: float = Field(36.0, gt=0, description="Horizon of the cumulative incidence, months.")
+    bootstrap_replicates: int = Field(1000, ge=100, description="Bootstrap replicates of an AUC's interval.")
+
+
+class StepwiseSettings(Settings):
+    """aMAP first, aMAP-CT for those whom aMAP does not call low-risk."""
+
+    amap_low: float = Field(50.0, description="aMAP below which a patient is low-risk and needs no CT score.")
+    amap_high: float = Field(60.0, description="aMAP above which a patient is high-risk.")
+    horizon_months: float = Field(36.0, gt=0, description="Horizon of the cumulative incidence, months.")
+
+
+class FiguresSettings(Settings):
+    """Look of the published items."""
+
+    dpi: int = Field(110, ge=50, le=600, description="Resolution of the saved figures, dots per inch.")
+
+
+class Profile(Settings):
+    """A profile: what holds for the run, then one section a stage."""
+
+    STAGE_SECTIONS: ClassVar[tuple[str, ...]] = (
+        "cohort",
+        "preprocessing",
+        "segmentation",
+        "features",
+        "alarm",
+        "amap_ct",
+        "stepwise_stratification",
+        "figures_and_tables",
+    )
+
+    run: RunSettings = RunSettings()
+    cohort: CohortSettings = CohortSettings()
+    preprocessing: PreprocessingSettings = PreprocessingSettings()
+    segmentation: SegmentationSettings = SegmentationSettings()
+    features: FeatureSettings = FeatureSettings()
+    alarm: AlarmSettings = AlarmSettings()
+    amap_ct: AmapCtSettings = AmapCtSettings()
+    stepwise_stratification: StepwiseSettings = StepwiseSettings()
+    figures_and_tables: FiguresSettings = FiguresSettings()
+
+    def parameters(self, stage: str) -> dict[str, Any]:
+        """Scalars that the notebook of `stage` takes: the run's, then the stage's own."""
+        return {**self.run.model_dump(), **getattr(self, stage).model_dump()}
+
+
+def _describe(error: dict[str, Any], profile_fields: dict[str, Any]) -> tuple[str, str, object, str]:
+    place = ".".join(str(part) for part in error["loc"])
+    if error["type"] != "extra_forbidden":
+        return place, error["msg"].removeprefix("Value error, "), repr(error["input"]), "Correct the value."
+    section, name = (error["loc"][0], error["loc"][-1]) if len(error["loc"]) > 1 else (None, error["loc"][0])
+    if section is None:
+        known = list(profile_fields)
+    else:
+        known = list(profile_fields[section].annotation.model_fields)
+    near = difflib.get_close_matches(str(name), known, n=1)
+    hint = f"Did you mean {near[0]!r}? " if near else ""
+    return place, "must be a known setting", f"{name!r}", f"{hint}Known here: {', '.join(known)}."
+
+
+def load_profile(file: str | Path) -> Profile:
+    """Read and check a profile.
+
+    Parameters
+    ----------
+    file : path-like
+        YAML file with the sections of `Profile`; absent sections and fields take their defaults.
+
+    Returns
+    -------
+    Profile
+
+    Raises
+    ------
+    SettingsError
+        If the file is missing, is not a YAML mapping, or holds an unknown or wrong setting.
+        The message names the file, the setting, the value and the nearest known name.
+    """
+    file = Path(file)
+    if not file.is_file():
+        others = sorted(path.stem for path in file.parent.glob("*.yaml")) if file.parent.is_dir() else []
+        raise SettingsError(
+            file.name, "profile must exist", "no such file", f"Profiles at hand: {', '.join(others) or 'none'}."
+        )
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", None)
+        where = f"{file.name}, line {line + 1}" if line is not None else file.name
+        raise SettingsError(where, "must be valid YAML", str(error).splitlines()[0], "Correct the syntax.") from error
+    if not isinstance(content, dict):
+        raise SettingsError(file.name, "must hold named sections", type(content).__name__, "See profiles/demo.yaml.")
+    try:
+        return Profile(**content)
+    except ValidationError as error:
+        first = _describe(error.errors()[0], Profile.model_fields)
+        more = len(error.errors()) - 1
+        place, rule, found, cure = first
+        tail = f" ({more} more wrong settings in this file.)" if more else ""
+        raise SettingsError(f"{file.name}: {place}", rule, found, cure + tail) from error
