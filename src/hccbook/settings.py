@@ -45,6 +45,7 @@ class RunSettings(Settings):
     phases: str = Field("arterial,venous,delayed", description="Contrast phases used, comma-separated.")
     papers: str = Field("alarm,amap_ct", description="Papers whose pipeline runs, comma-separated.")
     synthetic: bool = Field(True, description="Whether the patients are simulated; stamps SYNTHETIC on every item.")
+    manifest: str = Field("", description="The user's manifest; empty for the synthetic cohort.")
     negative_control: bool = Field(
         False, description="Whether the whole run is repeated with images that carry nothing (effect none)."
     )
@@ -61,9 +62,8 @@ class RunSettings(Settings):
 
 
 class CohortSettings(Settings):
-    """Synthetic cohort, or the user's manifest."""
+    """Synthetic cohort, and the seed of cohort splits."""
 
-    manifest: str = Field("", description="The user's manifest; empty for the synthetic cohort.")
     seed: int = Field(20240718, ge=0, description="Seed of the synthetic cohort and of cohort splits.")
     effect: Literal["planted", "none"] = Field(
         "planted", description="Whether the images carry a risk ('planted') or nothing ('none')."
@@ -75,7 +75,7 @@ class CohortSettings(Settings):
     )
     dicom_patients: int = Field(2, ge=0, description="Patients of each paper also written as DICOM series.")
     segmentation_patients: int = Field(
-        12, ge=2, description="Synthetic patients, apart from both cohorts, that train the segmentation."
+        12, ge=0, description="Synthetic patients, apart from both cohorts, that train the segmentation; 0 for none."
     )
     alarm_discovery: int = Field(64, ge=0, description="ALARM discovery cohort, patients.")
     alarm_discovery_hcc: int = Field(13, ge=0, description="ALARM discovery cohort, patients who develop HCC.")

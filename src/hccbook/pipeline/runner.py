@@ -95,7 +95,10 @@ def notebook_parameters(stage: str, profile: Profile, results: str, workers: int
     for names, rule in ((missing, "must name every setting of its stage"), (unfilled, "must name known settings only")):
         if names:
             raise SettingsError(
-                f"{notebook_name(stage)}, parameters cell", rule, ", ".join(names), "Change the cell or hccbook.settings."
+                f"{notebook_name(stage)}, parameters cell",
+                rule,
+                ", ".join(names),
+                "Change the cell or hccbook.settings.",
             )
     return own | {name: value for name, value in shared.items() if name in declared}
 
@@ -154,7 +157,7 @@ def run(
     profile : str
         Name of a profile, or path of a YAML file.
     manifest : str
-        The user's manifest; wins over the profile's ``cohort.manifest``.
+        The user's manifest; wins over the profile's ``run.manifest``.
     results : str
         Folder of the run; ``results/<profile>`` when empty.
     jobs : int
@@ -176,15 +179,13 @@ def run(
     """
     file = profile_path(profile)
     checked = load_profile(file)
-    manifest = manifest or checked.cohort.manifest
+    manifest = manifest or checked.run.manifest
     if not manifest and not checked.run.synthetic:
         raise SettingsError(
-            file.name, "a run on own data needs a manifest", "none", "Give --manifest FILE or set cohort.manifest."
+            file.name, "a run on own data needs a manifest", "none", "Give --manifest FILE or set run.manifest."
         )
     if until and until not in stages_of(checked):
-        raise SettingsError(
-            "--until", f"must be one of {', '.join(stages_of(checked))}", until, "Check the spelling."
-        )
+        raise SettingsError("--until", f"must be one of {', '.join(stages_of(checked))}", until, "Check the spelling.")
     folder = RunPaths.at(results or f"results/{file.stem}").root
     folder.mkdir(parents=True, exist_ok=True)
     root = project_root()
@@ -231,8 +232,9 @@ def run_one_stage(stage: str, profile: str, results: str, manifest: str, effect:
         As `execute_stage`.
     """
     checked = load_profile(profile_path(profile))
-    cohort = {"manifest": manifest} | ({"effect": effect} if effect else {})
-    checked = checked.model_copy(update={"cohort": checked.cohort.model_copy(update=cohort)})
+    cohort = checked.cohort.model_copy(update={"effect": effect} if effect else {})
+    own = checked.run.model_copy(update={"manifest": manifest})
+    checked = checked.model_copy(update={"cohort": cohort, "run": own})
     start = time.monotonic()
     try:
         execute_stage(stage, checked, results, workers)

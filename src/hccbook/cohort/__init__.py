@@ -1,0 +1,35 @@
+"""The manifest and its checks, cohorts, eligibility and the numbers of Table 1."""
+
+from hccbook.cohort.characteristics import CHARACTERISTICS_COLUMNS, characteristics
+from hccbook.cohort.checks import check_manifest
+from hccbook.cohort.clinical import clinical_table, eligibility
+from hccbook.cohort.manifest import (
+    COHORTS,
+    COLUMNS,
+    ETIOLOGIES,
+    MANIFEST_SCHEMA,
+    ManifestColumn,
+    Problem,
+    read_manifest,
+    sources,
+)
+from hccbook.cohort.splits import ROLE_OF_COHORT, ROLES, assign_cohorts
+
+__all__ = [
+    "CHARACTERISTICS_COLUMNS",
+    "COHORTS",
+    "COLUMNS",
+    "ETIOLOGIES",
+    "MANIFEST_SCHEMA",
+    "ROLES",
+    "ROLE_OF_COHORT",
+    "ManifestColumn",
+    "Problem",
+    "assign_cohorts",
+    "characteristics",
+    "check_manifest",
+    "clinical_table",
+    "eligibility",
+    "read_manifest",
+    "sources",
+]

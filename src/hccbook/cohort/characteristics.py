@@ -1,0 +1,199 @@
+"""The numbers of Table 1 of either paper, from a clinical table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from hccbook.cohort.manifest import COHORTS
+from hccbook.errors import DataError
+from hccbook.scores import amap_group
+from hccbook.settings import PAPERS
+
+CHARACTERISTICS_COLUMNS = (
+    "characteristic",
+    "level",
+    "cohort",
+    "subgroup",
+    "n",
+    "median",
+    "q1",
+    "q3",
+    "count",
+    "percent",
+    "p_value",
+)
+"""Columns of the tidy Table 1."""
+
+_LEAST_EXPECTED = 5.0  # expected count in every cell from which chi-square holds
+_FISHER_CELLS = 4  # Fisher's exact test is computed for 2 x 2 tables
+
+_ALARM = (
+    "age",
+    "male",
+    "amap",
+    "ast",
+    "alt",
+    "bilirubin",
+    "albumin",
+    "platelets",
+    "creatinine",
+    "bun",
+    "glucose",
+    "afp",
+    "stiffness_kpa",
+    "albi",
+    "etiology",
+    "bclc",
+)
+_AMAP_CT = (
+    "months",
+    "age",
+    "male",
+    "etiology",
+    "alt",
+    "bilirubin",
+    "albumin",
+    "platelets",
+    "afp",
+    "amap",
+    "amap_group",
+    "hcc",
+)
+_LEVELS = {
+    "male": (True,),
+    "hcc": (1,),
+    "amap_group": ("low", "medium", "high"),
+    "bclc": ("0", "A", "B", "C", "D"),
+}
+
+
+def characteristics(table: pd.DataFrame, paper: str) -> pd.DataFrame:
+    """Medians, quartiles, counts, percentages and p-values of a paper's Table 1.
+
+    ALARM compares patients with and without HCC within all patients and within each cohort, continuous values by the
+    Mann-Whitney U test; aMAP-CT compares the three cohorts, continuous values by the Kruskal-Wallis test.
+    Counts are compared by the chi-square test without continuity correction, or by Fisher's exact test for a 2 x 2
+    table in which an expected count is below 5. Quartiles are interpolated linearly.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As `clinical_table` returns it; missing AFP, ALT, etiology and optional values are left out of their own rows.
+    paper : {"alarm", "amap_ct"}
+        Whose table.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `CHARACTERISTICS_COLUMNS`, a row a characteristic, level, cohort and subgroup, in the paper's order.
+        ``level`` is empty but for characteristics with several (etiology, aMAP risk group, BCLC stage).
+        ``cohort`` is ``all`` or ``overall`` or a name of `COHORTS`; ``subgroup`` is ``non_hcc`` or ``hcc`` for ALARM
+        and ``all`` for aMAP-CT. ``n`` counts patients with a value; ``percent`` is of `n`, 0 to 100.
+        The p-value of a comparison stands on all its rows. In an empty group `n` and `count` are 0 and the rest NaN;
+        a p-value is NaN where a group is empty or all values are the same. BCLC stages have no p-value.
+
+    Raises
+    ------
+    DataError
+        If the paper is unknown, or a patient's cohort is not one of the paper's.
+
+    References
+    ----------
+    ALARM, Table 1 and Methods, Statistics; aMAP-CT, Table 1 and Methods, Statistical analysis.
+    """
+    if paper not in PAPERS:
+        raise DataError("paper", f"must be one of {', '.join(PAPERS)}", repr(paper), "Check the spelling.")
+    foreign = sorted(set(table["cohort"]) - set(COHORTS[paper]))
+    if foreign:
+        known = ", ".join(COHORTS[paper])
+        raise DataError("cohort", f"must be one of {known}", repr(foreign[0]), "Pass the table of this paper's cohort.")
+    values = table.assign(male=table["sex"] == "male", amap_group=amap_group(table["amap"]))
+    if paper == "amap_ct":
+        # The paper tells hepatitis B from everything else.
+        values["etiology"] = values["etiology"].map(lambda cause: cause if cause in ("", "HBV") else "other", "ignore")
+    rows: list[dict[str, object]] = []
+    for name in _ALARM if paper == "alarm" else _AMAP_CT:
+        if name in values and len(_known(name, values)):
+            rows += _alarm_rows(name, values) if paper == "alarm" else _amap_ct_rows(name, values)
+    return pd.DataFrame(rows, columns=list(CHARACTERISTICS_COLUMNS))
+
+
+def _alarm_rows(name: str, values: pd.DataFrame) -> list[dict[str, object]]:
+    rows = []
+    for cohort in ("all", *COHORTS["alarm"]):
+        patients = values if cohort == "all" else values[values["cohort"] == cohort]
+        groups = {"non_hcc": patients[patients["hcc"] == 0], "hcc": patients[patients["hcc"] == 1]}
+        if name == "bclc":
+            groups = {"hcc": groups["hcc"]}
+        p_value = _p_value(name, list(groups.values()))
+        for subgroup, group in groups.items():
+            rows += _described(name, group, _levels(name, values), cohort, subgroup, p_value)
+    return _by_level(rows)
+
+
+def _amap_ct_rows(name: str, values: pd.DataFrame) -> list[dict[str, object]]:
+    groups = {cohort: values[values["cohort"] == cohort] for cohort in COHORTS["amap_ct"]}
+    p_value = _p_value(name, list(groups.values()))
+    rows = []
+    for cohort, group in {"overall": values, **groups}.items():
+        rows += _described(name, group, _levels(name, values), cohort, "all", p_value)
+    return _by_level(rows)
+
+
+def _by_level(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+    order = list(dict.fromkeys(row["level"] for row in rows))
+    return sorted(rows, key=lambda row: order.index(row["level"]))
+
+
+def _levels(name: str, values: pd.DataFrame) -> tuple[object, ...]:
+    if name == "etiology":
+        present = set(_known(name, values))
+        return tuple(level for level in ("HBV", "HCV", "NASH", "alcohol", "autoimmune", "other") if level in present)
+    return _LEVELS.get(name, ())
+
+
+def _known(name: str, group: pd.DataFrame) -> pd.Series:
+    # Text that is not given is "" in a table in memory and NaN in one read from a file.
+    return group.loc[group[name].notna() & (group[name] != ""), name]
+
+
+def _described(
+    name: str, group: pd.DataFrame, levels: Sequence[object], cohort: str, subgroup: str, p_value: float
+) -> list[dict[str, object]]:
+    known = _known(name, group)
+    row = {"characteristic": name, "cohort": cohort, "subgroup": subgroup, "n": len(known), "p_value": p_value}
+    missing = {"median": np.nan, "q1": np.nan, "q3": np.nan, "count": np.nan, "percent": np.nan}
+    if not levels:
+        q1, median, q3 = np.quantile(known, [0.25, 0.5, 0.75]) if len(known) else (np.nan,) * 3
+        return [{**missing, **row, "level": "", "median": float(median), "q1": float(q1), "q3": float(q3)}]
+    rows = []
+    for level in levels:
+        count = int((known == level).sum())
+        percent = 100 * count / len(known) if len(known) else np.nan
+        rows.append(
+            {**missing, **row, "level": str(level) if len(levels) > 1 else "", "count": count, "percent": percent}
+        )
+    return rows
+
+
+def _p_value(name: str, groups: Sequence[pd.DataFrame]) -> float:
+    known = [_known(name, group) for group in groups]
+    if len(known) < 2 or any(len(group) == 0 for group in known):
+        return float("nan")
+    together = pd.concat(known)
+    if together.nunique() < 2:
+        return float("nan")
+    if name not in (*_LEVELS, "etiology"):
+        if len(known) == 2:
+            return float(stats.mannwhitneyu(*known, alternative="two-sided").pvalue)
+        return float(stats.kruskal(*known).pvalue)
+    levels = sorted(together.unique(), key=str)
+    counts = np.array([[int((group == level).sum()) for level in levels] for group in known])
+    chi_square = stats.chi2_contingency(counts, correction=False)
+    if counts.size == _FISHER_CELLS and chi_square.expected_freq.min() < _LEAST_EXPECTED:
+        return float(stats.fisher_exact(counts).pvalue)
+    return float(chi_square.pvalue)

@@ -1,0 +1,114 @@
+"""Everything that is wrong with a manifest and the images it names."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from hccbook.cohort.manifest import Problem, manifest_problems, sources
+from hccbook.errors import HccbookError
+from hccbook.images import read_image, read_mask
+from hccbook.parallel import map_patients
+from hccbook.settings import PHASES
+
+LEAST_OVERLAP = 0.5
+"""Least share of the smaller of two phases' volumes that must lie in the other."""
+
+_PARALLEL_FROM = 8  # patients; starting worker processes takes longer than reading fewer
+
+
+@dataclass(frozen=True)
+class _ImageCheck:
+    """Images and masks of one patient: (phase, organ or empty, column, path)."""
+
+    key: str
+    files: tuple[tuple[str, str, str, str], ...]
+
+
+def check_manifest(path: str | Path, phases: Sequence[str] = PHASES, *, workers: int | None = None) -> list[Problem]:
+    """Every problem in a manifest, its images and its masks.
+
+    Parameters
+    ----------
+    path : path-like
+        CSV, see `read_manifest`.
+    phases : sequence of str
+        Contrast phases that every patient must have.
+    workers : int, optional
+        Processes side by side; one a core where there are many patients, if absent.
+
+    Returns
+    -------
+    list of Problem
+        By line, those of the whole file first; empty if there is none.
+        Images are opened even where clinical values are wrong, and a patient's masks even where others are broken.
+    """
+    table, problems = manifest_problems(Path(path), tuple(phases))
+    if table.empty:
+        return problems
+    broken = {(problem.line, problem.column) for problem in problems}
+    tasks = {}
+    for key, files in sources(table).groupby("patient"):
+        line = int(table.loc[key, "line"])
+        present = files[[(line, column) not in broken for column in files["column"]]]
+        rows = present[["phase", "organ", "column", "path"]].itertuples(index=False, name=None)
+        tasks[str(key)] = _ImageCheck(str(key), tuple(rows))
+    if workers is None:
+        workers = (os.cpu_count() or 1) if len(tasks) > _PARALLEL_FROM else 1
+    outcome = map_patients(_check_images, tasks, stage="check", workers=workers)
+    findings = [(key, *finding) for key, found in outcome.results.items() for finding in found]
+    for failure in outcome.failures.itertuples():
+        cure = "Convert or export the images again."
+        findings.append((failure.patient, None, "images must be readable", f"{failure.kind}: {failure.reason}", cure))
+    for key, column, rule, found, cure in findings:
+        row = table.loc[key]
+        patient_id = row.get("patient_id") or None
+        problems.append(
+            Problem(line=int(row["line"]), patient_id=patient_id, column=column, rule=rule, found=found, cure=cure)
+        )
+    return sorted(problems, key=lambda problem: problem.line or 0)
+
+
+def _check_images(task: _ImageCheck) -> list[tuple[str, str, str, str]]:
+    """Column, rule, found and cure of everything wrong with one patient's images."""
+    findings: list[tuple[str, str, str, str]] = []
+    images: dict[str, sitk.Image] = {}
+    for phase, organ, column, path in task.files:
+        try:
+            if not organ:
+                images[phase] = read_image(path, f"{task.key}, {phase}")
+            elif phase in images:
+                read_mask(path, images[phase], f"{task.key}, {phase}, {organ}")
+        except HccbookError as error:
+            findings.append((column, error.rule, str(error.found), error.cure))
+    for first, second in itertools.combinations(images, 2):
+        shared = _overlap(images[first], images[second])
+        if shared < LEAST_OVERLAP:
+            findings.append(
+                (
+                    second,
+                    f"must show the part of the body that {first} shows, {LEAST_OVERLAP:.0%} of it or more",
+                    f"{shared:.0%}",
+                    "Check that both paths belong to this patient and study, and keep the scanner's coordinates.",
+                )
+            )
+    return findings
+
+
+def _overlap(a: sitk.Image, b: sitk.Image) -> float:
+    boxes = [_box(image) for image in (a, b)]
+    sides = np.minimum(boxes[0][1], boxes[1][1]) - np.maximum(boxes[0][0], boxes[1][0])
+    volumes = [np.prod(upper - lower) for lower, upper in boxes]
+    return float(np.prod(np.clip(sides, 0, None)) / min(volumes))
+
+
+def _box(image: sitk.Image) -> tuple[np.ndarray, np.ndarray]:
+    ends = [(-0.5, size - 0.5) for size in image.GetSize()]
+    points = [image.TransformContinuousIndexToPhysicalPoint(index) for index in itertools.product(*ends)]
+    return np.min(points, axis=0), np.max(points, axis=0)

@@ -1,0 +1,86 @@
+"""Development, validation and test cohorts, as each paper splits its centres."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+import numpy as np
+import pandas as pd
+
+from hccbook.cohort.manifest import COHORTS
+from hccbook.errors import DataError
+from hccbook.settings import PAPERS
+
+ROLES = ("development", "validation", "test")
+"""What a cohort is for, in the order of `COHORTS`."""
+
+ROLE_OF_COHORT = MappingProxyType(
+    {name: role for names in COHORTS.values() for name, role in zip(names, ROLES, strict=True)}
+)
+"""Role of every cohort of both papers."""
+
+VALIDATION_SHARE = MappingProxyType({"alarm": 0.2, "amap_ct": 0.3})
+"""Share of the divided centres that goes to validation: ALARM 80/20, aMAP-CT 7:3."""
+
+
+def assign_cohorts(manifest: pd.DataFrame, paper: str, seed: int) -> pd.Series:
+    """Cohort of every patient: the manifest's own, or else the paper's split.
+
+    ALARM divides its largest centre 80/20 into discovery and internal validation; the others are the external
+    validation. aMAP-CT keeps its largest centre as the test and divides the others 7:3 into training and validation.
+    Divisions are stratified by HCC, each outcome rounded to the nearest whole patient.
+    Where all patients come from one centre, aMAP-CT's division is made within it and the test cohort stays empty.
+    Of two centres of the same size the first in the alphabet counts as the larger.
+
+    Parameters
+    ----------
+    manifest : pandas.DataFrame
+        As `read_manifest` returns it: ``center``, ``hcc`` and ``cohort``, which is empty for patients to be assigned.
+        Cohorts named after the other paper are translated by their role.
+    paper : {"alarm", "amap_ct"}
+        Whose cohorts.
+    seed : int
+        Seed of the division; the same seed and row order give the same cohorts.
+
+    Returns
+    -------
+    pandas.Series
+        Name of the cohort (`COHORTS`), by patient key.
+
+    Raises
+    ------
+    DataError
+        If the paper is unknown, or a cohort that is given belongs to neither paper.
+
+    References
+    ----------
+    ALARM, Methods, Model construction and validation; aMAP-CT, Methods, Data and modeling.
+    """
+    if paper not in PAPERS:
+        raise DataError("paper", f"must be one of {', '.join(PAPERS)}", repr(paper), "Check the spelling.")
+    development, validation, test = COHORTS[paper]
+    of_role = dict(zip(ROLES, COHORTS[paper], strict=True))
+    given = manifest["cohort"].fillna("")
+    unknown = sorted(set(given) - set(ROLE_OF_COHORT) - {""})
+    if unknown:
+        known = ", ".join(ROLE_OF_COHORT)
+        raise DataError("cohort", f"must be one of {known}", repr(unknown[0]), "Correct it, or leave it empty.")
+    cohorts = given.map(lambda name: of_role[ROLE_OF_COHORT[name]] if name else "").rename("cohort")
+    sizes = manifest["center"].value_counts()
+    largest = min(sizes.index[sizes == sizes.max()])
+    in_largest = manifest["center"] == largest
+    free = cohorts == ""
+    if paper == "alarm":
+        divided, whole = free & in_largest, free & ~in_largest
+    elif in_largest.all():
+        divided, whole = free, free & ~free
+    else:
+        divided, whole = free & ~in_largest, free & in_largest
+    cohorts[whole] = test
+    cohorts[divided] = development
+    generator = np.random.default_rng(seed)
+    for outcome in (0, 1):
+        patients = manifest.index[divided & (manifest["hcc"] == outcome)]
+        chosen = int(np.floor(len(patients) * VALIDATION_SHARE[paper] + 0.5))
+        cohorts[generator.permutation(patients)[:chosen]] = validation
+    return cohorts

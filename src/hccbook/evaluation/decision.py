@@ -1,0 +1,105 @@
+"""Decision curves: the net benefit of acting on a prediction."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from hccbook.errors import DataError
+from hccbook.evaluation.outcomes import check_binary, check_probability, cohorts
+
+TREAT_ALL = "treat all"
+TREAT_NONE = "treat none"
+
+
+def net_benefit(y: ArrayLike, p: ArrayLike, thresholds: ArrayLike, prevalence: float | None = None) -> np.ndarray:
+    """Net benefit of treating those whose probability is at or above a threshold.
+
+    ``TP/n - FP/n x pt/(1 - pt)``. Treating all is ``p = 1`` for everybody; treating none has net benefit 0.
+
+    Parameters
+    ----------
+    y : array-like, shape (n_patients,)
+        1 for HCC, 0 otherwise.
+    p : array-like, shape (n_patients,)
+        Predicted probabilities, 0 to 1.
+    thresholds : array-like, shape (n_thresholds,)
+        Threshold probabilities pt, 0 or more and below 1.
+    prevalence : float, optional
+        Share of patients with HCC where the model is to be used, if the cohort's is another by design; the net
+        benefit is then ``sensitivity x prevalence - (1 - specificity) x (1 - prevalence) x pt/(1 - pt)``.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n_thresholds,)
+        True positives a patient, net of false positives at the threshold's exchange rate.
+
+    Raises
+    ------
+    DataError
+        If a value is missing or no probability, a class is absent, the patients do not match, or a threshold or
+        the prevalence is out of range.
+
+    References
+    ----------
+    Vickers and Elkin 2006, Med Decis Making 26:565. ALARM, Fig. 4B; aMAP-CT, Supplementary Fig. 10.
+    """
+    outcome = check_binary(y)
+    values = check_probability(p, outcome, y)
+    cuts = np.asarray(thresholds, dtype=float)
+    if cuts.ndim != 1 or not cuts.size or not ((cuts >= 0) & (cuts < 1)).all():
+        raise DataError("thresholds", "must be 0 or more and below 1", thresholds, "Give probabilities, not per cent.")
+    if prevalence is not None and not 0 < prevalence < 1:
+        raise DataError("prevalence", "must be above 0 and below 1", prevalence, "Give a share, not per cent.")
+    share = outcome.mean() if prevalence is None else prevalence
+
+    def rate_at_or_above(part: np.ndarray) -> np.ndarray:
+        return 1 - np.searchsorted(np.sort(part), cuts, side="left") / part.size
+
+    sensitivity, false_rate = rate_at_or_above(values[outcome == 1]), rate_at_or_above(values[outcome == 0])
+    return sensitivity * share - false_rate * (1 - share) * cuts / (1 - cuts)
+
+
+def decision_curves(
+    y: ArrayLike,
+    probabilities: pd.DataFrame,
+    cohort: str | ArrayLike,
+    thresholds: ArrayLike,
+    prevalence: float | None = None,
+) -> pd.DataFrame:
+    """Decision curves of several models in several cohorts, with both reference strategies.
+
+    Parameters
+    ----------
+    y : array-like, shape (n_patients,)
+        1 for HCC, 0 otherwise.
+    probabilities : pandas.DataFrame, shape (n_patients, n_models)
+        Predicted probabilities, a column a model.
+    cohort : str or array-like, shape (n_patients,)
+        Name of the one cohort, or of each patient's.
+    thresholds : array-like, shape (n_thresholds,)
+        Threshold probabilities, 0 or more and below 1.
+    prevalence : float, optional
+        As in `net_benefit`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns cohort, model, threshold, net_benefit; models include "treat all" and "treat none".
+
+    Raises
+    ------
+    DataError
+        As `net_benefit`, with the cohort named.
+    """
+    cuts = np.asarray(thresholds, dtype=float)
+    parts = []
+    for name, outcome, values in cohorts(y, probabilities, cohort):
+        check_binary(outcome, place=f"outcome, {name} cohort")
+        curves = {model: net_benefit(outcome, values[model], cuts, prevalence) for model in values}
+        curves[TREAT_ALL] = net_benefit(outcome, np.ones(len(outcome)), cuts, prevalence)
+        curves[TREAT_NONE] = np.zeros(cuts.size)
+        for model, benefit in curves.items():
+            parts.append(pd.DataFrame({"cohort": name, "model": model, "threshold": cuts, "net_benefit": benefit}))
+    return pd.concat(parts, ignore_index=True)

@@ -1,0 +1,152 @@
+"""Performance of a cut-off: sensitivity, specificity, predictive values, accuracy, F1."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.stats import norm
+
+from hccbook.errors import DataError
+from hccbook.evaluation.outcomes import check_binary, check_level, check_values
+
+MEASURES = ("sensitivity", "specificity", "ppv", "npv", "accuracy", "f1")
+"""Measures of `diagnostic_performance`, in order."""
+
+
+def wilson_interval(count: ArrayLike, total: ArrayLike, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """Wilson's score interval of a proportion.
+
+    Parameters
+    ----------
+    count, total : array-like of int, one shape
+        Numerator and denominator; a denominator of 0 gives 0 to 1, that is: nothing is known.
+    level : float
+        Confidence level.
+
+    Returns
+    -------
+    lower, upper : numpy.ndarray
+        Limits, within 0 to 1.
+
+    Raises
+    ------
+    DataError
+        If a count is negative or above its total.
+
+    References
+    ----------
+    Wilson 1927, J Am Stat Assoc 22:209; Newcombe 1998, Stat Med 17:857, method 3.
+    """
+    x, n = np.asarray(count, dtype=float), np.asarray(total, dtype=float)
+    if not ((x >= 0) & (x <= n)).all():
+        raise DataError("count", "must be 0 or more, at most the total", f"{count} of {total}", "Check the two.")
+    z = norm.isf((1 - check_level(level)) / 2)
+    some = np.maximum(n, 1)
+    centre = (x + z**2 / 2) / (some + z**2)
+    half = z / (some + z**2) * np.sqrt(x * (some - x) / some + z**2 / 4)
+    # At 0 and at the total the limit is 0 or 1 exactly; rounding would miss it by a bit.
+    lower = np.where(x == 0, 0.0, np.maximum(centre - half, 0.0))
+    upper = np.where(x == n, 1.0, np.minimum(centre + half, 1.0))
+    return lower, upper
+
+
+def diagnostic_performance(
+    y: ArrayLike, score: ArrayLike, cutoff: float, cohort: str = "", level: float = 0.95
+) -> pd.DataFrame:
+    """Performance of calling a patient positive whose score is at or above a cut-off.
+
+    Proportions have Wilson intervals. F1 is a rising function of ``TP / (TP + FP + FN)``, a proportion, so that
+    its limits are those of that proportion, transformed. A measure whose denominator is 0 (predictive value of
+    a result that nobody had) has the value NaN and the interval 0 to 1.
+
+    Parameters
+    ----------
+    y : array-like, shape (n_patients,)
+        1 for HCC, 0 otherwise; a class may be absent.
+    score : array-like, shape (n_patients,)
+        A higher value means a higher risk.
+    cutoff : float
+        Cut-off, in the unit of the score.
+    cohort : str
+        Name to put into the table.
+    level : float
+        Confidence level.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns cohort, cutoff, n, events, measure, value, lower, upper, numerator, denominator; measures
+        sensitivity, specificity, ppv, npv, accuracy, f1 (numerator 2 TP, denominator 2 TP + FP + FN).
+
+    Raises
+    ------
+    DataError
+        If a value is missing or not 0 or 1, or the patients do not match.
+
+    References
+    ----------
+    ALARM, Table 2; aMAP-CT, Table 2. F1 as a transformed proportion: Hand et al. 2021, Stat Comput 31:56.
+    """
+    outcome = check_binary(y, both=False)
+    positive = check_values(score, outcome, y) >= cutoff
+    tp, fp = int((positive & (outcome == 1)).sum()), int((positive & (outcome == 0)).sum())
+    fn, tn = int(outcome.sum()) - tp, int((outcome == 0).sum()) - fp
+    counts = {
+        "sensitivity": (tp, tp + fn),
+        "specificity": (tn, tn + fp),
+        "ppv": (tp, tp + fp),
+        "npv": (tn, tn + fn),
+        "accuracy": (tp + tn, tp + fp + fn + tn),
+        "f1": (2 * tp, 2 * tp + fp + fn),
+    }
+    rows = []
+    for measure in MEASURES:
+        numerator, denominator = counts[measure]
+        value = numerator / denominator if denominator else float("nan")
+        if measure == "f1":
+            lower, upper = (2 * limit / (1 + limit) for limit in wilson_interval(tp, tp + fp + fn, level))
+        else:
+            lower, upper = wilson_interval(numerator, denominator, level)
+        rows.append(
+            (cohort, cutoff, len(outcome), tp + fn, measure, value, float(lower), float(upper), numerator, denominator)
+        )
+    columns = ["cohort", "cutoff", "n", "events", "measure", "value", "lower", "upper", "numerator", "denominator"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def predictive_values(
+    sensitivity: ArrayLike, specificity: ArrayLike, prevalence: ArrayLike
+) -> tuple[np.ndarray, np.ndarray]:
+    """Predictive values at another prevalence, by Bayes' rule.
+
+    Parameters
+    ----------
+    sensitivity, specificity : array-like, one shape
+        0 to 1.
+    prevalence : array-like
+        Share of patients with HCC, 0 to 1.
+
+    Returns
+    -------
+    ppv, npv : numpy.ndarray
+        NaN where no patient would have that result.
+
+    Raises
+    ------
+    DataError
+        If a value is missing or not within 0 to 1.
+    """
+    given = {"sensitivity": sensitivity, "specificity": specificity, "prevalence": prevalence}
+    for name, value in given.items():
+        array = np.asarray(value, dtype=float)
+        if not ((array >= 0) & (array <= 1)).all():
+            raise DataError(name, "must be 0 to 1", value, "Give a share, not per cent.")
+    se, sp, share = (np.asarray(value, dtype=float) for value in given.values())
+    tp, fp, tn, fn = se * share, (1 - sp) * (1 - share), sp * (1 - share), (1 - se) * share
+
+    def ratio(part: np.ndarray, rest: np.ndarray) -> np.ndarray:
+        whole = part + rest
+        return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
+
+    return ratio(tp, fp), ratio(tn, fn)

@@ -1,0 +1,348 @@
+"""How well a score separates patients with HCC from those without: ROC curve and AUC."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.stats import norm, rankdata
+
+from hccbook.errors import DataError
+from hccbook.evaluation.outcomes import check_binary, check_level, check_values, cohorts
+
+_REPLICATES_A_BLOCK = 200
+_NO_VARIANCE = 1e-24
+
+
+class AucEstimate(NamedTuple):
+    """Area under the ROC curve with its confidence interval.
+
+    Attributes
+    ----------
+    auc : float
+        Chance that a patient with HCC has the higher score, ties counting half.
+    lower, upper : float
+        Confidence limits, within 0 to 1.
+    variance : float
+        Variance of `auc`.
+    """
+
+    auc: float
+    lower: float
+    upper: float
+    variance: float
+
+
+class DelongTest(NamedTuple):
+    """Comparison of two correlated AUCs.
+
+    Attributes
+    ----------
+    auc_a, auc_b : float
+        The two AUCs.
+    difference : float
+        ``auc_a - auc_b``.
+    lower, upper : float
+        Confidence limits of the difference.
+    z : float
+        Difference over its standard error; NaN where that is 0 and the difference is not.
+    p : float
+        Two-sided p; NaN where z is.
+    """
+
+    auc_a: float
+    auc_b: float
+    difference: float
+    lower: float
+    upper: float
+    z: float
+    p: float
+
+
+def _placements(y: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Share of the other class that each patient outranks: events (k, m) and non-events (k, n)."""
+    events = y == 1
+    m, n = int(events.sum()), int((~events).sum())
+    together = rankdata(scores, axis=1)
+    v10 = (together[:, events] - rankdata(scores[:, events], axis=1)) / n
+    v01 = 1.0 - (together[:, ~events] - rankdata(scores[:, ~events], axis=1)) / m
+    return v10, v01
+
+
+def _covariance(v10: np.ndarray, v01: np.ndarray) -> np.ndarray:
+    """DeLong covariance of the AUCs, shape (k, k)."""
+    covariance = np.atleast_2d(np.cov(v10)) / v10.shape[1] + np.atleast_2d(np.cov(v01)) / v01.shape[1]
+    # Placements that are all equal leave rounding, far below the least variance of n patients, 1 / n^4 or so.
+    return np.where(np.abs(covariance) < _NO_VARIANCE, 0.0, covariance)
+
+
+def _check_two_each(y: np.ndarray) -> None:
+    least = int(min(y.sum(), len(y) - y.sum()))
+    if least < 2:
+        raise DataError(
+            "outcome",
+            "must have 2 patients or more in each class for a variance",
+            least,
+            "Pool cohorts, or add patients.",
+        )
+
+
+def auc_delong(y: ArrayLike, score: ArrayLike, level: float = 0.95) -> AucEstimate:
+    """AUC with DeLong's variance, in O(n log n).
+
+    The interval is ``auc +/- z SE``, cut at 0 and 1. Where the score separates the classes completely
+    (AUC 0 or 1) or is constant (AUC 0.5) the variance is 0 and the interval shrinks to a point: it then says
+    nothing about the uncertainty.
+
+    Parameters
+    ----------
+    y : array-like, shape (n_patients,)
+        1 for HCC, 0 otherwise; two or more of each.
+    score : array-like, shape (n_patients,)
+        A higher value means a higher risk.
+    level : float
+        Confidence level.
+
+    Returns
+    -------
+    AucEstimate
+
+    Raises
+    ------
+    DataError
+        If a value is missing, a class has fewer than two patients, or the patients do not match.
+
+    References
+    ----------
+    DeLong et al. 1988, Biometrics 44:837; Sun and Xu 2014, IEEE Signal Process Lett 21:1389.
+    """
+    outcome = check_binary(y)
+    values = check_values(score, outcome, y)
+    _check_two_each(outcome)
+    v10, v01 = _placements(outcome, values[None, :])
+    auc = float(v10.mean())
+    variance = float(_covariance(v10, v01)[0, 0])
+    half = float(norm.isf((1 - check_level(level)) / 2) * np.sqrt(variance))
+    return AucEstimate(auc, max(auc - half, 0.0), min(auc + half, 1.0), variance)
+
+
+def delong_test(y: ArrayLike, score_a: ArrayLike, score_b: ArrayLike, level: float = 0.95) -> DelongTest:
+    """Paired comparison of two scores' AUCs in the same patients.
+
+    Where both scores rank every pair alike, the difference is 0 and p is 1. Where the difference is not 0 but
+    its variance is (a complete separation against a constant, say), z and p are NaN: the test is not defined.
+
+    Parameters
+    ----------
+    y : array-like, shape (n_patients,)
+        1 for HCC, 0 otherwise; two or more of each.
+    score_a, score_b : array-like, shape (n_patients,)
+        A higher value means a higher risk.
+    level : float
+        Confidence level.
+
+    Returns
+    -------
+    DelongTest
+
+    Raises
+    ------
+    DataError
+        If a value is missing, a class has fewer than two patients, or the patients do not match.
+
+    References
+    ----------
+    DeLong et al. 1988, Biometrics 44:837. ALARM, Statistics; aMAP-CT, Table 4.
+    """
+    outcome = check_binary(y)
+    both = np.stack([check_values(score_a, outcome, y, "score_a"), check_values(score_b, outcome, y, "score_b")])
+    _check_two_each(outcome)
+    v10, v01 = _placements(outcome, both)
+    auc_a, auc_b = (float(value) for value in v10.mean(axis=1))
+    # The variance of the differences, not a difference of variances: no cancellation where the scores agree.
+    variance = float(_covariance(v10[:1] - v10[1:], v01[:1] - v01[1:])[0, 0])
+    difference = auc_a - auc_b
+    se = np.sqrt(variance)
+    half = float(norm.isf((1 - check_level(level)) / 2) * se)
+    undefined = 0.0 if difference == 0 else float("nan")
+    z = difference / se if se > 0 else undefined
+    return DelongTest(
+        auc_a, auc_b, difference, difference - half, difference + half, float(z), float(2 * norm.sf(abs(z)))
+    )
+
+
+def auc_bootstrap(
+    y: ArrayLike, score: ArrayLike, replicates: int = 1000, seed: int = 0, level: float = 0.95
+) -> AucEstimate:
+    """AUC with a percentile interval from a bootstrap within each class.
+
+    Patients with and without HCC are drawn apart, so that each replicate has as many of either as the cohort.
+    As with DeLong's, the interval of a complete separation or of a constant score is a point.
+
+    Parameters
+    ----------
+    y : array-like, shape (n_patients,)
+        1 for HCC, 0 otherwise.
+    score : array-like, shape (n_patients,)
+        A higher value means a higher risk.
+    replicates : int
+        Bootstrap replicates.
+    seed : int
+        Seed of the draws.
+    level : float
+        Confidence level.
+
+    Returns
+    -------
+    AucEstimate
+        AUC of the cohort itself; limits and variance from the replicates.
+
+    Raises
+    ------
+    DataError
+        If a value is missing, a class is absent, the patients do not match, or `replicates` is below 2.
+
+    References
+    ----------
+    Efron and Tibshirani 1993, An Introduction to the Bootstrap, 13. ALARM, Results ("bootstrapping validation").
+    """
+    outcome = check_binary(y)
+    values = check_values(score, outcome, y)
+    if replicates < 2:
+        raise DataError("replicates", "must be 2 or more", replicates, "Give 1000.")
+    tail = (1 - check_level(level)) / 2
+    distinct, position = np.unique(values, return_inverse=True)
+    events = np.bincount(position[outcome == 1], minlength=distinct.size)
+    others = np.bincount(position[outcome == 0], minlength=distinct.size)
+    m, n = int(events.sum()), int(others.sum())
+
+    def area(drawn_events: np.ndarray, drawn_others: np.ndarray) -> np.ndarray:
+        # Counts by distinct score: an event outranks the others below it, and half of those level with it.
+        below = np.cumsum(drawn_others, axis=-1) - 0.5 * drawn_others
+        return (drawn_events * below).sum(axis=-1) / (m * n)
+
+    rng = np.random.default_rng(seed)
+    areas = []
+    for start in range(0, replicates, _REPLICATES_A_BLOCK):
+        size = min(_REPLICATES_A_BLOCK, replicates - start)
+        areas.append(area(rng.multinomial(m, events / m, size), rng.multinomial(n, others / n, size)))
+    sample = np.concatenate(areas)
+    lower, upper = np.quantile(sample, [tail, 1 - tail])
+    return AucEstimate(float(area(events, others)), float(lower), float(upper), float(sample.var(ddof=1)))
+
+
+def roc_points(y: ArrayLike, score: ArrayLike) -> pd.DataFrame:
+    """Empirical ROC curve.
+
+    Parameters
+    ----------
+    y : array-like, shape (n_patients,)
+        1 for HCC, 0 otherwise.
+    score : array-like, shape (n_patients,)
+        A higher value means a higher risk.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns fpr (1 - specificity), tpr (sensitivity), cutoff (a patient is positive at or above it; the first
+        is infinite). From (0, 0) to (1, 1), one row a distinct score.
+
+    Raises
+    ------
+    DataError
+        If a value is missing, a class is absent, or the patients do not match.
+    """
+    outcome = check_binary(y)
+    values = check_values(score, outcome, y)
+    distinct, position = np.unique(values, return_inverse=True)
+    events = np.bincount(position[outcome == 1], minlength=distinct.size)[::-1].cumsum()
+    others = np.bincount(position[outcome == 0], minlength=distinct.size)[::-1].cumsum()
+    return pd.DataFrame(
+        {
+            "fpr": np.r_[0.0, others / others[-1]],
+            "tpr": np.r_[0.0, events / events[-1]],
+            "cutoff": np.r_[np.inf, distinct[::-1]],
+        }
+    )
+
+
+def roc_table(y: ArrayLike, scores: pd.DataFrame, cohort: str | ArrayLike) -> pd.DataFrame:
+    """ROC curves of several scores in several cohorts.
+
+    Parameters
+    ----------
+    y : array-like, shape (n_patients,)
+        1 for HCC, 0 otherwise.
+    scores : pandas.DataFrame, shape (n_patients, n_models)
+        A column a model; a higher value means a higher risk.
+    cohort : str or array-like, shape (n_patients,)
+        Name of the one cohort, or of each patient's.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns cohort, model, fpr, tpr.
+
+    Raises
+    ------
+    DataError
+        As `roc_points`, with the cohort named.
+    """
+    parts = []
+    for name, outcome, values in cohorts(y, scores, cohort):
+        check_binary(outcome, place=f"outcome, {name} cohort")
+        for model in values:
+            parts.append(roc_points(outcome, values[model])[["fpr", "tpr"]].assign(cohort=name, model=model))
+    return pd.concat(parts, ignore_index=True)[["cohort", "model", "fpr", "tpr"]]
+
+
+def auc_table(
+    y: ArrayLike,
+    scores: pd.DataFrame,
+    cohort: str | ArrayLike,
+    method: str = "delong",
+    replicates: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """AUCs of several scores in several cohorts.
+
+    Parameters
+    ----------
+    y : array-like, shape (n_patients,)
+        1 for HCC, 0 otherwise.
+    scores : pandas.DataFrame, shape (n_patients, n_models)
+        A column a model; a higher value means a higher risk.
+    cohort : str or array-like, shape (n_patients,)
+        Name of the one cohort, or of each patient's.
+    method : {"delong", "bootstrap"}
+        Where the interval comes from.
+    replicates, seed : int
+        Of the bootstrap.
+    level : float
+        Confidence level.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns cohort, model, n, events, auc, lower, upper.
+
+    Raises
+    ------
+    DataError
+        As `auc_delong`, with the cohort named; or if `method` is unknown.
+    """
+    if method not in ("delong", "bootstrap"):
+        raise DataError("method", "must be 'delong' or 'bootstrap'", repr(method), "Choose one of them.")
+    rows = []
+    for name, outcome, values in cohorts(y, scores, cohort):
+        events = int(check_binary(outcome, place=f"outcome, {name} cohort").sum())
+        for model in values:
+            if method == "delong":
+                estimate = auc_delong(outcome, values[model], level)
+            else:
+                estimate = auc_bootstrap(outcome, values[model], replicates, seed, level)
+            rows.append((name, model, len(outcome), events, estimate.auc, estimate.lower, estimate.upper))
+    return pd.DataFrame(rows, columns=["cohort", "model", "n", "events", "auc", "lower", "upper"])

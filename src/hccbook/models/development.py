@@ -1,0 +1,130 @@
+"""What both models do with their development cohort: check, standardise, and fit a logistic regression."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from sklearn.linear_model import LogisticRegression
+
+from hccbook.errors import DataError, ModelError
+from hccbook.models.linear_score import LinearScore
+from hccbook.selection import check_features, check_outcome, constant_features
+
+CLINICAL = "amap"
+"""Column of the clinical score beside the features."""
+
+PENALTY_C = 1.0
+"""Inverse strength of the L2 penalty of every logistic regression (scikit-learn's default).
+
+The papers print none; without one, scores that separate a small development cohort have no finite weights.
+"""
+
+
+def check_development(X: pd.DataFrame, y: ArrayLike) -> tuple[pd.DataFrame, np.ndarray]:
+    """Feature table with its ``amap`` column, and outcome, of a development cohort.
+
+    Parameters
+    ----------
+    X : pandas.DataFrame, shape (n_patients, n_columns)
+        Features and ``amap``; index is the patient.
+    y : array-like, shape (n_patients,)
+        1 for HCC, 0 otherwise; a Series must have the index of `X`.
+
+    Returns
+    -------
+    pandas.DataFrame, numpy.ndarray of int
+
+    Raises
+    ------
+    DataError
+        If a value is missing or not numeric, patients do not match, or the outcome has one class.
+    ModelError
+        If `X` is no DataFrame or lacks ``amap``.
+    """
+    if not isinstance(X, pd.DataFrame):
+        raise ModelError("features", "must be a DataFrame with named columns", type(X).__name__, "Name the columns.")
+    if CLINICAL not in X.columns:
+        raise ModelError("features", f"must have a column {CLINICAL!r}", "none", "Add it with hccbook.scores.amap.")
+    check_features(X)
+    if isinstance(y, pd.Series) and not y.index.equals(X.index):
+        raise DataError("outcome", "must have the features' patients in their order", "another index", "Align them.")
+    return X, check_outcome(y, len(X))
+
+
+def phase_organ_name(column: str) -> tuple[str, str, str]:
+    """Phase, organ and name of a feature column ``<phase>.<organ>.<name>``.
+
+    Raises
+    ------
+    ModelError
+        If the column is not named so.
+    """
+    parts = column.split(".", 2)
+    if len(parts) != 3:
+        raise ModelError(
+            f"column {column}", "must be named <phase>.<organ>.<name>", repr(column), "Rename or drop the column."
+        )
+    return parts[0], parts[1], parts[2]
+
+
+def standardise(X: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series, pd.Series, list[str]]:
+    """z-scores of the columns that vary.
+
+    Parameters
+    ----------
+    X : pandas.DataFrame, shape (n_patients, n_columns)
+
+    Returns
+    -------
+    pandas.DataFrame, shape (n_patients, n_varying)
+        z-scores.
+    pandas.Series, pandas.Series, each of shape (n_varying,)
+        Mean and standard deviation (divisor n) by column.
+    list of str
+        Columns dropped because they do not vary.
+    """
+    values = X.to_numpy(dtype=float)
+    constant = constant_features(values) if X.shape[1] else np.zeros(0, dtype=bool)
+    kept = X.columns[~constant]
+    values = values[:, ~constant]
+    means, scales = values.mean(axis=0), values.std(axis=0)
+    z = pd.DataFrame((values - means) / scales, index=X.index, columns=kept)
+    return z, pd.Series(means, index=kept), pd.Series(scales, index=kept), X.columns[constant].tolist()
+
+
+def logistic_score(scores: pd.DataFrame, y: np.ndarray, reference: pd.DataFrame | None = None) -> LinearScore:
+    """Logistic regression (L2 penalty, no class weights) on standardised scores.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame, shape (n_patients, n_scores)
+    y : numpy.ndarray of int, shape (n_patients,)
+    reference : pandas.DataFrame, optional
+        Patients whose mean and standard deviation standardise the scores; `scores` itself by default.
+        A score that does not vary in it enters with scale 1.
+
+    Returns
+    -------
+    LinearScore
+        Logit of the probability of HCC.
+    """
+    base = scores if reference is None else reference
+    values = base.to_numpy(dtype=float)
+    means, scales = values.mean(axis=0), values.std(axis=0)
+    scales[constant_features(values)] = 1.0
+    model = LogisticRegression(C=PENALTY_C, max_iter=10_000, tol=1e-8)
+    model.fit((scores.to_numpy(dtype=float) - means) / scales, y)
+    return LinearScore.of(scores.columns, means, scales, model.coef_[0], model.intercept_[0])
+
+
+def probability(logit: np.ndarray) -> np.ndarray:
+    """Probability of a logit, without overflow."""
+    return 0.5 * (1.0 + np.tanh(0.5 * logit))
+
+
+def selection_counts(rows: Sequence[tuple[str, str, int]]) -> pd.DataFrame:
+    """Number of features after each step: columns block, step, features."""
+    return pd.DataFrame(list(rows), columns=["block", "step", "features"])

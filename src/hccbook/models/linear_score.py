@@ -1,0 +1,137 @@
+"""A score that is a weighted sum of standardised values, with its own names, units and text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hccbook.errors import ModelError
+from hccbook.selection import check_features
+
+
+@dataclass(frozen=True)
+class LinearScore:
+    """``intercept + sum of coefficient * (value - mean) / scale``.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Values that enter, by column name; empty for a constant score.
+    means, scales : tuple of float
+        Mean and standard deviation of each value in the development cohort.
+    coefficients : tuple of float
+        Weight of each standardised value.
+    intercept : float
+        Score of a patient whose values are all at the mean.
+
+    Raises
+    ------
+    ModelError
+        If the tuples differ in length or a scale is not positive.
+    """
+
+    names: tuple[str, ...]
+    means: tuple[float, ...]
+    scales: tuple[float, ...]
+    coefficients: tuple[float, ...]
+    intercept: float
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.names), len(self.means), len(self.scales), len(self.coefficients)}
+        if len(lengths) != 1:
+            raise ModelError("linear score", "must have one mean, scale and coefficient a name", lengths, "Refit it.")
+        if any(not scale > 0 for scale in self.scales):
+            raise ModelError("linear score", "must have positive scales", min(self.scales), "Drop constant values.")
+
+    @classmethod
+    def of(
+        cls,
+        names: Sequence[str],
+        means: Sequence[float],
+        scales: Sequence[float],
+        coefficients: Sequence[float],
+        intercept: float,
+    ) -> LinearScore:
+        """Score from arrays; plain floats are kept."""
+
+        def plain(values: Sequence[float]) -> tuple[float, ...]:
+            return tuple(float(value) for value in values)
+
+        return cls(tuple(map(str, names)), plain(means), plain(scales), plain(coefficients), float(intercept))
+
+    def evaluate(self, X: pd.DataFrame) -> np.ndarray:
+        """Score of every patient.
+
+        Parameters
+        ----------
+        X : pandas.DataFrame, shape (n_patients, n_columns)
+            Table that has all of `names`; other columns are ignored.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n_patients,)
+            A higher value means a higher risk.
+
+        Raises
+        ------
+        ModelError
+            If a column is absent.
+        DataError
+            If a value is missing.
+        """
+        absent = [name for name in self.names if name not in X.columns]
+        if absent:
+            raise ModelError(
+                f"column {absent[0]}",
+                f"must be in the table ({len(self.names)} columns make this score)",
+                f"{len(absent)} absent",
+                "Extract the features with the settings, phases and organs that the model was fitted on.",
+            )
+        used = X[list(self.names)]
+        check_features(used, "score")
+        standardised = (used.to_numpy(dtype=float) - np.array(self.means)) / np.array(self.scales)
+        # A sum over columns in their order: a matrix product may differ in its last bit with the number of rows.
+        total = np.full(len(used), self.intercept)
+        for column, coefficient in enumerate(self.coefficients):
+            total += coefficient * standardised[:, column]
+        return total
+
+    def importance(self) -> pd.DataFrame:
+        """Columns feature, coefficient; the largest absolute weight first."""
+        table = pd.DataFrame({"feature": list(self.names), "coefficient": np.array(self.coefficients, dtype=float)})
+        order = np.argsort(-table["coefficient"].abs().to_numpy(), kind="stable")
+        return table.iloc[order].reset_index(drop=True)
+
+    def formula(self, name: str = "score", digits: int = 3) -> str:
+        """The score as text; z(...) is the standardised value.
+
+        Parameters
+        ----------
+        name : str
+            What stands left of the equals sign.
+        digits : int
+            Decimals.
+        """
+        text = f"{name} = {self.intercept:.{digits}f}"
+        for feature, weight in zip(self.names, self.coefficients, strict=True):
+            text += f" {'-' if weight < 0 else '+'} {abs(weight):.{digits}f} x z({feature})"
+        return text
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "names": list(self.names),
+            "means": list(self.means),
+            "scales": list(self.scales),
+            "coefficients": list(self.coefficients),
+            "intercept": self.intercept,
+        }
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> LinearScore:
+        """Inverse of `to_dict`."""
+        return cls.of(**content)

@@ -1,0 +1,64 @@
+"""Model files: JSON, never pickle, and without any patient's values."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hccbook.errors import ModelError
+from hccbook.parallel import atomic_path
+
+_FORMAT = "hccbook model"
+_VERSION = 1
+
+
+def write_model(file: str | Path, name: str, content: dict[str, Any]) -> Path:
+    """Write a model's plain values; numbers keep all their digits.
+
+    Parameters
+    ----------
+    file : path-like
+        JSON file to write, whole or not at all.
+    name : str
+        Model, ``alarm`` or ``amap_ct``.
+    content : dict
+        JSON values.
+    """
+    with atomic_path(Path(file)) as temporary:
+        text = json.dumps({"format": _FORMAT, "version": _VERSION, "model": name, **content}, indent=1, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+    return Path(file)
+
+
+def read_model(file: str | Path, name: str) -> dict[str, Any]:
+    """Values that `write_model` wrote.
+
+    Parameters
+    ----------
+    file : path-like
+        JSON file.
+    name : str
+        Model that it must hold.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing, is not JSON, or holds something else.
+    """
+    file = Path(file)
+    if not file.is_file():
+        raise ModelError(file.name, "model file must exist", "no such file", "Fit the model first.")
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ModelError(file.name, "must be JSON", str(error), "Write the model again with to_json.") from error
+    found = content.get("format") if isinstance(content, dict) else type(content).__name__
+    if found != _FORMAT or content["version"] != _VERSION:
+        version = content.get("version") if isinstance(content, dict) else None
+        raise ModelError(
+            file.name, f"must be {_FORMAT!r}, version {_VERSION}", f"{found!r}, {version!r}", "Write it with to_json."
+        )
+    if content["model"] != name:
+        raise ModelError(file.name, f"must hold the model {name!r}", repr(content["model"]), "Load it as that model.")
+    return content

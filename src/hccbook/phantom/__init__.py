@@ -1,0 +1,24 @@
+"""Synthetic three-phase CT cohorts whose truth is known.
+
+`simulate_clinical` makes the patients, `render_patient` their CT, `write_cohort` puts both on disk,
+`truth` says how well a perfect reader of the planted risk would do.
+"""
+
+from hccbook.phantom.clinical import LATENT_COLUMNS, simulate_clinical, simulate_segmentation_patients
+from hccbook.phantom.rendering import RENDERER_VERSION, render_patient
+from hccbook.phantom.scanner import SCANNERS, Scanner
+from hccbook.phantom.truth import truth
+from hccbook.phantom.writing import write_cohort, write_segmentation_set
+
+__all__ = [
+    "LATENT_COLUMNS",
+    "RENDERER_VERSION",
+    "SCANNERS",
+    "Scanner",
+    "render_patient",
+    "simulate_clinical",
+    "simulate_segmentation_patients",
+    "truth",
+    "write_cohort",
+    "write_segmentation_set",
+]

@@ -1,0 +1,667 @@
+"""Upper abdomen of one patient: body wall, skeleton, organs and vessels.
+
+Positions and sizes are those of an adult of about 170 cm as axial CT shows them, in the frame of `geometry`.
+They are drawn from anatomy by hand, not from any patient's images.
+Each patient has a habitus of their own; nothing in it knows of the outcome.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hccbook.phantom.geometry import (
+    Canvas,
+    Window,
+    capsule,
+    ellipsoid,
+    rotation,
+    smooth_max,
+    smooth_min,
+    superellipse,
+)
+from hccbook.phantom.texture import Field, skewed, smooth_field
+from hccbook.settings import ORGANS
+
+LIVER = ORGANS.index("liver") + 1
+SPLEEN = ORGANS.index("spleen") + 1
+
+CAVITY_CENTRE_Y, CAVITY_AXES, CAVITY_POWER = -9.0, (127.0, 80.0), 2.5
+MUSCLE_CENTRE_Y, MUSCLE_AXES, MUSCLE_POWER = 1.0, (141.0, 101.0), 2.35
+LOWEST_MM, HIGHEST_MM = -106.0, 116.0
+VERTEBRA_STEP_MM, RIB_STEP_MM = 34.0, 31.0
+
+
+@dataclass(frozen=True)
+class Habitus:
+    """Build of one patient.
+
+    Attributes
+    ----------
+    scale : tuple of float
+        Size along x, y and z, relative to the reference adult.
+    fat_side, fat_front, fat_back : float
+        Thickness of the subcutaneous fat, mm.
+    liver_size, left_lobe, nodular_mm : float
+        Size of the liver and of its left lobe and caudate, relative; depth of the nodules of its surface, mm.
+    spleen_size : float
+        Linear size of the spleen, relative to about 150 mL; splenomegaly above about 1.25.
+    jitter : ndarray of shape (12, 3)
+        Displacements of organs, SD units.
+    gas_level : float
+        y to the back of which the stomach holds fluid, mm.
+    bowel : tuple of (points, radius)
+        Courses of the small bowel, reference mm.
+    """
+
+    scale: tuple[float, float, float]
+    fat_side: float
+    fat_front: float
+    fat_back: float
+    liver_size: float
+    left_lobe: float
+    nodular_mm: float
+    spleen_size: float
+    jitter: np.ndarray
+    gas_level: float
+    bowel: tuple[tuple[list[tuple[float, float, float]], float], ...]
+
+
+def _bowel_courses(rng: np.random.Generator) -> tuple[tuple[list[tuple[float, float, float]], float], ...]:
+    """Small bowel: a loop that goes to and fro between front and back at each of four heights."""
+    courses = []
+    for height in (-38.0, -62.0, -86.0, -110.0):
+        x = np.linspace(-62.0, 78.0, 9) + 3.0 * rng.standard_normal(9)
+        y = np.where(np.arange(9) % 2 == 0, -22.0, -60.0) + 6.0 * rng.standard_normal(9)
+        z = height + 5.0 * rng.standard_normal(9)
+        # A midpoint pushed outwards rounds the bend of the polyline.
+        points = [(float(a), float(b), float(c)) for a, b, c in zip(x, y, z, strict=True)]
+        courses.append((points, float(11.5 + 1.2 * np.clip(rng.standard_normal(), -2, 2))))
+    return tuple(courses)
+
+
+def draw_habitus(rng: np.random.Generator, spleen_size: float) -> Habitus:
+    """Build of one patient.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    spleen_size : float
+        Standard normal; a higher value is a larger spleen (it goes with low platelets).
+    """
+    draw = np.clip(rng.standard_normal(12), -2.2, 2.2)
+    stoutness = draw[0]
+    scale = (1.0 + 0.035 * stoutness + 0.012 * draw[1], 1.0 + 0.05 * stoutness + 0.015 * draw[2], 1.0 + 0.03 * draw[3])
+    fat = np.exp(0.35 * (0.8 * stoutness + 0.6 * draw[4]))
+    jitter = np.clip(rng.standard_normal((12, 3)), -2.0, 2.0)
+    return Habitus(
+        scale=tuple(float(value) for value in scale),
+        fat_side=float(11.0 * fat),
+        fat_front=float(13.0 * fat),
+        fat_back=float(9.0 * fat),
+        liver_size=float(1.0 + 0.035 * draw[5]),
+        left_lobe=float(1.0 + 0.09 * draw[6]),
+        nodular_mm=float(1.6 + 0.35 * draw[7]),
+        spleen_size=float(1.31 * np.exp(0.14 * np.clip(spleen_size, -1.9, 2.3))),
+        jitter=jitter,
+        gas_level=float(-46.0 + 6.0 * draw[8]),
+        bowel=_bowel_courses(rng),
+    )
+
+
+@dataclass(frozen=True)
+class Tissue:
+    """Random fields of one patient's tissues; the same in every phase, moving with the organ.
+
+    Attributes
+    ----------
+    nodules, patches, surface : Field
+        Of the liver: regenerative nodules, patchy perfusion, unevenness of the surface.
+    pulp, bands : Field
+        Of the spleen: texture of the pulp, and the arterial bands.
+    nodule_hu, patch_hu, pulp_hu, band_hu, venous_drop_hu : float
+        SD of the textures and drop of the liver's venous enhancement, HU.
+    """
+
+    nodules: Field
+    patches: Field
+    surface: Field
+    pulp: Field
+    bands: Field
+    nodule_hu: float
+    patch_hu: float
+    pulp_hu: float
+    band_hu: float
+    venous_drop_hu: float
+
+
+LIVER_BOX = ((-140.0, -98.0, -80.0), (105.0, 82.0, 110.0))
+SPLEEN_BOX = ((15.0, -55.0, -75.0), (140.0, 85.0, 105.0))
+
+
+def draw_tissue(rng: np.random.Generator, liver_latent: float, spleen_latent: float) -> Tissue:
+    """Tissues of one patient.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    liver_latent, spleen_latent : float
+        Latent imaging risks, SD units; a higher value is a higher risk and a coarser, stronger texture.
+
+    Notes
+    -----
+    The latent risks enter here and nowhere else, after every random number is drawn, so that a patient's
+    anatomy, noise and texture pattern are the same whatever the risk.
+    """
+    own = rng.standard_normal(6)
+    streams = rng.spawn(5)
+    liver_risk = float(np.clip(liver_latent, -3.0, 4.5))
+    spleen_risk = float(np.clip(spleen_latent, -3.0, 4.5))
+    size = 1.0 + 0.03 * np.clip(own[0], -2, 2)
+    nodules = smooth_field(streams[0], *LIVER_BOX, 3.7 * size * np.exp(0.05 * liver_risk), band=0.8)
+    pulp = smooth_field(streams[3], *SPLEEN_BOX, 4.0 * (1.0 + 0.03 * np.clip(own[1], -2, 2)), band=0.5)
+    return Tissue(
+        nodules=skewed(nodules, 0.12),
+        patches=smooth_field(streams[1], *LIVER_BOX, 11.0),
+        surface=smooth_field(streams[2], *LIVER_BOX, 6.0),
+        pulp=skewed(pulp, 0.02 + 0.06 * np.clip(spleen_risk + 2.0, 0.0, 5.0)),
+        bands=smooth_field(streams[4], *SPLEEN_BOX, 5.0, band=0.9),
+        nodule_hu=float(9.5 * np.exp(0.30 * liver_risk)),
+        patch_hu=float(3.0 * np.exp(0.30 * liver_risk)),
+        pulp_hu=float(9.0 * np.exp(0.32 * spleen_risk)),
+        band_hu=float(12.0 + 2.0 * np.clip(own[2], -2, 2)),
+        venous_drop_hu=float(2.5 * liver_risk),
+    )
+
+
+NODULE_GAIN = {"arterial": 0.85, "venous": 0.9, "delayed": 1.1}
+PATCH_GAIN = {"arterial": 1.0, "venous": 0.4, "delayed": 0.2}
+
+
+def grid(habitus: Habitus, edges_mm: tuple[float, float, float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Voxel centres (x, y, z) that hold the body from the lung bases to below the kidneys, physical mm."""
+    scale = habitus.scale
+    half_x = scale[0] * MUSCLE_AXES[0] + habitus.fat_side + 9.0
+    front = scale[1] * (MUSCLE_CENTRE_Y - MUSCLE_AXES[1]) - habitus.fat_front - 9.0
+    back = scale[1] * (MUSCLE_CENTRE_Y + MUSCLE_AXES[1]) + habitus.fat_back + 12.0
+    lows, highs = (-half_x, front, scale[2] * LOWEST_MM), (half_x, back, scale[2] * HIGHEST_MM)
+    axes = []
+    for low, high, edge in zip(lows, highs, edges_mm, strict=True):
+        count = int(np.ceil((high - low) / edge))
+        first = 0.5 * (low + high) - 0.5 * edge * (count - 1)
+        axes.append(first + edge * np.arange(count))
+    return axes[0], axes[1], axes[2]
+
+
+class Abdomen:
+    """One patient on one voxel grid.
+
+    Parameters
+    ----------
+    habitus : Habitus
+    tissue : Tissue
+    axes : tuple of ndarray
+        Voxel centres (x, y, z), physical mm.
+    spread_mm : tuple of float
+        SD along (x, y, z) with which tissue is averaged into a voxel, mm.
+
+    Notes
+    -----
+    Shapes are laid in the reference adult's frame; the voxel centres are divided by the patient's scale,
+    so that a larger patient is the same drawing with larger voxels. Textures keep their physical size.
+    """
+
+    def __init__(
+        self,
+        habitus: Habitus,
+        tissue: Tissue,
+        axes: tuple[np.ndarray, np.ndarray, np.ndarray],
+        spread_mm: tuple[float, float, float],
+    ) -> None:
+        self.habitus, self.tissue, self.spread_mm = habitus, tissue, spread_mm
+        scale = habitus.scale
+        self.scale = np.array(scale)
+        self.blank = Canvas(axes[0] / scale[0], axes[1] / scale[1], axes[2] / scale[2])
+        x2, y2 = self.blank.x[None, :], self.blank.y[:, None]
+        self.cavity2 = superellipse(x2, y2, CAVITY_CENTRE_Y, CAVITY_AXES, CAVITY_POWER)
+        self.muscle2 = superellipse(x2, y2, MUSCLE_CENTRE_Y, MUSCLE_AXES, MUSCLE_POWER)
+        half_depth = MUSCLE_AXES[1] + 0.5 * (habitus.fat_front + habitus.fat_back) / scale[1]
+        centre_y = MUSCLE_CENTRE_Y + 0.5 * (habitus.fat_back - habitus.fat_front) / scale[1]
+        half_width = MUSCLE_AXES[0] + habitus.fat_side / scale[0]
+        self.body2 = superellipse(x2, y2, centre_y, (half_width, half_depth), 2.3)
+        # The chest narrows towards the top of the volume, the waist a little towards its bottom.
+        z = self.blank.z
+        self.taper = (9.0 * np.clip((z - 25.0) / 90.0, 0, 1) ** 2 + 4.0 * np.clip((-z - 20.0) / 80.0, 0, 1) ** 1.5)[
+            :, None, None
+        ].astype(np.float32)
+        self.dome2 = self._diaphragm_height()
+        self.static = self._body_wall()
+
+    # ------------------------------------------------------------------ surfaces shared by organs
+
+    def _diaphragm_height(self) -> np.ndarray:
+        x, y = self.blank.x[None, :], self.blank.y[:, None]
+        depth = np.clip(-self.cavity2 - 1.0, 0.0, None)
+        right = 97.0 * np.exp(-(((x + 66.0) / 105.0) ** 2) - ((y + 6.0) / 150.0) ** 2)
+        left = 86.0 * np.exp(-(((x - 66.0) / 95.0) ** 2) - ((y + 2.0) / 150.0) ** 2)
+        top = np.maximum(np.maximum(right, left), 70.0)
+        edge = np.clip(38.0 - 0.42 * y, 8.0, 72.0)
+        rise = np.clip(depth / 72.0, 0.0, 1.0)
+        return (edge + (np.maximum(top, edge) - edge) * np.sqrt(1.0 - (1.0 - rise) ** 2)).astype(np.float32)
+
+    def _part(self, window: Window, plane: np.ndarray) -> np.ndarray:
+        return plane[window.slices[1], window.slices[2]][None, :, :]
+
+    def _inside_wall(self, window: Window) -> np.ndarray:
+        return self._part(window, self.cavity2) + self.taper[window.slices[0]]
+
+    def _under_diaphragm(self, window: Window) -> np.ndarray:
+        # The surface is steep at the sides, where a height difference is not a distance.
+        return 0.75 * (window.z - self._part(window, self.dome2))
+
+    # ------------------------------------------------------------------ what does not breathe
+
+    def _body_wall(self) -> Canvas:
+        canvas = self.blank
+        whole = canvas.window()
+        body = self._part(whole, self.body2) + self.taper[whole.slices[0]]
+        canvas.lay(whole, body, -104.0)
+        canvas.lay(whole, np.maximum(body, -(body + 2.2)), 20.0)
+        self._lay_table(canvas)
+        muscle = self._part(whole, self.muscle2) + self.taper[whole.slices[0]]
+        canvas.lay(whole, muscle, 60.0)
+        self._lay_muscle_planes(canvas, whole)
+        cavity = self._inside_wall(whole)
+        canvas.lay(whole, cavity, -104.0)
+        self._lay_ribs(canvas)
+        self._lay_back(canvas)
+        self._lay_spine(canvas)
+        return canvas
+
+    def _lay_table(self, canvas: Canvas) -> None:
+        """Carbon-fibre top of the table, its foam core between two sheets."""
+        back = MUSCLE_CENTRE_Y + MUSCLE_AXES[1] + self.habitus.fat_back / self.scale[1] + 3.5
+        window = canvas.window((-1e9, back - 60.0, -1e9), (1e9, 1e9, 1e9))
+        depth = window.y - back + 0.0012 * window.x**2 + 0.0 * window.z
+        outside = canvas.hu[window.slices] < -900.0
+        top = np.where(outside, np.abs(depth - 0.8) - 0.8, 50.0)
+        canvas.lay(window, top, -250.0)
+
+    def _lay_muscle_planes(self, canvas: Canvas, whole: Window) -> None:
+        """Fat planes between the muscles of the flank and beside the erector spinae."""
+        x, y = canvas.x[None, :], canvas.y[:, None]
+        side = np.clip((np.abs(x) - 62.0) / 12.0, 0.0, 1.0) * np.clip((38.0 - y) / 15.0, 0.0, 1.0)
+        low = np.clip((5.0 - whole.z) / 25.0, 0.0, 1.0)
+        for depth in (4.5, 9.0):
+            plane = np.abs(self.cavity2 - depth) - 0.7
+            self._lay_faint(canvas, whole, plane, side, low, -60.0)
+        crease = np.abs(np.abs(x) - (58.0 + 0.25 * (y - 70.0))) - 1.6
+        self._lay_faint(canvas, whole, crease, np.clip((y - 66.0) / 6.0, 0.0, 1.0), np.ones_like(low), -80.0)
+        midline = np.abs(x) - 1.0 + 0.0 * y
+        self._lay_faint(canvas, whole, midline, np.clip((-84.0 - y) / 4.0, 0.0, 1.0), low, -20.0)
+
+    @staticmethod
+    def _lay_faint(
+        canvas: Canvas, whole: Window, plane: np.ndarray, where: np.ndarray, along: np.ndarray, value: float
+    ) -> None:
+        # A sheet thinner than a voxel keeps its mass: its share falls as the voxel grows.
+        thin = np.clip(0.5 - plane / canvas.edge, 0.0, 1.0) * np.float32(min(1.0, 2.0 / canvas.edge))
+        muscle = canvas.hu > 0.0
+        canvas.hu += np.where(muscle, (thin * where)[None, :, :] * along * (value - canvas.hu), 0.0)
+
+    def _lay_ribs(self, canvas: Canvas) -> None:
+        whole = canvas.window()
+        x, y = canvas.x[None, :], canvas.y[:, None]
+        # Angle along the wall from the spine (0) round the flank to the front (pi).
+        angle = np.arctan2(np.abs(x) * (101.0 / 141.0), y - MUSCLE_CENTRE_Y).astype(np.float32)
+        drop = 88.0 * np.clip(angle / 2.3, 0.0, 1.0) ** 1.3
+        margin = np.where(angle < 2.0, -78.0 + 16.0 * angle, -46.0 + 160.0 * (angle - 2.0)).astype(np.float32)
+        sheet = (0.5 * (self.cavity2 + self.muscle2) - 0.2).astype(np.float32)
+        bands = np.argwhere(np.abs(sheet) < 6.5 + canvas.edge)
+        if bands.size == 0:
+            return
+        along = self._part(whole, drop) + whole.z + self.habitus.jitter[0, 2] * 5.0
+        across = np.abs(np.mod(along, RIB_STEP_MM) - 0.5 * RIB_STEP_MM)
+        depth = self._part(whole, sheet) + self.taper[whole.slices[0]]
+        rib = (np.sqrt((depth / 3.8) ** 2 + (across / 6.2) ** 2) - 1.0) * 4.2
+        rib = np.maximum(rib, self._part(whole, margin) - whole.z)
+        rib = np.maximum(rib, 9.0 - np.abs(whole.x) + 0.0 * rib)
+        bony = self._part(whole, np.where(angle < 2.25, 1.0, 0.0).astype(np.float32))
+        shell = np.where(bony > 0, 480.0, 105.0).astype(np.float32)
+        core = np.where(bony > 0, 190.0, 105.0).astype(np.float32)
+        canvas.lay(whole, rib, shell)
+        canvas.lay(whole, rib + 1.8, core)
+
+    def _lay_back(self, canvas: Canvas) -> None:
+        muscle = 58.0
+        for side in (-1.0, 1.0):
+            canvas.lay_tube(
+                [(side * 25, 46, 12), (side * 33, 46, -45), (side * 40, 42, -125)], [5, 16, 24], muscle
+            )
+            canvas.lay_tube([(side * 60, 58, 12), (side * 64, 56, -125)], [8, 12], muscle)
+            canvas.lay_tube([(side * 13, 27, 62), (side * 14, 28, 15), (side * 11, 31, -28)], [3.0, 5.0, 3.5], muscle)
+
+    def _lay_spine(self, canvas: Canvas) -> None:
+        z0 = 6.0 * float(self.habitus.jitter[1, 2]) / 2.0
+        window = canvas.window((-50, 26, -1e9), (50, 122, 1e9))
+        level = np.mod(window.z - z0, VERTEBRA_STEP_MM) - 0.5 * VERTEBRA_STEP_MM
+        offset = np.abs(level)
+        body2 = ellipsoid(window.x, window.y, np.zeros((1, 1, 1), np.float32), (0, 50, 0), (23, 17.5, 50))
+        waist = 1.8 * np.clip(1.0 - (offset / 12.0) ** 2, 0.0, 1.0)
+        body = np.maximum(body2 + waist, offset - 13.2)
+        canvas.lay(window, body2 + 1.0, 85.0)
+        canvas.lay(window, body, 430.0)
+        canvas.lay(window, body + 1.7, 165.0)
+        canal = ellipsoid(window.x, window.y, np.zeros((1, 1, 1), np.float32), (0, 75, 0), (11.0, 8.8, 50))
+        arch = np.abs(canal - 3.2) - 3.0
+        # Between two pedicles the arch is open at the side for the nerve.
+        open_side = np.maximum(offset - 12.5, np.where(window.y < 76.0, -level - 1.0, -20.0))
+        arch = np.maximum(arch, np.where(np.abs(window.x) > 6.0, open_side, offset - 14.0))
+        arch = np.maximum(arch, np.where(np.abs(window.x) < 8.0, 72.0 - window.y, -20.0))
+        canvas.lay(window, arch, 360.0)
+        spinous = np.maximum(np.abs(window.x) - 3.0, np.abs(window.y - 96.0) - 13.0)
+        spinous = np.maximum(spinous, np.abs(level + 5.0) - 9.0)
+        canvas.lay(window, spinous, 300.0)
+        transverse = np.hypot((window.y - (70.0 + 0.16 * np.abs(window.x))), level - 4.0) - 4.4
+        transverse = np.maximum(transverse, np.abs(window.x) - 38.0)
+        transverse = np.maximum(transverse, 13.0 - np.abs(window.x))
+        canvas.lay(window, transverse, 330.0)
+        facet = np.sqrt((np.abs(window.x) - 16.0) ** 2 + (window.y - 81.0) ** 2) - 6.5
+        facet = np.maximum(facet, 9.0 - offset)
+        canvas.lay(window, facet, 400.0)
+        canvas.lay(window, canal, 24.0)
+        cord = np.hypot(window.x, window.y - 75.0) - 4.6
+        canvas.lay(window, cord + 0.0 * window.z, 40.0)
+
+    # ------------------------------------------------------------------ what breathes
+
+    def phase(self, hu: dict[str, float], phase: str, shift: tuple[float, float, float]) -> Canvas:
+        """The whole abdomen in one phase.
+
+        Parameters
+        ----------
+        hu : dict of str to float
+            Attenuation by tissue, HU.
+        phase : str
+            One of `PHASES`.
+        shift : tuple of float
+            Respiratory displacement (x, y, z) of the upper abdominal organs, reference mm.
+
+        Returns
+        -------
+        Canvas
+        """
+        canvas = self.static.copy()
+        half = tuple(0.55 * step for step in shift)
+        self._lay_chest(canvas, hu, shift)
+        self._lay_bowel(canvas, hu, half)
+        self._lay_colon(canvas, hu, half)
+        self._lay_stomach(canvas, hu, shift)
+        self._lay_retroperitoneum(canvas, hu, half)
+        self._lay_trunk_vessels(canvas, hu, half)
+        self._lay_spleen(canvas, hu, phase, shift)
+        self._lay_liver(canvas, hu, phase, shift)
+        self._lay_gallbladder(canvas, hu, shift)
+        self._lay_kidneys(canvas, hu, half)
+        self._lay_great_vessels(canvas, hu)
+        return canvas
+
+    def _moved(self, point: tuple[float, float, float], organ: int, spread: float = 3.0) -> tuple[float, float, float]:
+        step = self.habitus.jitter[organ] * spread
+        return tuple(float(value + move) for value, move in zip(point, step, strict=True))
+
+    def _sample(self, field: Field, window: Window) -> np.ndarray:
+        # Fields live in physical millimetres of the organ's frame, so that a nodule's size is the nodule's own.
+        axes = [
+            np.ravel(axis) * factor
+            for axis, factor in zip((window.x, window.y, window.z), self.habitus.scale, strict=True)
+        ]
+        return field.sample(axes[0], axes[1], axes[2], self.spread_mm)
+
+    def _lay_bowel(self, canvas: Canvas, hu: dict[str, float], shift: tuple[float, float, float]) -> None:
+        for course, wide in self.habitus.bowel:
+            radii = [wide] * len(course)
+            window, distance = canvas.tube_distance(course, radii, shift)
+            if window.empty:
+                continue
+            distance = smooth_max(distance, self._inside_wall(window) + 5.0, 4.0)
+            folds = 0.7 * np.cos((window.x - window.y + window.z) * (2.0 * np.pi / 7.0))
+            canvas.lay(window, distance, hu["gut_wall"])
+            canvas.lay(window, distance + 2.6 + folds, hu["gut_fluid"])
+            canvas.lay(window, np.maximum(distance + 3.4, window.y + 66.0), hu["gut_gas"])
+
+    def _lay_colon(self, canvas: Canvas, hu: dict[str, float], shift: tuple[float, float, float]) -> None:
+        courses = (
+            ([(-97, 10, -125), (-97, 8, -92), (-88, -14, -76), (-70, -40, -80)], [20, 20, 17, 16]),
+            ([(-70, -40, -80), (-40, -62, -88), (10, -70, -84), (55, -60, -58)], [16, 16, 17, 16]),
+            ([(55, -60, -58), (85, -38, -22), (98, -8, -8), (104, 18, -32), (103, 22, -125)], [16, 16, 16, 15, 13]),
+        )
+        for points, radii in courses:
+            window, distance = canvas.tube_distance(points, radii, shift)
+            if window.empty:
+                continue
+            folds = 1.6 * np.cos((window.x + window.y + 1.4 * window.z) * (2.0 * np.pi / 26.0))
+            distance = np.maximum(distance + folds, self._inside_wall(window) + 4.0)
+            canvas.lay(window, distance, hu["gut_wall"])
+            canvas.lay(window, distance + 2.4, hu["stool"])
+            canvas.lay(window, np.maximum(distance + 3.2, window.y + 30.0 - 0.35 * window.z * 0.0), hu["gut_gas"])
+
+    def _lay_stomach(self, canvas: Canvas, hu: dict[str, float], shift: tuple[float, float, float]) -> None:
+        points = [(56, 14, 64), (60, -8, 40), (54, -36, 14), (32, -58, -8), (4, -60, -20), (-22, -46, -14)]
+        radii = [31, 28, 24, 20, 15, 10]
+        points = [self._moved(point, 2, 2.0) for point in points]
+        window, distance = canvas.tube_distance(points, radii, shift)
+        distance = smooth_max(distance, self._inside_wall(window) + 6.0, 6.0)
+        distance = smooth_max(distance, self._under_diaphragm(window) + 5.0, 6.0)
+        canvas.lay(window, distance, hu["gut_wall"])
+        canvas.lay(window, distance + 4.0, hu["gut_fluid"] + 10.0)
+        # Gas rises to the front of a patient on the back.
+        canvas.lay(window, np.maximum(distance + 4.6, window.y - self.habitus.gas_level), hu["gut_gas"])
+
+    def _lay_retroperitoneum(self, canvas: Canvas, hu: dict[str, float], shift: tuple[float, float, float]) -> None:
+        duodenum = [(-26, -44, -12), (-42, -26, -12), (-46, 2, -28), (-40, 10, -52), (-8, 8, -62), (24, 0, -52)]
+        canvas.lay_tube(duodenum, [11, 11, 11, 11, 10, 10], hu["gut_wall"], shift)
+        canvas.lay_tube(duodenum, [7, 7, 7.5, 7.5, 6.5, 6], hu["gut_fluid"], shift)
+        pancreas = [(-27, -6, -34), (-24, -8, -14), (-4, -16, -2), (20, -10, 8), (46, 8, 18), (70, 22, 26)]
+        canvas.lay_tube(pancreas, [12, 13, 9, 9.5, 10, 9], hu["pancreas"], shift)
+        adrenal = hu["adrenal"]
+        canvas.lay_tube([(-24, 28, 30), (-30, 40, 20)], [2.4, 2.0], adrenal, shift)
+        canvas.lay_tube([(-24, 28, 30), (-22, 42, 18)], [2.4, 1.8], adrenal, shift)
+        canvas.lay_tube([(28, 22, 22), (34, 36, 12)], [2.6, 2.0], adrenal, shift)
+        canvas.lay_tube([(28, 22, 22), (24, 38, 12)], [2.6, 1.8], adrenal, shift)
+
+    def _lay_trunk_vessels(self, canvas: Canvas, hu: dict[str, float], shift: tuple[float, float, float]) -> None:
+        aorta, portal = hu["aorta"], hu["portal_vein"]
+        canvas.lay_tube([(9, 16, 24), (11, 2, 22), (28, 4, 22), (50, 16, 26), (74, 26, 32)], [3.6, 3.2, 2.6, 2.4, 2], aorta)
+        canvas.lay_tube([(11, 2, 22), (-8, -8, 22), (-24, -16, 26)], [3.0, 2.4, 2.0], aorta, shift)
+        canvas.lay_tube([(8, 17, 10), (8, 3, 4), (6, -4, -40), (3, -10, -110)], [3.8, 3.6, 3.3, 2.8], aorta)
+        canvas.lay_tube([(-9, -12, -110), (-9, -6, -40), (-9, -4, -2)], [4.5, 5.2, 6.0], portal, shift)
+        canvas.lay_tube([(-9, -4, -2), (14, 2, 4), (42, 16, 14), (70, 28, 26)], [5.5, 4.6, 4.4, 4.2], portal, shift)
+        canvas.lay_tube([(-9, -4, -2), (-22, -8, 14), (-38, -12, 27)], [6.8, 6.8, 6.5], portal, shift)
+
+    def _lay_spleen(self, canvas: Canvas, hu: dict[str, float], phase: str, shift: tuple[float, float, float]) -> None:
+        size = self.habitus.spleen_size
+        grown = size - 1.0
+        centre = self._moved((99.0 - 16.0 * grown, 28.0 - 16.0 * grown, 38.0 - 34.0 * grown), 3, 2.0)
+        axes = (36.0 * size, 47.0 * size, 49.0 * size)
+        reach = max(axes)
+        window = canvas.window([c - reach for c in centre], [c + reach for c in centre], shift)
+        distance = ellipsoid(window.x, window.y, window.z, centre, axes, rotation(about_x=-18.0))
+        distance = smooth_max(distance, self._inside_wall(window) + 4.0, 9.0)
+        distance = smooth_max(distance, self._under_diaphragm(window) + 4.5, 9.0)
+        hilum = (centre[0] - 39.0 * size**1.1, centre[1] - 27.0 * size, centre[2] - 6.0)
+        distance = smooth_max(distance, -ellipsoid(window.x, window.y, window.z, hilum, (38, 36, 60)), 9.0)
+        if not np.any(distance < canvas.edge):
+            return
+        value = hu["spleen"] + self.tissue.pulp_hu * self._sample(self.tissue.pulp, window)
+        if phase == "arterial":
+            value += self.tissue.band_hu * self._sample(self.tissue.bands, window)
+        canvas.lay(window, distance, value, SPLEEN)
+        for end, radius in (((84, 30, 44), 2.6), ((84, 24, 24), 2.6), ((90, 38, 34), 2.2)):
+            canvas.lay_tube([(70, 28, 28), end], [3.2, radius], hu["portal_vein"], shift)
+
+    def _liver_distance(self, window: Window) -> np.ndarray:
+        x, y, z = window.x, window.y, window.z
+        size, left = self.habitus.liver_size, self.habitus.left_lobe
+        right = ellipsoid(x, y, z, (-86.0, -4.0, 20.0), (95.0 * size, 104.0 * size, 104.0 * size))
+        # The visceral surface climbs from the right flank to the left and from front to back.
+        rise = z - (-60.0 / size + 0.80 * (x + 122.0) + 0.22 * (y + 25.0))
+        right = smooth_max(right, -0.74 * rise, 16.0)
+        left_lobe = ellipsoid(
+            x, y, z, (10.0, -52.0, 48.0), (70.0 * left, 37.0 * left, 35.0 * left), rotation(about_y=-9.0, about_z=6.0)
+        )
+        left_lobe = smooth_max(left_lobe, ellipsoid(x, y, z, (52.0, -8.0, 30.0), (40, 32, 40)) * -1.0, 12.0)
+        caudate = ellipsoid(x, y, z, (-10.0, 4.0, 43.0), (17.0 * left, 16.0 * left, 27.0))
+        liver = smooth_min(smooth_min(right, left_lobe, 16.0), caudate, 8.0)
+        # Fissure of the round ligament, and of the venous ligament between caudate and left lobe.
+        round_ligament = capsule(x, y, z, (6.0, -78.0, 20.0), (4.0, -40.0, 34.0), 7.0, 3.0)
+        venous_ligament = capsule(x, y, z, (2.0, -30.0, 34.0), (14.0, -14.0, 56.0), 3.5, 3.0)
+        liver = smooth_max(liver, -np.minimum(round_ligament, venous_ligament), 5.0)
+        porta = capsule(x, y, z, (-16.0, -12.0, 12.0), (-38.0, -16.0, 22.0), 11.0, 9.0)
+        liver = smooth_max(liver, -porta, 6.0)
+        liver = smooth_max(liver, -ellipsoid(x, y, z, (-58.0, 58.0, -28.0), (33, 34, 52)), 8.0)
+        # The vertebra, the crura and the great vessels keep their room.
+        keep = np.hypot(x - 0.0, y - 46.0) - 33.0
+        return smooth_max(liver, -keep + 0.0 * z, 6.0)
+
+    def _lay_liver(self, canvas: Canvas, hu: dict[str, float], phase: str, shift: tuple[float, float, float]) -> None:
+        window = canvas.window((-135, -95, -78), (100, 80, 106), shift)
+        distance = self._liver_distance(window)
+        distance += np.float32(self.habitus.nodular_mm) * self._sample(self.tissue.surface, window)
+        distance = smooth_max(distance, self._inside_wall(window) + 4.0, 5.0)
+        distance = smooth_max(distance, self._under_diaphragm(window) + 4.0, 6.0)
+        value = self._sample(self.tissue.nodules, window)
+        value *= np.float32(self.tissue.nodule_hu * NODULE_GAIN[phase])
+        value += np.float32(self.tissue.patch_hu * PATCH_GAIN[phase]) * self._sample(self.tissue.patches, window)
+        value += np.float32(hu["liver"] - (self.tissue.venous_drop_hu if phase == "venous" else 0.0))
+        inside = canvas.share(distance)
+        # Vessels are laid within the liver's own tissue, so that none leaves it.
+        tissue = _Tissue(window, value)
+        self._vessels_in_liver(tissue, hu, canvas.edge)
+        part = canvas.hu[window.slices]
+        part += inside * (tissue.value - part)
+        canvas.labels[window.slices][inside >= 0.5] = LIVER
+
+    def _vessels_in_liver(self, tissue: _Tissue, hu: dict[str, float], edge: float) -> None:
+        portal, hepatic = hu["portal_vein"], hu["hepatic_vein"]
+        for points, radii in _PORTAL_BRANCHES:
+            tissue.lay_tube(points, radii, portal, edge)
+        for points, radii in _HEPATIC_VEINS:
+            tissue.lay_tube(points, radii, hepatic, edge)
+
+    def _lay_gallbladder(self, canvas: Canvas, hu: dict[str, float], shift: tuple[float, float, float]) -> None:
+        centre = self._moved((-46.0, -54.0, -8.0), 4, 2.0)
+        turn = rotation(about_x=22.0, about_y=14.0)
+        canvas.lay_ellipsoid(centre, (14.5, 16.5, 29.0), hu["gut_wall"], shift, turn, label=0)
+        canvas.lay_ellipsoid(centre, (12.8, 14.8, 27.2), hu["bile"], shift, turn)
+
+    def _lay_kidneys(self, canvas: Canvas, hu: dict[str, float], shift: tuple[float, float, float]) -> None:
+        for side, centre, organ in ((-1.0, (-60.0, 44.0, -34.0), 5), (1.0, (60.0, 42.0, -22.0), 6)):
+            centre = self._moved(centre, organ, 2.0)
+            turn = rotation(about_x=8.0, about_y=9.0 * side, about_z=-28.0 * side)
+            axes = (26.0, 29.0, 54.0)
+            window = canvas.window([c - 56 for c in centre], [c + 56 for c in centre], shift)
+            distance = ellipsoid(window.x, window.y, window.z, centre, axes, turn)
+            # The sinus opens towards the midline and the front.
+            hilum = turn.T @ np.array([-side * 22.0, 0.0, 0.0]) + np.array(centre)
+            sinus = ellipsoid(window.x, window.y, window.z, hilum, (19.0, 10.0, 25.0), turn)
+            canvas.lay(window, distance, hu["cortex"], 0)
+            u, v, w = window.x - centre[0], window.y - centre[1], window.z - centre[2]
+            turned = turn.astype(np.float32)
+            across = turned[0, 0] * u + turned[0, 1] * v + turned[0, 2] * w
+            deep = turned[1, 0] * u + turned[1, 1] * v + turned[1, 2] * w
+            angle = np.arctan2(deep, across)
+            columns = 2.6 * np.cos(6.0 * angle + 0.15 * w) + 2.2 * np.cos(w * (2.0 * np.pi / 17.0))
+            medulla = np.maximum(distance + 8.0 + columns, -(sinus - 1.0))
+            canvas.lay(window, medulla, hu["medulla"])
+            canvas.lay(window, sinus, -85.0)
+            pelvis = ellipsoid(window.x, window.y, window.z, hilum, (12.0, 4.5, 13.0), turn)
+            canvas.lay(window, pelvis, hu["renal_pelvis"])
+            canvas.lay_tube(
+                [tuple(hilum), (side * 26.0, 30.0, centre[2] - 24.0), (side * 34.0, 26.0, -125.0)],
+                [3.5, 2.2, 2.2],
+                hu["renal_pelvis"],
+                shift,
+            )
+
+    def _lay_great_vessels(self, canvas: Canvas, hu: dict[str, float]) -> None:
+        aorta = hu["aorta"]
+        renal_vein = 0.5 * (hu["cava_upper"] + hu["cava_lower"]) + 15.0
+        canvas.lay_tube([(-22, 17, -12), (-38, 34, -26), (-50, 38, -30)], [5, 4.5, 4], renal_vein)
+        canvas.lay_tube([(-16, 13, -8), (8, 10, -8), (30, 24, -14), (49, 36, -18)], [4.5, 3.8, 4.5, 4], renal_vein)
+        canvas.lay_tube([(8, 24, -2), (-24, 34, -14), (-46, 39, -28)], [3.2, 2.8, 2.2], aorta)
+        canvas.lay_tube([(8, 24, -4), (30, 32, -12), (47, 38, -18)], [3.2, 2.8, 2.2], aorta)
+        canvas.lay_tube([(4, 23, -125), (7, 22, -40), (8, 22, 10), (10, 24, 60), (16, 27, 125)], [8.5, 9, 9.8, 10.8, 12], aorta)
+        lower, upper = hu["cava_lower"], hu["cava_upper"]
+        canvas.lay_tube([(-21, 20, -125), (-22, 17, -60), (-22, 16, -14)], [11.5, 11, 10.5], lower, label=0)
+        canvas.lay_tube([(-22, 16, -14), (-22, 16, 30), (-20, 8, 74), (-14, 0, 100)], [10.5, 10.5, 11.5, 12], upper, label=0)
+
+    def _lay_chest(self, canvas: Canvas, hu: dict[str, float], shift: tuple[float, float, float]) -> None:
+        window = canvas.window((-1e9, -1e9, -5.0), (1e9, 1e9, 1e9), (0.0, 0.0, shift[2]))
+        above = -self._under_diaphragm(window)
+        room = self._inside_wall(window)
+        canvas.lay(window, np.maximum(np.abs(above - 1.3) - 1.3, room), hu["muscle"])
+        lung = np.maximum(above, room + 1.5)
+        mediastinum = np.minimum(
+            np.hypot(window.x - 4.0, window.y - 40.0) - 31.0,
+            ellipsoid(window.x, window.y, window.z, (16.0, -36.0, 126.0), (68.0, 50.0, 54.0)),
+        )
+        canvas.lay(window, smooth_max(lung, -mediastinum, 4.0), hu["lung"])
+        heart = np.maximum(
+            ellipsoid(window.x, window.y, window.z, (17.0, -37.0, 132.0), (60.0, 42.0, 52.0)), above + 3.0
+        )
+        canvas.lay(window, heart, hu["muscle"] + 25.0)
+        ventricles = np.minimum(
+            ellipsoid(window.x, window.y, window.z, (2.0, -46.0, 134.0), (30.0, 24.0, 46.0)),
+            ellipsoid(window.x, window.y, window.z, (42.0, -30.0, 134.0), (25.0, 24.0, 44.0)),
+        )
+        canvas.lay(window, np.maximum(ventricles, above + 8.0), hu["heart"])
+        canvas.lay_tube([(2, 6, 125), (4, 8, 92), (16, 4, 72)], [7.5, 7.5, 7.0], hu["gut_wall"], shift)
+
+
+class _Tissue:
+    """Attenuation within a window, on which vessels are laid."""
+
+    def __init__(self, window: Window, value: np.ndarray) -> None:
+        self.window, self.value = window, value
+
+    def lay_tube(self, points: list, radii: list, value: float, edge: float) -> None:
+        axes = (self.window.x.ravel(), self.window.y.ravel(), self.window.z.ravel())
+        for start, end, radius, radius_end in zip(points[:-1], points[1:], radii[:-1], radii[1:], strict=True):
+            reach = max(radius, radius_end) + edge
+            cut = [
+                slice(
+                    int(np.searchsorted(axis, min(a, b) - reach)), int(np.searchsorted(axis, max(a, b) + reach))
+                )
+                for axis, a, b in zip(axes, start, end, strict=True)
+            ]
+            x, y, z = axes[0][cut[0]][None, None], axes[1][cut[1]][None, :, None], axes[2][cut[2]][:, None, None]
+            if 0 in (x.size, y.size, z.size):
+                continue
+            part = self.value[cut[2], cut[1], cut[0]]
+            share = np.clip(0.5 - capsule(x, y, z, start, end, radius, radius_end) / np.float32(edge), 0.0, 1.0)
+            part += share * (value - part)
+
+
+_PORTAL_BRANCHES = (
+    ([(-36, -12, 26), (-62, -4, 33)], [6.2, 5.4]),
+    ([(-62, -4, 33), (-84, -28, 46), (-96, -40, 56)], [4.4, 3.4, 2.2]),
+    ([(-84, -28, 46), (-92, -46, 26), (-96, -52, 8)], [3.2, 2.4, 1.8]),
+    ([(-62, -4, 33), (-86, 16, 38), (-104, 26, 52)], [4.4, 3.4, 2.2]),
+    ([(-86, 16, 38), (-98, 18, 14), (-104, 8, -14)], [3.4, 2.6, 1.8]),
+    ([(-36, -12, 26), (-16, -26, 40), (4, -46, 47), (8, -62, 44)], [5.0, 4.6, 4.6, 3.6]),
+    ([(4, -46, 47), (28, -50, 56), (48, -54, 60)], [3.2, 2.6, 1.8]),
+    ([(8, -62, 44), (30, -66, 42), (46, -66, 40)], [2.8, 2.2, 1.6]),
+    ([(6, -54, 46), (-18, -62, 42), (-30, -68, 30)], [2.8, 2.2, 1.6]),
+)
+"""Branches of the portal vein: points (x, y, z) and radii, reference mm."""
+
+_HEPATIC_VEINS = (
+    ([(-20, 8, 80), (-48, 14, 74), (-80, 22, 58), (-100, 24, 34)], [5.0, 4.6, 3.4, 2.0]),
+    ([(-80, 22, 58), (-96, 2, 64)], [2.6, 1.8]),
+    ([(-18, 2, 80), (-36, -20, 68), (-52, -40, 48), (-58, -52, 22)], [4.8, 4.2, 3.2, 2.0]),
+    ([(-36, -20, 68), (-62, -30, 66)], [2.6, 1.8]),
+    ([(-16, 0, 80), (4, -24, 68), (26, -44, 62), (44, -50, 52)], [4.2, 3.6, 2.8, 1.8]),
+)
+"""Hepatic veins: points (x, y, z) and radii, reference mm."""

@@ -1,0 +1,92 @@
+"""Attenuation of the tissues in the three contrast phases.
+
+Means are those that textbooks and protocol papers give for 120 kVp and about 1.5 mL/kg of contrast medium:
+late arterial about 35 s, portal venous about 70 s, delayed about 180 s after injection.
+The liver rises by about 50 HU in the venous phase; the aorta stands near 300, 160 and 115 HU;
+the renal cortex leaves the medulla behind in the arterial phase only, and the delayed phase
+shows contrast medium in the renal pelvis.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hccbook.settings import PHASES
+
+PHASE_HU: dict[str, tuple[float, float, float]] = {
+    "aorta": (300.0, 160.0, 115.0),
+    "portal_vein": (125.0, 176.0, 122.0),
+    "hepatic_vein": (72.0, 166.0, 120.0),
+    "cava_upper": (105.0, 158.0, 118.0),
+    "cava_lower": (62.0, 128.0, 116.0),
+    "heart": (215.0, 152.0, 112.0),
+    "liver": (70.0, 110.0, 92.0),
+    "spleen": (122.0, 124.0, 101.0),
+    "cortex": (190.0, 196.0, 158.0),
+    "medulla": (72.0, 168.0, 152.0),
+    "renal_pelvis": (8.0, 12.0, 290.0),
+    "pancreas": (104.0, 98.0, 78.0),
+    "gut_wall": (82.0, 100.0, 84.0),
+    "adrenal": (80.0, 88.0, 68.0),
+    "muscle": (58.0, 64.0, 63.0),
+}
+"""Mean HU by tissue, in the order of `PHASES`."""
+
+FIXED_HU: dict[str, float] = {
+    "air": -1000.0,
+    "fat": -104.0,
+    "lung": -845.0,
+    "skin": 25.0,
+    "bile": 9.0,
+    "gut_fluid": 16.0,
+    "gut_gas": -900.0,
+    "stool": 35.0,
+    "trabecular_bone": 165.0,
+    "cortical_bone": 520.0,
+    "disc": 85.0,
+    "cord": 38.0,
+    "cartilage": 105.0,
+}
+"""Mean HU of tissues and contents that contrast medium does not reach."""
+
+_UNENHANCED = {"liver": 56.0, "spleen": 46.0, "renal_pelvis": 5.0}
+_BLOOD = 42.0
+
+
+@dataclass(frozen=True)
+class Enhancement:
+    """One patient's attenuations.
+
+    Attributes
+    ----------
+    by_phase : dict of str to dict of str to float
+        HU by phase and tissue.
+    """
+
+    by_phase: dict[str, dict[str, float]]
+
+
+def draw_enhancement(rng: np.random.Generator) -> Enhancement:
+    """Attenuations of one patient: the means, scaled by the patient's own circulation and contrast dose.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Enhancement
+    """
+    # Arterial filling varies most: it hangs on cardiac output and on the delay chosen.
+    gains = np.exp(rng.standard_normal(len(PHASES)) * np.array([0.10, 0.05, 0.05]))
+    own = {tissue: float(np.exp(0.03 * rng.standard_normal())) for tissue in PHASE_HU}
+    by_phase: dict[str, dict[str, float]] = {}
+    for index, phase in enumerate(PHASES):
+        values = dict(FIXED_HU)
+        for tissue, means in PHASE_HU.items():
+            start = _UNENHANCED.get(tissue, _BLOOD)
+            values[tissue] = start + (means[index] - start) * float(gains[index]) * own[tissue]
+        by_phase[phase] = values
+    return Enhancement(by_phase)

@@ -1,0 +1,131 @@
+"""AUC that a perfect reader of the planted risk would reach."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from hccbook.phantom.clinical import clinical_values
+from hccbook.phantom.distributions import LATENTS, latent_correlation
+from hccbook.phantom.outcome import CohortSize, check_paper, cohort_sizes
+from hccbook.scores import amap
+from hccbook.settings import PAPERS, CohortSettings
+
+MONTE_CARLO_PATIENTS = 200_000
+"""Simulated patients an outcome group and population."""
+
+_AMAP_VALUES = ("age", "bilirubin", "albumin", "platelets")
+_MARKERS = {
+    "liver": ("liver",),
+    "spleen": ("spleen",),
+    "liver_spleen": ("liver", "spleen"),
+    "amap": ("amap",),
+    "liver_amap": ("liver", "amap"),
+    "liver_spleen_amap": ("liver", "spleen", "amap"),
+}
+
+
+def binormal_auc(*shifts: float) -> float:
+    """AUC of the best linear combination of independent normal markers of SD 1 shifted by `shifts` in cases.
+
+    ``Phi(sqrt(sum of squares) / sqrt 2)``, exact.
+    """
+    return float(stats.norm.cdf(np.sqrt(sum(shift**2 for shift in shifts)) / np.sqrt(2.0)))
+
+
+def rank_auc(controls: np.ndarray, cases: np.ndarray) -> float:
+    """Share of pairs in which the case scores higher, ties counted half."""
+    ranks = stats.rankdata(np.concatenate([controls, cases]))
+    above = ranks[controls.size :].sum() - 0.5 * cases.size * (cases.size + 1)
+    return float(above / (controls.size * cases.size))
+
+
+def _population(
+    paper: str, sizes: list[CohortSize], hcc: bool, settings: CohortSettings, rng: np.random.Generator
+) -> np.ndarray:
+    """Markers (liver, spleen, aMAP) of a mixture of cohorts in one outcome group, shape (n, 3)."""
+    weights = np.array([size.hcc if hcc else size.patients - size.hcc for size in sizes], dtype=float)
+    counts = np.round(MONTE_CARLO_PATIENTS * weights / weights.sum()).astype(int)
+    factor = np.linalg.cholesky(latent_correlation())
+    parts = []
+    for size, count in zip(sizes, counts, strict=True):
+        drawn = rng.standard_normal((count, len(LATENTS))) @ factor.T
+        values = clinical_values(paper, size.name, hcc, drawn, rng.random(count), _AMAP_VALUES)
+        score = amap(values["age"], values["male"], values["bilirubin"], values["albumin"], values["platelets"])
+        latents = rng.standard_normal((count, 2))
+        if hcc and settings.effect == "planted":
+            latents += (settings.liver_effect, settings.spleen_effect)
+        parts.append(np.column_stack([latents, score]))
+    return np.concatenate(parts)
+
+
+def _fisher(controls: np.ndarray, cases: np.ndarray) -> np.ndarray:
+    pooled = np.atleast_2d(0.5 * (np.cov(controls, rowvar=False) + np.cov(cases, rowvar=False)))
+    return np.linalg.solve(pooled, cases.mean(axis=0) - controls.mean(axis=0))
+
+
+def truth(paper: str, settings: CohortSettings) -> dict[str, Any]:
+    """AUCs of a perfect reader of the planted risk.
+
+    Parameters
+    ----------
+    paper : {"alarm", "amap_ct"}
+    settings : CohortSettings
+
+    Returns
+    -------
+    dict
+        ``paper``, ``effect``, ``liver_shift`` and ``spleen_shift`` (SD), ``method`` (how each marker's AUC was found),
+        and ``auc``: by population (``development``, ``validation``, ``test``, ``validation_and_test``) and marker
+        (liver, spleen, liver_spleen, amap, liver_amap, liver_spleen_amap). A population without patients of both
+        outcomes is left out.
+
+    Notes
+    -----
+    The latent risks are normal with SD 1 in both groups, so that their AUCs are exact.
+    aMAP is not normal: its AUC, and those of combinations with it, come from a fixed Monte Carlo sample of
+    `MONTE_CARLO_PATIENTS` patients a group. Combinations are Fisher's linear discriminant, its weights taken from the
+    development population, as a model fitted there would have them at best.
+    """
+    planted = settings.effect == "planted"
+    shifts = {"liver": settings.liver_effect if planted else 0.0, "spleen": settings.spleen_effect if planted else 0.0}
+    development, validation, test = cohort_sizes(check_paper(paper), settings)
+    populations = {
+        "development": [development],
+        "validation": [validation],
+        "test": [test],
+        "validation_and_test": [validation, test],
+    }
+    weights: dict[str, np.ndarray] = {}
+    aucs: dict[str, dict[str, float]] = {}
+    for position, (name, sizes) in enumerate(populations.items()):
+        if sum(size.hcc for size in sizes) == 0 or sum(size.patients - size.hcc for size in sizes) == 0:
+            continue
+        rng = np.random.default_rng(np.random.SeedSequence([PAPERS.index(paper), position, 20_000_003]))
+        controls = _population(paper, sizes, False, settings, rng)
+        cases = _population(paper, sizes, True, settings, rng)
+        aucs[name] = {}
+        for marker, parts in _MARKERS.items():
+            if "amap" not in parts:
+                aucs[name][marker] = round(binormal_auc(*(shifts[part] for part in parts)), 6)
+                continue
+            columns = [("liver", "spleen", "amap").index(part) for part in parts]
+            if marker not in weights:
+                weights[marker] = _fisher(controls[:, columns], cases[:, columns])
+            score = rank_auc(controls[:, columns] @ weights[marker], cases[:, columns] @ weights[marker])
+            aucs[name][marker] = round(score, 4)
+    exact = "binormal, exact: Phi(sqrt(sum of squared shifts) / sqrt 2)"
+    sampled = (
+        f"Monte Carlo, {MONTE_CARLO_PATIENTS} patients a group; combinations by Fisher's linear discriminant "
+        "fitted to the development population"
+    )
+    return {
+        "paper": paper,
+        "effect": settings.effect,
+        "liver_shift": shifts["liver"],
+        "spleen_shift": shifts["spleen"],
+        "method": {marker: sampled if "amap" in parts else exact for marker, parts in _MARKERS.items()},
+        "auc": aucs,
+    }

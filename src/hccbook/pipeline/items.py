@@ -1,0 +1,184 @@
+"""Published items and the numbers beside them: what the notebooks read, keep and set next to the printed values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import SimpleITK as sitk
+from matplotlib.figure import Figure
+
+from hccbook import cohort, evaluation, figures, images, published, segmentation
+from hccbook.paths import RunPaths
+from hccbook.pipeline.stages import (
+    ORGANS_OF_PAPER,
+    label_map,
+    read_json,
+    read_table,
+    save_table,
+    source_manifest,
+    working_image,
+)
+from hccbook.scores import RISK_GROUPS
+from hccbook.settings import ORGANS
+
+_MARKERS = {
+    "alarm": {"alarm": "liver_amap", "radiomics": "liver", "deep": "liver", "amap": "amap"},
+    "amap_ct": {"amap_ct": "liver_spleen_amap", "ct_image": "liver_spleen", "amap_liver": "liver_amap", "amap": "amap"},
+}
+"""For each model, the markers that a perfect reader of the same information would have."""
+
+
+def read_truth(run: RunPaths, paper: str) -> dict[str, float]:
+    """AUC that a perfect reader would reach in unseen patients, by model; empty for a user's own patients."""
+    known = read_json(run.stage("cohort") / "truth.json").get(paper)
+    if known is None:
+        return {}
+    return {model: known["auc"]["validation_and_test"][marker] for model, marker in _MARKERS[paper].items()}
+
+
+def truth_table(run: RunPaths, papers: list[str], negative_control: bool) -> pd.DataFrame:
+    """Measured AUC of unseen patients beside the planted one, in this run and in its negative control.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns run (``planted``, ``none``), paper, model, n, events, auc, lower, upper, truth.
+    """
+    runs = {"planted": run} | ({"none": run.control} if negative_control else {})
+    tables = [
+        read_table(paths, paper, "truth.csv").assign(run=name, paper=paper)
+        for name, paths in runs.items()
+        for paper in papers
+    ]
+    columns = ["run", "paper", "model", "n", "events", "auc", "lower", "upper", "truth"]
+    return pd.concat(tables, ignore_index=True)[columns]
+
+
+def follow_up_ticks(months: pd.Series) -> list[float]:
+    """Years within the follow-up, in months, at which numbers at risk are given."""
+    return [12.0 * year for year in range(int(months.max() // 12) + 1)]
+
+
+def save_item(
+    run: RunPaths,
+    item: str,
+    data: pd.DataFrame,
+    figure: Figure | None = None,
+    *,
+    synthetic: bool = True,
+    dpi: int = 110,
+) -> None:
+    """Keep the numbers of a published item, and its figure where it has one, under the item's name."""
+    folder = run.stage("figures_and_tables")
+    save_table(data, folder / f"{item}.csv")
+    if figure is not None:
+        figures.save_figure(figure, folder / f"{item}.png", synthetic=synthetic, dpi=dpi)
+
+
+def items_made(run: RunPaths) -> list[str]:
+    """Published items whose numbers this run has kept."""
+    return sorted(file.stem for file in run.stage("figures_and_tables").glob("*-*.csv"))
+
+
+def printed(item: str, *, quantity: str, by: str = "cohort") -> pd.DataFrame:
+    """Numbers that a paper prints for one item, to stand beside measured ones.
+
+    Parameters
+    ----------
+    item : str
+        Name in ``items.yaml``.
+    quantity : str
+        Quantity in the transcription, such as ``auc``.
+    by : {"cohort", "group"}
+        What tells the rows apart; a group is the subgroup without its "-risk".
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns cohort, group, value, lower, upper as printed; what is printed in several places is there once.
+    """
+    numbers = published.numbers()
+    rows = numbers[(numbers["item"] == item) & (numbers["quantity"] == quantity)]
+    rows = rows.assign(group=rows["subgroup"].str.removesuffix("-risk"))
+    rows = rows[rows["cohort"].ne("") if by == "cohort" else rows["group"].isin(RISK_GROUPS)]
+    return rows[["cohort", "group", "value", "lower", "upper"]].drop_duplicates().reset_index(drop=True)
+
+
+def _printed_prevalence(paper: str, name: str) -> float:
+    if paper == "alarm":
+        header = {"item": "alarm-table-1", "row": "header", "cohort": name}
+        patients = published.value(paper, "count", **header, subgroup="")
+        cases = published.value(paper, "count", **header, subgroup="HCC")
+    else:
+        table = {"item": "amap-ct-table-1", "cohort": name}
+        patients = published.value(paper, "count", **table, row="Total patients, n")
+        cases = published.value(paper, "count", **table, row="HCC cases during follow-up, n (%)")
+    return cases.number / patients.number
+
+
+def predictive_values_at_printed_prevalence(paper: str, performance: pd.DataFrame) -> pd.DataFrame:
+    """PPV and NPV that this run's sensitivity and specificity give at the HCC share that the paper prints.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns cohort, cutoff, prevalence, ppv, npv.
+    """
+    wide = performance.pivot_table(
+        index=["cohort", "cutoff"], columns="measure", values="value", sort=False
+    ).reset_index()
+    prevalence = wide["cohort"].map({name: _printed_prevalence(paper, name) for name in wide["cohort"].unique()})
+    ppv, npv = evaluation.predictive_values(wide["sensitivity"], wide["specificity"], prevalence)
+    return wide[["cohort", "cutoff"]].assign(prevalence=prevalence, ppv=ppv, npv=npv)
+
+
+def source_images(
+    run: RunPaths, paper: str, manifest: str, patient: str, phases: tuple[str, ...]
+) -> tuple[dict[str, sitk.Image], dict[str, sitk.Image]]:
+    """Images of one patient as the manifest has them, with its masks where it gives them.
+
+    Returns
+    -------
+    images : dict of str to SimpleITK.Image
+        By phase, HU.
+    labels : dict of str to SimpleITK.Image
+        Label maps by phase; empty where the manifest has no masks.
+    """
+    row = cohort.read_manifest(source_manifest(run, paper, manifest), phases).loc[patient]
+    volumes = {phase: images.read_image(row[phase], f"{patient}, {phase}") for phase in phases}
+    labels = {}
+    for phase in phases:
+        masks = [row.get(f"{organ}_mask_{phase}") for organ in ORGANS]
+        if all(isinstance(mask, str | Path) and str(mask) for mask in masks):
+            labels[phase] = segmentation.external_labels(
+                *(images.read_mask(mask, volumes[phase], f"{patient}, {phase}") for mask in masks), volumes[phase]
+            )
+    return volumes, labels
+
+
+def working_volumes(
+    run: RunPaths, paper: str, patient: str, phases: tuple[str, ...]
+) -> tuple[dict[str, sitk.Image], dict[str, sitk.Image]]:
+    """Images and label maps of one patient on the working grid, by phase."""
+    volumes = {phase: images.read_image(working_image(run, paper, patient, phase)) for phase in phases}
+    labels = {phase: images.read_label_map(label_map(run, paper, patient, phase)) for phase in phases}
+    return volumes, labels
+
+
+def latent_association(run: RunPaths, paper: str, features: pd.DataFrame) -> pd.DataFrame:
+    """Spearman correlation of every feature with the planted risk of the organ that it comes from.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns feature, correlation; the strongest first.
+    """
+    latent = pd.read_csv(source_manifest(run, paper, "").parent / "latent.csv").set_index("patient")
+    organ = features.columns.str.split(".").str[1]
+    parts = [
+        features.loc[:, organ == name].corrwith(latent.loc[features.index, f"{name}_latent"], method="spearman")
+        for name in ORGANS_OF_PAPER[paper]
+    ]
+    table = pd.concat(parts).rename("correlation").rename_axis("feature").reset_index()
+    return table.sort_values("correlation", key=abs, ascending=False, ignore_index=True)

@@ -1,0 +1,469 @@
+"""What the notebooks call for a whole cohort: each stage reads the files of earlier ones and writes its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from hccbook import cohort, images, phantom, preprocessing, segmentation
+from hccbook.errors import DataError, MaskError, ModelError
+from hccbook.parallel import FAILURE_COLUMNS, Outcome, atomic_path, digest, map_patients
+from hccbook.paths import STAGES, RunPaths
+from hccbook.radiomics import (
+    ExtractionSettings,
+    RadiomicsTask,
+    extract_radiomics_task,
+    radiomics_table,
+    stored_radiomics,
+)
+from hccbook.settings import (
+    ORGANS,
+    CohortSettings,
+    FeatureSettings,
+    PreprocessingSettings,
+    SegmentationSettings,
+)
+
+ORGANS_OF_PAPER = {"alarm": ("liver",), "amap_ct": ORGANS}
+"""Organs that each paper's features come from."""
+
+
+TRAINING_SET = "segmentation"
+"""Name of the patients that train the segmentation, where a paper's name stands for its cohort."""
+
+
+def save_table(table: pd.DataFrame, file: Path) -> Path:
+    """Write `table` as CSV without its index, whole or not at all."""
+    with atomic_path(file) as part:
+        table.to_csv(part, index=False, lineterminator="\n")
+    return file
+
+
+def save_json(content: object, file: Path) -> Path:
+    """Write `content` as JSON, whole or not at all."""
+    with atomic_path(file) as part:
+        part.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    return file
+
+
+def read_table(run: RunPaths, stage: str, name: str) -> pd.DataFrame:
+    """Table that an earlier stage wrote."""
+    return pd.read_csv(run.stage(stage) / name)
+
+
+def read_json(file: Path) -> dict:
+    """JSON that an earlier stage wrote."""
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def read_failures(run: RunPaths, paper: str) -> pd.DataFrame:
+    """All failures of one paper's patients so far, stage by stage."""
+    files = sorted(run.root.glob(f"*/{paper}_failures.csv"), key=lambda file: STAGES.index(file.parent.name))
+    tables = [pd.read_csv(file) for file in files]
+    filled = [table for table in tables if len(table)]
+    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(FAILURE_COLUMNS))
+
+
+def _keep(outcome: Outcome, run: RunPaths, stage: str, paper: str) -> None:
+    save_table(outcome.failures, run.stage(stage) / f"{paper}_failures.csv")
+    if not outcome.results:
+        raise DataError(
+            f"{stage}, {paper}",
+            "at least one patient must get through",
+            f"{len(outcome.failures)} failures",
+            f"First reason: {outcome.failures['reason'].iloc[0]}"
+            if len(outcome.failures)
+            else "The manifest is empty.",
+        )
+
+
+def _link(source: Path, target: Path) -> None:
+    """Put `source` at `target` without a second copy where the file system can."""
+    with atomic_path(target) as part:
+        part.unlink()
+        try:
+            os.link(source, part)
+        except OSError:
+            shutil.copyfile(source, part)
+
+
+# --- cohort -----------------------------------------------------------------------------------------------------------
+
+
+def source_manifest(run: RunPaths, paper: str, manifest: str) -> Path:
+    """Manifest that the images are read through: the user's, or the synthetic cohort's."""
+    return Path(manifest) if manifest else run.stage("cohort") / "synthetic" / paper / "manifest.csv"
+
+
+def make_cohort(
+    run: RunPaths, paper: str, manifest: str, settings: CohortSettings, phases: tuple[str, ...], workers: int
+) -> pd.DataFrame:
+    """Simulate the cohort unless the user brings one, check its manifest, and write the clinical table.
+
+    Parameters
+    ----------
+    run : RunPaths
+    paper : {"alarm", "amap_ct"}
+    manifest : str
+        The user's manifest; empty for the synthetic cohort.
+    settings : CohortSettings
+    phases : tuple of str
+        Phases that must be there.
+    workers : int
+
+    Returns
+    -------
+    pandas.DataFrame
+        Clinical table, a row a patient, index ``patient``; no identifier and no path.
+    """
+    if not manifest:
+        folder = source_manifest(run, paper, "").parent
+        phantom.write_cohort(folder, paper, settings, workers=workers, store=run.store)
+    rows = cohort.read_manifest(source_manifest(run, paper, manifest), phases)
+    rows["cohort"] = cohort.assign_cohorts(rows, paper, settings.seed)
+    table = cohort.clinical_table(rows)
+    save_table(table.reset_index(), run.manifest(paper))
+    return table
+
+
+def make_training_set(run: RunPaths, settings: CohortSettings, workers: int) -> Path:
+    """Simulate the patients that train the segmentation; they belong to neither cohort.
+
+    Returns
+    -------
+    pathlib.Path
+        Their manifest.
+    """
+    folder = source_manifest(run, TRAINING_SET, "").parent
+    return phantom.write_segmentation_set(folder, settings, workers=workers, store=run.store)
+
+
+def read_cohort(run: RunPaths, paper: str) -> pd.DataFrame:
+    """Clinical table that the cohort stage wrote, index ``patient``."""
+    return pd.read_csv(run.manifest(paper)).set_index("patient")
+
+
+# --- preprocessing ----------------------------------------------------------------------------------------------------
+
+
+def working_image(run: RunPaths, paper: str, patient: str, phase: str) -> Path:
+    """Image of one patient and phase on the working grid."""
+    return run.stage("preprocessing") / "images" / paper / f"{patient}_{phase}.nii.gz"
+
+
+def given_labels(run: RunPaths, paper: str, patient: str, phase: str) -> Path:
+    """Label map made from the manifest's masks on the working grid; absent where the manifest has none."""
+    return run.stage("preprocessing") / "images" / paper / f"{patient}_{phase}_labels.nii.gz"
+
+
+def preprocess_cohort(
+    run: RunPaths, paper: str, manifest: str, settings: PreprocessingSettings, phases: tuple[str, ...], workers: int
+) -> pd.DataFrame:
+    """Resample and align every patient of one paper.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a patient and phase: voxel edges of the source in mm, shift in mm, volumes of given masks in mL.
+    """
+    rows = cohort.read_manifest(source_manifest(run, paper, manifest), phases)
+    out = working_image(run, paper, "", "").parent
+    tasks = {key: preprocessing.task_of(key, row, phases, settings, run.store, out) for key, row in rows.iterrows()}
+    save_json(settings.model_dump(), run.stage("preprocessing") / "settings.json")
+    outcome = map_patients(
+        preprocessing.preprocess_patient,
+        tasks,
+        stage="preprocessing",
+        workers=workers,
+        is_done=preprocessing.stored_preprocessing,
+    )
+    _keep(outcome, run, "preprocessing", paper)
+    facts = pd.concat([pd.DataFrame(rows).assign(patient=key) for key, rows in outcome.results.items()])
+    facts = facts[["patient", *[name for name in facts if name != "patient"]]]
+    save_table(facts, run.stage("preprocessing") / f"{paper}.csv")
+    return facts
+
+
+def read_preprocessing_settings(run: RunPaths) -> PreprocessingSettings:
+    """Settings that the preprocessing stage used."""
+    file = run.stage("preprocessing") / "settings.json"
+    return PreprocessingSettings(**json.loads(file.read_text(encoding="utf-8")))
+
+
+def preprocess_training_set(
+    run: RunPaths, settings: PreprocessingSettings, phases: tuple[str, ...], workers: int
+) -> int:
+    """Bring the patients that train the segmentation onto the working grid, if there are any.
+
+    Returns
+    -------
+    int
+        Volumes ready for training.
+    """
+    if not source_manifest(run, TRAINING_SET, "").is_file():
+        return 0
+    return len(preprocess_cohort(run, TRAINING_SET, "", settings, phases, workers))
+
+
+def preprocessed_patients(run: RunPaths, paper: str) -> list[str]:
+    """Keys of the patients that preprocessing got through, in manifest order."""
+    return list(pd.read_csv(run.stage("preprocessing") / f"{paper}.csv")["patient"].unique())
+
+
+# --- segmentation -----------------------------------------------------------------------------------------------------
+
+
+def label_map(run: RunPaths, paper: str, patient: str, phase: str) -> Path:
+    """Label map that features are taken from, whatever its source."""
+    return run.stage("segmentation") / "labels" / paper / f"{patient}_{phase}.nii.gz"
+
+
+def segmentation_network(run: RunPaths, settings: SegmentationSettings, phases: tuple[str, ...]) -> Path | None:
+    """Trained network: the user's weights, one trained here before, or one trained now.
+
+    Returns
+    -------
+    pathlib.Path or None
+        File of the weights; None where the outlines come from the manifest.
+
+    Raises
+    ------
+    ModelError
+        If there is nobody to train on.
+    """
+    if settings.mask_source == "manifest":
+        return None
+    target = run.stage("segmentation") / "network.safetensors"
+    if settings.weights:
+        segmentation.Segmenter.load(Path(settings.weights))  # refused here, not in every patient
+        _link(Path(settings.weights), target)
+        return target
+    table = run.stage("preprocessing") / f"{TRAINING_SET}.csv"
+    if not table.is_file():
+        raise ModelError(
+            "segmentation network",
+            "needs patients to train on, or weights",
+            "neither",
+            "Set cohort.segmentation_patients, segmentation.weights, or mask_source: manifest.",
+        )
+    pairs = [
+        (working_image(run, TRAINING_SET, patient, phase), given_labels(run, TRAINING_SET, patient, phase))
+        for patient in preprocessed_patients(run, TRAINING_SET)
+        for phase in phases
+    ]
+    known = digest(*(path for pair in pairs for path in pair), settings, segmentation.TRAINING_VERSION)
+    stored = run.store / "segmentation" / f"network-{known}.safetensors"
+    if not stored.is_file():
+        cases = [(images.read_image(image), images.read_label_map(labels)) for image, labels in pairs]
+        segmentation.train_segmenter(cases, settings).save(stored)
+    _link(stored, target)
+    return target
+
+
+def segment_cohort(
+    run: RunPaths,
+    paper: str,
+    settings: SegmentationSettings,
+    network: Path | None,
+    phases: tuple[str, ...],
+    workers: int,
+) -> pd.DataFrame:
+    """Outline liver and spleen of every patient of one paper.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a patient and phase: what `hccbook.segmentation.mask_quality` measures.
+        A patient without one of the paper's organs is in the failures table instead.
+    """
+    patients = preprocessed_patients(run, paper)
+    out = label_map(run, paper, "", "").parent
+    if network is None:
+        tasks = {key: LabelsTask(key, _given(run, paper, key, phases), out) for key in patients}
+        outcome = map_patients(take_given_labels, tasks, stage="segmentation", workers=1)
+    else:
+        tasks = {
+            key: segmentation.SegmentationTask(
+                key, _images(run, paper, key, phases), run.store, network, out, settings.device
+            )
+            for key in patients
+        }
+        outcome = map_patients(
+            segmentation.segment_patient,
+            tasks,
+            stage="segmentation",
+            workers=workers,
+            is_done=segmentation.stored_segmentation,
+        )
+    checks = {
+        key: QualityTask(key, tuple((phase, label_map(run, paper, key, phase)) for phase in phases), paper)
+        for key in outcome.results
+    }
+    checked = map_patients(measure_quality, checks, stage="segmentation", workers=1)
+    failures = [table for table in (outcome.failures, checked.failures) if len(table)]
+    merged = pd.concat(failures, ignore_index=True) if failures else outcome.failures
+    _keep(Outcome(checked.results, merged, outcome.computed), run, "segmentation", paper)
+    table = pd.DataFrame([row for rows in checked.results.values() for row in rows])
+    save_table(table, run.stage("segmentation") / f"{paper}.csv")
+    return table
+
+
+@dataclass(frozen=True)
+class LabelsTask:
+    """One patient whose outlines the manifest gave: label maps by phase, and where they go."""
+
+    key: str
+    labels: tuple[tuple[str, Path], ...]
+    out: Path
+
+
+def take_given_labels(task: LabelsTask) -> list[str]:
+    """Put the given label maps where the network's would be.
+
+    Raises
+    ------
+    MaskError
+        If a phase has none.
+    """
+    for phase, path in task.labels:
+        if not path.is_file():
+            raise MaskError(
+                f"{task.key}, {phase}",
+                "mask_source 'manifest' needs a mask of every phase",
+                "none",
+                f"Fill liver_mask_{phase} (and spleen_mask_{phase} for aMAP-CT), or set mask_source: network.",
+            )
+        _link(path, task.out / f"{task.key}_{phase}.nii.gz")
+    return [phase for phase, _ in task.labels]
+
+
+@dataclass(frozen=True)
+class QualityTask:
+    """One patient's label maps by phase, and the paper whose organs must be there."""
+
+    key: str
+    labels: tuple[tuple[str, Path], ...]
+    paper: str
+
+
+def measure_quality(task: QualityTask) -> list[dict[str, object]]:
+    """Measure the label maps of one patient; an organ that is missing is a failure.
+
+    Raises
+    ------
+    MaskError
+        If an organ of the paper is in no voxel.
+    """
+    rows = []
+    for phase, path in task.labels:
+        quality = segmentation.mask_quality(images.read_label_map(path))
+        for organ in ORGANS_OF_PAPER[task.paper]:
+            if quality[f"{organ}_volume_ml"] == 0:
+                raise MaskError(
+                    f"{task.key}, {phase}",
+                    f"the {organ} must be outlined",
+                    "no voxel",
+                    "Look at the image, or give a mask.",
+                )
+        rows.append({"patient": task.key, "phase": phase, **quality})
+    return rows
+
+
+def segmentation_dice(run: RunPaths, paper: str, phases: tuple[str, ...]) -> pd.DataFrame:
+    """Overlap of the outlines used with those that the manifest gave, where it gave any.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns paper, patient, center, phase, organ, dice; also kept as ``<paper>_dice.csv``.
+    """
+    center = read_cohort(run, paper)["center"]
+    rows = []
+    for patient in pd.read_csv(run.stage("segmentation") / f"{paper}.csv")["patient"].unique():
+        for phase in phases:
+            truth = given_labels(run, paper, patient, phase)
+            if truth.is_file():
+                found = images.read_label_map(label_map(run, paper, patient, phase))
+                overlaps = segmentation.organ_dice(found, images.read_label_map(truth))
+                rows += [(paper, patient, center[patient], phase, organ, value) for organ, value in overlaps.items()]
+    table = pd.DataFrame(rows, columns=["paper", "patient", "center", "phase", "organ", "dice"])
+    save_table(table, run.stage("segmentation") / f"{paper}_dice.csv")
+    return table
+
+
+# --- features ---------------------------------------------------------------------------------------------------------
+
+
+def _images(run: RunPaths, paper: str, patient: str, phases: tuple[str, ...]) -> tuple[tuple[str, Path], ...]:
+    return tuple((phase, working_image(run, paper, patient, phase)) for phase in phases)
+
+
+def _given(run: RunPaths, paper: str, patient: str, phases: tuple[str, ...]) -> tuple[tuple[str, Path], ...]:
+    return tuple((phase, given_labels(run, paper, patient, phase)) for phase in phases)
+
+
+def _labels(run: RunPaths, paper: str, patient: str, phases: tuple[str, ...]) -> tuple[tuple[str, Path], ...]:
+    return tuple((phase, label_map(run, paper, patient, phase)) for phase in phases)
+
+
+def segmented_patients(run: RunPaths, paper: str) -> list[str]:
+    """Keys of the patients whose organs are outlined, in manifest order."""
+    return list(pd.read_csv(run.stage("segmentation") / f"{paper}.csv")["patient"].unique())
+
+
+def extract_radiomics(
+    run: RunPaths, paper: str, settings: FeatureSettings, phases: tuple[str, ...], workers: int
+) -> pd.DataFrame:
+    """Radiomics of every patient of one paper, as ``<paper>_radiomics.parquet``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Index ``patient``, columns ``<phase>.<organ>.<feature>``.
+    """
+    extraction = ExtractionSettings.of_paper(paper, settings, read_preprocessing_settings(run))
+    tasks = {
+        key: RadiomicsTask(
+            key,
+            _images(run, paper, key, phases),
+            _labels(run, paper, key, phases),
+            ORGANS_OF_PAPER[paper],
+            extraction,
+            run.store,
+            settings.engine,
+        )
+        for key in segmented_patients(run, paper)
+    }
+    outcome = map_patients(extract_radiomics_task, tasks, stage="radiomics", workers=workers, is_done=stored_radiomics)
+    _keep(outcome, run, "features", paper)
+    table = radiomics_table(outcome.results)
+    _save_features(table, run.stage("features") / f"{paper}_radiomics.parquet")
+    return table
+
+
+def _save_features(table: pd.DataFrame, file: Path) -> None:
+    with atomic_path(file) as part:
+        table.to_parquet(part)
+
+
+def model_table(run: RunPaths, paper: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What a model is fitted on, for the patients whose features are all there.
+
+    Returns
+    -------
+    clinical : pandas.DataFrame
+        Clinical table, index ``patient``.
+    features : pandas.DataFrame
+        Same rows; ``amap``, radiomics and deep features.
+    """
+    radiomics = pd.read_parquet(run.stage("features") / f"{paper}_radiomics.parquet")
+    deep = pd.read_parquet(run.stage("features") / f"{paper}_deep.parquet")
+    clinical = read_cohort(run, paper)
+    both = radiomics.join(deep, how="inner")
+    clinical = clinical.loc[[patient for patient in clinical.index if patient in both.index]]
+    return clinical, pd.concat([clinical[["amap"]], both.loc[clinical.index]], axis=1)

@@ -1,0 +1,293 @@
+"""Label maps of liver and spleen: overlap, cleaning, plausibility, and masks from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+from scipy import ndimage
+
+from hccbook.errors import DataError, MaskError
+from hccbook.images import from_array, same_grid, to_array, volume_ml
+from hccbook.settings import ORGANS
+
+VOLUME_BOUNDS_ML = {"liver": (500.0, 4000.0), "spleen": (30.0, 3000.0)}
+"""Volume (mL) outside which an adult's organ is suspicious.
+
+A healthy adult liver holds 1000 to 2000 mL and shrinks to about half in end-stage cirrhosis;
+a healthy spleen holds 100 to 300 mL, and portal hypertension can multiply that by ten.
+The bounds are wide on purpose: they catch a wrong outline, they diagnose nothing.
+"""
+
+LARGEST_OVERLAP = 0.01
+"""Share of the smaller organ up to which two masks may claim the same voxels."""
+
+
+def dice(a: np.ndarray | sitk.Image, b: np.ndarray | sitk.Image) -> float:
+    """Overlap of two masks of one organ, 2 |A and B| / (|A| + |B|).
+
+    Parameters
+    ----------
+    a, b : ndarray of shape (z, y, x) or SimpleITK.Image
+        Masks of the same organ; every value other than 0 counts as organ.
+
+    Returns
+    -------
+    float
+        0 (no common voxel) to 1 (the same voxels).
+        Two empty masks agree that the organ is absent and give 1; an empty and a filled one give 0.
+
+    Raises
+    ------
+    DataError
+        If the shapes differ, or the images lie on different grids.
+    """
+    if isinstance(a, sitk.Image) and isinstance(b, sitk.Image) and not same_grid(a, b):
+        raise DataError("dice", "both masks must lie on one grid", "two grids", "Resample one onto the other.")
+    first, second = (_values(mask) != 0 for mask in (a, b))
+    if first.shape != second.shape:
+        raise DataError(
+            "dice", "both masks must have one shape", f"{first.shape} and {second.shape}", "Resample one of them."
+        )
+    total = np.count_nonzero(first) + np.count_nonzero(second)
+    return 1.0 if total == 0 else 2.0 * np.count_nonzero(first & second) / total
+
+
+def organ_dice(a: np.ndarray | sitk.Image, b: np.ndarray | sitk.Image) -> dict[str, float]:
+    """Dice overlap of two label maps, organ by organ.
+
+    Parameters
+    ----------
+    a, b : ndarray of shape (z, y, x) or SimpleITK.Image
+        Label maps.
+
+    Returns
+    -------
+    dict of str to float
+        Overlap by organ, 0 to 1, as `dice` has it.
+
+    Raises
+    ------
+    DataError
+        As `dice`.
+    """
+    if isinstance(a, sitk.Image) and isinstance(b, sitk.Image):
+        return {organ: dice(a == label, b == label) for label, organ in enumerate(ORGANS, start=1)}
+    first, second = _values(a), _values(b)
+    return {organ: dice(first == label, second == label) for label, organ in enumerate(ORGANS, start=1)}
+
+
+def largest_components(labels: np.ndarray) -> np.ndarray:
+    """Keep the largest piece of each organ.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (z, y, x)
+        Label map.
+
+    Returns
+    -------
+    ndarray of uint8, shape (z, y, x)
+        Label map in which each organ is one piece (voxels joined by their faces); the rest is background.
+        Of two pieces of one size, the first in scan order stays.
+    """
+    kept = np.zeros(labels.shape, np.uint8)
+    for label in range(1, len(ORGANS) + 1):
+        pieces, count = ndimage.label(labels == label)
+        if count:
+            sizes = np.bincount(pieces.ravel())[1:]
+            kept[pieces == 1 + int(np.argmax(sizes))] = label
+    return kept
+
+
+def mask_quality(labels: sitk.Image) -> dict[str, float | int | bool]:
+    """Measure what makes a label map believable.
+
+    Parameters
+    ----------
+    labels : SimpleITK.Image
+        Label map.
+
+    Returns
+    -------
+    dict
+        For each organ ``<organ>_volume_ml`` (float), ``<organ>_components`` (pieces whose voxels join by faces) and
+        ``<organ>_touches_border`` (whether it reaches the edge of the image, and may go on beyond it);
+        and ``liver_right_of_spleen``, whether the liver's centre lies further to the patient's right than the
+        spleen's. That last one is False where an organ is missing.
+
+    Raises
+    ------
+    MaskError
+        If the label map holds other values than 0, 1 and 2.
+    """
+    array = _checked_labels(labels)
+    quality: dict[str, float | int | bool] = {}
+    left: dict[str, float] = {}
+    for label, organ in enumerate(ORGANS, start=1):
+        organ_voxels = array == label
+        quality[f"{organ}_volume_ml"] = volume_ml(labels, label)
+        quality[f"{organ}_components"] = int(ndimage.label(organ_voxels)[1])
+        quality[f"{organ}_touches_border"] = _touches_border(organ_voxels)
+        if organ_voxels.any():
+            centre = [float(np.mean(index)) for index in np.nonzero(organ_voxels)]
+            # Physical coordinates are LPS: the first grows towards the patient's left, however the array is stored.
+            left[organ] = labels.TransformContinuousIndexToPhysicalPoint(centre[::-1])[0]
+    quality["liver_right_of_spleen"] = len(left) == len(ORGANS) and left["liver"] < left["spleen"]
+    return quality
+
+
+@dataclass(frozen=True)
+class MaskFinding:
+    """Something about a label map that a reader should look at.
+
+    Attributes
+    ----------
+    organ : str
+        ``liver``, ``spleen`` or ``both``.
+    rule : str
+        What is expected.
+    found : str
+        What the label map holds.
+    """
+
+    organ: str
+    rule: str
+    found: str
+
+    def __str__(self) -> str:
+        return f"{self.organ}: {self.rule}, but found {self.found}"
+
+
+def check_masks(labels: sitk.Image) -> list[MaskFinding]:
+    """List what is suspicious about a label map.
+
+    Parameters
+    ----------
+    labels : SimpleITK.Image
+        Label map.
+
+    Returns
+    -------
+    list of MaskFinding
+        Empty where each organ is there in one piece, inside the image, of a volume within `VOLUME_BOUNDS_ML`,
+        and the liver lies to the patient's right of the spleen.
+        A finding is a reason to look, not an error: spleens get removed, and organs lie mirrored in situs inversus.
+
+    Raises
+    ------
+    MaskError
+        If the label map holds other values than 0, 1 and 2.
+    """
+    quality = mask_quality(labels)
+    findings = []
+    for organ in ORGANS:
+        volume, pieces = quality[f"{organ}_volume_ml"], quality[f"{organ}_components"]
+        if pieces == 0:
+            findings.append(MaskFinding(organ, "must be outlined", "no voxel"))
+            continue
+        low, high = VOLUME_BOUNDS_ML[organ]
+        if not low <= volume <= high:
+            findings.append(MaskFinding(organ, f"volume is {low:g} to {high:g} mL", f"{volume:.0f} mL"))
+        if pieces > 1:
+            findings.append(MaskFinding(organ, "is one piece", f"{pieces} pieces"))
+        if quality[f"{organ}_touches_border"]:
+            findings.append(MaskFinding(organ, "lies inside the image", "voxels on the edge of the image"))
+    if all(quality[f"{organ}_components"] for organ in ORGANS) and not quality["liver_right_of_spleen"]:
+        findings.append(
+            MaskFinding("both", "liver lies to the patient's right of the spleen", "liver to the left of the spleen")
+        )
+    return findings
+
+
+def external_labels(
+    liver_mask: sitk.Image,
+    spleen_mask: sitk.Image,
+    image: sitk.Image,
+    transform: sitk.Transform | None = None,
+    place: str = "masks",
+) -> sitk.Image:
+    """Label map on an image's grid out of masks that lie anywhere in the same space.
+
+    Parameters
+    ----------
+    liver_mask, spleen_mask : SimpleITK.Image
+        Masks (0 background, 1 organ) in the physical space of `image`, on any grid.
+    image : SimpleITK.Image
+        Image on the working grid.
+    transform : SimpleITK.Transform, optional
+        Takes points of `image` to points of the masks, as in `SimpleITK.Resample`;
+        the one that moved the phase onto its reference, if it was moved.
+    place : str
+        How errors name the masks, such as ``"P0003, venous"``.
+
+    Returns
+    -------
+    SimpleITK.Image
+        Label map (uint8) on the grid of `image`, by nearest neighbour, so that no new label arises.
+        Voxels that both masks claim become spleen if they are at most `LARGEST_OVERLAP` of the smaller organ:
+        the two touch in some patients, and the larger liver loses least by it.
+
+    Raises
+    ------
+    MaskError
+        If a mask is not binary, is empty, or has no voxel on the grid of `image`; or if the overlap is larger.
+    """
+    arrays = []
+    for organ, mask in zip(ORGANS, (liver_mask, spleen_mask), strict=True):
+        values = np.unique(to_array(mask))
+        if not set(values.tolist()) <= {0, 1}:
+            raise MaskError(
+                f"{place}, {organ}",
+                "mask must hold 0 and 1 only",
+                ", ".join(f"{value:g}" for value in values[:6]),
+                "Write one file an organ, with 1 inside it.",
+            )
+        if 1 not in values:
+            raise MaskError(f"{place}, {organ}", "mask must not be empty", "no voxel", "Outline the organ.")
+        moved = sitk.Resample(
+            mask, image, sitk.Transform() if transform is None else transform, sitk.sitkNearestNeighbor, 0
+        )
+        arrays.append(to_array(moved) == 1)
+        if not arrays[-1].any():
+            raise MaskError(
+                f"{place}, {organ}",
+                "mask must lie within its image",
+                "no voxel of it there",
+                "Check that mask and image come from the same series.",
+            )
+    liver, spleen = arrays
+    both = np.count_nonzero(liver & spleen) / min(np.count_nonzero(liver), np.count_nonzero(spleen))
+    if both > LARGEST_OVERLAP:
+        raise MaskError(
+            place,
+            f"liver and spleen may share at most {LARGEST_OVERLAP:.0%} of the smaller organ",
+            f"{both:.1%}",
+            "Correct the masks; was one file named for both organs?",
+        )
+    array = np.zeros(liver.shape, np.uint8)
+    array[liver] = ORGANS.index("liver") + 1
+    array[spleen] = ORGANS.index("spleen") + 1
+    return from_array(array, image)
+
+
+def _values(mask: np.ndarray | sitk.Image) -> np.ndarray:
+    return sitk.GetArrayViewFromImage(mask) if isinstance(mask, sitk.Image) else np.asarray(mask)
+
+
+def _checked_labels(labels: sitk.Image, place: str = "label map") -> np.ndarray:
+    array = to_array(labels)
+    others = np.setdiff1d(np.unique(array), np.arange(len(ORGANS) + 1))
+    if others.size:
+        listed = ", ".join(f"{value:g}" for value in others[:6])
+        raise MaskError(
+            place, "must hold 0 (background), 1 (liver) and 2 (spleen) only", listed, "Renumber the labels."
+        )
+    return array
+
+
+def _touches_border(organ: np.ndarray) -> bool:
+    faces: Sequence[np.ndarray] = [organ.take(end, axis) for axis in range(organ.ndim) for end in (0, -1)]
+    return any(bool(face.any()) for face in faces)

@@ -1,0 +1,444 @@
+"""The segmentation network: its architecture, its file, and what it says about an image."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+from monai.inferers import sliding_window_inference
+from monai.networks.nets import DynUNet
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from hccbook.errors import ImageError, ModelError
+from hccbook.images import from_array, same_grid, to_array
+from hccbook.parallel import atomic_path
+from hccbook.segmentation.masks import largest_components
+from hccbook.settings import ORGANS
+
+FILE_FORMAT = "hccbook segmenter 1"
+"""First entry of a weights file's metadata; its number grows when the file's content changes."""
+
+ORIENTATION = "LPS"
+"""Axes of the arrays that the network sees: x grows to the patient's left, y to the back, z to the head."""
+
+WHOLE_VOLUME_PATCHES = 16
+"""A volume of up to this many patches' voxels goes through the network in one piece, a larger one in windows."""
+
+_SPACING_TOLERANCE = 0.02  # share of the voxel edge; working grids differ from each other by rounding only
+_LARGEST_FILTERS = 320  # nnU-Net's bound on the filters of a 3-D network
+_METADATA_KEY = "hccbook"
+
+
+@dataclass(frozen=True)
+class IntensityNormalisation:
+    """Clip and z-score of intensities, learned from the organs' voxels of the training set.
+
+    Attributes
+    ----------
+    lower, upper : float
+        0.5th and 99.5th percentile, HU.
+    mean, sd : float
+        Mean and standard deviation, HU.
+
+    References
+    ----------
+    Isensee et al., nnU-Net, Nature Methods 2021;18:203-211, Methods, intensity normalisation for CT.
+    """
+
+    lower: float
+    upper: float
+    mean: float
+    sd: float
+
+    @classmethod
+    def fit(cls, voxels: np.ndarray) -> IntensityNormalisation:
+        """Learn from the organs' voxels (HU)."""
+        lower, upper = np.percentile(voxels, (0.5, 99.5))
+        mean, sd = float(np.mean(voxels)), float(np.std(voxels))
+        if not sd > 0:
+            raise ModelError(
+                "training set", "the organs' voxels must vary", "one value throughout", "Check that images are CT."
+            )
+        return cls(float(lower), float(upper), mean, sd)
+
+    def __call__(self, array: np.ndarray) -> np.ndarray:
+        """Normalised intensities, float32, of an array in HU."""
+        return ((np.clip(array, self.lower, self.upper) - self.mean) / self.sd).astype(np.float32)
+
+    @property
+    def background(self) -> float:
+        """Normalised intensity of air, which fills what lies outside an image."""
+        return (self.lower - self.mean) / self.sd
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How a network came to be; kept in its file.
+
+    Attributes
+    ----------
+    filters, levels, patch_voxels : int
+        Architecture and patch, as in `hccbook.settings.SegmentationSettings`.
+    spacing_mm : float
+        Isotropic voxel edge of the training images, mm.
+    seed, iterations, batch_size : int
+        As in the settings.
+    learning_rate : float
+        As in the settings.
+    images : int
+        Number of training images (one a patient and phase).
+    """
+
+    filters: int
+    levels: int
+    patch_voxels: int
+    spacing_mm: float
+    seed: int
+    iterations: int
+    batch_size: int
+    learning_rate: float
+    images: int
+
+
+def build_network(filters: int, levels: int, patch_voxels: int) -> DynUNet:
+    """MONAI's `DynUNet` in nnU-Net's shape: 3-D, instance norm, filters doubling by level, deep supervision.
+
+    Parameters
+    ----------
+    filters : int
+        Filters of the first level.
+    levels : int
+        Resolution levels, at least 3.
+    patch_voxels : int
+        Edge of the training patch, which must leave at least two voxels at the lowest level.
+
+    Raises
+    ------
+    ModelError
+        If there are too few levels, or the patch does not fit them.
+    """
+    if levels < 3:
+        raise ModelError("segmentation.levels", "must be at least 3", levels, "MONAI's DynUNet starts at 3.")
+    stride = 2 ** (levels - 1)
+    if patch_voxels % stride or patch_voxels < 2 * stride:
+        raise ModelError(
+            "segmentation.patch_voxels",
+            f"must be a multiple of {stride}, and at least {2 * stride}, for {levels} levels",
+            patch_voxels,
+            f"Take {max(2, round(patch_voxels / stride)) * stride}, or fewer levels.",
+        )
+    strides = [1] + [2] * (levels - 1)
+    return DynUNet(
+        spatial_dims=3,
+        in_channels=1,
+        out_channels=len(ORGANS) + 1,
+        kernel_size=[3] * levels,
+        strides=strides,
+        upsample_kernel_size=strides[1:],
+        filters=[min(filters * 2**level, _LARGEST_FILTERS) for level in range(levels)],
+        norm_name=("INSTANCE", {"affine": True}),
+        deep_supervision=True,
+        deep_supr_num=levels - 2,
+    )
+
+
+def choose_device(name: str) -> torch.device:
+    """Device by name; ``auto`` is the first GPU where there is one.
+
+    Raises
+    ------
+    ModelError
+        If ``cuda`` is asked for and absent.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ModelError("segmentation.device", "cuda needs a GPU that torch can use", "none", "Set device to auto.")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def mixed_precision(device: torch.device) -> torch.autocast:
+    """Half-precision convolutions (bfloat16) where the hardware has them, full precision elsewhere.
+
+    nnU-Net trains and predicts in mixed precision too. On a CPU that has no bfloat16 it would be slower, not faster.
+    """
+    if device.type == "cuda":
+        able = torch.cuda.is_bf16_supported()
+    else:
+        features = torch.cpu.get_capabilities()
+        able = bool(features.get("avx512_bf16") or features.get("amx_bf16"))
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=able)
+
+
+@dataclass(frozen=True, eq=False)
+class Segmenter:
+    """A trained network for liver and spleen.
+
+    Attributes
+    ----------
+    network : DynUNet
+        Weights.
+    intensity : IntensityNormalisation
+        How its inputs are normalised.
+    provenance : Provenance
+        How it was made.
+    losses : tuple of float
+        Training loss by iteration.
+    device : torch.device
+        Where it runs.
+    """
+
+    network: DynUNet
+    intensity: IntensityNormalisation
+    provenance: Provenance
+    losses: tuple[float, ...]
+    device: torch.device
+
+    def predict(self, image: sitk.Image) -> sitk.Image:
+        """Outline liver and spleen.
+
+        Parameters
+        ----------
+        image : SimpleITK.Image
+            CT volume in HU, of any spacing and orientation.
+            One that differs from the training images in spacing is resampled for the network, and the labels back.
+
+        Returns
+        -------
+        SimpleITK.Image
+            Label map (uint8) on the grid of `image`; each organ in one piece.
+
+        Raises
+        ------
+        ImageError
+            If the image is not 3-D.
+        """
+        return self.predict_all([image])[0]
+
+    def predict_all(self, images: Sequence[sitk.Image]) -> list[sitk.Image]:
+        """Outline liver and spleen in several images, such as a patient's phases.
+
+        Images of one size go through the network together, which is faster on a CPU.
+
+        Parameters
+        ----------
+        images : sequence of SimpleITK.Image
+            As in `predict`.
+
+        Returns
+        -------
+        list of SimpleITK.Image
+            Label maps, in the order of `images`.
+        """
+        for image in images:
+            if image.GetDimension() != 3:
+                found = f"{image.GetDimension()} dimensions"
+                raise ImageError("segmentation", "image must be 3-D", found, "Pass a volume.")
+        seen = [network_grid(image, self.provenance.spacing_mm) for image in images]
+        arrays = self.predict_arrays([to_array(image) for image in seen])
+        return [
+            _on_grid(from_array(array, grid), image) for array, grid, image in zip(arrays, seen, images, strict=True)
+        ]
+
+    def predict_array(self, array: np.ndarray) -> np.ndarray:
+        """Outline liver and spleen in an array that is already on the network's grid.
+
+        Parameters
+        ----------
+        array : ndarray of shape (z, y, x)
+            HU, at the training spacing, x to the patient's left, y to the back, z to the head.
+
+        Returns
+        -------
+        ndarray of uint8, shape (z, y, x)
+            Label map; each organ in one piece.
+        """
+        return self.predict_arrays([array])[0]
+
+    def predict_arrays(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Outline liver and spleen in several arrays, such as a patient's phases.
+
+        Arrays of about the same shape go through the network together, which is faster on a CPU.
+
+        Parameters
+        ----------
+        arrays : sequence of ndarray of shape (z, y, x)
+            As in `predict_array`.
+
+        Returns
+        -------
+        list of ndarray of uint8
+            Label maps, in the order of `arrays`.
+        """
+        padded = [self._padded(np.asarray(array)) for array in arrays]
+        shapes = [array.shape for array in padded]
+        labels: dict[int, np.ndarray] = {}
+        for shape in dict.fromkeys(shapes):
+            members = [index for index, other in enumerate(shapes) if other == shape]
+            batch = torch.from_numpy(np.stack([padded[index] for index in members])[:, None])
+            for index, scores in zip(members, self._scores(batch), strict=True):
+                z, y, x = arrays[index].shape
+                found = scores.argmax(0)[:z, :y, :x].to(torch.uint8).cpu().numpy()
+                labels[index] = largest_components(found)
+        return [labels[index] for index in range(len(arrays))]
+
+    def save(self, file: str | Path) -> None:
+        """Write the network as safetensors, with everything else in the file's metadata.
+
+        The same network always gives the same bytes.
+
+        Parameters
+        ----------
+        file : path-like
+            File ending in ``.safetensors``.
+        """
+        content = {
+            "format": FILE_FORMAT,
+            "organs": list(ORGANS),
+            "intensity": asdict(self.intensity),
+            "provenance": asdict(self.provenance),
+            "losses": list(self.losses),
+        }
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()}
+        with atomic_path(Path(file)) as part:
+            # One metadata entry: safetensors writes several in no fixed order.
+            save_file(tensors, part, metadata={_METADATA_KEY: json.dumps(content, sort_keys=True)})
+
+    @classmethod
+    def load(cls, file: str | Path, device: str = "auto") -> Segmenter:
+        """Read a network that `save` wrote.
+
+        Parameters
+        ----------
+        file : path-like
+            Weights file.
+        device : {"auto", "cpu", "cuda"}
+            Where it shall run.
+
+        Returns
+        -------
+        Segmenter
+
+        Raises
+        ------
+        ModelError
+            If the file is missing, is no safetensors file, was not written by `save`, or was written by another
+            version of it.
+        """
+        file = Path(file)
+        cure = "Name a file that training here wrote, or leave segmentation.weights empty to train one."
+        if not file.is_file():
+            raise ModelError(file.name, "weights file must exist", "no such file", cure)
+        try:
+            with safe_open(file, framework="pt") as opened:
+                metadata = opened.metadata() or {}
+                tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (no mapping)
+        except (SafetensorError, OSError) as error:
+            raise ModelError(file.name, "weights must be a safetensors file", error, cure) from error
+        try:
+            content = json.loads(metadata.get(_METADATA_KEY, "{}"))
+            written = content.get("format", "no hccbook metadata")
+            if written != FILE_FORMAT:
+                raise ModelError(file.name, f"weights must be of format {FILE_FORMAT!r}", written, cure)
+            provenance = Provenance(**content["provenance"])
+            intensity = IntensityNormalisation(**content["intensity"])
+            network = build_network(provenance.filters, provenance.levels, provenance.patch_voxels)
+            network.load_state_dict(tensors)
+            losses = tuple(content["losses"])
+        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise ModelError(file.name, "weights must fit the network that the file names", reason, cure) from error
+        chosen = choose_device(device)
+        return cls(network.to(chosen).eval(), intensity, provenance, losses, chosen)
+
+    @property
+    def _stride(self) -> int:
+        return 2 ** (self.provenance.levels - 1)
+
+    def _padded(self, array: np.ndarray) -> np.ndarray:
+        """Normalised array, filled up with air to whole strides and to at least two of them."""
+        shape = [max(2, -(-length // self._stride)) * self._stride for length in array.shape]
+        padded = np.full(shape, self.intensity.background, np.float32)
+        padded[tuple(slice(length) for length in array.shape)] = self.intensity(array)
+        return padded
+
+    def _scores(self, batch: torch.Tensor) -> torch.Tensor:
+        """Class scores of shape (batch, class, z, y, x)."""
+        patch = self.provenance.patch_voxels
+        with torch.inference_mode(), mixed_precision(self.device):
+            if batch[0].numel() <= WHOLE_VOLUME_PATCHES * patch**3:
+                return self.network(batch.to(self.device))
+            return sliding_window_inference(
+                batch,
+                roi_size=(patch,) * 3,
+                sw_batch_size=4,
+                predictor=self.network,
+                overlap=0.5,
+                mode="gaussian",
+                sw_device=self.device,
+                device="cpu",
+                cval=self.intensity.background,
+            )
+
+
+def network_grid(image: sitk.Image, spacing_mm: float) -> sitk.Image:
+    """Image as the network sees it.
+
+    Parameters
+    ----------
+    image : SimpleITK.Image
+        CT volume in HU.
+    spacing_mm : float
+        Isotropic voxel edge, mm.
+
+    Returns
+    -------
+    SimpleITK.Image
+        The image with its axes in the order and direction of `ORIENTATION` (an oblique one stays oblique) and, unless
+        it has it already, resampled to the spacing by linear interpolation over the same box.
+    """
+    oriented = sitk.DICOMOrient(image, ORIENTATION)
+    if _has_spacing(image, spacing_mm):
+        return oriented
+    old = np.array(oriented.GetSpacing())
+    size = np.maximum(np.ceil(np.array(oriented.GetSize()) * old / spacing_mm), 1).astype(int)
+    # Voxel centres: the box's corner lies half a voxel before the first one.
+    first = oriented.TransformContinuousIndexToPhysicalPoint(((spacing_mm / old - 1) / 2).tolist())
+    smooth = oriented
+    if (old < spacing_mm / 2).any():
+        # Averaging over the larger voxel keeps the noise of the finer one out of it.
+        smooth = sitk.SmoothingRecursiveGaussian(
+            sitk.Cast(oriented, sitk.sitkFloat32), [max(spacing_mm / 3, edge / 10) for edge in old]
+        )
+    return sitk.Resample(
+        smooth,
+        size.tolist(),
+        sitk.Transform(),
+        sitk.sitkLinear,
+        first,
+        [spacing_mm] * 3,
+        oriented.GetDirection(),
+        -1024.0,
+        sitk.sitkFloat32,
+    )
+
+
+def _has_spacing(image: sitk.Image, spacing_mm: float) -> bool:
+    return np.allclose(image.GetSpacing(), spacing_mm, rtol=_SPACING_TOLERANCE, atol=0)
+
+
+def _on_grid(labels: sitk.Image, image: sitk.Image) -> sitk.Image:
+    """Label map brought from the network's grid onto that of `image`."""
+    if same_grid(labels, image):
+        labels.CopyInformation(image)
+        return labels
+    # Between spacings, linear membership gives smoother outlines than blocks; turned axes need no interpolation.
+    same_voxels = _has_spacing(image, labels.GetSpacing()[0])
+    interpolator = sitk.sitkNearestNeighbor if same_voxels else sitk.sitkLabelLinear
+    return sitk.Resample(labels, image, sitk.Transform(), interpolator, 0, sitk.sitkUInt8)

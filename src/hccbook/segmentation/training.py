@@ -1,0 +1,318 @@
+"""Training of the segmentation network, nnU-Net's way at a size for two cores."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+from torch.nn import functional
+
+from hccbook.errors import MaskError, ModelError
+from hccbook.images import same_grid, to_array
+from hccbook.segmentation.network import (
+    IntensityNormalisation,
+    Provenance,
+    Segmenter,
+    build_network,
+    choose_device,
+    mixed_precision,
+    network_grid,
+)
+from hccbook.settings import ORGANS, SegmentationSettings
+
+TRAINING_THREADS = 2
+"""Threads of a training run, whatever the machine has.
+
+Sums are split among threads, so that another number would round differently and give other weights.
+"""
+
+MOMENTUM = 0.99
+WEIGHT_DECAY = 3e-5
+DECAY_POWER = 0.9
+GRADIENT_NORM = 12.0
+"""nnU-Net's optimiser: Nesterov momentum, weight decay, power of the learning rate's decay, clipped gradient."""
+
+FOREGROUND_EVERY = 3
+"""Every third patch is centred on an organ (nnU-Net: a third of the patches)."""
+
+_VOXELS_KEPT = 10_000  # organ voxels an image keeps for intensities and patch centres; nnU-Net keeps as many
+_SMOOTH = 1e-5
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One training image on the network's grid."""
+
+    array: np.ndarray  # (z, y, x); HU, later normalised with air at zero
+    labels: np.ndarray  # (z, y, x), uint8
+    centres: tuple[np.ndarray, ...]  # by organ that is there: (voxels, 3) indices z, y, x
+
+
+def train_segmenter(
+    cases: Sequence[tuple[sitk.Image, sitk.Image]],
+    settings: SegmentationSettings,
+    progress: Callable[[int, float], None] | None = None,
+) -> Segmenter:
+    """Train a network that outlines liver and spleen.
+
+    Parameters
+    ----------
+    cases : sequence of (image, labels)
+        CT volumes in HU, all of one isotropic spacing, and their label maps on the same grid;
+        patients and phases side by side, one pair each.
+    settings : SegmentationSettings
+        Architecture, patch, optimiser steps, seed, device.
+    progress : callable, optional
+        Called after each step with the number of steps done and the loss of that step.
+
+    Returns
+    -------
+    Segmenter
+        The same one, to the bit, for the same cases, settings and hardware; the number of cores plays no part.
+
+    Raises
+    ------
+    ModelError
+        If there is no case, images differ in spacing or are not isotropic, an organ is in no label map,
+        the patch does not fit the levels, or the loss stops being finite.
+    MaskError
+        If a label map lies on another grid than its image, or holds other values than 0, 1 and 2.
+
+    References
+    ----------
+    Isensee et al., nnU-Net, Nature Methods 2021;18:203-211, Methods.
+    aMAP-CT, Methods: liver and spleen were segmented by nnU-Net.
+    """
+    network = _initial_network(settings)
+    spacing = _common_spacing(cases)
+    rng = np.random.default_rng(settings.seed)
+    volumes = [_case(image, labels, spacing, rng, number) for number, (image, labels) in enumerate(cases, start=1)]
+    intensity = IntensityNormalisation.fit(_organ_voxels(volumes))
+    # Air becomes zero, which is what patches that reach beyond the image are filled with.
+    volumes = [_Case(intensity(v.array) - intensity.background, v.labels, v.centres) for v in volumes]
+    device = choose_device(settings.device)
+    network = network.to(device).train()
+    optimiser = torch.optim.SGD(
+        network.parameters(), settings.learning_rate, momentum=MOMENTUM, nesterov=True, weight_decay=WEIGHT_DECAY
+    )
+    losses = []
+    with _reproducible(device):
+        for step in range(settings.iterations):
+            patches, labels = _batch(volumes, settings, step, rng)
+            rate = settings.learning_rate * (1 - step / settings.iterations) ** DECAY_POWER
+            optimiser.param_groups[0]["lr"] = rate
+            optimiser.zero_grad(set_to_none=True)
+            with mixed_precision(device):
+                outputs = network((patches + intensity.background).to(device))
+            loss = supervised_loss(outputs.float(), labels.to(device))
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM)
+            optimiser.step()
+            losses.append(round(float(loss.detach()), 5))
+            if not np.isfinite(losses[-1]):
+                raise ModelError(
+                    f"segmentation, step {step + 1}",
+                    "the loss must stay finite",
+                    losses[-1],
+                    "Lower segmentation.learning_rate.",
+                )
+            if progress is not None:
+                progress(step + 1, losses[-1])
+    provenance = Provenance(
+        filters=settings.filters,
+        levels=settings.levels,
+        patch_voxels=settings.patch_voxels,
+        spacing_mm=spacing,
+        seed=settings.seed,
+        iterations=settings.iterations,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        images=len(volumes),
+    )
+    return Segmenter(network.eval(), intensity, provenance, tuple(losses), device)
+
+
+def supervised_loss(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Dice plus cross-entropy over all depths of supervision.
+
+    Parameters
+    ----------
+    outputs : tensor of shape (batch, depth, class, z, y, x)
+        Class scores, the finest depth first.
+    labels : tensor of shape (batch, z, y, x)
+        Labels, int64.
+
+    Returns
+    -------
+    tensor
+        Scalar: the depths' losses weighted 1, 1/2, 1/4, ..., divided by the weights' sum.
+
+    References
+    ----------
+    Isensee et al., nnU-Net, Nature Methods 2021;18:203-211, Methods, training.
+    """
+    weights = [0.5**depth for depth in range(outputs.shape[1])]
+    truth = functional.one_hot(labels, outputs.shape[2]).movedim(-1, 1)[:, 1:].to(outputs.dtype)
+    depths = torch.unbind(outputs, dim=1)
+    losses = [
+        weight * _dice_cross_entropy(scores, labels, truth) for weight, scores in zip(weights, depths, strict=True)
+    ]
+    return torch.stack(losses).sum() / sum(weights)
+
+
+def _dice_cross_entropy(scores: torch.Tensor, labels: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Mean cross-entropy plus one minus the mean soft Dice of the organs (background left out, as in nnU-Net).
+
+    Dice is taken over the batch: a small patch often lacks an organ, and would count as a failure alone.
+    """
+    logarithms = functional.log_softmax(scores, dim=1)
+    organs = logarithms[:, 1:].exp()
+    axes = (0, 2, 3, 4)
+    common = (organs * truth).sum(axes)
+    both = organs.sum(axes) + truth.sum(axes)
+    dice = (2 * common + _SMOOTH) / (both + _SMOOTH)
+    return functional.nll_loss(logarithms, labels) + 1 - dice.mean()
+
+
+# --- training set -----------------------------------------------------------------------------------------------------
+
+
+def _initial_network(settings: SegmentationSettings) -> torch.nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        return build_network(settings.filters, settings.levels, settings.patch_voxels)
+
+
+def _common_spacing(cases: Sequence[tuple[sitk.Image, sitk.Image]]) -> float:
+    if not cases:
+        raise ModelError("training set", "must hold at least one image", "none", "Give images with their label maps.")
+    spacings = np.array([image.GetSpacing() for image, _ in cases])
+    spacing = float(np.median(spacings))
+    off = np.abs(spacings / spacing - 1).max()
+    if off > 0.01:
+        raise ModelError(
+            "training set",
+            "images must share one isotropic spacing",
+            f"voxel edges from {spacings.min():g} to {spacings.max():g} mm",
+            "Preprocess them to the working spacing first.",
+        )
+    return round(spacing, 6)
+
+
+def _case(image: sitk.Image, labels: sitk.Image, spacing: float, rng: np.random.Generator, number: int) -> _Case:
+    place = f"training image {number}"
+    if not same_grid(image, labels):
+        raise MaskError(place, "label map must lie on the image's grid", "another grid", "Resample the label map.")
+    array = to_array(network_grid(image, spacing)).astype(np.float32)
+    organs = to_array(network_grid(labels, spacing))
+    if not np.isin(organs, range(len(ORGANS) + 1)).all():
+        listed = ", ".join(f"{value:g}" for value in np.unique(organs)[:6])
+        raise MaskError(place, "label map must hold 0, 1 and 2 only", listed, "Renumber the labels.")
+    centres = []
+    for label in range(1, len(ORGANS) + 1):
+        voxels = np.argwhere(organs == label)
+        if len(voxels) > _VOXELS_KEPT:
+            voxels = voxels[rng.choice(len(voxels), _VOXELS_KEPT, replace=False)]
+        centres.append(voxels.astype(np.int32))
+    return _Case(array, organs.astype(np.uint8), tuple(centres))
+
+
+def _organ_voxels(volumes: Sequence[_Case]) -> np.ndarray:
+    for organ, voxels in zip(ORGANS, zip(*(volume.centres for volume in volumes), strict=True), strict=True):
+        if not any(len(found) for found in voxels):
+            raise ModelError(
+                "training set", f"must hold the {organ} at least once", "no voxel of it", "Add images that show it."
+            )
+    return np.concatenate([v.array[tuple(indices.T)] for v in volumes for indices in v.centres])
+
+
+# --- patches ----------------------------------------------------------------------------------------------------------
+
+
+def _batch(
+    volumes: Sequence[_Case], settings: SegmentationSettings, step: int, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Patches of shape (batch, 1, z, y, x), air being zero, and labels of shape (batch, z, y, x)."""
+    first = step * settings.batch_size
+    pairs = [
+        _patch(volumes[rng.integers(len(volumes))], settings.patch_voxels, number % FOREGROUND_EVERY == 0, rng)
+        for number in range(first, first + settings.batch_size)
+    ]
+    images, labels = (torch.stack(parts) for parts in zip(*pairs, strict=True))
+    return images, labels
+
+
+def _patch(volume: _Case, edge: int, on_organ: bool, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    shape = np.array(volume.array.shape)
+    # Patches lie inside the image where it is larger than they are, and hold all of it where it is smaller.
+    low, high = np.minimum(0, shape - edge), np.maximum(0, shape - edge)
+    present = [voxels for voxels in volume.centres if len(voxels)]
+    if on_organ and present:
+        voxels = present[rng.integers(len(present))]
+        start = np.clip(voxels[rng.integers(len(voxels))] - edge // 2, low, high)
+    else:
+        start = rng.integers(low, high + 1)
+    # Half of the patches are turned and scaled a little. None is mirrored left to right: the liver lies on the right
+    # and the spleen on the left, and a mirrored patient would teach the network to take one for the other.
+    image, labels = (_turned if rng.random() < 0.5 else _cut)(volume, start, edge, rng)
+    image = image * float(rng.uniform(0.9, 1.1)) + float(rng.normal(0, 0.1)) * (image > 0)
+    noise = rng.standard_normal(image.shape, dtype=np.float32) * np.float32(rng.uniform(0, 0.2))
+    return (image + torch.from_numpy(noise) * (image > 0))[None], labels
+
+
+def _cut(volume: _Case, start: np.ndarray, edge: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    shape = volume.array.shape
+    inside = tuple(slice(max(s, 0), min(s + edge, n)) for s, n in zip(start, shape, strict=True))
+    target = tuple(slice(part.start - s, part.stop - s) for part, s in zip(inside, start, strict=True))
+    image, labels = torch.zeros((edge,) * 3), torch.zeros((edge,) * 3, dtype=torch.int64)
+    image[target] = torch.from_numpy(volume.array[inside])
+    labels[target] = torch.from_numpy(volume.labels[inside].astype(np.int64))
+    return image, labels
+
+
+def _turned(volume: _Case, start: np.ndarray, edge: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Patch turned by up to 10 degrees about each axis and scaled by up to 15 %."""
+    angles = rng.uniform(-np.pi / 18, np.pi / 18, 3)
+    scale = rng.uniform(0.85, 1.15)
+    turn = np.eye(3)
+    for axis, angle in enumerate(angles):
+        one, other = (axis + 1) % 3, (axis + 2) % 3
+        step = np.eye(3)
+        step[one, one] = step[other, other] = np.cos(angle)
+        step[one, other], step[other, one] = -np.sin(angle), np.sin(angle)
+        turn = turn @ step
+    shape = np.array(volume.array.shape, float)
+    # grid_sample counts from -1 to 1 across the image, x first; a patch of `edge` voxels spans edge / shape of it.
+    matrix = scale * turn * edge / shape[:, None]
+    shift = (2 * (start + edge / 2) - shape) / shape
+    affine = torch.from_numpy(np.concatenate([matrix[::-1, ::-1], shift[::-1, None]], axis=1).astype(np.float32))
+    grid = functional.affine_grid(affine[None], [1, 1, edge, edge, edge], align_corners=False)
+    image = functional.grid_sample(
+        torch.from_numpy(volume.array)[None, None], grid, "bilinear", "zeros", align_corners=False
+    )
+    organs = torch.from_numpy(volume.labels.astype(np.float32))[None, None]
+    labels = functional.grid_sample(organs, grid, "nearest", "zeros", align_corners=False)
+    return image[0, 0], labels[0, 0].long()
+
+
+@contextlib.contextmanager
+def _reproducible(device: torch.device) -> Iterator[None]:
+    """Fixed number of threads and deterministic algorithms, put back afterwards."""
+    threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    relaxed = torch.is_deterministic_algorithms_warn_only_enabled()
+    fill = torch.utils.deterministic.fill_uninitialized_memory
+    torch.set_num_threads(TRAINING_THREADS)
+    if device.type == "cpu":
+        # On a GPU the gradient of upsampling has no deterministic form: there the same seed agrees up to rounding.
+        torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # it would cost time, and nothing here reads it
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(strict, warn_only=relaxed)
+        torch.utils.deterministic.fill_uninitialized_memory = fill

@@ -1,0 +1,299 @@
+"""Laying out, rendering and checking the book, on small notebooks that stand in for executed ones."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from hccbook import book, published
+from hccbook.book import BookError, build_book, check_items, check_self_contained, results_page, stage_source
+from hccbook.cohort.manifest import COLUMNS
+from hccbook.paths import STAGES, RunPaths, notebook_name, project_root
+from hccbook.settings import Profile
+
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+GLUED = ("demo_alarm_auc", "demo_alarm_truth", "demo_amap_ct_auc", "demo_amap_ct_truth", "n_alarm", "n_amap_ct")
+
+
+def code(source, outputs=(), tags=()):
+    cell = nbformat.v4.new_code_cell(source, outputs=list(outputs), execution_count=1)
+    cell.metadata["tags"] = list(tags)
+    return cell
+
+
+def output(data, **metadata):
+    return nbformat.v4.new_output("display_data", data=data, metadata=metadata)
+
+
+def glued(name, text):
+    hidden = "application/papermill.record/"
+    return output({f"{hidden}text/plain": f"'{text}'"}, scrapbook={"name": name, "mime_prefix": hidden})
+
+
+def item_cells(item):
+    picture = output({"image/png": base64.b64encode(PIXEL).decode(), "text/plain": "<Figure>"})
+    rows = output({"text/html": "<table><tr><td>1</td></tr></table>", "text/plain": "1"})
+    heading = nbformat.v4.new_markdown_cell(f"({item.id})=\n## {published_name(item)}\n\n{item.title}.")
+    return [heading, code("show()", [picture if item.kind == "figure" else rows])]
+
+
+def published_name(item):
+    return f"{book.PAPER_NAMES[item.paper]}, {item.label}"
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A finished run: every notebook executed, every listed file there."""
+    finished = RunPaths(tmp_path / "demo")
+    profile = Profile()
+    shown = [item for item in published.items() if not item.is_planned]
+    for stage in STAGES:
+        parameters = profile.parameters(stage)
+        cells = [
+            nbformat.v4.new_markdown_cell(f"# {stage}\n\nAn equation: $a^2 + b^2 = c^2$."),
+            code("seed = 1", tags=["parameters"]),
+            code("seed = 2\nmanifest = '/somewhere/private/manifest.csv'", tags=["injected-parameters"]),
+            code("1 + 1", [nbformat.v4.new_output("stream", name="stdout", text="2\n")]),
+        ]
+        if stage == "figures_and_tables":
+            cells += [code("glue_all()", [glued(name, f"{name} 0.8") for name in GLUED])]
+            cells += [cell for item in shown for cell in item_cells(item)]
+        notebook = nbformat.v4.new_notebook(cells=cells)
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        notebook.metadata["language_info"] = {"name": "python"}
+        notebook.metadata["papermill"] = {"parameters": parameters, "output_path": str(tmp_path)}
+        for position, cell in enumerate(notebook.cells):
+            cell["id"] = f"cell-{position}"
+        file = finished.executed_notebook(stage)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(notebook, file)
+    for item in shown:
+        for name, content in ((item.data, b"cohort,auc\ntest,0.8\n"), (item.figure, PIXEL)):
+            if name is not None:
+                (finished.root / name).parent.mkdir(parents=True, exist_ok=True)
+                (finished.root / name).write_bytes(content)
+    return finished
+
+
+def edit(run, stage, change):
+    file = run.executed_notebook(stage)
+    notebook = nbformat.read(file, as_version=4)
+    change(notebook)
+    nbformat.write(notebook, file)
+
+
+def test_a_finished_run_renders_and_stays_as_it_is(run):
+    """A finished run gives an offline book with its mathematics; a second build rewrites nothing; a gap is found."""
+    entry = build_book(run)
+    html = entry.parent
+    intro = (html / "intro.html").read_text(encoding="utf-8")
+    assert entry.name == "index.html"
+    assert "demo_alarm_auc 0.8" in intro
+    assert "SYNTHETIC" in intro
+    assert (html / "_static" / "mathjax" / "tex-svg.js").is_file()
+    chapter = (html / "notebooks" / "05_alarm.html").read_text(encoding="utf-8")
+    assert "mathjax/tex-svg.js" in chapter
+    assert "Parameters of this run" in chapter
+    assert "/somewhere/private" not in chapter
+    assert "seed = <" not in chapter.replace('<span class="n">', "")
+    before = {file: file.stat().st_mtime_ns for file in html.rglob("*.html")}
+    assert build_book(run) == entry
+    assert {file: file.stat().st_mtime_ns for file in html.rglob("*.html")} == before
+
+    page = html / "notebooks" / "08_figures_and_tables.html"
+    text = page.read_text(encoding="utf-8")
+    page.write_text(text.replace('id="alarm-fig-4"', 'id="gone"').replace("<table", "<div"), encoding="utf-8")
+    with pytest.raises(BookError, match="alarm-fig-4: anchor") as raised:
+        check_items(html, run, published.items())
+    assert "alarm-table-1: table under its anchor" in str(raised.value)
+    assert "alarm-fig-3" not in str(raised.value)
+
+
+def test_a_warning_fails_the_build_and_names_the_page(tmp_path):
+    """A number that no notebook glues stops the build, with page, line and key, and a second try fails too."""
+    source = tmp_path / "source"
+    (source / "assets").mkdir(parents=True)
+    (source / "assets" / "hccbook.css").write_text("")
+    (source / "references.bib").write_text("")
+    (source / "_config.yml").write_bytes((project_root() / "_config.yml").read_bytes())
+    (source / "_toc.yml").write_text("format: jb-book\nroot: intro\n")
+    (source / "intro.md").write_text("# Intro\n\n{glue:text}`n_lost:s` patients.\n")
+    for _ in range(2):
+        with pytest.raises(BookError, match=r"intro\.md:3: WARNING.*n_lost"):
+            book._render(source, tmp_path)
+        assert not (tmp_path / "_build").exists()
+
+
+def test_a_stage_that_has_not_run_is_named(run):
+    """Without an executed notebook the error says which stage to run."""
+    run.executed_notebook("amap_ct").unlink()
+    with pytest.raises(BookError, match="--until amap_ct"):
+        build_book(run)
+
+
+def test_a_failed_cell_is_refused(run):
+    """A notebook that stopped with an error is not shown."""
+
+    def fail(notebook):
+        notebook.cells[3].outputs = [nbformat.v4.new_output("error", ename="ValueError", evalue="x", traceback=[])]
+
+    edit(run, "features", fail)
+    with pytest.raises(BookError, match=r"04_features\.ipynb, cell 4.*ValueError"):
+        build_book(run)
+
+
+@pytest.mark.parametrize("folder", [str(project_root()), str(Path.home())])
+def test_a_folder_of_this_machine_is_refused(run, folder):
+    """An output that prints the project's or the user's folder stops the build."""
+
+    def leak(notebook):
+        notebook.cells[3].outputs = [nbformat.v4.new_output("stream", name="stdout", text=f"see {folder}/secret\n")]
+
+    edit(run, "cohort", leak)
+    with pytest.raises(BookError, match=r"01_cohort\.ipynb, cell 4: must show no folder of this machine"):
+        stage_source(run, run.root / "book" / "source")
+
+
+def test_a_missing_file_of_an_item_is_named(run):
+    """Every file in the index must exist."""
+    (run.root / "figures_and_tables" / "alarm-fig-3.csv").unlink()
+    with pytest.raises(BookError, match=r"alarm-fig-3\.csv"):
+        build_book(run)
+
+
+def test_a_missing_anchor_is_named_with_its_syntax(run):
+    """An item without its anchor line is found before anything is rendered."""
+
+    def cut(notebook):
+        for cell in notebook.cells:
+            cell.source = cell.source.replace("(amap-ct-fig-4)=", "")
+
+    edit(run, "figures_and_tables", cut)
+    with pytest.raises(BookError, match=r"\(amap-ct-fig-4\)= in 08_figures_and_tables\.ipynb"):
+        build_book(run)
+
+
+def test_staging_twice_touches_nothing_and_clears_left_overs(run):
+    """Unchanged files keep their time stamps, and a page that is no longer there goes."""
+    source = stage_source(run, run.root / "book" / "source")
+    (source / "old.md").write_text("# Old")
+    before = {file: file.stat().st_mtime_ns for file in source.rglob("*") if file.is_file() and file.name != "old.md"}
+    stage_source(run, source)
+    assert {file: file.stat().st_mtime_ns for file in source.rglob("*") if file.is_file()} == before
+
+
+def test_own_data_lose_the_synthetic_banner(run):
+    """A run on the user's patients does not call them SYNTHETIC, in the banner or in the index."""
+
+    def own(notebook):
+        notebook.metadata["papermill"]["parameters"]["synthetic"] = False
+
+    edit(run, "cohort", own)
+    source = stage_source(run, run.root / "book" / "source")
+    banner = yaml.safe_load((source / "_config.yml").read_text(encoding="utf-8"))["html"]["announcement"]
+    assert "SYNTHETIC" not in banner
+    assert "not for clinical use" in banner
+    assert "method run on own data" in (source / "results.md").read_text(encoding="utf-8")
+
+
+def test_a_run_of_one_paper_leaves_the_other_out(run):
+    """With one paper the other's chapters and items are not expected."""
+
+    def alone(notebook):
+        notebook.metadata["papermill"]["parameters"]["papers"] = "alarm"
+
+    edit(run, "cohort", alone)
+    run.executed_notebook("amap_ct").unlink()
+    run.executed_notebook("stepwise_stratification").unlink()
+    source = stage_source(run, run.root / "book" / "source")
+    toc = (source / "_toc.yml").read_text(encoding="utf-8")
+    assert "05_alarm" in toc
+    assert "06_amap_ct" not in toc
+    assert "aMAP-CT" not in (source / "results.md").read_text(encoding="utf-8")
+
+
+def test_the_index_lists_every_item_once():
+    """The generated index has a row an item, and a link for those that have a page."""
+    listed = published.items()
+    page = results_page(listed)
+    assert page.count("* - ") - 2 == len(listed)
+    assert page.count("{ref}`") == sum(not item.is_planned for item in listed)
+
+
+def test_assumptions_show_the_value_that_the_run_used():
+    """A setting is shown with its value in this run, or with its default."""
+    register = [entry for entry in published.assumptions() if entry.id == "alarm-smote-order"]
+    assert "`alarm.smote`, here `off`" in book.assumptions_page(register, {"alarm": {"smote": "off"}})
+    assert "`alarm.smote`, here `before_selection`" in book.assumptions_page(register, {})
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        '<script src="https://cdn.example/x.js"></script>',
+        '<link rel="stylesheet" href="//cdn.example/x.css">',
+        "<style>@import url(https://cdn.example/font.css);</style>",
+        '<img src="http://cdn.example/x.png">',
+    ],
+)
+def test_a_page_that_needs_a_network_is_refused(tmp_path, markup):
+    """A script, sheet, font or picture from elsewhere is named with its page; a link to click is not."""
+    (tmp_path / "fine.html").write_text('<a href="https://doi.example/1">paper</a>')
+    check_self_contained(tmp_path)
+    (tmp_path / "page.html").write_text(markup)
+    with pytest.raises(BookError, match=r"page\.html: (https?:)?//cdn\.example"):
+        check_self_contained(tmp_path)
+
+
+def test_a_picture_that_is_not_there_is_refused(tmp_path):
+    """A picture whose file is missing is named."""
+    (tmp_path / "page.html").write_text('<img src="_images/lost.png">')
+    with pytest.raises(BookError, match=r"_images/lost\.png"):
+        check_self_contained(tmp_path)
+
+
+def test_the_toc_holds_the_stages_in_order():
+    """Chapters stand in the order of the stages."""
+    toc = yaml.safe_load((project_root() / "book" / "_toc.yml").read_text(encoding="utf-8"))
+    files = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
+    chapters = [file.removeprefix("notebooks/") for file in files if file.startswith("notebooks/")]
+    assert chapters == [notebook_name(stage) for stage in STAGES]
+
+
+def test_prose_has_one_sentence_a_line():
+    """No line of prose goes on after a full stop."""
+    for page in sorted((project_root() / "book").glob("*.md")):
+        fenced = False
+        for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
+            fenced ^= line.startswith("```")
+            if not fenced and not line.startswith(("|", "  ", "#", "- **")):
+                assert ". " not in line, f"{page.name}, line {number}: {line}"
+
+
+def test_own_data_explains_every_column_of_the_manifest():
+    """A column that the manifest knows is on the page, with the phase left open in the names of masks."""
+    page = (project_root() / "book" / "own_data.md").read_text(encoding="utf-8")
+    for name in COLUMNS:
+        organ, mask, _ = name.partition("_mask_")
+        assert f"`{organ}_mask_<phase>`" in page if mask else f"`{name}`" in page, name
+
+
+def test_architecture_has_every_room():
+    """Each module and subpackage of the package is in the table of rooms, in the row of its own."""
+    page = (project_root() / "book" / "architecture.md").read_text(encoding="utf-8")
+    package = project_root() / "src" / "hccbook"
+    rooms = {path.stem for path in package.iterdir() if not path.name.startswith(("_", "."))}
+    table = "\n".join(line for line in page.splitlines() if line.startswith("| `"))
+    assert [room for room in sorted(rooms) if f"`{room}`" not in table] == []
+
+
+def test_profiles_explains_every_section():
+    """Each section of a profile is on the page."""
+    page = (project_root() / "book" / "profiles.md").read_text(encoding="utf-8")
+    assert [name for name in Profile.model_fields if f"| `{name}` |" not in page] == []

@@ -1,0 +1,241 @@
+"""The printed numbers, the list of items and the assumptions register."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from hccbook import published
+from hccbook.errors import DataError
+from hccbook.published import Assumption, Item, printed_decimals, printed_number
+
+GROUPS = ("high-risk", "medium-risk", "low-risk")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A small folder of printed numbers that a test may break."""
+    data = tmp_path / "published"
+    data.mkdir()
+    entry = {"id": "alarm-table-1", "paper": "alarm", "label": "Table 1", "title": "x", "kind": "table"}
+    lines = [f"{'- ' if name == 'id' else '  '}{name}: {text}" for name, text in {**entry, "status": "planned"}.items()]
+    (data / "items.yaml").write_text("\n".join(lines) + "\n")
+    (data / "numbers.csv").write_text(
+        ",".join(published.COLUMNS) + "\nalarm,Table 1,alarm-table-1,Age,All,median,49.9,1,years,all,,43.2,56.4\n"
+    )
+    monkeypatch.setattr(published, "published_dir", lambda: data)
+    published._numbers.cache_clear()
+    published._items.cache_clear()
+    yield data
+    published._numbers.cache_clear()
+    published._items.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("text", "number", "decimals"),
+    [
+        ("0.929", 0.929, 3),
+        ("2,411", 2411.0, 0),
+        ("-4.26", -4.26, 2),
+        ("12.0", 12.0, 1),
+        ("<0.001", None, 3),
+        ("< 0.0001", None, 4),
+        ("/", None, None),
+        ("n.a.", None, None),
+        ("three", None, None),
+        ("1,23", None, None),
+        ("", None, None),
+    ],
+)
+def test_only_what_is_printed_as_a_number_is_one(text, number, decimals):
+    """An inequality, a dash or a word is not a number, and a comma only counts as a thousands comma."""
+    assert printed_number(text) == number
+    assert printed_decimals(text) == decimals
+
+
+@pytest.mark.parametrize(
+    ("cohort", "printed"),
+    [
+        ("discovery", ("0.929", "0.918", "0.941")),
+        ("internal_validation", ("0.902", "0.818", "0.987")),
+        ("external_validation", ("0.918", "0.898", "0.961")),
+    ],
+)
+def test_alarm_aucs_are_as_printed(cohort, printed):
+    """ALARM, Summary and Results: the same AUC and interval in both places."""
+    found = published.value("alarm", "auc", item="alarm-fig-3", cohort=cohort)
+    assert (found.text, found.lower_text, found.upper_text) == printed
+    assert (found.number, found.lower, found.upper) == tuple(float(text) for text in printed)
+    assert found.places == ("Summary", "Results, Construction and validation of ALARM model")
+
+
+@pytest.mark.parametrize(
+    ("cohort", "printed"),
+    [
+        ("training", ("0.869", "0.789", "0.931")),
+        ("validation", ("0.809", "0.686", "0.927")),
+        ("test", ("0.815", "0.762", "0.868")),
+    ],
+)
+def test_amap_ct_aucs_are_as_printed(cohort, printed):
+    """aMAP-CT, Results and Table 2 print the same AUC."""
+    section = "Results, Discrimination and calibration performance of the model"
+    text = published.value("amap_ct", "auc", item="amap-ct-fig-1", cohort=cohort, place=section)
+    table = published.value("amap_ct", "auc", place="Table 2", cohort=cohort)
+    assert (text.text, text.lower_text, text.upper_text) == printed
+    assert (table.text, table.lower_text, table.upper_text) == printed
+
+
+def test_risk_groups_of_alarm_are_as_printed():
+    """ALARM, Results: three groups with their sizes and incidences; the sizes add up to the cohort."""
+    sizes = {group: published.value("alarm", "count", item="alarm-fig-5", subgroup=group) for group in GROUPS}
+    shares = [published.value("alarm", "incidence", item="alarm-fig-5", subgroup=group).text for group in GROUPS]
+    assert [size.text for size in sizes.values()] == ["221", "433", "1204"]
+    assert sum(size.number for size in sizes.values()) == 1858
+    assert shares == ["24.3", "6.4", "0.42"]
+
+
+def test_groups_of_amap_ct_are_as_printed():
+    """aMAP-CT, Results: 61 and 748 of 809 in training; stepwise 169 patients with 27.2 % after three years."""
+    training = [
+        published.value("amap_ct", "count", item="amap-ct-fig-2", cohort="training", subgroup=group).text
+        for group in ("high-risk", "low-risk")
+    ]
+    assert training == ["61", "748"]
+    assert published.value("amap_ct", "count", item="amap-ct-fig-4", subgroup="high-risk").text == "169"
+    incidence = published.value("amap_ct", "cumulative incidence", item="amap-ct-fig-4", subgroup="high-risk")
+    assert str(incidence) == "27.2%"
+
+
+@pytest.mark.parametrize(
+    ("paper", "label", "rows"),
+    [
+        # Headings of 4 cohorts and 8 groups; 13 rows of 8 medians and 4 p-values; sex with 8 counts, 8 percentages
+        # and 4 p-values; 5 causes of 8 + 8; 5 stages of 4 counts, 4 percentages and 8 slashes.
+        ("alarm", "Table 1", 12 + 13 * 12 + 20 + 5 * 16 + 5 * 16),
+        # 3 cohorts of 4 measures at 2 cut-offs.
+        ("alarm", "Table 2", 3 * 4 * 2),
+        # Patients 4 and a dash; 7 rows of 4 medians and p; male and HCC 4 + 4 and p; 2 causes of 8 under p;
+        # 3 groups of 12 under p.
+        ("amap_ct", "Table 1", 5 + 8 * 5 + 2 * 9 + (1 + 2 * 8) + (1 + 3 * 12)),
+        # 3 cohorts: n, HCC with percentage, 7 measures.
+        ("amap_ct", "Table 2", 3 * 10),
+        # 27 rows of n, HCC with percentage, and 7 measures.
+        ("amap_ct", "Table 3", 27 * 10),
+        # 3 cohorts of 10 models; 16 signs behind them.
+        ("amap_ct", "Table 4", 3 * 10 + 16),
+    ],
+)
+def test_every_cell_of_a_table_is_there(paper, label, rows):
+    """The number of printed numbers follows from the table's rows and columns."""
+    assert len(published.table(paper, label)) == rows
+
+
+def test_misprints_stay_as_printed():
+    """ALARM's Table 1 gives no man with HCC in internal validation, and an ALBI quartile of 11.9."""
+    men = published.value(
+        "alarm", "count", place="Table 1", row="Sex (Male), n (%)", cohort="internal_validation", subgroup="HCC"
+    )
+    score = published.value("alarm", "median", place="Table 1", row="ALBI score", cohort="discovery", subgroup="HCC")
+    assert men.text == "0"
+    assert (score.text, score.upper_text) == ("-2.5", "11.9")
+    sensitivity = published.value(
+        "alarm", "sensitivity", place="Table 2", cohort="external_validation", subgroup="cut-off 0.21"
+    )
+    assert sensitivity.number < sensitivity.lower
+
+
+def test_p_values_below_a_bound_have_no_number():
+    """A p-value printed as <0.001 keeps its text and has no number."""
+    table = published.table("alarm", "Table 1")
+    bounded = table[table["value"] == "<0.001"]
+    assert len(bounded) == 13
+    assert all(math.isnan(number) for number in bounded["number"])
+
+
+def test_a_number_that_is_not_printed_is_refused_with_what_is():
+    """The message lists what the column that did not fit may hold."""
+    with pytest.raises(DataError, match=r"cohort may be .*'discovery'"):
+        published.value("alarm", "auc", cohort="discovry")
+
+
+def test_an_ambiguous_place_is_refused():
+    """Two different numbers for one question are refused with both."""
+    with pytest.raises(DataError, match=r"must name one printed number.*0\.929.*0\.902"):
+        published.value("alarm", "auc")
+
+
+def test_a_table_that_is_not_transcribed_is_refused():
+    """The message lists the tables at hand."""
+    with pytest.raises(DataError, match="At hand: alarm Table 1; alarm Table 2"):
+        published.table("alarm", "Table 9")
+
+
+def test_items_list_both_papers():
+    """Ten items are in this edition, each with page, numbers and, for a figure, a picture named after its id."""
+    listed = published.items()
+    shown = [item for item in listed if not item.is_planned]
+    assert {item.id for item in shown} == {
+        *(f"alarm-fig-{number}" for number in (3, 4, 5)),
+        *(f"amap-ct-fig-{number}" for number in (1, 2, 4)),
+        *(f"{paper}-table-{number}" for paper in ("alarm", "amap-ct") for number in (1, 2)),
+    }
+    assert all(item.data == f"figures_and_tables/{item.id}.csv" for item in shown)
+    assert all(item.figure == f"figures_and_tables/{item.id}.png" for item in shown if item.kind == "figure")
+    # Main text 5 + 2 and 4 + 4; supplement 17 + 5 + formulas + nomogram and 10 + 8.
+    assert len(listed) == 7 + 8 + 24 + 18
+
+
+def test_an_unknown_key_is_refused():
+    """A misspelt field of an item is an error."""
+    entry = {"id": "alarm-fig-1", "paper": "alarm", "label": "Fig. 1", "title": "x", "kind": "figure"}
+    with pytest.raises(ValueError, match="statsu"):
+        Item.model_validate({**entry, "status": "planned", "statsu": "planned"})
+
+
+def test_a_reproduced_figure_needs_its_files():
+    """An item that claims to be in the book says where."""
+    entry = {"id": "alarm-fig-1", "paper": "alarm", "label": "Fig. 1", "title": "x", "kind": "figure"}
+    with pytest.raises(ValueError, match="must name its page, notebook, data, figure"):
+        Item.model_validate({**entry, "status": published.REPRODUCED})
+
+
+def test_assumptions_name_settings_that_exist():
+    """A setting in the register is a field of a profile."""
+    register = published.assumptions()
+    assert {"alarm-smote-order", "alarm-xtile-statistic", "amap-ct-852nd-feature"} <= {entry.id for entry in register}
+    entry = register[0].model_dump() | {"setting": "alarm.smoet"}
+    with pytest.raises(ValueError, match=r"alarm\.smoet"):
+        Assumption.model_validate(entry)
+
+
+def test_a_wrong_count_of_decimals_names_the_line(folder):
+    """Decimals must be those printed."""
+    file = folder / "numbers.csv"
+    file.write_text(file.read_text().replace("49.9,1,", "49.9,2,"))
+    with pytest.raises(DataError, match=r"numbers\.csv, line 2: decimals must be those of '49\.9', but found 2"):
+        published.numbers()
+
+
+def test_an_item_that_is_not_listed_names_the_line(folder):
+    """A number belongs to a listed item or to none."""
+    file = folder / "numbers.csv"
+    file.write_text(file.read_text().replace("alarm-table-1", "alarm-table-7"))
+    with pytest.raises(DataError, match=r"numbers\.csv, line 2: item must be listed.*alarm-table-7"):
+        published.numbers()
+
+
+def test_a_missing_list_of_items_is_named(folder):
+    """Without items.yaml nothing is read."""
+    (folder / "items.yaml").unlink()
+    with pytest.raises(DataError, match=r"items\.yaml: must exist"):
+        published.items()
+
+
+def test_the_same_id_twice_is_refused(folder):
+    """Ids are anchors, so they differ."""
+    file = folder / "items.yaml"
+    file.write_text(file.read_text() * 2)
+    with pytest.raises(DataError, match="'alarm-table-1' twice"):
+        published.items()

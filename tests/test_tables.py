@@ -1,0 +1,415 @@
+"""Typeset tables: strings by hand, layout, refusals."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hccbook import tables
+from hccbook.errors import DataError
+
+
+@pytest.fixture
+def performance() -> pd.DataFrame:
+    """ALARM Table 2, discovery cohort, as printed; 42/45 and 27/45 are the only fractions that give 0.933 and 0.600."""
+    rows = [
+        ("discovery", 0.21, 924, 45, "sensitivity", 0.9333333, 0.917, 0.949, 42, 45),
+        ("discovery", 0.21, 924, 45, "specificity", 0.671, 0.641, 0.702, 590, 879),
+        ("discovery", 0.21, 924, 45, "ppv", 0.127, 0.105, 0.148, 42, 331),
+        ("discovery", 0.21, 924, 45, "npv", 0.995, 0.990, 0.999, 590, 593),
+        ("discovery", 0.65, 924, 45, "sensitivity", 0.6, 0.568, 0.632, 27, 45),
+        ("discovery", 0.65, 924, 45, "ppv", math.nan, math.nan, math.nan, 0, 0),
+    ]
+    return pd.DataFrame(rows, columns=list(tables.PERFORMANCE_COLUMNS))
+
+
+@pytest.fixture
+def auc() -> pd.DataFrame:
+    """aMAP-CT's printed AUCs; aMAP in the test cohort left out."""
+    rows = [
+        ("training", "amap_ct", 809, 24, 0.869, 0.789, 0.931),
+        ("training", "amap", 809, 24, 0.643, 0.517, 0.757),
+        ("test", "amap_ct", 1254, 83, 0.815, 0.762, 0.868),
+    ]
+    return pd.DataFrame(rows, columns=list(tables.AUC_COLUMNS))
+
+
+def _characteristic(
+    name, level, cohort, subgroup, n, median=math.nan, q1=math.nan, q3=math.nan, count=math.nan, percent=math.nan, p=0.5
+):
+    return dict(
+        zip(
+            tables.CHARACTERISTICS_COLUMNS,
+            (name, level, cohort, subgroup, n, median, q1, q3, count, percent, p),
+            strict=True,
+        )
+    )
+
+
+def test_number_half_is_rounded_away_from_zero_on_the_decimal_form():
+    """By hand: 0.0125 is 0.013 and 1.005 is 1.01, though its binary form lies below."""
+    assert tables.decimal_text(0.0125, 3) == "0.013"
+    assert tables.decimal_text(1.005, 2) == "1.01"
+    assert tables.decimal_text(2.5, 0) == "3"
+    assert tables.decimal_text(-2.5, 0) == "−3"
+
+
+def test_number_negative_number_has_the_minus_sign():
+    """A minus is U+2212, and a number that rounds to nought has none."""
+    assert tables.decimal_text(-2.9, 1) == "\u22122.9"
+    assert tables.decimal_text(-0.0004, 3) == "0.000"
+    assert tables.decimal_text(-0.0, 1) == "0.0"
+
+
+def test_number_thousands_have_a_comma():
+    """As aMAP-CT prints 1,254 patients."""
+    assert tables.decimal_text(1254, 0) == "1,254"
+    assert tables.decimal_text(np.int64(2411), 0) == "2,411"
+
+
+@pytest.mark.parametrize("value", [None, math.nan, np.nan, pd.NA])
+def test_number_undefined_is_said(value):
+    """No empty cell and no "nan"."""
+    assert tables.decimal_text(value, 3) == "n.a."
+
+
+def test_number_infinite_number_is_refused():
+    """An infinity is an error of the stage that made it."""
+    with pytest.raises(DataError, match="finite"):
+        tables.decimal_text(math.inf, 3)
+
+
+def test_number_estimate_with_interval():
+    """As ALARM Table 2 prints it, with an en dash."""
+    assert tables.estimate_text(0.933, 0.917, 0.949) == "0.933 (0.917–0.949)"
+
+
+def test_number_interval_below_zero_is_spelled():
+    """No dash beside a minus."""
+    assert tables.estimate_text(0.06, -0.04, 0.16, 2) == "0.06 (−0.04 to 0.16)"
+
+
+def test_number_undefined_interval_is_said():
+    """The estimate stays."""
+    assert tables.estimate_text(1.0, math.nan, math.nan) == "1.000 (n.a.)"
+    assert tables.estimate_text(math.nan, 0.1, 0.2) == "n.a."
+
+
+def test_number_fraction_as_percent():
+    """By hand: 0.0145 is 1.45 and rounds to 1.5 per cent, where formatting the binary 1.45 gives 1.4."""
+    assert tables.percent_text(0.0145, 0.01, 0.0245) == "1.5 (1.0–2.5)"
+    assert tables.percent_text(0.243, 0.188, 0.305) == "24.3 (18.8–30.5)"
+
+
+def test_number_count_with_percentage():
+    """As ALARM Table 1 prints men, with the comma."""
+    assert tables.count_text(1411, 79.8) == "1,411 (79.8)"
+
+
+@pytest.mark.parametrize(
+    ("p", "cell", "phrase"),
+    [
+        (0.012, "0.012", "p = 0.012"),
+        (0.001, "0.001", "p = 0.001"),
+        (0.00099, "<0.001", "p < 0.001"),
+        (0.0, "<0.001", "p < 0.001"),
+        (0.9994, "0.999", "p = 0.999"),
+        (1.0, ">0.999", "p > 0.999"),
+        (math.nan, "n.a.", "p = n.a."),
+    ],
+)
+def test_p_value_three_places_or_a_bound(p, cell, phrase):
+    """Never 0.000 and never 1.000."""
+    assert tables.p_text(p) == cell
+    assert tables.p_phrase(p) == phrase
+
+
+def test_p_value_outside_is_refused():
+    """A p-value of 1.2 is an error upstream."""
+    with pytest.raises(DataError, match=r"between 0 and 1, but found 1\.2"):
+        tables.p_text(1.2)
+
+
+def test_name_names_are_those_of_the_papers():
+    """Whatever the spelling in the data."""
+    assert tables.cohort_title("internal_validation") == "Internal validation cohort"
+    assert tables.model_title("deep_learning_score") == "Deep learning"
+    assert tables.model_title("aMAP + liver") == tables.model_title("amap_liver") == "aMAP + liver"
+    assert tables.group_title("low") == tables.group_title("low-risk") == "Low risk"
+
+
+def test_name_unknown_name_stays():
+    """A user's own cohort or model is printed as it is called."""
+    assert tables.cohort_title("Ward 7") == "Ward 7"
+    assert tables.model_title("my model") == "my model"
+
+
+def _alarm_characteristics():
+    rows = []
+    for cohort, sizes, p in (("all", (1769, 89), 0.00001), ("discovery", (879, 45), 0.0031)):
+        for subgroup, n, age in zip(("non_hcc", "hcc"), sizes, (49.9, 58.2), strict=True):
+            rows.append(_characteristic("age", "", cohort, subgroup, n, age, age - 6.7, age + 6.5, p=p))
+    for cohort, counts, known in (("all", (1563, 82), (1769, 89)), ("discovery", (814, 42), (870, 45))):
+        for subgroup, count, n in zip(("non_hcc", "hcc"), counts, known, strict=True):
+            rows.append(_characteristic("etiology", "HBV", cohort, subgroup, n, count=count, percent=88.35, p=math.nan))
+    rows.append(_characteristic("bclc", "0", "all", "hcc", 89, count=32, percent=36.0, p=math.nan))
+    return pd.DataFrame(rows)
+
+
+def test_alarm_table_1_layout_is_the_papers():
+    """Two columns and a p-value a cohort, sizes in the headings."""
+    laid = tables.alarm_table_1(_alarm_characteristics())
+    assert list(laid.columns) == [
+        ("All", "Non-HCC (n = 1,769)"),
+        ("All", "HCC (n = 89)"),
+        ("All", "p"),
+        ("Discovery cohort", "Non-HCC (n = 879)"),
+        ("Discovery cohort", "HCC (n = 45)"),
+        ("Discovery cohort", "p"),
+    ]
+    assert list(laid.index) == [
+        ("Age, years", ""),
+        ("Etiology, n (%)", ""),
+        ("Etiology, n (%)", "HBV"),
+        ("BCLC stage, n (%)", ""),
+        ("BCLC stage, n (%)", "0"),
+    ]
+
+
+def test_alarm_table_1_cells_by_hand():
+    """Medians with quartiles, counts with percentages, p-values on the characteristic's own line."""
+    laid = tables.alarm_table_1(_alarm_characteristics())
+    age = laid.loc[("Age, years", "")]
+    assert age[("All", "Non-HCC (n = 1,769)")] == "49.9 (43.2–56.4)"
+    assert age[("All", "p")] == "<0.001"
+    assert age[("Discovery cohort", "p")] == "0.003"
+    hbv = laid.loc[("Etiology, n (%)", "HBV")]
+    assert hbv[("All", "HCC (n = 89)")] == "82 (88.4)"
+    assert hbv[("All", "p")] == ""
+
+
+def test_alarm_table_1_cell_on_fewer_patients_says_so():
+    """Nine etiologies are missing among 879."""
+    laid = tables.alarm_table_1(_alarm_characteristics())
+    cell = laid.loc[("Etiology, n (%)", "HBV"), ("Discovery cohort", "Non-HCC (n = 879)")]
+    assert cell == "814 (88.4) [n = 870]"
+
+
+def test_alarm_table_1_group_without_the_characteristic_is_undefined():
+    """Patients without HCC have no BCLC stage."""
+    laid = tables.alarm_table_1(_alarm_characteristics())
+    assert laid.loc[("BCLC stage, n (%)", "0"), ("All", "Non-HCC (n = 1,769)")] == "n.a."
+    assert laid.loc[("BCLC stage, n (%)", ""), ("All", "p")] == "n.a."
+
+
+def test_alarm_table_1_row_twice_is_refused():
+    """The message names the characteristic and the group."""
+    frame = _alarm_characteristics()
+    with pytest.raises(DataError, match=r"age.*2 rows for all non_hcc"):
+        tables.alarm_table_1(pd.concat([frame, frame.iloc[:1]]))
+
+
+def test_alarm_table_1_two_p_values_are_refused():
+    """One comparison, one p-value."""
+    frame = _alarm_characteristics()
+    frame.loc[0, "p_value"] = 0.9
+    with pytest.raises(DataError, match="must have one p-value"):
+        tables.alarm_table_1(frame)
+
+
+def _amap_ct_characteristics():
+    rows = [
+        _characteristic("age", "", "overall", "all", 2411, 49.67, 42.8, 56.3, p=0.057),
+        _characteristic("age", "", "training", "all", 809, 52.48, 45.2, 59.5, p=0.057),
+        _characteristic("male", "", "overall", "all", 2411, count=1879, percent=77.9, p=0.014),
+        _characteristic("male", "", "training", "all", 809, count=544, percent=67.2, p=0.014),
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_amap_ct_table_1_cells_by_hand():
+    """One p-value across the cohorts, in the last column."""
+    laid = tables.amap_ct_table_1(_amap_ct_characteristics())
+    assert list(laid.columns) == ["Overall (n = 2,411)", "Training cohort (n = 809)", "p"]
+    assert list(laid.loc[("Age, years", "")]) == ["49.7 (42.8–56.3)", "52.5 (45.2–59.5)", "0.057"]
+    assert list(laid.loc[("Male, n (%)", "")]) == ["1,879 (77.9)", "544 (67.2)", "0.014"]
+
+
+def test_amap_ct_table_1_places_of_one_characteristic():
+    """The paper prints the median age with two places."""
+    laid = tables.amap_ct_table_1(_amap_ct_characteristics(), places={"age": 2})
+    assert laid.iloc[0, 0] == "49.67 (42.80–56.30)"
+
+
+def test_amap_ct_table_1_outcome_groups_are_refused():
+    """They belong to ALARM's table."""
+    frame = _amap_ct_characteristics()
+    frame.loc[0, "subgroup"] = "hcc"
+    with pytest.raises(DataError, match="one subgroup"):
+        tables.amap_ct_table_1(frame)
+
+
+def test_alarm_table_2_by_hand(performance):
+    """The printed line of the discovery cohort, with numerators and denominators beside."""
+    laid = tables.alarm_table_2(performance)
+    assert list(laid.index.get_level_values("Measure")) == ["Sensitivity", "Specificity", "PPV", "NPV"]
+    assert list(laid.loc[("Discovery cohort", "Sensitivity")]) == [
+        "0.933 (0.917–0.949)",
+        "42/45",
+        "0.600 (0.568–0.632)",
+        "27/45",
+    ]
+
+
+def test_undefined_measure_is_said(performance):
+    """A predictive value without positives, and measures that were not computed."""
+    laid = tables.alarm_table_2(performance)
+    assert laid.loc[("Discovery cohort", "PPV"), ("Cut-off 0.65", "Value (95% CI)")] == "n.a."
+    assert laid.loc[("Discovery cohort", "PPV"), ("Cut-off 0.65", "n/N")] == "0/0"
+    assert laid.loc[("Discovery cohort", "NPV"), ("Cut-off 0.65", "Value (95% CI)")] == "n.a."
+
+
+def test_counts_can_be_left_out(performance):
+    """As the paper prints it."""
+    assert [part for _, part in tables.alarm_table_2(performance, counts=False).columns] == ["Value (95% CI)"] * 2
+
+
+def test_amap_ct_table_2_by_hand(auc):
+    """The printed line of the training cohort."""
+    values = {"sensitivity": 0.792, "specificity": 0.789, "ppv": 0.103, "npv": 0.992, "accuracy": 0.789}
+    rows = [("training", 0.37, 809, 24, name, value, 0.1, 0.995, 1, 2) for name, value in values.items()]
+    laid = tables.amap_ct_table_2(pd.DataFrame(rows, columns=list(tables.PERFORMANCE_COLUMNS)), auc)
+    assert list(laid.loc["Training cohort"]) == [
+        "809",
+        "24",
+        "0.869 (0.789–0.931)",
+        "0.792 (0.100–0.995)",
+        "0.789 (0.100–0.995)",
+        "0.103 (0.100–0.995)",
+        "0.992 (0.100–0.995)",
+        "0.789 (0.100–0.995)",
+        "n.a.",
+    ]
+
+
+def test_two_cutoffs_are_refused(performance, auc):
+    """A line of aMAP-CT's table has one cut-off."""
+    with pytest.raises(DataError, match=r"one cut-off.*0\.21, 0\.65"):
+        tables.amap_ct_table_2(performance, auc)
+
+
+def test_model_without_auc_is_refused(performance, auc):
+    """The message names the models that are there."""
+    one = performance[performance["cutoff"] == 0.21].assign(cohort="training")
+    with pytest.raises(DataError, match=r"must have the model aMAP-2.*amap_ct, amap"):
+        tables.amap_ct_table_2(one, auc, model="aMAP-2")
+
+
+def test_discrimination_by_hand(auc):
+    """A cell that was not computed is undefined."""
+    laid = tables.discrimination_table(auc)
+    assert list(laid.columns) == ["n", "HCC", "aMAP-CT", "aMAP"]
+    assert list(laid.loc["Training cohort"]) == ["809", "24", "0.869 (0.789–0.931)", "0.643 (0.517–0.757)"]
+    assert laid.loc["Test cohort", "aMAP"] == "n.a."
+
+
+def test_incidence_by_hand():
+    """ALARM's medium-risk group: 28 of 433, 6.47 per cent."""
+    groups = pd.DataFrame(
+        [("medium", 433, 28, 28 / 433, 0.045, 0.092)],
+        columns=["group", "n", "events", "incidence", "lower", "upper"],
+    )
+    assert list(tables.incidence_table(groups).loc["Medium risk"]) == ["433", "28", "6.5 (4.5–9.2)"]
+
+
+def test_calibration_by_hand():
+    """Intercept and slope with two places, errors with three."""
+    summary = pd.DataFrame(
+        [("test", "alarm", -0.125, 0.94, 0.0213, 0.01, 0.04, math.nan)], columns=list(tables.CALIBRATION_COLUMNS)
+    )
+    laid = tables.calibration_table(summary)
+    assert list(laid.loc[("Test cohort", "ALARM")]) == ["−0.13", "0.94", "0.021", "0.010", "0.040", "n.a."]
+
+
+def test_missing_column_is_named(auc):
+    """The message says which column, of which frame."""
+    with pytest.raises(DataError, match=r"AUC table: must have the columns.*no upper among"):
+        tables.discrimination_table(auc.drop(columns="upper"))
+
+
+def test_empty_frame_is_refused(auc):
+    """An empty table would look like a result."""
+    with pytest.raises(DataError, match="at least one row"):
+        tables.discrimination_table(auc.iloc[:0])
+
+
+def test_beside_printed_measured_and_printed_stand_side_by_side():
+    """Printed text keeps its own digits; rows that only one side has are undefined on the other."""
+    measured = pd.DataFrame(
+        {"cohort": ["training", "test"], "value": [0.91, 0.8], "lower": [0.8, 0.7], "upper": [0.99, 0.9]}
+    )
+    printed = pd.DataFrame(
+        {
+            "cohort": ["validation", "training"],
+            "value": ["0.809", "0.60"],
+            "lower": ["0.686", ""],
+            "upper": ["0.927", ""],
+        }
+    )
+    laid = tables.beside_printed(measured, printed)
+    assert laid.to_dict("list") == {
+        "cohort": ["training", "test", "validation"],
+        "This run": ["0.910 (0.800–0.990)", "0.800 (0.700–0.900)", "n.a."],
+        "Paper": ["0.60", "n.a.", "0.809 (0.686–0.927)"],
+    }
+
+
+def test_beside_printed_printed_number_keeps_its_decimals():
+    """The paper's 0.600 is not 0.6, and its 24 is not 24.000."""
+    measured = pd.DataFrame({"name": ["a", "b"], "value": [0.5, 13]})
+    printed = pd.DataFrame({"name": ["a", "b"], "value": [0.6, 24.0], "decimals": [3, 0]})
+    assert list(tables.beside_printed(measured, printed, "name")["Paper"]) == ["0.600", "24"]
+
+
+def test_beside_printed_key_twice_is_refused():
+    """Which of two printed values would stand there?"""
+    twice = pd.DataFrame({"name": ["a", "a"], "value": [1.0, 2.0]})
+    with pytest.raises(DataError, match=r"printed values.*a twice"):
+        tables.beside_printed(twice.iloc[:1], twice, "name")
+
+
+def test_beside_printed_no_common_key_is_refused():
+    """Rows could not be told apart."""
+    with pytest.raises(DataError, match="share a key column"):
+        tables.beside_printed(pd.DataFrame({"a": [1], "value": [1]}), pd.DataFrame({"b": [1], "value": [1]}))
+
+
+def test_caption_simulated_patients_are_said_first(auc):
+    """The caption begins with SYNTHETIC."""
+    page = tables.caption_synthetic(tables.discrimination_table(auc), "AUC by cohort").to_html()
+    caption = page.split("<caption>")[1].split("</caption>")[0]
+    assert caption.startswith("<strong>SYNTHETIC")
+    assert caption.endswith("AUC by cohort")
+
+
+def test_caption_real_patients_are_not_called_synthetic(auc):
+    """The same call on a user's own data."""
+    page = tables.caption_synthetic(tables.discrimination_table(auc), "AUC", synthetic=False).to_html()
+    assert "SYNTHETIC" not in page
+
+
+def test_caption_markup_in_cells_is_escaped():
+    """``<0.001`` must not begin a tag."""
+    page = tables.caption_synthetic(pd.DataFrame({"p<": ["<0.001"]}), "a < b").to_html()
+    assert "&lt;0.001" in page
+    assert "p&lt;" in page
+    assert "a &lt; b" in page
+
+
+def test_caption_same_table_gives_the_same_page(auc):
+    """No random identifier, so that a rebuilt book does not differ."""
+    pages = {tables.caption_synthetic(tables.discrimination_table(auc), "AUC").to_html() for _ in range(2)}
+    assert len(pages) == 1
