@@ -352,7 +352,12 @@ def test_group_incidence_draws_the_values_given(ax):
 
 
 def _flows() -> pd.DataFrame:
-    rows = [("low", "low", 245, 7), ("medium", "low", 1099, 20), ("medium", "high", 53, 14), ("high", "high", 116, 31)]
+    rows = [
+        ("aMAP low", "Final low", 245, 7),
+        ("aMAP medium", "Final low", 1099, 20),
+        ("aMAP medium", "Final high", 53, 14),
+        ("aMAP high", "Final high", 116, 31),
+    ]
     return pd.DataFrame(rows, columns=["source", "target", "n", "events"])
 
 
@@ -365,10 +370,39 @@ def test_sankey_bands_are_as_wide_as_their_patients(ax):
     assert {"245 patients, 7 HCC", "1,099 patients, 20 HCC", "53 patients, 14 HCC"} <= set(_texts(ax))
 
 
+def test_sankey_names_columns_and_groups(ax):
+    """Three columns found from the flows; the word that a column's groups share stands above it."""
+    flows = pd.DataFrame(
+        [
+            ("aMAP low", "aMAP-CT not needed", 5, 0),
+            ("aMAP high", "aMAP-CT low", 3, 1),
+            ("aMAP-CT not needed", "Final low", 5, 0),
+            ("aMAP-CT low", "Final low", 3, 1),
+        ],
+        columns=["source", "target", "n", "events"],
+    )
+    figures.plot_sankey(ax, flows)
+    assert {"aMAP", "aMAP-CT", "Final", "Not needed", "Low risk", "High risk"} <= set(_texts(ax))
+    bars = sorted({patch.get_x() for patch in ax.patches if isinstance(patch, Rectangle)})
+    assert bars == pytest.approx([0, 0.485, 0.97])
+
+
+def test_sankey_circle_is_refused(ax):
+    """Groups of one name in two columns cannot be told apart."""
+    flows = pd.DataFrame([("low", "low", 5, 0)], columns=["source", "target", "n", "events"])
+    with pytest.raises(DataError, match="Name the nodes by column"):
+        figures.plot_sankey(ax, flows)
+
+
 def test_sankey_labels_do_not_overlap(ax):
     """Thin bands beside thick ones: their counts are moved apart."""
     flows = pd.DataFrame(
-        [("low", "low", 2, 0), ("medium", "low", 900, 3), ("medium", "high", 2, 1), ("high", "low", 2, 1)],
+        [
+            ("a low", "b low", 2, 0),
+            ("a medium", "b low", 900, 3),
+            ("a medium", "b high", 2, 1),
+            ("a high", "b low", 2, 1),
+        ],
         columns=["source", "target", "n", "events"],
     )
     figures.plot_sankey(ax, flows)

@@ -81,8 +81,8 @@ def write_series(
 
 
 def stored_values(shape: tuple[int, int, int] = (4, 5, 6)) -> np.ndarray:
-    """Stored values 0, 7, 14, ... that differ in every voxel, with 0 (air) and 1,200 or more among them."""
-    values = np.arange(np.prod(shape)).reshape(shape) * 7
+    """Stored values 0, 7, 14, ... that differ from voxel to voxel, with 0 (air) and 1,300 among them."""
+    values = np.arange(np.prod(shape)).reshape(shape) * 7 % 2100
     values[-1, -1, -1] = 1300
     return values
 

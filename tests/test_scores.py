@@ -27,17 +27,13 @@ def test_albi_by_hand():
     assert albi(10, 40) == pytest.approx(-2.74, abs=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("score", "grade"), [(-3.0, 1), (-2.60, 1), (-2.59, 2), (-1.39, 2), (-1.38, 3), (0.2, 3)]
-)
+@pytest.mark.parametrize(("score", "grade"), [(-3.0, 1), (-2.60, 1), (-2.59, 2), (-1.39, 2), (-1.38, 3), (0.2, 3)])
 def test_albi_grade_bounds(score, grade):
     """-2.60 and -1.39 belong to the better grade."""
     assert albi_grade(score) == grade
 
 
-@pytest.mark.parametrize(
-    ("score", "group"), [(49.99, "low"), (50.0, "medium"), (60.0, "medium"), (60.01, "high")]
-)
+@pytest.mark.parametrize(("score", "group"), [(49.99, "low"), (50.0, "medium"), (60.0, "medium"), (60.01, "high")])
 def test_amap_group_bounds(score, group):
     """50 and 60 belong to the medium group."""
     assert amap_group(score) == group
@@ -78,7 +74,9 @@ def test_wrong_unit_is_named(name, value, cure):
 def test_wrong_unit_names_the_patient():
     """In a cohort the first patient at fault is named, and how many more there are."""
     with pytest.raises(DataError, match=r"albumin, row P0002: .*4\.2 \(and 1 more\)"):
-        albi(pd.Series([10, 10, 10], ["P0001", "P0002", "P0003"]), pd.Series([40, 4.2, 3.9], ["P0001", "P0002", "P0003"]))
+        albi(
+            pd.Series([10, 10, 10], ["P0001", "P0002", "P0003"]), pd.Series([40, 4.2, 3.9], ["P0001", "P0002", "P0003"])
+        )
 
 
 def test_cohort_in_mg_per_dl_within_range_is_refused():

@@ -374,6 +374,14 @@ def test_beside_printed_printed_number_keeps_its_decimals():
     assert list(tables.beside_printed(measured, printed, "name")["Paper"]) == ["0.600", "24"]
 
 
+def test_beside_printed_text_without_decimals_stays():
+    """Printed text beside a measured number, with empty cells where nothing is printed."""
+    measured = pd.DataFrame({"name": ["a"], "value": [-0.2], "lower": [-0.5], "upper": [0.1]})
+    printed = pd.DataFrame({"name": ["a"], "value": ["n.a."], "lower": [""], "upper": [""], "decimals": [""]})
+    laid = tables.beside_printed(measured, printed, "name", places=1)
+    assert list(laid.iloc[0]) == ["a", "−0.2 (−0.5 to 0.1)", "n.a."]
+
+
 def test_beside_printed_key_twice_is_refused():
     """Which of two printed values would stand there?"""
     twice = pd.DataFrame({"name": ["a", "a"], "value": [1.0, 2.0]})
@@ -413,3 +421,19 @@ def test_caption_same_table_gives_the_same_page(auc):
     """No random identifier, so that a rebuilt book does not differ."""
     pages = {tables.caption_synthetic(tables.discrimination_table(auc), "AUC").to_html() for _ in range(2)}
     assert len(pages) == 1
+
+
+def test_printed_table_keeps_the_papers_text() -> None:
+    """A count with its percentage, a median with its quartiles, and an inequality stand as printed."""
+    numbers = pd.DataFrame(
+        [
+            ("Male, n (%)", "HCC", "78", "", ""),
+            ("Male, n (%)", "HCC", "87.6", "", ""),
+            ("Age, years", "HCC", "58.2", "50.9", "64.0"),
+            ("Age, years", "p", "<0.001", "", ""),
+        ],
+        columns=["row", "column", "value", "lower", "upper"],
+    )
+    laid = tables.as_printed(numbers)
+    assert laid.loc["Male, n (%)"].tolist() == ["78 (87.6)", ""]
+    assert laid.loc["Age, years"].tolist() == ["58.2 [50.9, 64.0]", "<0.001"]

@@ -71,9 +71,6 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
     """Every problem in a manifest and its images, with the cure; exit code 1 if there is any."""
-    from rich.console import Console
-    from rich.table import Table
-
     from hccbook.cohort import check_manifest
     from hccbook.settings import RunSettings
 
@@ -81,11 +78,10 @@ def check(
     if as_json:
         print(json.dumps([problem.model_dump() for problem in problems], indent=2))
     elif problems:
-        table = Table("line", "patient", "column", "rule", "found", "cure", title=f"{len(problems)} problem(s)")
         for problem in problems:
-            cells = (problem.line, problem.patient_id, problem.column, problem.rule, problem.found, problem.cure)
-            table.add_row(*("" if cell is None else str(cell) for cell in cells))
-        Console().print(table)
+            patient = "" if problem.patient_id is None else f", patient {problem.patient_id}"
+            print(f"{problem.place(manifest.name)}{patient}: {problem.rule}, but found {problem.found}. {problem.cure}")
+        print(f"{manifest.name}: {len(problems)} problem(s).")
     else:
         print(f"{manifest.name}: no problem found.")
     if problems:

@@ -327,7 +327,9 @@ def align_phase(moving: sitk.Image, fixed: sitk.Image) -> sitk.TranslationTransf
     """Translation of the upper abdominal organs between two phases.
 
     Mattes mutual information is maximised over translations, inside the body without its wall and spine and no deeper
-    than 110 mm under the lungs' base: skin and bones lie still while the organs move.
+    than 110 mm under the lungs' base: skin and bones lie still while the organs move. On simulated patients with 5 mm
+    voxels, movement along z is found within about 1 mm (root mean square 0.5 mm); movement of 1 to 3 mm to the front or
+    back, where the organs lean on a wall that lies still, is mostly missed.
 
     Parameters
     ----------
@@ -360,6 +362,24 @@ def _alignment_target(fixed: sitk.Image) -> tuple[sitk.Image, sitk.Image]:
 
 
 def _translation(moving: sitk.Image, target: sitk.Image, region: sitk.Image) -> sitk.TranslationTransform:
+    # Sums over threads differ in their last bits, and parts of the registration take the global number of threads.
+    threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    try:
+        offset = _best_offset(moving, target, region)
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
+    if float(np.linalg.norm(offset)) > _GREATEST_SHIFT_MM:
+        raise ImageError(
+            "phases",
+            f"must match within {_GREATEST_SHIFT_MM:g} mm, further than breathing goes",
+            f"a shift of {np.linalg.norm(offset):.0f} mm",
+            "Check that both belong to this patient and study, or set align_phases to false.",
+        )
+    return sitk.TranslationTransform(3, offset)
+
+
+def _best_offset(moving: sitk.Image, target: sitk.Image, region: sitk.Image) -> tuple[float, ...]:
     registration = sitk.ImageRegistrationMethod()
     registration.SetNumberOfThreads(1)
     registration.SetMetricAsMattesMutualInformation(numberOfHistogramBins=32)
@@ -381,15 +401,8 @@ def _translation(moving: sitk.Image, target: sitk.Image, region: sitk.Image) -> 
             "two that do not overlap",
             "Check that both belong to this patient and study, or set align_phases to false.",
         ) from failure
-    offset = found.GetParameters()
-    if float(np.linalg.norm(offset)) > _GREATEST_SHIFT_MM:
-        raise ImageError(
-            "phases",
-            f"must match within {_GREATEST_SHIFT_MM:g} mm, further than breathing goes",
-            f"a shift of {np.linalg.norm(offset):.0f} mm",
-            "Check that both belong to this patient and study, or set align_phases to false.",
-        )
-    return sitk.TranslationTransform(3, offset)
+    # A hundredth of a millimetre is finer than the registration; further digits would carry rounding noise.
+    return tuple(round(value, 2) for value in found.GetParameters())
 
 
 def _for_alignment(image: sitk.Image) -> sitk.Image:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -181,17 +181,6 @@ class FiguresSettings(Settings):
 
 class Profile(Settings):
     """A profile: what holds for the run, then one section a stage."""
-
-    STAGE_SECTIONS: ClassVar[tuple[str, ...]] = (
-        "cohort",
-        "preprocessing",
-        "segmentation",
-        "features",
-        "alarm",
-        "amap_ct",
-        "stepwise_stratification",
-        "figures_and_tables",
-    )
 
     run: RunSettings = RunSettings()
     cohort: CohortSettings = CohortSettings()

@@ -734,8 +734,42 @@ def beside_printed(
     return laid
 
 
+def as_printed(numbers: pd.DataFrame) -> pd.DataFrame:
+    """A paper's table, cell by cell as it prints them.
+
+    Parameters
+    ----------
+    numbers : pandas.DataFrame
+        Columns row, column, value, lower, upper, all text as printed; several numbers of one cell follow one another.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Strings; rows and columns in the order of print; an empty cell where the paper prints none.
+
+    Raises
+    ------
+    DataError
+        If a column is missing.
+    """
+    require_columns(numbers, ("row", "column", "value", "lower", "upper"), "printed numbers")
+    cells: dict[tuple[str, str], str] = {}
+    for number in numbers.itertuples():
+        limits = f" [{number.lower}, {number.upper}]" if number.lower and number.upper else ""
+        text = number.value + limits
+        place = (number.row, number.column)
+        # A count is followed by its percentage.
+        cells[place] = f"{cells[place]} ({text})" if place in cells else text
+    laid = pd.DataFrame(
+        "", index=_in_order(numbers["row"]), columns=pd.Index(_in_order(numbers["column"])), dtype=object
+    )
+    for (row, column), text in cells.items():
+        laid.loc[row, column] = text
+    return laid
+
+
 def _as_printed(value: object, lower: object, upper: object, decimals: float | None, places: int) -> str:
-    if not _absent(decimals):
+    if not _absent(decimals) and decimals != "":
         places = int(decimals)
     value, lower, upper = (
         part if isinstance(part, str) and part else decimal_text(None if part == "" else part, places)

@@ -158,7 +158,11 @@ def _levels(name: str, values: pd.DataFrame) -> tuple[object, ...]:
 
 def _known(name: str, group: pd.DataFrame) -> pd.Series:
     # Text that is not given is "" in a table in memory and NaN in one read from a file.
-    return group.loc[group[name].notna() & (group[name] != ""), name]
+    known = group.loc[group[name].notna() & (group[name] != ""), name]
+    if name == "bclc" and pd.api.types.is_numeric_dtype(known):
+        # A file in which every stage is 0 is read back as numbers.
+        return known.astype(int).astype(str)
+    return known
 
 
 def _described(
@@ -175,7 +179,13 @@ def _described(
         count = int((known == level).sum())
         percent = 100 * count / len(known) if len(known) else np.nan
         rows.append(
-            {**missing, **row, "level": str(level) if len(levels) > 1 else "", "count": count, "percent": percent}
+            {
+                **missing,
+                **row,
+                "level": "" if name in ("male", "hcc") else str(level),
+                "count": count,
+                "percent": percent,
+            }
         )
     return rows
 

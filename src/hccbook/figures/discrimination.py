@@ -118,6 +118,8 @@ def plot_roc_panels(
 ) -> np.ndarray:
     """ROC curves, a panel a cohort.
 
+    Three panels across the book's width are square at a height of about 3.6 inches.
+
     Parameters
     ----------
     axes : array of Axes

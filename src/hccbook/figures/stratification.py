@@ -204,20 +204,49 @@ def _spread(heights: list[float], gap: float, low: float, high: float) -> list[f
     return [max(height, low) for height in placed]
 
 
+def _columns(flows: pd.DataFrame) -> list[list[str]]:
+    """Nodes by column from left to right, in each in the order in which they appear."""
+    nodes = list(dict.fromkeys(pd.concat([flows["source"], flows["target"]])))
+    column = dict.fromkeys(nodes, 0)
+    pairs = list(zip(flows["source"], flows["target"], strict=True))
+    for _ in nodes:
+        moved = {target: column[source] + 1 for source, target in pairs if column[target] <= column[source]}
+        if not moved:
+            break
+        column.update(moved)
+    else:
+        raise DataError(
+            "flows",
+            "must run one way, from column to column",
+            "a node that flows back to itself",
+            "Name the nodes by column, such as 'aMAP low' and 'Final low'.",
+        )
+    return [[node for node in nodes if column[node] == place] for place in range(max(column.values()) + 1)]
+
+
+def _named(column: list[str]) -> tuple[str, dict[str, str]]:
+    """Heading of a column and titles of its nodes: "aMAP low", "aMAP high" to "aMAP", "Low risk", "High risk"."""
+    parts = [node.split(" ", 1) for node in column]
+    shared = all(len(part) == 2 and part[0] == parts[0][0] for part in parts)
+    bare = [part[1] for part in parts] if shared else column
+    titles = [group_title(name) for name in bare]
+    return parts[0][0] if shared else "", {
+        node: title[:1].upper() + title[1:] for node, title in zip(column, titles, strict=True)
+    }
+
+
 @in_style()
-def plot_sankey(
-    ax: Axes, flows: pd.DataFrame, *, source_title: str = "aMAP", target_title: str = "aMAP → aMAP-CT"
-) -> Axes:
-    """Flows of patients from first groups to final groups, with patients and HCC on each band.
+def plot_sankey(ax: Axes, flows: pd.DataFrame) -> Axes:
+    """Flows of patients from group to group, with patients and HCC on each band.
 
     Parameters
     ----------
     ax : matplotlib.axes.Axes
         Panel.
     flows : pandas.DataFrame
-        Columns source, target, n, events; groups stand from top to bottom in the order in which they appear.
-    source_title, target_title : str
-        What stands above the two sides.
+        Columns source, target, n, events; a node's column follows from the flows, and nodes stand from top to
+        bottom in the order in which they appear. Where all nodes of a column begin with the same word
+        ("aMAP low", "aMAP high"), that word stands above the column.
 
     Returns
     -------
@@ -227,7 +256,7 @@ def plot_sankey(
     Raises
     ------
     DataError
-        If a column is missing, a flow is there twice, or no patient flows.
+        If a column is missing, a flow is there twice, flows run in a circle, or no patient flows.
 
     References
     ----------
@@ -239,74 +268,81 @@ def plot_sankey(
         raise DataError("flows", "must have patients", "none", "Check the stepwise groups.")
     if flows.duplicated(["source", "target"]).any():
         raise DataError("flows", "must have one row a source and target", "a pair twice", "Add its rows up.")
-    total = float(flows["n"].sum())
-    gap = 0.07 * total
-    sides = {}
-    for side in ("source", "target"):
-        names = list(dict.fromkeys(flows[side]))
-        sizes = {name: float(flows.loc[flows[side] == name, "n"].sum()) for name in names}
-        # The side with fewer groups is centred on the other.
-        extent = total + gap * (len(names) - 1)
-        y = -extent / 2
-        sides[side] = {}
-        for name in names:
-            sides[side][name] = (y, sizes[name])
-            y += sizes[name] + gap
-    width, right = 0.035, 1.0
-    filled = {side: {name: start for name, (start, _) in nodes.items()} for side, nodes in sides.items()}
-    order = {name: position for position, name in enumerate(sides["target"])}
-    labels = []
-    for source in sides["source"]:
-        of_source = flows[flows["source"] == source]
-        for row in sorted(of_source.itertuples(), key=lambda flow: order[flow.target]):
-            start, end = filled["source"][source], filled["target"][row.target]
-            filled["source"][source] += row.n
-            filled["target"][row.target] += row.n
-            colour = group_colour(group_title(row.target), order[row.target])
-            ax.add_patch(_band(width, right - width, start, end, float(row.n), colour))
-            text = f"{decimal_text(row.n, 0)} patients, {decimal_text(row.events, 0)} HCC"
-            labels.append((start + row.n / 2, text))
-    for side, x, align, shift in (("source", 0.0, "right", -6), ("target", right, "left", 6)):
-        for position, (name, (start, size)) in enumerate(sides[side].items()):
-            title = group_title(name)
-            left = 0.0 if side == "source" else right - width
-            ax.add_patch(Rectangle((left, start), width, size, color=group_colour(title, position), linewidth=0))
+    columns = _columns(flows)
+    into, out_of = flows.groupby("target")["n"].sum(), flows.groupby("source")["n"].sum()
+    size = {node: float(max(into.get(node, 0), out_of.get(node, 0))) for column in columns for node in column}
+    total = max(sum(size[node] for node in column) for column in columns)
+    gap, width, step = 0.1 * total, 0.03, 1 / max(len(columns) - 1, 1)
+    left, top, title = {}, {}, {}
+    headings = []
+    for place, column in enumerate(columns):
+        heading, names = _named(column)
+        headings.append(heading)
+        title |= names
+        # Columns with fewer groups are centred on the others.
+        y = -(sum(size[node] for node in column) + gap * (len(column) - 1)) / 2
+        for node in column:
+            left[node], top[node] = place * step * (1 - width), y
+            y += size[node] + gap
+    rank = {node: position for column in columns for position, node in enumerate(column)}
+    low, high = min(top.values()), max(top[node] + size[node] for node in top)
+    leaving, arriving = dict(top), dict(top)
+    for column in columns[:-1]:
+        labels = []
+        for source in column:
+            of_source = flows[flows["source"] == source]
+            for row in sorted(of_source.itertuples(), key=lambda flow: rank[flow.target]):
+                start, end = leaving[source], arriving[row.target]
+                leaving[source] += row.n
+                arriving[row.target] += row.n
+                colour = group_colour(title[row.target], rank[row.target])
+                ax.add_patch(_band(left[source] + width, left[row.target], start, end, float(row.n), colour))
+                text = f"{decimal_text(row.n, 0)} patients, {decimal_text(row.events, 0)} HCC"
+                labels.append((start + row.n / 2, text))
+        heights = _spread([height for height, _ in labels], 0.065 * (high - low), low, high)
+        for height, (_, text) in zip(heights, labels, strict=True):
             ax.annotate(
-                title,
-                xy=(x, start + size / 2),
-                xytext=(shift, 0),
+                text,
+                xy=(left[column[0]] + width, height),
+                xytext=(4, 0),
                 textcoords="offset points",
-                ha=align,
                 va="center",
-                fontsize=FONT_PT,
-                fontweight="bold",
+                fontsize=SMALL_PT,
+                bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.7},
+                zorder=4,
             )
-    ends = [start + size for nodes in sides.values() for start, size in nodes.values()]
-    starts = [start for nodes in sides.values() for start, _ in nodes.values()]
-    low, high = min(starts), max(ends)
-    heights = _spread([height for height, _ in labels], 0.065 * (high - low), low, high)
-    for height, (_, text) in zip(heights, labels, strict=True):
+    for place, (column, heading) in enumerate(zip(columns, headings, strict=True)):
+        first, last = place == 0, place == len(columns) - 1
+        for node in column:
+            colour = group_colour(title[node], rank[node])
+            ax.add_patch(Rectangle((left[node], top[node]), width, size[node], color=colour, linewidth=0, zorder=3))
+            # Outer groups are named outside, those between above their bar.
+            side = (-5, "right") if first else (5, "left") if last else (0, "center")
+            ax.annotate(
+                title[node],
+                xy=(
+                    left[node] + (0 if first else width if last else width / 2),
+                    top[node] + (size[node] / 2 if first or last else 0),
+                ),
+                xytext=(side[0], 0 if first or last else 2),
+                textcoords="offset points",
+                ha=side[1],
+                va="center" if first or last else "bottom",
+                fontsize=SMALL_PT,
+                fontweight="bold",
+                zorder=5,
+            )
         ax.annotate(
-            text,
-            xy=(width, height),
-            xytext=(6, 0),
+            heading,
+            xy=(left[column[0]] + width / 2, low),
+            xytext=(0, 16),
             textcoords="offset points",
-            va="center",
-            fontsize=SMALL_PT,
-            bbox={"boxstyle": "square,pad=0.12", "facecolor": "white", "edgecolor": "none", "alpha": 0.7},
-        )
-    for x, title, align in ((0.0, source_title, "left"), (right, target_title, "right")):
-        ax.annotate(
-            title,
-            xy=(x, low),
-            xytext=(0, 6),
-            textcoords="offset points",
-            ha=align,
+            ha="center",
             va="bottom",
             fontsize=FONT_PT,
             color=GREY,
         )
-    ax.set(xlim=(0, right), ylim=(high, low))
+    ax.set(xlim=(0, 1), ylim=(high, low))
     ax.set_axis_off()
     return ax
 

@@ -147,7 +147,13 @@ def series_look(title: str, position: int = 0) -> LineLook:
 
 
 GROUP_COLOURS: Mapping[str, str] = MappingProxyType(
-    {"Low risk": BLUE, "Medium risk": ORANGE, "High risk": VERMILION, "Super high risk": VERMILION}
+    {
+        "Low risk": BLUE,
+        "Medium risk": ORANGE,
+        "High risk": VERMILION,
+        "Super high risk": VERMILION,
+        "Not needed": "#9A9A9A",
+    }
 )
 """Colour by printed name of a risk group."""
 

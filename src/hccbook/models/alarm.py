@@ -351,4 +351,6 @@ class AlarmModel(ClassifierMixin, BaseEstimator):
 def _synthetic_rows(z: pd.DataFrame, real: pd.DataFrame, means: pd.Series, scales: pd.Series) -> pd.DataFrame:
     """Rows of `z` after the real patients, in the units of `real`; a column that is constant there stays so."""
     rows = z.iloc[len(real) :] * scales + means
-    return rows.reindex(columns=real.columns).fillna(real.iloc[0])
+    values = np.tile(real.iloc[0].to_numpy(dtype=float), (len(rows), 1))
+    values[:, real.columns.get_indexer(rows.columns)] = rows.to_numpy()
+    return pd.DataFrame(values, index=rows.index, columns=real.columns)

@@ -10,9 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.interpolate import CubicSpline
 
+from hccbook.phantom import geometry
 from hccbook.phantom.geometry import (
     Canvas,
+    Point,
     Window,
     capsule,
     ellipsoid,
@@ -20,6 +23,7 @@ from hccbook.phantom.geometry import (
     smooth_max,
     smooth_min,
     superellipse,
+    within,
 )
 from hccbook.phantom.texture import Field, skewed, smooth_field
 from hccbook.settings import ORGANS
@@ -71,13 +75,16 @@ class Habitus:
 def _bowel_courses(rng: np.random.Generator) -> tuple[tuple[list[tuple[float, float, float]], float], ...]:
     """Small bowel: a loop that goes to and fro between front and back at each of four heights."""
     courses = []
-    for height in (-38.0, -62.0, -86.0, -110.0):
-        x = np.linspace(-62.0, 78.0, 9) + 3.0 * rng.standard_normal(9)
-        y = np.where(np.arange(9) % 2 == 0, -22.0, -60.0) + 6.0 * rng.standard_normal(9)
-        z = height + 5.0 * rng.standard_normal(9)
-        # A midpoint pushed outwards rounds the bend of the polyline.
-        points = [(float(a), float(b), float(c)) for a, b, c in zip(x, y, z, strict=True)]
-        courses.append((points, float(11.5 + 1.2 * np.clip(rng.standard_normal(), -2, 2))))
+    knots, between = np.arange(10), np.linspace(0.0, 9.0, 28)
+    for height in (-40.0, -64.0, -88.0, -112.0):
+        x = np.linspace(-66.0, 80.0, 10) + 9.0 * rng.standard_normal(10)
+        front = rng.uniform(-66.0, -48.0, 10)
+        back = rng.uniform(-34.0, 2.0, 10)
+        y = np.where(knots % 2 == 0, back, front)
+        z = height + 9.0 * rng.standard_normal(10)
+        course = CubicSpline(knots, np.column_stack([x, y, z]))(between)
+        points = [(float(a), float(b), float(c)) for a, b, c in course]
+        courses.append((points, float(11.0 + 1.5 * np.clip(rng.standard_normal(), -2, 2))))
     return tuple(courses)
 
 
@@ -169,7 +176,7 @@ def draw_tissue(rng: np.random.Generator, liver_latent: float, spleen_latent: fl
         bands=smooth_field(streams[4], *SPLEEN_BOX, 5.0, band=0.9),
         nodule_hu=float(9.5 * np.exp(0.30 * liver_risk)),
         patch_hu=float(3.0 * np.exp(0.30 * liver_risk)),
-        pulp_hu=float(9.0 * np.exp(0.32 * spleen_risk)),
+        pulp_hu=float(9.5 * np.exp(0.34 * spleen_risk)),
         band_hu=float(12.0 + 2.0 * np.clip(own[2], -2, 2)),
         venous_drop_hu=float(2.5 * liver_risk),
     )
@@ -236,6 +243,9 @@ class Abdomen:
             :, None, None
         ].astype(np.float32)
         self.dome2 = self._diaphragm_height()
+        # Where the dome is steep, a height above it is more than a distance from it.
+        climb = np.gradient(self.dome2, self.blank.y, self.blank.x)
+        self.level2 = np.clip(1.0 / np.sqrt(1.0 + climb[0] ** 2 + climb[1] ** 2), 0.3, 1.0).astype(np.float32)
         self.static = self._body_wall()
 
     # ------------------------------------------------------------------ surfaces shared by organs
@@ -244,7 +254,7 @@ class Abdomen:
         x, y = self.blank.x[None, :], self.blank.y[:, None]
         depth = np.clip(-self.cavity2 - 1.0, 0.0, None)
         right = 97.0 * np.exp(-(((x + 66.0) / 105.0) ** 2) - ((y + 6.0) / 150.0) ** 2)
-        left = 86.0 * np.exp(-(((x - 66.0) / 95.0) ** 2) - ((y + 2.0) / 150.0) ** 2)
+        left = 81.0 * np.exp(-(((x - 66.0) / 95.0) ** 2) - ((y + 2.0) / 150.0) ** 2)
         top = np.maximum(np.maximum(right, left), 70.0)
         edge = np.clip(38.0 - 0.42 * y, 8.0, 72.0)
         rise = np.clip(depth / 72.0, 0.0, 1.0)
@@ -257,8 +267,7 @@ class Abdomen:
         return self._part(window, self.cavity2) + self.taper[window.slices[0]]
 
     def _under_diaphragm(self, window: Window) -> np.ndarray:
-        # The surface is steep at the sides, where a height difference is not a distance.
-        return 0.75 * (window.z - self._part(window, self.dome2))
+        return self._part(window, self.level2) * (window.z - self._part(window, self.dome2))
 
     # ------------------------------------------------------------------ what does not breathe
 
@@ -395,11 +404,12 @@ class Abdomen:
         canvas = self.static.copy()
         half = tuple(0.55 * step for step in shift)
         self._lay_chest(canvas, hu, shift)
+        self._lay_trunk_vessels(canvas, hu, half)
         self._lay_bowel(canvas, hu, half)
         self._lay_colon(canvas, hu, half)
         self._lay_stomach(canvas, hu, shift)
         self._lay_retroperitoneum(canvas, hu, half)
-        self._lay_trunk_vessels(canvas, hu, half)
+        self._lay_splanchnic_veins(canvas, hu, half)
         self._lay_spleen(canvas, hu, phase, shift)
         self._lay_liver(canvas, hu, phase, shift)
         self._lay_gallbladder(canvas, hu, shift)
@@ -448,12 +458,12 @@ class Abdomen:
             canvas.lay(window, np.maximum(distance + 3.2, window.y + 30.0 - 0.35 * window.z * 0.0), hu["gut_gas"])
 
     def _lay_stomach(self, canvas: Canvas, hu: dict[str, float], shift: tuple[float, float, float]) -> None:
-        points = [(56, 14, 64), (60, -8, 40), (54, -36, 14), (32, -58, -8), (4, -60, -20), (-22, -46, -14)]
-        radii = [31, 28, 24, 20, 15, 10]
+        points = [(50, 10, 58), (58, -10, 38), (54, -36, 14), (32, -58, -8), (4, -60, -20), (-22, -46, -14)]
+        radii = [33, 28, 24, 20, 15, 10]
         points = [self._moved(point, 2, 2.0) for point in points]
         window, distance = canvas.tube_distance(points, radii, shift)
         distance = smooth_max(distance, self._inside_wall(window) + 6.0, 6.0)
-        distance = smooth_max(distance, self._under_diaphragm(window) + 5.0, 6.0)
+        distance = smooth_max(distance, self._under_diaphragm(window) + 3.0, 6.0)
         canvas.lay(window, distance, hu["gut_wall"])
         canvas.lay(window, distance + 4.0, hu["gut_fluid"] + 10.0)
         # Gas rises to the front of a patient on the back.
@@ -473,10 +483,21 @@ class Abdomen:
 
     def _lay_trunk_vessels(self, canvas: Canvas, hu: dict[str, float], shift: tuple[float, float, float]) -> None:
         aorta, portal = hu["aorta"], hu["portal_vein"]
-        canvas.lay_tube([(9, 16, 24), (11, 2, 22), (28, 4, 22), (50, 16, 26), (74, 26, 32)], [3.6, 3.2, 2.6, 2.4, 2], aorta)
+        canvas.lay_tube([(9, 16, 24), (11, 2, 22), (28, 4, 22), (50, 16, 26), (74, 26, 32)], [3.6, 3.2, 2.6, 2.4, 2], aorta, shift)
         canvas.lay_tube([(11, 2, 22), (-8, -8, 22), (-24, -16, 26)], [3.0, 2.4, 2.0], aorta, shift)
         canvas.lay_tube([(8, 17, 10), (8, 3, 4), (6, -4, -40), (3, -10, -110)], [3.8, 3.6, 3.3, 2.8], aorta)
+        for course, _ in self.habitus.bowel:
+            # Jejunal branches fan out through the mesentery, an artery beside a vein.
+            for target in course[3::6]:
+                root = (2.0, -8.0, 0.5 * target[2] - 18.0)
+                canvas.lay_tube([root, target], [1.7, 1.0], aorta, shift)
+                beside = (target[0] - 4.0, target[1], target[2] - 3.0)
+                canvas.lay_tube([(-8.0, -9.0, root[2]), beside], [2.0, 1.2], portal, shift)
         canvas.lay_tube([(-9, -12, -110), (-9, -6, -40), (-9, -4, -2)], [4.5, 5.2, 6.0], portal, shift)
+
+    def _lay_splanchnic_veins(self, canvas: Canvas, hu: dict[str, float], shift: tuple[float, float, float]) -> None:
+        portal = hu["portal_vein"]
+        canvas.lay_tube([(-9, -8, -60), (-9, -6, -40), (-9, -4, -2)], [5.0, 5.2, 6.0], portal, shift)
         canvas.lay_tube([(-9, -4, -2), (14, 2, 4), (42, 16, 14), (70, 28, 26)], [5.5, 4.6, 4.4, 4.2], portal, shift)
         canvas.lay_tube([(-9, -4, -2), (-22, -8, 14), (-38, -12, 27)], [6.8, 6.8, 6.5], portal, shift)
 
@@ -488,8 +509,8 @@ class Abdomen:
         reach = max(axes)
         window = canvas.window([c - reach for c in centre], [c + reach for c in centre], shift)
         distance = ellipsoid(window.x, window.y, window.z, centre, axes, rotation(about_x=-18.0))
-        distance = smooth_max(distance, self._inside_wall(window) + 4.0, 9.0)
-        distance = smooth_max(distance, self._under_diaphragm(window) + 4.5, 9.0)
+        distance = smooth_max(distance, self._inside_wall(window) + 2.4, 6.0)
+        distance = smooth_max(distance, self._under_diaphragm(window) + 2.4, 6.0)
         hilum = (centre[0] - 39.0 * size**1.1, centre[1] - 27.0 * size, centre[2] - 6.0)
         distance = smooth_max(distance, -ellipsoid(window.x, window.y, window.z, hilum, (38, 36, 60)), 9.0)
         if not np.any(distance < canvas.edge):
@@ -515,7 +536,9 @@ class Abdomen:
         caudate = ellipsoid(x, y, z, (-10.0, 4.0, 43.0), (17.0 * left, 16.0 * left, 27.0))
         liver = smooth_min(smooth_min(right, left_lobe, 16.0), caudate, 8.0)
         # Fissure of the round ligament, and of the venous ligament between caudate and left lobe.
-        round_ligament = capsule(x, y, z, (6.0, -78.0, 20.0), (4.0, -40.0, 34.0), 7.0, 3.0)
+        round_ligament = capsule(x, y, z, (6.0, -80.0, 14.0), (4.0, -46.0, 28.0), 6.0, 3.0)
+        falciform = np.maximum(np.maximum(np.abs(x - 5.0) - 1.3, y + 46.0), z - 44.0)
+        round_ligament = np.minimum(round_ligament, falciform)
         venous_ligament = capsule(x, y, z, (2.0, -30.0, 34.0), (14.0, -14.0, 56.0), 3.5, 3.0)
         liver = smooth_max(liver, -np.minimum(round_ligament, venous_ligament), 5.0)
         porta = capsule(x, y, z, (-16.0, -12.0, 12.0), (-38.0, -16.0, 22.0), 11.0, 9.0)
@@ -529,26 +552,20 @@ class Abdomen:
         window = canvas.window((-135, -95, -78), (100, 80, 106), shift)
         distance = self._liver_distance(window)
         distance += np.float32(self.habitus.nodular_mm) * self._sample(self.tissue.surface, window)
-        distance = smooth_max(distance, self._inside_wall(window) + 4.0, 5.0)
-        distance = smooth_max(distance, self._under_diaphragm(window) + 4.0, 6.0)
+        distance = smooth_max(distance, self._inside_wall(window) + 2.2, 4.0)
+        distance = smooth_max(distance, self._under_diaphragm(window) + 2.4, 4.0)
         value = self._sample(self.tissue.nodules, window)
         value *= np.float32(self.tissue.nodule_hu * NODULE_GAIN[phase])
         value += np.float32(self.tissue.patch_hu * PATCH_GAIN[phase]) * self._sample(self.tissue.patches, window)
         value += np.float32(hu["liver"] - (self.tissue.venous_drop_hu if phase == "venous" else 0.0))
         inside = canvas.share(distance)
         # Vessels are laid within the liver's own tissue, so that none leaves it.
-        tissue = _Tissue(window, value)
-        self._vessels_in_liver(tissue, hu, canvas.edge)
+        for branches, blood in ((_PORTAL_BRANCHES, hu["portal_vein"]), (_HEPATIC_VEINS, hu["hepatic_vein"])):
+            for points, radii in branches:
+                _lay_within(window, value, points, radii, blood, canvas.edge)
         part = canvas.hu[window.slices]
-        part += inside * (tissue.value - part)
-        canvas.labels[window.slices][inside >= 0.5] = LIVER
-
-    def _vessels_in_liver(self, tissue: _Tissue, hu: dict[str, float], edge: float) -> None:
-        portal, hepatic = hu["portal_vein"], hu["hepatic_vein"]
-        for points, radii in _PORTAL_BRANCHES:
-            tissue.lay_tube(points, radii, portal, edge)
-        for points, radii in _HEPATIC_VEINS:
-            tissue.lay_tube(points, radii, hepatic, edge)
+        part += inside * (value - part)
+        canvas.labels[window.slices][inside >= geometry.LABEL_SHARE] = LIVER
 
     def _lay_gallbladder(self, canvas: Canvas, hu: dict[str, float], shift: tuple[float, float, float]) -> None:
         centre = self._moved((-46.0, -54.0, -8.0), 4, 2.0)
@@ -572,24 +589,27 @@ class Abdomen:
             across = turned[0, 0] * u + turned[0, 1] * v + turned[0, 2] * w
             deep = turned[1, 0] * u + turned[1, 1] * v + turned[1, 2] * w
             angle = np.arctan2(deep, across)
-            columns = 2.6 * np.cos(6.0 * angle + 0.15 * w) + 2.2 * np.cos(w * (2.0 * np.pi / 17.0))
-            medulla = np.maximum(distance + 8.0 + columns, -(sinus - 1.0))
+            # Columns of cortex part the pyramids, round the sinus and along the kidney.
+            columns = 4.5 * (0.5 + 0.5 * np.cos(7.0 * angle + 0.2 * w)) ** 2 + 5.0 * (
+                0.5 + 0.5 * np.cos(w * (2.0 * np.pi / 15.0))
+            ) ** 3
+            medulla = np.maximum(distance + 6.5 + columns, -(sinus - 1.0))
             canvas.lay(window, medulla, hu["medulla"])
             canvas.lay(window, sinus, -85.0)
-            pelvis = ellipsoid(window.x, window.y, window.z, hilum, (12.0, 4.5, 13.0), turn)
-            canvas.lay(window, pelvis, hu["renal_pelvis"])
-            canvas.lay_tube(
-                [tuple(hilum), (side * 26.0, 30.0, centre[2] - 24.0), (side * 34.0, 26.0, -125.0)],
-                [3.5, 2.2, 2.2],
-                hu["renal_pelvis"],
-                shift,
-            )
+            # The pelvis lies behind the vessels; three calyces lead to it, the ureter away from it.
+            basin = hilum + np.array([0.0, 4.0, -2.0])
+            for height in (-19.0, 0.0, 19.0):
+                calyx = hilum + turn.T @ np.array([side * 13.0, 1.5, height])
+                canvas.lay_tube([tuple(basin), tuple(calyx)], [3.0, 3.6], hu["renal_pelvis"], shift)
+            funnel = basin + turn.T @ np.array([-side * 9.0, 0.0, -6.0])
+            ureter = [tuple(basin), tuple(funnel), (side * 33.0, 34.0, centre[2] - 34.0), (side * 34.0, 26.0, -125.0)]
+            canvas.lay_tube(ureter, [5.0, 4.2, 2.2, 2.0], hu["renal_pelvis"], shift)
 
     def _lay_great_vessels(self, canvas: Canvas, hu: dict[str, float]) -> None:
         aorta = hu["aorta"]
         renal_vein = 0.5 * (hu["cava_upper"] + hu["cava_lower"]) + 15.0
-        canvas.lay_tube([(-22, 17, -12), (-38, 34, -26), (-50, 38, -30)], [5, 4.5, 4], renal_vein)
-        canvas.lay_tube([(-16, 13, -8), (8, 10, -8), (30, 24, -14), (49, 36, -18)], [4.5, 3.8, 4.5, 4], renal_vein)
+        canvas.lay_tube([(-22, 17, -12), (-34, 28, -24), (-43, 33, -29)], [5, 4.5, 4], renal_vein)
+        canvas.lay_tube([(-16, 13, -8), (8, 10, -8), (28, 22, -13), (42, 31, -17)], [4.5, 3.8, 4.5, 4], renal_vein)
         canvas.lay_tube([(8, 24, -2), (-24, 34, -14), (-46, 39, -28)], [3.2, 2.8, 2.2], aorta)
         canvas.lay_tube([(8, 24, -4), (30, 32, -12), (47, 38, -18)], [3.2, 2.8, 2.2], aorta)
         canvas.lay_tube([(4, 23, -125), (7, 22, -40), (8, 22, 10), (10, 24, 60), (16, 27, 125)], [8.5, 9, 9.8, 10.8, 12], aorta)
@@ -601,7 +621,9 @@ class Abdomen:
         window = canvas.window((-1e9, -1e9, -5.0), (1e9, 1e9, 1e9), (0.0, 0.0, shift[2]))
         above = -self._under_diaphragm(window)
         room = self._inside_wall(window)
-        canvas.lay(window, np.maximum(np.abs(above - 1.3) - 1.3, room), hu["muscle"])
+        spine = 29.0 - np.hypot(window.x, window.y - 53.0)
+        sheet = np.maximum(np.maximum(np.abs(above + 1.3) - 1.3, room), spine)
+        canvas.lay(window, sheet, hu["muscle"])
         lung = np.maximum(above, room + 1.5)
         mediastinum = np.minimum(
             np.hypot(window.x - 4.0, window.y - 40.0) - 31.0,
@@ -620,28 +642,16 @@ class Abdomen:
         canvas.lay_tube([(2, 6, 125), (4, 8, 92), (16, 4, 72)], [7.5, 7.5, 7.0], hu["gut_wall"], shift)
 
 
-class _Tissue:
-    """Attenuation within a window, on which vessels are laid."""
-
-    def __init__(self, window: Window, value: np.ndarray) -> None:
-        self.window, self.value = window, value
-
-    def lay_tube(self, points: list, radii: list, value: float, edge: float) -> None:
-        axes = (self.window.x.ravel(), self.window.y.ravel(), self.window.z.ravel())
-        for start, end, radius, radius_end in zip(points[:-1], points[1:], radii[:-1], radii[1:], strict=True):
-            reach = max(radius, radius_end) + edge
-            cut = [
-                slice(
-                    int(np.searchsorted(axis, min(a, b) - reach)), int(np.searchsorted(axis, max(a, b) + reach))
-                )
-                for axis, a, b in zip(axes, start, end, strict=True)
-            ]
-            x, y, z = axes[0][cut[0]][None, None], axes[1][cut[1]][None, :, None], axes[2][cut[2]][:, None, None]
-            if 0 in (x.size, y.size, z.size):
-                continue
-            part = self.value[cut[2], cut[1], cut[0]]
+def _lay_within(
+    window: Window, value: np.ndarray, points: list[Point], radii: list[float], blood: float, edge: float
+) -> None:
+    """Lay a vessel over the tissue of a window, before the tissue itself is laid on the canvas."""
+    for start, end, radius, radius_end in zip(points[:-1], points[1:], radii[:-1], radii[1:], strict=True):
+        cut, (x, y, z) = within(window, start, end, max(radius, radius_end) + edge)
+        if 0 not in (x.size, y.size, z.size):
+            part = value[cut]
             share = np.clip(0.5 - capsule(x, y, z, start, end, radius, radius_end) / np.float32(edge), 0.0, 1.0)
-            part += share * (value - part)
+            part += share * (blood - part)
 
 
 _PORTAL_BRANCHES = (

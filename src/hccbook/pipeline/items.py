@@ -8,17 +8,19 @@ import pandas as pd
 import SimpleITK as sitk
 from matplotlib.figure import Figure
 
-from hccbook import cohort, evaluation, figures, images, published, segmentation
+from hccbook import cohort, evaluation, figures, images, published, segmentation, tables
 from hccbook.paths import RunPaths
 from hccbook.pipeline.stages import (
     ORGANS_OF_PAPER,
     label_map,
+    read_cohort,
     read_json,
     read_table,
     save_table,
     source_manifest,
     working_image,
 )
+from hccbook.radiomics import read_label_map
 from hccbook.scores import RISK_GROUPS
 from hccbook.settings import ORGANS
 
@@ -46,13 +48,38 @@ def truth_table(run: RunPaths, papers: list[str], negative_control: bool) -> pd.
         Columns run (``planted``, ``none``), paper, model, n, events, auc, lower, upper, truth.
     """
     runs = {"planted": run} | ({"none": run.control} if negative_control else {})
-    tables = [
+    found = [
         read_table(paths, paper, "truth.csv").assign(run=name, paper=paper)
         for name, paths in runs.items()
         for paper in papers
     ]
     columns = ["run", "paper", "model", "n", "events", "auc", "lower", "upper", "truth"]
-    return pd.concat(tables, ignore_index=True)[columns]
+    return pd.concat(found, ignore_index=True)[columns]
+
+
+def summary_texts(run: RunPaths, paper: str, truth: pd.DataFrame) -> dict[str, str]:
+    """Texts that the introduction quotes: patients, AUC in unseen patients, and the AUC of a perfect reader.
+
+    Parameters
+    ----------
+    run : RunPaths
+    paper : {"alarm", "amap_ct"}
+    truth : pandas.DataFrame
+        From `truth_table`.
+
+    Returns
+    -------
+    dict of str to str
+        By glue key; says so where the run lacks the paper or the truth is unknown.
+    """
+    own = truth[(truth["run"] == "planted") & (truth["model"] == paper)]
+    keys = (f"n_{paper}", f"demo_{paper}_auc", f"demo_{paper}_truth")
+    if own.empty:
+        return dict.fromkeys(keys, "not in this run")
+    row = own.iloc[0]
+    perfect = "unknown" if pd.isna(row["truth"]) else tables.decimal_text(row["truth"], 2)
+    measured = tables.estimate_text(row["auc"], row["lower"], row["upper"], 2)
+    return dict(zip(keys, (str(len(read_cohort(run, paper))), measured, perfect), strict=True))
 
 
 def follow_up_ticks(months: pd.Series) -> list[float]:
@@ -162,7 +189,7 @@ def working_volumes(
 ) -> tuple[dict[str, sitk.Image], dict[str, sitk.Image]]:
     """Images and label maps of one patient on the working grid, by phase."""
     volumes = {phase: images.read_image(working_image(run, paper, patient, phase)) for phase in phases}
-    labels = {phase: images.read_label_map(label_map(run, paper, patient, phase)) for phase in phases}
+    labels = {phase: read_label_map(label_map(run, paper, patient, phase)) for phase in phases}
     return volumes, labels
 
 

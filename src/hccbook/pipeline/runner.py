@@ -17,7 +17,7 @@ from papermill.exceptions import PapermillExecutionError
 from hccbook.errors import HccbookError, SettingsError
 from hccbook.parallel import atomic_path
 from hccbook.paths import STAGES, RunPaths, notebook_file, notebook_name, profile_file, project_root
-from hccbook.settings import Profile, load_profile
+from hccbook.settings import PAPERS, Profile, load_profile
 
 CONTROL_STAGES = STAGES[:6]
 """Stages that the negative control repeats: up to both models."""
@@ -127,19 +127,27 @@ def execute_stage(stage: str, profile: Profile, results: str, workers: int) -> P
     failed = executed.with_suffix(".failed.ipynb")
     parameters = notebook_parameters(stage, profile, results, workers)
     source = notebook_file(stage)
+    chosen = _of_papers(nbformat.read(source, as_version=4), profile.run.papers)
     with atomic_path(executed) as part:
         try:
             papermill.execute_notebook(
-                str(source), str(part), parameters, kernel_name="python3", cwd=str(source.parent), progress_bar=False
+                chosen, str(part), parameters, kernel_name="python3", cwd=str(source.parent), progress_bar=False
             )
         except PapermillExecutionError as error:
-            os.replace(part, failed)
+            part.replace(failed)
             part.touch()
             raise StageError(
                 f"stage {stage}", "every cell must run", f"{error.ename}: {error.evalue}", f"See {failed.name}."
             ) from error
     failed.unlink(missing_ok=True)
     return executed
+
+
+def _of_papers(notebook: nbformat.NotebookNode, papers: str) -> nbformat.NotebookNode:
+    """Leave out the cells that belong to a paper which the run leaves out."""
+    absent = {f"paper-{paper.replace('_', '-')}" for paper in PAPERS if paper not in papers.split(",")}
+    notebook.cells = [cell for cell in notebook.cells if not absent & set(cell.metadata.get("tags", []))]
+    return notebook
 
 
 def run(
@@ -196,7 +204,9 @@ def run(
         "manifest": str(Path(manifest).resolve()) if manifest else "",
         "until": until,
     }
-    environment = dict(os.environ)
+    # A patient's task has one core: libraries that start threads of their own would only stand in each other's way.
+    single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"), "1")
+    environment = single | dict(os.environ)
     if sys.stderr.isatty():
         environment["HCCBOOK_TERMINAL"] = os.ttyname(sys.stderr.fileno())
     command = [

@@ -1,0 +1,558 @@
+"""The manifest, its checks, cohorts, eligibility and the numbers of Table 1."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import SimpleITK as sitk
+from scipy import stats
+from test_images import ct, stored_values, write_series
+
+from hccbook.cohort import (
+    COHORTS,
+    COLUMNS,
+    MANIFEST_SCHEMA,
+    ROLE_OF_COHORT,
+    assign_cohorts,
+    characteristics,
+    check_manifest,
+    clinical_table,
+    eligibility,
+    read_manifest,
+    sources,
+)
+from hccbook.errors import DataError, ManifestError
+from hccbook.images import from_array, write_image
+from hccbook.settings import PHASES
+
+CLINICAL = {
+    "center": "C01",
+    "age": 50,
+    "sex": "male",
+    "bilirubin": 17.1,
+    "albumin": 40,
+    "platelets": 150,
+    "afp": 3.1,
+    "alt": 30,
+    "etiology": "HBV",
+    "hcc": 0,
+    "months": 12,
+}
+
+
+def patients(count: int, **changes: object) -> pd.DataFrame:
+    """Rows of a manifest whose image files are named, not made."""
+    rows = []
+    for number in range(1, count + 1):
+        images = {phase: f"ct/{number}_{phase}.nii.gz" for phase in PHASES}
+        rows.append({"patient_id": f"name{number}", **CLINICAL, **images})
+    return pd.DataFrame(rows).assign(**changes)
+
+
+def write_manifest(folder: Path, table: pd.DataFrame, images: bool = True) -> Path:
+    """Write the rows as manifest.csv, and an empty file wherever one is named."""
+    if images:
+        for name in [name for name in table if name in COLUMNS and COLUMNS[name].kind == "path"]:
+            for path in table[name].dropna():
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                if not (folder / path).exists():
+                    (folder / path).write_bytes(b"")
+    table.to_csv(folder / "manifest.csv", index=False)
+    return folder / "manifest.csv"
+
+
+def refused(*words: str):
+    """Context that expects a ManifestError whose text holds all words."""
+    return pytest.raises(ManifestError, match="(?s)" + "".join(f"(?=.*{word})" for word in words))
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+def test_manifest_of_two(tmp_path):
+    """Rows become P0001 and P0002; paths are absolute, types right, what is not given is empty."""
+    table = read_manifest(write_manifest(tmp_path, patients(2)))
+    assert list(table.index) == ["P0001", "P0002"] and table.index.name == "patient"
+    assert list(table["line"]) == [2, 3]
+    assert table.loc["P0002", "venous"] == str(tmp_path / "ct" / "2_venous.nii.gz")
+    assert table["age"].dtype == float and table["hcc"].dtype == np.int64
+    assert (table["cohort"] == "").all() and (table["liver_mask_venous"] == "").all()
+    assert not {"ast", "stiffness_kpa"} & set(table)
+
+
+def test_manifest_keeps_optional_columns(tmp_path):
+    """Comparators' inputs are kept as numbers; gaps in them, AFP, ALT and etiology are allowed."""
+    given = patients(2, stiffness_kpa=[12.5, None], afp=[None, 4.0], alt=None, etiology=[None, "hbv"])
+    table = read_manifest(write_manifest(tmp_path, given))
+    assert table["stiffness_kpa"].iloc[0] == 12.5 and np.isnan(table["stiffness_kpa"].iloc[1])
+    assert np.isnan(table["afp"].iloc[0]) and table["alt"].isna().all()
+    assert list(table["etiology"]) == ["", "HBV"]
+
+
+def test_manifest_of_fewer_phases(tmp_path):
+    """With phases set to venous, the other columns may be absent, and are dropped where they are there."""
+    given = patients(1).drop(columns="arterial")
+    table = read_manifest(write_manifest(tmp_path, given), phases=("venous",))
+    assert "venous" in table and "delayed" not in table and "spleen_mask_arterial" not in table
+
+
+def test_manifest_quotes_blank_lines_and_byte_order_mark(tmp_path):
+    """Excel's mark, quoted commas, blank lines and a line break inside quotes do not shift the line numbers."""
+    table = patients(2, center=["Hospital, North", "C\n2"])
+    file = write_manifest(tmp_path, table)
+    lines = file.read_text(encoding="utf-8").split("\n", 2)
+    file.write_text("\ufeff" + lines[0] + "\n\n" + lines[1] + "\n" + lines[2], encoding="utf-8")
+    read = read_manifest(file)
+    assert read["center"].iloc[0] == "Hospital, North"
+    assert list(read["line"]) == [3, 4]
+
+
+# --- one problem, one message ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"patient_id": ["a", "a"]}, ("line 3, column 'patient_id'", "different in every row", "that of line 2")),
+        ({"patient_id": [None, "a"]}, ("line 2, column 'patient_id'", "must not be empty")),
+        ({"age": [50, 17]}, ("line 3, column 'age'", "18 to 120 years", "found 17", "leave the patient out")),
+        ({"sex": ["male", "M"]}, ("line 3, column 'sex'", "male or female", "Did you mean 'male'")),
+        ({"sex": ["1", "male"]}, ("line 2, column 'sex'", "ambiguous")),
+        ({"bilirubin": [17, 0.9]}, ("line 3, column 'bilirubin'", "umol/L", "found 0.9", r"17\.1")),
+        ({"albumin": [4.1, 40]}, ("line 2, column 'albumin'", "g/L", "found 4.1", "by 10")),
+        ({"platelets": [150, 150000]}, ("line 3, column 'platelets'", "150000", "Divide platelets by 1000")),
+        ({"bilirubin": ["17", "0,9"]}, ("line 3", "'0,9'", "point as decimal mark")),
+        ({"afp": ["<1.3", "2"]}, ("line 2, column 'afp'", "'<1.3'", "limit of detection")),
+        ({"alt": ["30", "n/a"]}, ("line 3, column 'alt'", "Leave an unknown value empty")),
+        ({"albumin": [None, 40]}, ("line 2, column 'albumin'", "must not be empty", "as both papers do")),
+        ({"etiology": ["HBV", "NAHS"]}, ("line 3, column 'etiology'", "'NAHS'", "Did you mean 'NASH'")),
+        ({"hcc": [0, 2]}, ("line 3, column 'hcc'", "must be 0 or 1", "Write 1 for yes")),
+        ({"hcc": ["0", "yes"]}, ("line 3, column 'hcc'", "'yes'", "Write 1 for yes")),
+        ({"months": [12, 0]}, ("line 3, column 'months'", "found 0", "no follow-up")),
+        ({"months": [12, 1200]}, ("line 3, column 'months'", "found 1200", "30.4")),
+        ({"cohort": ["discovery", "train"]}, ("line 3, column 'cohort'", "'train'", "Did you mean 'training'")),
+        ({"cohort": ["discovery", "test"]}, ("column 'cohort'", "one paper", "discovery, test")),
+        ({"delayed": ["ct/d.nii.gz", None]}, ("line 3, column 'delayed'", "must not be empty", "set phases")),
+        ({"venous": "ct/same.nii.gz"}, ("line 3, column 'venous'", "file of its own", "that of line 2")),
+        ({"bclc": ["A", None]}, ("line 2, column 'bclc'", "empty where hcc is 0")),
+        ({"hcv_svr": [1, 3]}, ("line 3, column 'hcv_svr'", "must be 0 or 1")),
+    ],
+)
+def test_manifest_value(tmp_path, changes, words):
+    """Each wrong value is named by line, column, rule, value and cure, and never by the patient's own name."""
+    file = write_manifest(tmp_path, patients(2, **changes))
+    with refused(r"manifest\.csv", *words) as caught:
+        read_manifest(file)
+    assert "name1" not in str(caught.value) and str(tmp_path) not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("column", "scale", "words"),
+    [
+        ("bilirubin", 1 / 17.1, ("median", r"17\.1")),
+        ("albumin", 0.1, ("4 of 4 values below 10", "by 10")),
+        ("platelets", 1000, ("4 of 4 values above 1500", "Divide platelets by 1000")),
+        ("platelets", 0.1, ("a median of 16", "10\\^4/uL")),
+        ("months", 304, ("4 of 4 values above 600", r"30\.4")),
+    ],
+)
+def test_whole_cohort_in_another_unit(tmp_path, column, scale, words):
+    """A column in another unit is one problem with its conversion, not one a patient."""
+    table = patients(4, bilirubin=[14, 22, 30, 90], platelets=[80, 150, 170, 200])
+    file = write_manifest(tmp_path, table.assign(**{column: table[column] * scale}))
+    with refused(f"column '{column}'", *words) as caught:
+        read_manifest(file)
+    assert "line" not in str(caught.value) and "more; run" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("Etiolgy", ("'Etiolgy'", "must be a known column", "Did you mean 'etiology'")),
+        ("TBIL", ("'TBIL'", "Did you mean 'bilirubin'")),
+        ("liver_mask_portal", ("Did you mean 'liver_mask_",)),
+        ("xyzzy", ("'xyzzy'", "Optional columns: cohort, ")),
+    ],
+)
+def test_unknown_column(tmp_path, name, words):
+    """An unknown column is refused with the nearest known one."""
+    with refused(*words):
+        read_manifest(write_manifest(tmp_path, patients(1).assign(**{name: 1})))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("albumin", ("column 'albumin'", "column must be there", "Serum albumin")),
+        ("afp", ("column 'afp'", "may be empty")),
+        ("delayed", ("column 'delayed'", "set phases to arterial,venous")),
+    ],
+)
+def test_missing_column(tmp_path, name, words):
+    """A missing column is named; for a phase the cure is also to do without it."""
+    with refused(*words):
+        read_manifest(write_manifest(tmp_path, patients(1).drop(columns=name)))
+
+
+def test_missing_image(tmp_path):
+    """The path is shown as the manifest has it."""
+    with refused(
+        "line 2, column 'arterial'", "image of the arterial phase must exist", "'ct/1_arterial.nii.gz'", "2 more"
+    ):
+        read_manifest(write_manifest(tmp_path, patients(1), images=False))
+
+
+def test_count_of_further_problems(tmp_path):
+    """The first of three problems says that there are two more and how to see them."""
+    file = write_manifest(tmp_path, patients(3, age=[10, 50, 11], sex=["male", "x", "male"]))
+    with refused("line 2", r"\(2 more; run hccbook check\.\)"):
+        read_manifest(file)
+    assert [problem.line for problem in check_manifest(file) if problem.column in ("age", "sex")] == [2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", ("empty file",)),
+        (b"patient_id,age\n\n", ("at least one patient",)),
+        (b"patient_id;age\na;50\n", ("separated by commas", "semicolons", "comma delimited")),
+        (b"patient_id\tage\na\t50\n", ("separated by commas", "tabs")),
+        ("patient_id,center\na,München\n".encode("latin-1"), ("UTF-8", "byte 0xfc on line 2")),
+        ("patient_id,age\n".encode("utf-16"), ("UTF-8",)),
+        (b"PK\x03\x04...", ("CSV", "spreadsheet")),
+        (b'patient_id,age\n"a,50\n', ("valid CSV",)),
+    ],
+    ids=["empty", "no-rows", "semicolons", "tabs", "latin-1", "utf-16", "xlsx", "open-quote"],
+)
+def test_not_a_manifest(tmp_path, content, words):
+    """Files that are no UTF-8 CSV with rows say what they are, and check reports the same."""
+    file = tmp_path / "manifest.csv"
+    file.write_bytes(content)
+    with refused(*words):
+        read_manifest(file)
+    problems = check_manifest(file)
+    assert len(problems) == 1 and problems[0].line is None
+
+
+def test_manifest_absent(tmp_path):
+    """A missing manifest is named."""
+    with refused(r"gone\.csv", "must exist"):
+        read_manifest(tmp_path / "gone.csv")
+
+
+def test_row_of_another_length(tmp_path):
+    """A row with a value too many is named by its line."""
+    file = write_manifest(tmp_path, patients(2))
+    file.write_text(file.read_text(encoding="utf-8").rstrip("\n") + ",extra\n", encoding="utf-8")
+    with refused("line 3", "must have 15 values", "16 values"):
+        read_manifest(file)
+
+
+def test_column_twice(tmp_path):
+    """A column that is there twice is refused."""
+    file = write_manifest(tmp_path, patients(1))
+    lines = file.read_text(encoding="utf-8").splitlines()
+    file.write_text(f"{lines[0]},age\n{lines[1]},51\n", encoding="utf-8")
+    with refused("column 'age'", "2 columns named 'age'"):
+        read_manifest(file)
+
+
+def test_schema_describes_every_column():
+    """The pandera schema has the design's columns, each with a meaning, and a unit where there is one."""
+    required = ["patient_id", "center", "age", "sex", "bilirubin", "albumin", "platelets", "afp", "alt", "etiology"]
+    required += ["hcc", "months"]
+    assert {name for name, column in MANIFEST_SCHEMA.columns.items() if column.required} == {*required, *PHASES}
+    assert all(column.description for column in MANIFEST_SCHEMA.columns.values())
+    assert MANIFEST_SCHEMA.columns["bilirubin"].title == "umol/L"
+
+
+# --- images and masks ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def imaged(tmp_path):
+    """Three patients with small images and masks; the first one's venous phase is a DICOM folder."""
+    table = patients(3)
+    image = ct((20, 20, 20))
+    mask = np.zeros((20, 20, 20), np.uint8)
+    mask[5:10, 5:10, 5:10] = 1
+    for phase in PHASES:
+        for path in table[phase]:
+            write_image(image, tmp_path / path)
+    for number in (1, 2, 3):
+        write_image(from_array(mask, image), tmp_path / f"ct/liver{number}.nii.gz")
+    # The same box in space: 2 x 3 x 5 mm voxels from (-10, 20, 30).
+    series = dict(spacing=(2.0, 3.0, 5.0), origin=(-10.0, 20.0, 30.0))
+    write_series(tmp_path / "ct" / "series", stored_values((20, 20, 20)), **series)
+    table.loc[0, "venous"] = "ct/series"
+    return table.assign(liver_mask_venous=[f"ct/liver{number}.nii.gz" for number in (1, 2, 3)])
+
+
+def test_check_finds_nothing(imaged, tmp_path):
+    """Sound images and masks give no problem."""
+    assert check_manifest(write_manifest(tmp_path, imaged)) == []
+
+
+def test_check_finds_every_broken_image(imaged, tmp_path):
+    """One pass reports a mixed folder, another modality, a shifted and an empty mask, a far-off phase and an age."""
+    write_series(tmp_path / "ct" / "series", stored_values((3, 20, 20)), series=9, description="scout")
+    write_series(tmp_path / "ct" / "mr", stored_values((20, 20, 20)), modality="MR")
+    shifted = sitk.ReadImage(str(tmp_path / "ct/liver2.nii.gz"))
+    shifted.SetOrigin((0.0, 20.0, 30.0))
+    write_image(shifted, tmp_path / "ct/liver2.nii.gz")
+    far = ct((20, 20, 20))
+    far.SetOrigin((500.0, 20.0, 30.0))
+    write_image(far, tmp_path / "ct/3_delayed.nii.gz")
+    empty = sitk.ReadImage(str(tmp_path / "ct/liver3.nii.gz")) * 0
+    write_image(sitk.Cast(empty, sitk.sitkUInt8), tmp_path / "ct/liver3.nii.gz")
+    table = imaged.assign(age=[50, 50, 12])
+    table.loc[1, "arterial"] = "ct/mr"
+    problems = check_manifest(write_manifest(tmp_path, table))
+    found = {(problem.line, problem.column): problem for problem in problems}
+    assert set(found) == {
+        (2, "venous"),
+        (3, "arterial"),
+        (3, "liver_mask_venous"),
+        (4, "age"),
+        (4, "liver_mask_venous"),
+        (4, "delayed"),
+    }
+    assert "2 series" in found[2, "venous"].found and "scout" in found[2, "venous"].found
+    assert "20 of modality MR" in found[3, "arterial"].found
+    assert "grid of its image" in found[3, "liver_mask_venous"].rule
+    assert found[4, "liver_mask_venous"].found == "an empty mask"
+    assert found[4, "delayed"].found == "0%"
+    assert found[4, "age"].patient_id == "name3"
+    assert all(problem.cure for problem in problems)
+    json.dumps([problem.model_dump() for problem in problems])
+
+
+def test_check_does_not_depend_on_workers(imaged, tmp_path):
+    """Two workers find what one finds, in the same order."""
+    (tmp_path / "ct/3_venous.nii.gz").write_bytes(b"broken")
+    (tmp_path / "ct/2_delayed.nii.gz").write_bytes(b"broken")
+    file = write_manifest(tmp_path, imaged)
+    assert check_manifest(file, workers=1) == check_manifest(file, workers=2)
+    assert [problem.line for problem in check_manifest(file)] == [3, 4]
+
+
+def test_sources_in_order(imaged, tmp_path):
+    """Every image comes with its masks after it."""
+    listed = sources(read_manifest(write_manifest(tmp_path, imaged)))
+    first = listed[listed["patient"] == "P0001"]
+    assert list(first["column"]) == ["arterial", "venous", "liver_mask_venous", "delayed"]
+    assert list(first["organ"]) == ["", "", "liver", ""]
+
+
+# --- cohorts ---------------------------------------------------------------------------------------------------------
+
+
+def centres(sizes: dict[str, tuple[int, int]]) -> pd.DataFrame:
+    """Manifest columns that splits need: centre by (patients, of them HCC)."""
+    rows = [(center, int(number < events)) for center, (count, events) in sizes.items() for number in range(count)]
+    table = pd.DataFrame(rows, columns=["center", "hcc"]).assign(cohort="")
+    table.index = [f"P{number:04d}" for number in range(1, len(table) + 1)]
+    return table
+
+
+def test_alarm_split():
+    """Of 100 patients and 10 HCC in the largest centre, 20 and 2 validate; the other centres are external."""
+    table = centres({"B": (30, 3), "A": (100, 10), "C": (40, 4)})
+    cohorts = assign_cohorts(table, "alarm", seed=1)
+    counts = pd.crosstab(cohorts, table["hcc"])
+    assert counts.loc["discovery"].tolist() == [72, 8]
+    assert counts.loc["internal_validation"].tolist() == [18, 2]
+    assert counts.loc["external_validation"].tolist() == [63, 7]
+    assert set(table["center"][cohorts == "external_validation"]) == {"B", "C"}
+
+
+def test_amap_ct_split():
+    """The largest centre is the test; 70 others with 10 HCC are divided 7:3, 42 + 7 to 18 + 3."""
+    table = centres({"B": (30, 6), "A": (100, 10), "C": (40, 4)})
+    cohorts = assign_cohorts(table, "amap_ct", seed=1)
+    counts = pd.crosstab(cohorts, table["hcc"])
+    assert counts.loc["training"].tolist() == [42, 7]
+    assert counts.loc["validation"].tolist() == [18, 3]
+    assert counts.loc["test"].tolist() == [90, 10]
+
+
+def test_split_follows_its_seed():
+    """The same seed repeats the division, another one changes it."""
+    table = centres({"A": (60, 12), "B": (20, 4)})
+    first = assign_cohorts(table, "alarm", seed=1)
+    pd.testing.assert_series_equal(first, assign_cohorts(table, "alarm", seed=1))
+    assert not first.equals(assign_cohorts(table, "alarm", seed=2))
+
+
+def test_split_of_one_centre():
+    """aMAP-CT divides a single centre, and its test cohort is empty; one patient is in development."""
+    cohorts = assign_cohorts(centres({"A": (10, 0)}), "amap_ct", seed=1)
+    assert cohorts.value_counts().to_dict() == {"training": 7, "validation": 3}
+    for paper, name in (("alarm", "discovery"), ("amap_ct", "training")):
+        assert list(assign_cohorts(centres({"A": (1, 0)}), paper, seed=1)) == [name]
+
+
+def test_given_cohorts_stay():
+    """Cohorts in the manifest are kept, and translated by role for the other paper."""
+    table = centres({"A": (4, 1)}).assign(cohort=["discovery", "internal_validation", "external_validation", ""])
+    assert list(assign_cohorts(table, "alarm", seed=1))[:3] == list(COHORTS["alarm"])
+    assert list(assign_cohorts(table, "amap_ct", seed=1))[:3] == list(COHORTS["amap_ct"])
+
+
+def test_split_refuses():
+    """Another paper and another cohort are named."""
+    table = centres({"A": (4, 1)})
+    with pytest.raises(DataError, match="'alrm'"):
+        assign_cohorts(table, "alrm", seed=1)
+    with pytest.raises(DataError, match="'holdout'"):
+        assign_cohorts(table.assign(cohort="holdout"), "alarm", seed=1)
+
+
+def test_roles():
+    """Each paper has a development, a validation and a test cohort."""
+    assert ROLE_OF_COHORT["discovery"] == ROLE_OF_COHORT["training"] == "development"
+    assert ROLE_OF_COHORT["internal_validation"] == ROLE_OF_COHORT["validation"] == "validation"
+    assert ROLE_OF_COHORT["external_validation"] == ROLE_OF_COHORT["test"] == "test"
+
+
+# --- clinical table and eligibility ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def clinical(tmp_path):
+    """Clinical table of eight patients of ALARM's discovery cohort, four with HCC."""
+    given = patients(
+        8,
+        cohort="discovery",
+        hcc=[0, 0, 0, 0, 1, 1, 1, 1],
+        age=[40, 42, 44, 46, 60, 62, 64, 66],
+        sex=["male"] * 3 + ["female"] + ["male"] * 4,
+        months=[2, 6, 12, 13, 1, 6, 12, 15],
+        afp=[1, 2, 3, None, 5, 6, 7, 8],
+        etiology=["HBV", "HBV", "HCV", "HBV", "HBV", "HCV", "other", None],
+    )
+    return clinical_table(read_manifest(write_manifest(tmp_path, given)))
+
+
+def test_clinical_table_has_scores_and_no_identifier(tmp_path):
+    """aMAP of a man of 50 with 17.1 umol/L, 40 g/L and 150 is 57.8782 (reference, section 1)."""
+    table = clinical_table(read_manifest(write_manifest(tmp_path, patients(1, cohort="validation"))))
+    assert table.loc["P0001", "amap"] == pytest.approx(57.8782, abs=1e-4)
+    assert table.loc["P0001", "role"] == "validation"
+    assert not {"patient_id", "line", *PHASES} & set(table)
+    assert not table.map(lambda cell: "name1" in str(cell) or str(tmp_path) in str(cell)).to_numpy().any()
+
+
+def test_clinical_table_needs_cohorts(tmp_path):
+    """Patients without a cohort are counted."""
+    with pytest.raises(DataError, match=r"2 patients without.*assign_cohorts"):
+        clinical_table(read_manifest(write_manifest(tmp_path, patients(2))))
+
+
+def test_eligibility_alarm(clinical):
+    """Months 2 and 1 are too short, 13 and 15 too long; P0004 lacks AFP, P0008 its etiology."""
+    notes = eligibility(clinical, "alarm")
+    assert set(zip(notes["patient"], notes["criterion"], strict=True)) == {
+        ("P0001", "last visit within 3 months of the CT"),
+        ("P0005", "HCC within 3 months of the CT"),
+        ("P0004", "CT more than 12 months before the last visit"),
+        ("P0008", "CT more than 12 months before HCC"),
+        ("P0004", "incomplete clinical data: afp"),
+        ("P0008", "incomplete clinical data: etiology"),
+    }
+
+
+def test_eligibility_amap_ct(clinical):
+    """aMAP-CT has no upper bound of follow-up."""
+    notes = eligibility(clinical, "amap_ct")
+    assert not notes["criterion"].str.contains("12 months").any()
+    assert (notes["criterion"].str.contains("3 months")).sum() == 2
+
+
+# --- Table 1 ---------------------------------------------------------------------------------------------------------
+
+
+def cell(rows: pd.DataFrame, **chosen: str) -> pd.Series:
+    """The one row with these values."""
+    for name, value in chosen.items():
+        rows = rows[rows[name] == value]
+    assert len(rows) == 1
+    return rows.iloc[0]
+
+
+def test_alarm_characteristics_by_hand(clinical):
+    """Ages 40, 42, 44, 46 have median 43 and quartiles 41.5, 44.5; all below 60 to 66: exact two-sided p = 2/70."""
+    rows = characteristics(clinical, "alarm")
+    age = cell(rows, characteristic="age", cohort="discovery", subgroup="non_hcc")
+    assert (age["median"], age["q1"], age["q3"], age["n"]) == (43, 41.5, 44.5, 4)
+    assert age["p_value"] == pytest.approx(2 / 70)  # one of the 70 ways to choose 4 of 8, and its mirror image
+    assert cell(rows, characteristic="age", cohort="all", subgroup="hcc")["median"] == 63
+
+
+def test_alarm_counts_by_hand(clinical):
+    """3 of 4 men against 4 of 4: expected counts below 5, so Fisher's p, which is 1 here."""
+    rows = characteristics(clinical, "alarm")
+    men = cell(rows, characteristic="male", cohort="discovery", subgroup="non_hcc")
+    assert (men["count"], men["percent"], men["p_value"]) == (3, 75.0, pytest.approx(1.0))
+
+
+def test_missing_values_lower_n(clinical):
+    """AFP of three of four patients; etiology percentages are of the three that are known."""
+    rows = characteristics(clinical, "alarm")
+    assert cell(rows, characteristic="afp", cohort="all", subgroup="non_hcc")["n"] == 3
+    hbv = cell(rows, characteristic="etiology", level="HBV", cohort="all", subgroup="hcc")
+    assert (hbv["n"], hbv["count"], hbv["percent"]) == (3, 1, pytest.approx(100 / 3))
+
+
+def test_empty_group_is_documented(clinical):
+    """A cohort without patients has n 0, no median and no p."""
+    row = cell(characteristics(clinical, "alarm"), characteristic="age", cohort="external_validation", subgroup="hcc")
+    assert row["n"] == 0 and np.isnan([row["median"], row["p_value"]]).all()
+
+
+def test_counts_of_the_printed_table_give_its_p():
+    """Sex in all of ALARM: 1,411 of 1,769 against 78 of 89; the paper prints 79.8 %, 87.6 % and p = 0.093."""
+    sex = ["male"] * 1411 + ["female"] * 358 + ["male"] * 78 + ["female"] * 11
+    table = pd.DataFrame({"sex": sex, "hcc": [0] * 1769 + [1] * 89, "cohort": "discovery"})
+    table = table.assign(etiology="HBV", amap=60.0)
+    rows = characteristics(table, "alarm")
+    without = cell(rows, characteristic="male", cohort="all", subgroup="non_hcc")
+    assert round(without["percent"], 1) == 79.8
+    # By hand: chi2 = n (ad - bc)^2 / (row and column totals) = 3.28, p = 0.0703; with Yates' correction p = 0.093.
+    chi2 = 1858 * (1411 * 11 - 358 * 78) ** 2 / (1769 * 89 * 1489 * 369)
+    assert without["p_value"] == pytest.approx(stats.chi2.sf(chi2, 1))
+
+
+def test_amap_ct_characteristics(clinical):
+    """Three cohorts beside the whole; Kruskal-Wallis of 2, 2 and 4 patients in perfect order; etiologies joined."""
+    cohorts = ["training"] * 2 + ["validation"] * 2 + ["test"] * 4
+    rows = characteristics(clinical.assign(cohort=cohorts), "amap_ct")
+    assert list(dict.fromkeys(rows["cohort"])) == ["overall", "training", "validation", "test"]
+    assert set(rows["subgroup"]) == {"all"}
+    # Rank sums 3, 7 and 26 of 8: H = 12 / (8 x 9) (9/2 + 49/2 + 676/4) - 3 x 9 = 6, p = exp(-3) on 2 df.
+    assert cell(rows, characteristic="age", cohort="test")["p_value"] == pytest.approx(np.exp(-3))
+    assert cell(rows, characteristic="etiology", level="other", cohort="overall")["count"] == 3
+    assert cell(rows, characteristic="hcc", cohort="test")["percent"] == 100
+    groups = rows[(rows["characteristic"] == "amap_group") & (rows["cohort"] == "overall")]
+    assert list(groups["level"]) == ["low", "medium", "high"] and groups["count"].sum() == 8
+
+
+def test_characteristics_after_a_file(clinical, tmp_path):
+    """The table read back from its CSV gives the same numbers, BCLC stage 0 among them."""
+    clinical = clinical.assign(bclc=[""] * 4 + ["0"] * 3 + [""])
+    clinical.reset_index().to_csv(tmp_path / "table.csv", index=False)
+    back = pd.read_csv(tmp_path / "table.csv").set_index("patient")
+    rows = characteristics(back, "alarm")
+    pd.testing.assert_frame_equal(rows, characteristics(clinical, "alarm"))
+    stage = cell(rows, characteristic="bclc", level="0", cohort="all")
+    assert (stage["subgroup"], stage["n"], stage["count"]) == ("hcc", 3, 3)
+
+
+def test_characteristics_refuse_the_other_paper(clinical):
+    """Cohorts of the other paper are named."""
+    with pytest.raises(DataError, match="'discovery'"):
+        characteristics(clinical, "amap_ct")

@@ -1,0 +1,72 @@
+"""Decision curves."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hccbook.errors import DataError
+from hccbook.evaluation import decision_curves, net_benefit
+
+
+def test_net_benefit_by_hand():
+    """10 patients, threshold 0.25: 3 true and 2 false positives give 3/10 - 2/10 x 1/3."""
+    y = [1, 1, 1, 1, 0, 0, 0, 0, 0, 0]
+    p = [0.9, 0.5, 0.25, 0.1, 0.6, 0.3, 0.2, 0.1, 0.1, 0.0]
+    assert net_benefit(y, p, [0.25]) == pytest.approx([0.3 - 0.2 / 3], abs=1e-12)
+
+
+def test_treat_all_by_hand():
+    """Prevalence 105/750 at threshold .25: .14 - .86/3 = -.1466667, as the dcurves package prints."""
+    y = np.repeat([1, 0], [105, 645])
+    assert net_benefit(y, np.ones(750), [0.25]) == pytest.approx([-0.1466667], abs=5e-8)
+
+
+def test_at_threshold_zero_everybody_is_treated():
+    """At threshold 0 any model has the prevalence as net benefit."""
+    assert net_benefit([1, 0, 0, 0], [0.1, 0.9, 0.0, 0.3], [0.0]) == pytest.approx([0.25])
+
+
+def test_perfect_prediction_has_the_prevalence_everywhere():
+    """Predicting the outcome itself is worth the prevalence at any threshold above 0."""
+    y = np.array([1, 0, 0, 1, 0])
+    assert net_benefit(y, y, np.linspace(0.01, 0.99, 9)) == pytest.approx(np.full(9, 0.4))
+
+
+def test_given_prevalence_by_hand():
+    """Sensitivity 1/2, false-positive rate 1/4, prevalence 0.1, threshold 0.2: .05 - .225 x .25."""
+    found = net_benefit([1, 1, 0, 0, 0, 0], [0.9, 0.1, 0.3, 0.1, 0.1, 0.1], [0.2], prevalence=0.1)
+    assert found == pytest.approx([0.05 - 0.225 * 0.25], abs=1e-12)
+
+
+def test_own_prevalence_changes_nothing():
+    """Giving the cohort's own prevalence is the same as giving none."""
+    rng = np.random.default_rng(0)
+    y, p, cuts = rng.permutation(np.repeat([1, 0], [9, 21])), rng.random(30), np.linspace(0, 0.9, 10)
+    np.testing.assert_allclose(net_benefit(y, p, cuts, prevalence=0.3), net_benefit(y, p, cuts), atol=1e-12)
+
+
+def test_curves_with_both_strategies():
+    """Each cohort has its models, treat all and treat none; treat none is 0, treat all crosses 0 at the prevalence."""
+    y = np.array([1, 0, 0, 0, 1, 0, 0, 0])
+    models = pd.DataFrame({"ALARM": np.linspace(0.1, 0.8, 8)})
+    curves = decision_curves(y, models, np.repeat(["discovery", "external"], 4), [0.1, 0.25, 0.5])
+    assert curves.columns.tolist() == ["cohort", "model", "threshold", "net_benefit"]
+    assert curves["model"].drop_duplicates().tolist() == ["ALARM", "treat all", "treat none"]
+    assert (curves.loc[curves["model"] == "treat none", "net_benefit"] == 0).all()
+    everybody = curves[(curves["model"] == "treat all") & (curves["threshold"] == 0.25)]
+    assert everybody["net_benefit"].tolist() == pytest.approx([0, 0], abs=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("p", "thresholds", "prevalence", "word"),
+    [
+        ([3.0, 0.1], [0.1], None, "probability"),
+        ([0.3, 0.1], [1.0], None, "thresholds"),
+        ([0.3, 0.1], [20], None, "thresholds"),
+        ([0.3, 0.1], [0.2], 5, "prevalence"),
+    ],
+)
+def test_refusals(p, thresholds, prevalence, word):
+    """Scores, thresholds of 1 or in per cent, and such a prevalence are refused."""
+    with pytest.raises(DataError, match=word):
+        net_benefit([1, 0], p, thresholds, prevalence)

@@ -1,0 +1,110 @@
+"""Profiles: what is refused, and how the message helps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hccbook.errors import SettingsError
+from hccbook.paths import STAGES, profile_file
+from hccbook.settings import PHASES, Profile, load_profile
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "mine.yaml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_unknown_parameter_names_the_nearest_known_one(tmp_path: Path) -> None:
+    """A misspelt setting is an error with file, section, value and the right spelling."""
+    file = written(tmp_path, "preprocessing:\n  spacing_m: 2\n")
+    with pytest.raises(SettingsError, match=r"mine\.yaml: preprocessing\.spacing_m.*Did you mean 'spacing_mm'"):
+        load_profile(file)
+
+
+def test_unknown_section_names_the_known_ones(tmp_path: Path) -> None:
+    """A section that is no stage is refused."""
+    with pytest.raises(SettingsError, match=r"mine\.yaml: feature: .*Did you mean 'features'"):
+        load_profile(written(tmp_path, "feature:\n  bin_width: 25\n"))
+
+
+def test_value_out_of_range_is_named(tmp_path: Path) -> None:
+    """A negative voxel edge is refused with the rule and the value found."""
+    with pytest.raises(SettingsError, match=r"preprocessing\.spacing_mm: .*greater than 0, but found -1"):
+        load_profile(written(tmp_path, "preprocessing:\n  spacing_mm: -1\n"))
+
+
+def test_value_of_the_wrong_type_is_named(tmp_path: Path) -> None:
+    """A word where a number belongs is refused."""
+    with pytest.raises(SettingsError, match=r"alarm\.lasso_folds: .*integer.*but found 'ten'"):
+        load_profile(written(tmp_path, "alarm:\n  lasso_folds: ten\n"))
+
+
+def test_unknown_phase_lists_the_known_ones(tmp_path: Path) -> None:
+    """A phase that is none of the three is refused."""
+    with pytest.raises(SettingsError, match=r"run\.phases: .*arterial, venous, delayed.*portal"):
+        load_profile(written(tmp_path, "run:\n  phases: arterial,portal\n"))
+
+
+def test_phases_are_put_in_the_order_of_the_contrast() -> None:
+    """Phases given backwards come out in the order in which they are taken."""
+    assert Profile(run={"phases": "delayed, arterial"}).run.phases == "arterial,delayed"
+    assert Profile().run.phases == ",".join(PHASES)
+
+
+def test_broken_yaml_names_the_line(tmp_path: Path) -> None:
+    """A syntax error is shown with its line."""
+    with pytest.raises(SettingsError, match=r"mine\.yaml, line 3.*valid YAML"):
+        load_profile(written(tmp_path, "run:\n  phases: [arterial\n"))
+
+
+def test_list_instead_of_sections_is_refused(tmp_path: Path) -> None:
+    """A YAML list has no sections."""
+    with pytest.raises(SettingsError, match="named sections, but found list"):
+        load_profile(written(tmp_path, "- run\n"))
+
+
+def test_missing_profile_lists_those_at_hand() -> None:
+    """A profile that isn't there is answered with those that are."""
+    with pytest.raises(SettingsError, match=r"nosuch\.yaml.*demo.*paper.*smoke"):
+        load_profile(profile_file("nosuch"))
+
+
+@pytest.mark.parametrize("name", ["smoke", "demo", "paper", "own.example"])
+def test_shipped_profiles_load(name: str) -> None:
+    """Every profile in profiles/ is valid."""
+    load_profile(profile_file(name))
+
+
+def test_paper_profile_has_the_published_sizes() -> None:
+    """924 / 231 / 703 with 45 / 13 / 31 HCC, and 809 / 348 / 1,254 with 24 / 11 / 83 (Table 1 of each paper)."""
+    cohort = load_profile(profile_file("paper")).cohort
+    alarm = [(cohort.alarm_discovery, cohort.alarm_discovery_hcc), (cohort.alarm_internal, cohort.alarm_internal_hcc)]
+    assert [*alarm, (cohort.alarm_external, cohort.alarm_external_hcc)] == [(924, 45), (231, 13), (703, 31)]
+    training = (cohort.amap_ct_training, cohort.amap_ct_training_hcc)
+    validation = (cohort.amap_ct_validation, cohort.amap_ct_validation_hcc)
+    assert [training, validation, (cohort.amap_ct_test, cohort.amap_ct_test_hcc)] == [(809, 24), (348, 11), (1254, 83)]
+
+
+def test_demo_has_enough_patients() -> None:
+    """At least 120 patients and 25 HCC a paper."""
+    cohort = load_profile(profile_file("demo")).cohort
+    for patients, hcc in (
+        (
+            cohort.alarm_discovery + cohort.alarm_internal + cohort.alarm_external,
+            cohort.alarm_discovery_hcc + cohort.alarm_internal_hcc + cohort.alarm_external_hcc,
+        ),
+        (
+            cohort.amap_ct_training + cohort.amap_ct_validation + cohort.amap_ct_test,
+            cohort.amap_ct_training_hcc + cohort.amap_ct_validation_hcc + cohort.amap_ct_test_hcc,
+        ),
+    ):
+        assert patients >= 120
+        assert hcc >= 25
+
+
+def test_every_stage_has_a_section() -> None:
+    """Stages and sections of a profile are the same, in the same order."""
+    assert tuple(name for name in Profile.model_fields if name != "run") == STAGES
