@@ -11,19 +11,19 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError  # what torch raises where loading a file would run code; nothing is pickled here
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
-from monai.networks.nets.resnet import ResNet, get_inplanes, resnet_params
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
-from hccbook.errors import DataError, HccbookError, ImageError, MaskError, ModelError, SettingsError
+from hccbook.errors import DataError, ImageError, MaskError, ModelError, SettingsError
 from hccbook.images import read_image, to_array
 from hccbook.parallel import FAILURE_COLUMNS, Outcome, atomic_path, digest
 from hccbook.radiomics.regions import bounding_box, organ_label, read_label_map
@@ -249,6 +249,9 @@ def load_backbone(name: str, weights_file: str | Path = "", seed: int = 0, devic
     """
     if name not in WIDTHS:
         raise SettingsError("network", f"must be one of {', '.join(WIDTHS)}", repr(name), "Check the spelling.")
+    # MONAI takes seconds to import: only what builds a network waits for it.
+    from monai.networks.nets.resnet import ResNet, get_inplanes, resnet_params
+
     where = _device(device)
     block, layers, shortcut, bias_downsample, _ = resnet_params[name]
     with torch.random.fork_rng(devices=[]):
@@ -296,13 +299,9 @@ def _read_weights(file: Path) -> dict[str, torch.Tensor]:
     except (SafetensorError, RuntimeError, OSError, EOFError, KeyError) as error:
         found = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(file.name, "weights file must be readable", found, "Copy or download it again.") from error
-    except Exception as error:
-        # What torch raises where a file would run code when loaded lives in the pickle module.
-        if type(error).__name__ != "UnpicklingError":
-            raise
-        raise ModelError(
-            file.name, "weights file must hold tensors only", "other objects, or no weights", "Save the state_dict alone."
-        ) from error
+    except UnpicklingError as error:
+        rule, cure = "weights file must hold tensors only", "Save the state_dict alone."
+        raise ModelError(file.name, rule, "other objects, or no weights", cure) from error
     while isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if not isinstance(content, Mapping) or not content:
@@ -490,7 +489,6 @@ def _organ(labels: np.ndarray, organ: str, place: str) -> np.ndarray:
 
 
 class _Pending(NamedTuple):
-    key: str
     file: Path
     crop: np.ndarray
 
@@ -564,13 +562,15 @@ def extract_deep_features(
             try:
                 files[key] = _result_files(task, backbone, boxes, crop_voxels, window)
                 missing = {name for name, file in files[key].items() if _read_values(file, backbone.width) is None}
+                crops = list(_crops(task, files[key], missing, boxes, crop_voxels, window))
                 computed += bool(missing)
-                for organ, item in _crops(task, files[key], missing, boxes, crop_voxels, window):
-                    waiting.setdefault(organ, []).append(item)
-                    if len(waiting[organ]) == BATCH:
-                        flush(organ)
-            except HccbookError as error:
-                failed[key] = (type(error).__name__, str(error))
+            except Exception as error:  # a patient must not stop the others, whatever goes wrong in it
+                failed[key] = (type(error).__name__, str(error) or "no message")
+                crops = []
+            for organ, item in crops:
+                waiting.setdefault(organ, []).append(item)
+                if len(waiting[organ]) == BATCH:
+                    flush(organ)
             bar.advance(line)
         for organ in list(waiting):
             flush(organ)
@@ -627,7 +627,7 @@ def _crops(
         array = to_array(image)
         for organ in wanted:
             crop = crop_to_box(array, _organ(label_map, organ, place), boxes[organ], window)
-            yield organ, _Pending(task.key, files[f"{phase}.{organ}"], shrink_crop(crop, crop_voxels))
+            yield organ, _Pending(files[f"{phase}.{organ}"], shrink_crop(crop, crop_voxels))
 
 
 def _read_values(file: Path, width: int) -> np.ndarray | None:
@@ -641,11 +641,8 @@ def _read_values(file: Path, width: int) -> np.ndarray | None:
 
 def _rounded(values: np.ndarray) -> np.ndarray:
     """Values with `_DIGITS` significant digits, as float64."""
-    values = np.asarray(values, dtype=float)
-    magnitude = np.floor(np.log10(np.abs(values), where=values != 0, out=np.zeros_like(values)))
-    # Text is the one exact way to the nearest decimal; scaling and rounding would leave a last bit to chance.
-    digits = np.char.mod(f"%.{_DIGITS - 1}e", np.where(np.isfinite(magnitude), values, 0.0))
-    return digits.astype(float)
+    # By way of text: scaling and rounding would leave the last bit to chance.
+    return np.char.mod(f"%.{_DIGITS - 1}e", values).astype(float)
 
 
 def deep_table(results: Mapping[str, Mapping[str, np.ndarray]]) -> pd.DataFrame:
@@ -866,9 +863,10 @@ def fit_projection(
     ----------
     ALARM, Methods, Feature extraction; Results: 100 x 3 deep learning signatures.
     """
-    phases = tuple(dict.fromkeys(column.split(".")[0] for column in pooled.columns if column.split(".")[1] == organ))
+    own = [parts for parts in (column.split(".") for column in pooled.columns) if parts[1:2] == [organ]]
+    phases = tuple(dict.fromkeys(parts[0] for parts in own))
+    width = len(own) // max(len(phases), 1)
     outcome = _checked_outcome(pooled, hcc)
-    width = sum(column.startswith(f"{phases[0]}.{organ}.") for column in pooled.columns) if phases else 0
     volumes = _volumes(pooled, organ, phases, width)
     mean, scale = volumes.mean(axis=0), volumes.std(axis=0)
     scale = np.where(scale > 1e-9 * np.maximum(np.abs(mean), 1e-9), scale, 1.0)

@@ -76,8 +76,9 @@ def characteristics(table: pd.DataFrame, paper: str) -> pd.DataFrame:
 
     ALARM compares patients with and without HCC within all patients and within each cohort, continuous values by the
     Mann-Whitney U test; aMAP-CT compares the three cohorts, continuous values by the Kruskal-Wallis test.
-    Counts are compared by the chi-square test without continuity correction, or by Fisher's exact test for a 2 x 2
-    table in which an expected count is below 5. Quartiles are interpolated linearly.
+    Counts are compared by the chi-square test, with Yates' correction for a 2 x 2 table, or by Fisher's exact test for
+    a 2 x 2 table in which an expected count is below 5. With the correction the printed counts by sex give ALARM's
+    printed p-values. Quartiles are interpolated linearly.
 
     Parameters
     ----------
@@ -203,7 +204,7 @@ def _p_value(name: str, groups: Sequence[pd.DataFrame]) -> float:
         return float(stats.kruskal(*known).pvalue)
     levels = sorted(together.unique(), key=str)
     counts = np.array([[int((group == level).sum()) for level in levels] for group in known])
-    chi_square = stats.chi2_contingency(counts, correction=False)
+    chi_square = stats.chi2_contingency(counts, correction=True)  # Yates, for 2 x 2 tables only
     if counts.size == _FISHER_CELLS and chi_square.expected_freq.min() < _LEAST_EXPECTED:
         return float(stats.fisher_exact(counts).pvalue)
     return float(chi_square.pvalue)

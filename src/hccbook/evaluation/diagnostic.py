@@ -86,7 +86,7 @@ def diagnostic_performance(
 
     References
     ----------
-    ALARM, Table 2; aMAP-CT, Table 2. F1 as a transformed proportion: Hand et al. 2021, Stat Comput 31:56.
+    ALARM, Table 2; aMAP-CT, Table 2. F1 as a transformed proportion: Hand et al. 2021, Mach Learn 110:451.
     """
     outcome = check_binary(y, both=False)
     positive = check_values(score, outcome, y) >= cutoff

@@ -110,7 +110,8 @@ def draw_habitus(rng: np.random.Generator, spleen_size: float) -> Habitus:
         liver_size=float(1.0 + 0.035 * draw[5]),
         left_lobe=float(1.0 + 0.09 * draw[6]),
         nodular_mm=float(1.6 + 0.35 * draw[7]),
-        spleen_size=float(1.31 * np.exp(0.14 * np.clip(spleen_size, -1.9, 2.3))),
+        # Splenomegaly reaches further up than a small spleen reaches down.
+        spleen_size=float(1.32 * np.exp((0.14 if spleen_size > 0.0 else 0.09) * np.clip(spleen_size, -2.2, 2.2))),
         jitter=jitter,
         gas_level=float(-46.0 + 6.0 * draw[8]),
         bowel=_bowel_courses(rng),
@@ -292,7 +293,7 @@ class Abdomen:
         """Carbon-fibre top of the table, its foam core between two sheets."""
         back = MUSCLE_CENTRE_Y + MUSCLE_AXES[1] + self.habitus.fat_back / self.scale[1] + 3.5
         window = canvas.window((-1e9, back - 60.0, -1e9), (1e9, 1e9, 1e9))
-        depth = window.y - back + 0.0012 * window.x**2 + 0.0 * window.z
+        depth = window.y - back + 0.0012 * window.x**2
         outside = canvas.hu[window.slices] < -900.0
         top = np.where(outside, np.abs(depth - 0.8) - 0.8, 50.0)
         canvas.lay(window, top, -250.0)
@@ -307,7 +308,7 @@ class Abdomen:
             self._lay_faint(canvas, whole, plane, side, low, -60.0)
         crease = np.abs(np.abs(x) - (58.0 + 0.25 * (y - 70.0))) - 1.6
         self._lay_faint(canvas, whole, crease, np.clip((y - 66.0) / 6.0, 0.0, 1.0), np.ones_like(low), -80.0)
-        midline = np.abs(x) - 1.0 + 0.0 * y
+        midline = np.broadcast_to(np.abs(x) - 1.0, self.cavity2.shape)
         self._lay_faint(canvas, whole, midline, np.clip((-84.0 - y) / 4.0, 0.0, 1.0), low, -20.0)
 
     @staticmethod
@@ -327,15 +328,12 @@ class Abdomen:
         drop = 88.0 * np.clip(angle / 2.3, 0.0, 1.0) ** 1.3
         margin = np.where(angle < 2.0, -78.0 + 16.0 * angle, -46.0 + 160.0 * (angle - 2.0)).astype(np.float32)
         sheet = (0.5 * (self.cavity2 + self.muscle2) - 0.2).astype(np.float32)
-        bands = np.argwhere(np.abs(sheet) < 6.5 + canvas.edge)
-        if bands.size == 0:
-            return
         along = self._part(whole, drop) + whole.z + self.habitus.jitter[0, 2] * 5.0
         across = np.abs(np.mod(along, RIB_STEP_MM) - 0.5 * RIB_STEP_MM)
         depth = self._part(whole, sheet) + self.taper[whole.slices[0]]
         rib = (np.sqrt((depth / 3.8) ** 2 + (across / 6.2) ** 2) - 1.0) * 4.2
         rib = np.maximum(rib, self._part(whole, margin) - whole.z)
-        rib = np.maximum(rib, 9.0 - np.abs(whole.x) + 0.0 * rib)
+        rib = np.maximum(rib, 9.0 - np.abs(whole.x))
         bony = self._part(whole, np.where(angle < 2.25, 1.0, 0.0).astype(np.float32))
         shell = np.where(bony > 0, 480.0, 105.0).astype(np.float32)
         core = np.where(bony > 0, 190.0, 105.0).astype(np.float32)
@@ -345,9 +343,7 @@ class Abdomen:
     def _lay_back(self, canvas: Canvas) -> None:
         muscle = 58.0
         for side in (-1.0, 1.0):
-            canvas.lay_tube(
-                [(side * 25, 46, 12), (side * 33, 46, -45), (side * 40, 42, -125)], [5, 16, 24], muscle
-            )
+            canvas.lay_tube([(side * 25, 46, 12), (side * 33, 46, -45), (side * 40, 42, -125)], [5, 16, 24], muscle)
             canvas.lay_tube([(side * 60, 58, 12), (side * 64, 56, -125)], [8, 12], muscle)
             canvas.lay_tube([(side * 13, 27, 62), (side * 14, 28, 15), (side * 11, 31, -28)], [3.0, 5.0, 3.5], muscle)
 
@@ -381,7 +377,7 @@ class Abdomen:
         canvas.lay(window, facet, 400.0)
         canvas.lay(window, canal, 24.0)
         cord = np.hypot(window.x, window.y - 75.0) - 4.6
-        canvas.lay(window, cord + 0.0 * window.z, 40.0)
+        canvas.lay(window, cord, 40.0)
 
     # ------------------------------------------------------------------ what breathes
 
@@ -455,7 +451,7 @@ class Abdomen:
             distance = np.maximum(distance + folds, self._inside_wall(window) + 4.0)
             canvas.lay(window, distance, hu["gut_wall"])
             canvas.lay(window, distance + 2.4, hu["stool"])
-            canvas.lay(window, np.maximum(distance + 3.2, window.y + 30.0 - 0.35 * window.z * 0.0), hu["gut_gas"])
+            canvas.lay(window, np.maximum(distance + 3.2, window.y + 30.0), hu["gut_gas"])
 
     def _lay_stomach(self, canvas: Canvas, hu: dict[str, float], shift: tuple[float, float, float]) -> None:
         points = [(50, 10, 58), (58, -10, 38), (54, -36, 14), (32, -58, -8), (4, -60, -20), (-22, -46, -14)]
@@ -483,7 +479,8 @@ class Abdomen:
 
     def _lay_trunk_vessels(self, canvas: Canvas, hu: dict[str, float], shift: tuple[float, float, float]) -> None:
         aorta, portal = hu["aorta"], hu["portal_vein"]
-        canvas.lay_tube([(9, 16, 24), (11, 2, 22), (28, 4, 22), (50, 16, 26), (74, 26, 32)], [3.6, 3.2, 2.6, 2.4, 2], aorta, shift)
+        splenic = [(9, 16, 24), (11, 2, 22), (28, 4, 22), (50, 16, 26), (74, 26, 32)]
+        canvas.lay_tube(splenic, [3.6, 3.2, 2.6, 2.4, 2], aorta, shift)
         canvas.lay_tube([(11, 2, 22), (-8, -8, 22), (-24, -16, 26)], [3.0, 2.4, 2.0], aorta, shift)
         canvas.lay_tube([(8, 17, 10), (8, 3, 4), (6, -4, -40), (3, -10, -110)], [3.8, 3.6, 3.3, 2.8], aorta)
         for course, _ in self.habitus.bowel:
@@ -545,8 +542,8 @@ class Abdomen:
         liver = smooth_max(liver, -porta, 6.0)
         liver = smooth_max(liver, -ellipsoid(x, y, z, (-58.0, 58.0, -28.0), (33, 34, 52)), 8.0)
         # The vertebra, the crura and the great vessels keep their room.
-        keep = np.hypot(x - 0.0, y - 46.0) - 33.0
-        return smooth_max(liver, -keep + 0.0 * z, 6.0)
+        keep = np.hypot(x, y - 46.0) - 33.0
+        return smooth_max(liver, -keep, 6.0)
 
     def _lay_liver(self, canvas: Canvas, hu: dict[str, float], phase: str, shift: tuple[float, float, float]) -> None:
         window = canvas.window((-135, -95, -78), (100, 80, 106), shift)
@@ -590,9 +587,10 @@ class Abdomen:
             deep = turned[1, 0] * u + turned[1, 1] * v + turned[1, 2] * w
             angle = np.arctan2(deep, across)
             # Columns of cortex part the pyramids, round the sinus and along the kidney.
-            columns = 4.5 * (0.5 + 0.5 * np.cos(7.0 * angle + 0.2 * w)) ** 2 + 5.0 * (
-                0.5 + 0.5 * np.cos(w * (2.0 * np.pi / 15.0))
-            ) ** 3
+            columns = (
+                4.5 * (0.5 + 0.5 * np.cos(7.0 * angle + 0.2 * w)) ** 2
+                + 5.0 * (0.5 + 0.5 * np.cos(w * (2.0 * np.pi / 15.0))) ** 3
+            )
             medulla = np.maximum(distance + 6.5 + columns, -(sinus - 1.0))
             canvas.lay(window, medulla, hu["medulla"])
             canvas.lay(window, sinus, -85.0)
@@ -612,10 +610,12 @@ class Abdomen:
         canvas.lay_tube([(-16, 13, -8), (8, 10, -8), (28, 22, -13), (42, 31, -17)], [4.5, 3.8, 4.5, 4], renal_vein)
         canvas.lay_tube([(8, 24, -2), (-24, 34, -14), (-46, 39, -28)], [3.2, 2.8, 2.2], aorta)
         canvas.lay_tube([(8, 24, -4), (30, 32, -12), (47, 38, -18)], [3.2, 2.8, 2.2], aorta)
-        canvas.lay_tube([(4, 23, -125), (7, 22, -40), (8, 22, 10), (10, 24, 60), (16, 27, 125)], [8.5, 9, 9.8, 10.8, 12], aorta)
+        course = [(4, 23, -125), (7, 22, -40), (8, 22, 10), (10, 24, 60), (16, 27, 125)]
+        canvas.lay_tube(course, [8.5, 9, 9.8, 10.8, 12], aorta)
         lower, upper = hu["cava_lower"], hu["cava_upper"]
         canvas.lay_tube([(-21, 20, -125), (-22, 17, -60), (-22, 16, -14)], [11.5, 11, 10.5], lower, label=0)
-        canvas.lay_tube([(-22, 16, -14), (-22, 16, 30), (-20, 8, 74), (-14, 0, 100)], [10.5, 10.5, 11.5, 12], upper, label=0)
+        course = [(-22, 16, -14), (-22, 16, 30), (-20, 8, 74), (-14, 0, 100)]
+        canvas.lay_tube(course, [10.5, 10.5, 11.5, 12], upper, label=0)
 
     def _lay_chest(self, canvas: Canvas, hu: dict[str, float], shift: tuple[float, float, float]) -> None:
         window = canvas.window((-1e9, -1e9, -5.0), (1e9, 1e9, 1e9), (0.0, 0.0, shift[2]))

@@ -219,9 +219,7 @@ def simulate_clinical(paper: str, settings: CohortSettings) -> pd.DataFrame:
     for position, size in enumerate(cohort_sizes(check_paper(paper), settings)):
         ranks = hcc_ranks(paper, position, size, settings.seed)
         numbers = np.arange(first, first + size.patients)
-        tables.append(
-            _patients(paper, size.name, PAPERS.index(paper), numbers, ranks, size.hcc, settings.seed)
-        )
+        tables.append(_patients(paper, size.name, PAPERS.index(paper), numbers, ranks, size.hcc, settings.seed))
         first += size.patients
     table = pd.concat([part for part in tables if len(part)], ignore_index=True)
     if settings.effect == "planted":

@@ -13,7 +13,7 @@ from hccbook.phantom.enhancement import draw_enhancement
 from hccbook.phantom.scanner import acquire, scanner_of, texture_spread, voxel_edges
 from hccbook.settings import PHASES, CohortSettings
 
-RENDERER_VERSION = 1
+RENDERER_VERSION = 2
 """Raised with every change that alters a voxel; images kept under an older version are made anew."""
 
 RENDERER_COLUMNS = ("image_seed", "center", "liver_latent", "spleen_latent", "spleen_size")
@@ -37,9 +37,7 @@ def _breathing(image_seed: int) -> dict[str, tuple[float, float, float]]:
     return shifts
 
 
-def render_patient(
-    row: Mapping[str, Any], settings: CohortSettings
-) -> dict[str, tuple[sitk.Image, sitk.Image]]:
+def render_patient(row: Mapping[str, Any], settings: CohortSettings) -> dict[str, tuple[sitk.Image, sitk.Image]]:
     """Three-phase CT of one patient, with the true outlines.
 
     Parameters

@@ -34,9 +34,7 @@ class Field:
     origin: tuple[float, float, float]
     step: float
 
-    def sample(
-        self, x: np.ndarray, y: np.ndarray, z: np.ndarray, spread_mm: tuple[float, float, float]
-    ) -> np.ndarray:
+    def sample(self, x: np.ndarray, y: np.ndarray, z: np.ndarray, spread_mm: tuple[float, float, float]) -> np.ndarray:
         """Average of the field under each voxel's point spread.
 
         Parameters
@@ -52,9 +50,7 @@ class Field:
         """
         along_x, along_y, along_z = (
             _weights(at, start, self.step, count, spread)
-            for at, start, count, spread in zip(
-                (x, y, z), self.origin, self.values.shape[::-1], spread_mm, strict=True
-            )
+            for at, start, count, spread in zip((x, y, z), self.origin, self.values.shape[::-1], spread_mm, strict=True)
         )
         # The axes separate, so that three matrix products replace an interpolation voxel by voxel.
         part = np.tensordot(along_z, self.values, axes=(1, 0))

@@ -38,10 +38,12 @@ class _Patient:
     @property
     def digest(self) -> str:
         """Hash of all that the files follow from, and of nothing else."""
-        rendered = {name: self.row[name] for name in RENDERER_COLUMNS}
-        header = {}
+        # Plain Python values: NumPy's would be written another way.
+        kinds = {"image_seed": int, "center": str}
+        rendered = {name: kinds.get(name, float)(self.row[name]) for name in RENDERER_COLUMNS}
+        header: dict[str, Any] = {}
         if self.layout is not None:
-            header = {name: self.row[name] for name in ("patient_id", "age", "sex")} | asdict(self.layout)
+            header = {name: str(self.row[name]) for name in ("patient_id", "age", "sex")} | asdict(self.layout)
         scanner = asdict(scanner_of(self.row["center"]))
         return digest(RENDERER_VERSION, rendered, scanner, self.settings.acquisition_spacing_mm, header)
 
@@ -188,9 +190,7 @@ def write_cohort(
     return manifest
 
 
-def write_segmentation_set(
-    out: Path, settings: CohortSettings, *, workers: int = 1, store: Path | None = None
-) -> Path:
+def write_segmentation_set(out: Path, settings: CohortSettings, *, workers: int = 1, store: Path | None = None) -> Path:
     """Write the patients that train the segmentation; they are in neither paper's cohort.
 
     Parameters

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from hccbook import cohort, images, phantom, preprocessing, segmentation
+from hccbook import cohort, deep_features, images, phantom, preprocessing, segmentation
 from hccbook.errors import DataError, MaskError, ModelError
 from hccbook.parallel import FAILURE_COLUMNS, Outcome, atomic_path, digest, map_patients
 from hccbook.paths import STAGES, RunPaths
@@ -445,6 +445,67 @@ def extract_radiomics(
     table = radiomics_table(outcome.results)
     _save_features(table, run.stage("features") / f"{paper}_radiomics.parquet")
     return table
+
+
+def extract_deep(run: RunPaths, paper: str, settings: FeatureSettings, phases: tuple[str, ...]) -> pd.DataFrame:
+    """Deep features of every patient of one paper, as ``<paper>_deep.parquet``.
+
+    ALARM: ResNet-50, and a projection to 100 values a phase that is tuned on the development cohort alone.
+    aMAP-CT: the 512 pooled values of ResNet-18 a phase and organ.
+    The organ boxes are those of the development cohort in both.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Index ``patient``, columns ``<phase>.<organ>.deep_<number>``.
+    """
+    network, weights = {
+        "alarm": ("resnet50", settings.resnet50_weights),
+        "amap_ct": ("resnet18", settings.resnet18_weights),
+    }[paper]
+    backbone = deep_features.load_backbone(network, weights, settings.seed, settings.device)
+    clinical = read_cohort(run, paper)
+    tasks = {
+        key: deep_features.DeepTask(
+            key,
+            _images(run, paper, key, phases),
+            _labels(run, paper, key, phases),
+            ORGANS_OF_PAPER[paper],
+            run.store,
+        )
+        for key in pd.read_parquet(run.stage("features") / f"{paper}_radiomics.parquet", columns=[]).index
+    }
+    development = [key for key in tasks if clinical.loc[key, "role"] == "development"]
+    extents = [deep_features.organ_extents_task(tasks[key]) for key in development]
+    outcome = deep_features.extract_deep_features(
+        tasks,
+        backbone,
+        deep_features.largest_boxes(extents),
+        crop_voxels=settings.crop_voxels,
+        window=_window_hu(read_preprocessing_settings(run)),
+        stage="deep features",
+    )
+    earlier = pd.read_csv(run.stage("features") / f"{paper}_failures.csv")
+    failures = pd.concat([earlier, outcome.failures], ignore_index=True) if len(outcome.failures) else earlier
+    _keep(Outcome(outcome.results, failures, outcome.computed), run, "features", paper)
+    table = deep_features.deep_table(outcome.results)
+    if paper == "alarm":
+        learnt = [key for key in development if key in table.index]
+        head = deep_features.fit_projection(
+            table.loc[learnt],
+            clinical.loc[learnt, "hcc"],
+            epochs=settings.fine_tune_epochs,
+            seed=settings.seed,
+            backbone=backbone,
+        )
+        head.save(run.stage("features") / "projection.safetensors")
+        table = head.transform(table)
+    _save_features(table, run.stage("features") / f"{paper}_deep.parquet")
+    return table
+
+
+def _window_hu(settings: PreprocessingSettings) -> tuple[float, float]:
+    return settings.window_level - settings.window_width / 2, settings.window_level + settings.window_width / 2
 
 
 def _save_features(table: pd.DataFrame, file: Path) -> None:
