@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,8 @@ from hccbook import phantom
 from hccbook.errors import DataError, SettingsError
 from hccbook.phantom.distributions import QUANTITIES, QuantileFunction, latent_correlation
 from hccbook.phantom.outcome import bclc_stage
+from hccbook.phantom.perfect_reader import rank_auc
 from hccbook.phantom.texture import smooth_field
-from hccbook.phantom.truth import rank_auc
 from hccbook.scores import amap
 from hccbook.settings import PHASES, CohortSettings
 
@@ -118,9 +119,9 @@ def test_bclc_counts_are_the_printed_ones():
     ],
 )
 def test_quartiles_follow_table_1(large, cohort, hcc, name, printed):
-    """Quartiles of a large cohort lie within 6 % of those printed (ALARM, Table 1)."""
+    """Quartiles of 1,000 patients lie within 8 %, about three standard errors, of those printed (ALARM, Table 1)."""
     values = large.loc[(large["cohort"] == cohort) & (large["hcc"] == hcc), name]
-    np.testing.assert_allclose(values.quantile([0.25, 0.5, 0.75]), printed, rtol=0.06)
+    np.testing.assert_allclose(values.quantile([0.25, 0.5, 0.75]), printed, rtol=0.08)
 
 
 @pytest.mark.parametrize(
@@ -277,9 +278,15 @@ def test_spleen_is_larger_where_platelets_are_fewer(large):
     assert stats.spearmanr(group["platelets"], group["spleen_size"])[0] == pytest.approx(-0.68, abs=0.06)
 
 
-def test_truth_of_the_latents_is_binormal():
+@pytest.fixture(scope="module")
+def planted_truth() -> dict:
+    """Truth of aMAP-CT with the default effects."""
+    return phantom.truth("amap_ct", CohortSettings())
+
+
+def test_truth_of_the_latents_is_binormal(planted_truth):
     """Phi(1.8 / sqrt 2) = 0.8985, Phi(1.3 / sqrt 2) = 0.8210, both together Phi(2.2204 / sqrt 2) = 0.9418."""
-    found = phantom.truth("alarm", CohortSettings())["auc"]["development"]
+    found = planted_truth["auc"]["development"]
     assert found["liver"] == pytest.approx(0.8985, abs=1e-4)
     assert found["spleen"] == pytest.approx(0.8210, abs=1e-4)
     assert found["liver_spleen"] == pytest.approx(0.9418, abs=1e-4)
@@ -299,24 +306,25 @@ def test_truth_agrees_with_simulated_patients(large):
         assert ranks.statistic / 1000 / 1000 == pytest.approx(expected[name], abs=0.04)
 
 
-def test_truth_without_effect():
+def test_truth_without_effect(planted_truth):
     """With nothing planted the perfect reader of the images guesses, and aMAP keeps what it has."""
-    planted, none = (phantom.truth("amap_ct", CohortSettings(effect=effect)) for effect in ("planted", "none"))
+    none = phantom.truth("amap_ct", CohortSettings(effect="none"))
     for population in ("development", "validation_and_test"):
         assert none["auc"][population]["liver"] == none["auc"][population]["liver_spleen"] == 0.5
-        assert none["auc"][population]["amap"] == pytest.approx(planted["auc"][population]["amap"], abs=1e-9)
+        assert none["auc"][population]["amap"] == pytest.approx(planted_truth["auc"][population]["amap"], abs=1e-9)
 
 
-def test_amap_of_amap_ct_separates_as_printed():
+def test_amap_of_amap_ct_separates_as_printed(planted_truth):
     """aMAP-CT, Table 4: AUC of aMAP 0.643, 0.686 and 0.692."""
-    found = phantom.truth("amap_ct", CohortSettings())["auc"]
+    found = planted_truth["auc"]
     assert found["development"]["amap"] == pytest.approx(0.643, abs=0.02)
     assert found["validation"]["amap"] == pytest.approx(0.686, abs=0.02)
     assert found["test"]["amap"] == pytest.approx(0.692, abs=0.02)
 
 
-def test_truth_leaves_out_a_cohort_without_hcc():
+def test_truth_leaves_out_a_cohort_without_hcc(monkeypatch):
     """No AUC is given for patients of one outcome."""
+    monkeypatch.setattr("hccbook.phantom.perfect_reader.MONTE_CARLO_PATIENTS", 2000)
     assert set(phantom.truth("alarm", SMALL)["auc"]) == {"development", "test", "validation_and_test"}
 
 
@@ -324,12 +332,12 @@ def test_truth_leaves_out_a_cohort_without_hcc():
 
 
 def test_image_and_labels_share_a_grid(rendered):
-    """int16 image and uint8 labels 0, 1, 2 on one grid, near the nominal 5 mm."""
+    """int16 image and uint8 labels 0, 1, 2 on one grid; centre C01 has 0.96 by 0.96 by 1.10 of the nominal 5 mm."""
     for image, labels in rendered.values():
         assert image.GetPixelID() == sitk.sitkInt16
         assert labels.GetPixelID() == sitk.sitkUInt8
         assert image.GetSize() == labels.GetSize()
-        assert image.GetSpacing() == labels.GetSpacing() == (5.0, 5.0, 5.0)
+        assert image.GetSpacing() == labels.GetSpacing() == (4.8, 4.8, 5.5)
         assert image.GetOrigin() == labels.GetOrigin()
         assert set(np.unique(sitk.GetArrayViewFromImage(labels))) == {0, 1, 2}
 
@@ -337,7 +345,7 @@ def test_image_and_labels_share_a_grid(rendered):
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("spleen_size", [-2.2, 2.2])
 def test_organs_have_plausible_volumes(seed, spleen_size):
-    """Liver 800 to 2,500 mL, spleen 80 to 1,200 mL, the same in every phase within 6 %."""
+    """Liver 800 to 2,500 mL, spleen 80 to 1,200 mL, the same in every phase within 10 %."""
     images = phantom.render_patient(patient(image_seed=seed, spleen_size=spleen_size), CohortSettings())
     volumes = np.array(
         [
@@ -347,7 +355,7 @@ def test_organs_have_plausible_volumes(seed, spleen_size):
     )
     assert ((volumes[:, 0] > 800) & (volumes[:, 0] < 2500)).all()
     assert ((volumes[:, 1] > 80) & (volumes[:, 1] < 1200)).all()
-    assert (np.ptp(volumes, axis=0) < 0.06 * volumes.mean(axis=0)).all()
+    assert (np.ptp(volumes, axis=0) < 0.10 * volumes.mean(axis=0)).all()
 
 
 def test_enhancement_lies_in_the_literature_ranges(rendered):
@@ -385,20 +393,23 @@ def test_liver_is_right_and_spleen_left_behind(rendered):
 
 
 def test_organs_breathe_and_the_spine_does_not():
-    """Between phases the liver's centre moves along z by what was drawn, while bone stays where it is."""
+    """Between phases the liver's centre moves along z by millimetres, while the spine's voxels stay where they are."""
     moved = []
     for seed in range(3):
         images = phantom.render_patient(patient(image_seed=seed), CohortSettings())
-        centres = {}
+        first, last = (
+            images["venous"][0].TransformPhysicalPointToIndex(point) for point in ((-24, 40, 0), (24, 90, 0))
+        )
+        centres, spine = {}, {}
         for phase, (image, labels) in arrays(images).items():
-            centres[phase] = np.argwhere(labels == 1).mean(axis=0)[0] * 5.0
-            bone = image[:, :, image.shape[2] // 2] > 250
-            centres[phase, "bone"] = np.argwhere(bone & (np.arange(bone.shape[1]) > bone.shape[1] // 2)).mean(axis=0)
-        moved.append(max(abs(centres[phase] - centres["venous"]) for phase in PHASES))
-        # Noise and the bright aorta beside the midline move the bone's centre by a fraction of a voxel.
-        assert np.abs(centres["arterial", "bone"] - centres["delayed", "bone"]).max() < 0.6
-    assert max(moved) > 2.0
-    assert max(moved) < 14.0
+            centres[phase] = np.argwhere(labels == 1).mean(axis=0)[0] * 5.5
+            spine[phase] = image[:, first[1] : last[1], first[0] : last[0]]
+        moved += [abs(centres[phase] - centres["venous"]) for phase in ("arterial", "delayed")]
+        for phase in ("arterial", "delayed"):
+            still = np.corrcoef(spine[phase].ravel(), spine["venous"].ravel())[0, 1]
+            one_slice_off = np.corrcoef(spine[phase][1:].ravel(), spine["venous"][:-1].ravel())[0, 1]
+            assert still > 0.97 > one_slice_off
+    assert 3.0 < max(moved) < 14.0
 
 
 def test_same_row_same_voxels():
@@ -423,10 +434,10 @@ def test_risk_changes_texture_and_nothing_else():
 
 @pytest.fixture(scope="module")
 def readings() -> pd.DataFrame:
-    """Latents and robust spread of HU in liver and spleen of 22 patients at 5 mm, two a centre."""
+    """Latents and robust spread of HU in liver and spleen of 20 patients at 5 mm, from all centres."""
     rng = np.random.default_rng(3)
     rows = []
-    for number in range(22):
+    for number in range(20):
         z_liver, z_spleen, size = rng.standard_normal(3) * (1.3, 1.3, 1.0)
         row = patient(
             image_seed=900 + number,
@@ -489,11 +500,13 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory) -> Path:
-    """A small ALARM cohort written by one worker, with its store beside it."""
+def written(tmp_path_factory) -> Iterator[Path]:
+    """A small ALARM cohort written by one worker, with its store beside it; a coarse truth is enough here."""
     folder = tmp_path_factory.mktemp("phantom")
-    phantom.write_cohort(folder / "one", "alarm", SMALL, store=folder / "store")
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hccbook.phantom.perfect_reader.MONTE_CARLO_PATIENTS", 2000)
+        phantom.write_cohort(folder / "one", "alarm", SMALL, store=folder / "store")
+        yield folder
 
 
 def test_two_workers_write_the_same_bytes(written):
@@ -511,7 +524,7 @@ def test_manifest_holds_paths_and_no_latent(written):
         assert all((written / "one" / path).exists() for path in manifest[column])
     assert (written / "one" / manifest["arterial"].iloc[0]).is_dir()
     assert manifest["arterial"].iloc[1] == "images/P0002/arterial.nii.gz"
-    latent = pd.read_csv(written / "one" / "latent.csv", index_col="patient")
+    latent = pd.read_csv(written / "one" / "latent.csv", index_col="patient", float_precision="round_trip")
     simulated = phantom.simulate_clinical("alarm", SMALL)
     np.testing.assert_array_equal(latent["liver_latent"], simulated["liver_latent"])
     truth = json.loads((written / "one" / "truth.json").read_text())

@@ -5,9 +5,9 @@
 """
 
 from hccbook.phantom.clinical import LATENT_COLUMNS, simulate_clinical, simulate_segmentation_patients
+from hccbook.phantom.perfect_reader import truth
 from hccbook.phantom.rendering import RENDERER_VERSION, render_patient
 from hccbook.phantom.scanner import SCANNERS, Scanner
-from hccbook.phantom.truth import truth
 from hccbook.phantom.writing import write_cohort, write_segmentation_set
 
 __all__ = [

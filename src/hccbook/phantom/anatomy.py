@@ -111,7 +111,7 @@ def draw_habitus(rng: np.random.Generator, spleen_size: float) -> Habitus:
         left_lobe=float(1.0 + 0.09 * draw[6]),
         nodular_mm=float(1.6 + 0.35 * draw[7]),
         # Splenomegaly reaches further up than a small spleen reaches down.
-        spleen_size=float(1.32 * np.exp((0.14 if spleen_size > 0.0 else 0.09) * np.clip(spleen_size, -2.2, 2.2))),
+        spleen_size=float(1.32 * np.exp((0.14 if spleen_size > 0.0 else 0.07) * np.clip(spleen_size, -2.2, 2.2))),
         jitter=jitter,
         gas_level=float(-46.0 + 6.0 * draw[8]),
         bowel=_bowel_courses(rng),

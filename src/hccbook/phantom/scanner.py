@@ -53,7 +53,7 @@ class Scanner:
 SCANNERS: dict[str, Scanner] = {
     scanner.center: scanner
     for scanner in (
-        Scanner("C01", 1.00, 1.00, 0.36, 3.2, 0.50, 0.0, "SYNTHETIC A", "PHANTOM 64", "STANDARD"),
+        Scanner("C01", 0.96, 1.10, 0.36, 3.2, 0.50, 0.0, "SYNTHETIC A", "PHANTOM 64", "STANDARD"),
         Scanner("C02", 0.94, 1.00, 0.32, 3.7, 0.42, 0.9, "SYNTHETIC B", "PHANTOM 128", "B30"),
         Scanner("C03", 1.05, 0.92, 0.40, 3.0, 0.55, -1.1, "SYNTHETIC C", "PHANTOM 16", "FC08"),
         Scanner("C04", 0.90, 1.10, 0.34, 3.9, 0.45, 1.4, "SYNTHETIC A", "PHANTOM 256", "STANDARD"),

@@ -18,9 +18,9 @@ from hccbook.errors import DataError
 from hccbook.parallel import atomic_path, digest, map_patients
 from hccbook.phantom.clinical import LATENT_COLUMNS, simulate_clinical, simulate_segmentation_patients
 from hccbook.phantom.dicom import LAYOUTS, Layout, oblique, write_series
+from hccbook.phantom.perfect_reader import truth
 from hccbook.phantom.rendering import RENDERER_COLUMNS, RENDERER_VERSION, render_patient
 from hccbook.phantom.scanner import scanner_of
-from hccbook.phantom.truth import truth
 from hccbook.settings import ORGANS, PHASES, CohortSettings
 
 

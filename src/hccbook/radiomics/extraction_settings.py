@@ -426,8 +426,7 @@ class ExtractionSettings(Settings):
         own = {name: self.features.get(name, FEATURES[name]) for name in self.feature_classes}
         shape = [f"original_shape_{feature}" for feature in own.pop("shape", ())]
         return tuple(
-            shape
-            + [f"{image}_{name}_{feature}" for image in self.image_names for name in own for feature in own[name]]
+            shape + [f"{image}_{name}_{feature}" for image in self.image_names for name in own for feature in own[name]]
         )
 
 

@@ -305,7 +305,8 @@ class Segmenter:
             "provenance": asdict(self.provenance),
             "losses": list(self.losses),
         }
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()}
+        # DynUNet lists some layers under two names; safetensors wants each tensor to stand alone.
+        tensors = {name: tensor.detach().cpu().clone() for name, tensor in self.network.state_dict().items()}
         with atomic_path(Path(file)) as part:
             # One metadata entry: safetensors writes several in no fixed order.
             save_file(tensors, part, metadata={_METADATA_KEY: json.dumps(content, sort_keys=True)})

@@ -39,6 +39,9 @@ GRADIENT_NORM = 12.0
 FOREGROUND_EVERY = 3
 """Every third patch is centred on an organ (nnU-Net: a third of the patches)."""
 
+TURNED_SHARE = 0.5
+"""Share of the patches that are turned and scaled a little."""
+
 _VOXELS_KEPT = 10_000  # organ voxels an image keeps for intensities and patch centres; nnU-Net keeps as many
 _SMOOTH = 1e-5
 
@@ -256,9 +259,9 @@ def _patch(volume: _Case, edge: int, on_organ: bool, rng: np.random.Generator) -
         start = np.clip(voxels[rng.integers(len(voxels))] - edge // 2, low, high)
     else:
         start = rng.integers(low, high + 1)
-    # Half of the patches are turned and scaled a little. None is mirrored left to right: the liver lies on the right
+    # None is mirrored left to right: the liver lies on the right
     # and the spleen on the left, and a mirrored patient would teach the network to take one for the other.
-    image, labels = (_turned if rng.random() < 0.5 else _cut)(volume, start, edge, rng)
+    image, labels = (_turned if rng.random() < TURNED_SHARE else _cut)(volume, start, edge, rng)
     image = image * float(rng.uniform(0.9, 1.1)) + float(rng.normal(0, 0.1)) * (image > 0)
     noise = rng.standard_normal(image.shape, dtype=np.float32) * np.float32(rng.uniform(0, 0.2))
     return (image + torch.from_numpy(noise) * (image > 0))[None], labels

@@ -9,7 +9,7 @@ from scipy import stats
 
 from hccbook.phantom.clinical import clinical_values
 from hccbook.phantom.distributions import LATENTS, latent_correlation
-from hccbook.phantom.outcome import CohortSize, check_paper, cohort_sizes
+from hccbook.phantom.outcome import check_paper, cohort_sizes
 from hccbook.scores import amap
 from hccbook.settings import PAPERS, CohortSettings
 
@@ -17,6 +17,7 @@ MONTE_CARLO_PATIENTS = 200_000
 """Simulated patients an outcome group and population."""
 
 _AMAP_VALUES = ("age", "bilirubin", "albumin", "platelets")
+_COLUMNS = ("liver", "spleen", "amap")
 _MARKERS = {
     "liver": ("liver",),
     "spleen": ("spleen",),
@@ -42,23 +43,26 @@ def rank_auc(controls: np.ndarray, cases: np.ndarray) -> float:
     return float(above / (controls.size * cases.size))
 
 
-def _population(
-    paper: str, sizes: list[CohortSize], hcc: bool, settings: CohortSettings, rng: np.random.Generator
-) -> np.ndarray:
-    """Markers (liver, spleen, aMAP) of a mixture of cohorts in one outcome group, shape (n, 3)."""
-    weights = np.array([size.hcc if hcc else size.patients - size.hcc for size in sizes], dtype=float)
-    counts = np.round(MONTE_CARLO_PATIENTS * weights / weights.sum()).astype(int)
-    factor = np.linalg.cholesky(latent_correlation())
-    parts = []
-    for size, count in zip(sizes, counts, strict=True):
-        drawn = rng.standard_normal((count, len(LATENTS))) @ factor.T
-        values = clinical_values(paper, size.name, hcc, drawn, rng.random(count), _AMAP_VALUES)
-        score = amap(values["age"], values["male"], values["bilirubin"], values["albumin"], values["platelets"])
-        latents = rng.standard_normal((count, 2))
-        if hcc and settings.effect == "planted":
-            latents += (settings.liver_effect, settings.spleen_effect)
-        parts.append(np.column_stack([latents, score]))
-    return np.concatenate(parts)
+def _markers(paper: str, cohort: str, hcc: bool, settings: CohortSettings, rng: np.random.Generator) -> np.ndarray:
+    """Markers (liver, spleen, aMAP) of one cohort and outcome group, shape (MONTE_CARLO_PATIENTS, 3)."""
+    used = [LATENTS.index(name) for name in _AMAP_VALUES]
+    factor = np.linalg.cholesky(latent_correlation()[np.ix_(used, used)])
+    drawn = np.zeros((MONTE_CARLO_PATIENTS, len(LATENTS)))
+    drawn[:, used] = rng.standard_normal((MONTE_CARLO_PATIENTS, len(used))) @ factor.T
+    values = clinical_values(paper, cohort, hcc, drawn, rng.random(MONTE_CARLO_PATIENTS), _AMAP_VALUES)
+    score = amap(values["age"], values["male"], values["bilirubin"], values["albumin"], values["platelets"])
+    latents = rng.standard_normal((MONTE_CARLO_PATIENTS, 2))
+    if hcc and settings.effect == "planted":
+        latents += (settings.liver_effect, settings.spleen_effect)
+    return np.column_stack([latents, score])
+
+
+def _mixture(samples: list[np.ndarray], weights: list[int]) -> np.ndarray:
+    """`MONTE_CARLO_PATIENTS` patients of several cohorts, as many of each as its weight asks for."""
+    shares = np.array(weights) / sum(weights)
+    return np.concatenate(
+        [sample[: round(share * MONTE_CARLO_PATIENTS)] for sample, share in zip(samples, shares, strict=True)]
+    )
 
 
 def _fisher(controls: np.ndarray, cases: np.ndarray) -> np.ndarray:
@@ -98,24 +102,33 @@ def truth(paper: str, settings: CohortSettings) -> dict[str, Any]:
         "test": [test],
         "validation_and_test": [validation, test],
     }
-    weights: dict[str, np.ndarray] = {}
-    aucs: dict[str, dict[str, float]] = {}
-    for position, (name, sizes) in enumerate(populations.items()):
-        if sum(size.hcc for size in sizes) == 0 or sum(size.patients - size.hcc for size in sizes) == 0:
-            continue
+    samples: dict[tuple[str, bool], np.ndarray] = {}
+    for position, size in enumerate((development, validation, test)):
         rng = np.random.default_rng(np.random.SeedSequence([PAPERS.index(paper), position, 20_000_003]))
-        controls = _population(paper, sizes, False, settings, rng)
-        cases = _population(paper, sizes, True, settings, rng)
+        for hcc in (False, True):
+            samples[size.name, hcc] = _markers(paper, size.name, hcc, settings, rng)
+    columns = {marker: [_COLUMNS.index(part) for part in parts] for marker, parts in _MARKERS.items()}
+    weights = {
+        marker: _fisher(*(samples[development.name, hcc][:, chosen] for hcc in (False, True)))
+        for marker, chosen in columns.items()
+        if "amap" in _MARKERS[marker]
+    }
+    aucs: dict[str, dict[str, float]] = {}
+    for name, sizes in populations.items():
+        counts = [[size.patients - size.hcc for size in sizes], [size.hcc for size in sizes]]
+        if 0 in (sum(counts[0]), sum(counts[1])):
+            continue
+        controls, cases = (
+            _mixture([samples[size.name, bool(group)] for size in sizes], counts[group]) for group in (0, 1)
+        )
         aucs[name] = {}
         for marker, parts in _MARKERS.items():
-            if "amap" not in parts:
+            if marker in weights:
+                chosen = columns[marker]
+                found = rank_auc(controls[:, chosen] @ weights[marker], cases[:, chosen] @ weights[marker])
+                aucs[name][marker] = round(found, 4)
+            else:
                 aucs[name][marker] = round(binormal_auc(*(shifts[part] for part in parts)), 6)
-                continue
-            columns = [("liver", "spleen", "amap").index(part) for part in parts]
-            if marker not in weights:
-                weights[marker] = _fisher(controls[:, columns], cases[:, columns])
-            score = rank_auc(controls[:, columns] @ weights[marker], cases[:, columns] @ weights[marker])
-            aucs[name][marker] = round(score, 4)
     exact = "binormal, exact: Phi(sqrt(sum of squared shifts) / sqrt 2)"
     sampled = (
         f"Monte Carlo, {MONTE_CARLO_PATIENTS} patients a group; combinations by Fisher's linear discriminant "
