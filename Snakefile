@@ -74,12 +74,12 @@ for run_name in RUNS:
                 stage=stage_name,
                 profile=config["profile"],
                 results=RESULTS[run_name],
-                manifest=config["manifest"],
+                manifest=config["manifest"] or "",
                 effect="none" if run_name == "control" else "",
                 # Named here so that a changed setting makes the stage stale.
                 settings=json.dumps(PROFILE.parameters(stage_name), sort_keys=True),
             threads: 1 if stage_name in LIGHT else workflow.cores
             shell:
                 "{PYTHON:q} -m hccbook.cli stage {params.stage:q} --profile {params.profile:q}"
-                " --results {params.results:q} --manifest {params.manifest:q} --effect {params.effect:q}"
+                " --results {params.results:q} --manifest={params.manifest:q} --effect={params.effect:q}"
                 " --workers {threads}"

@@ -17,16 +17,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
 from hccbook.errors import DataError, ImageError, MaskError, ModelError, SettingsError
-from hccbook.images import read_image, to_array
-from hccbook.parallel import FAILURE_COLUMNS, Outcome, atomic_path, digest
-from hccbook.radiomics.regions import bounding_box, organ_label, read_label_map
+from hccbook.images import read_image, read_label_map, to_array
+from hccbook.parallel import FAILURE_COLUMNS, Outcome, atomic_path, digest, progress_line
+from hccbook.radiomics.regions import bounding_box, organ_label
 
 DEEP_VERSION = 1
 """Version of cropping and pooling; raised whenever a stored value would change."""
@@ -528,7 +527,7 @@ def extract_deep_features(
     stage : str
         Name for the progress bar and the failures table.
     progress : bool
-        Whether to show a progress bar (only on a terminal).
+        Whether to show a progress bar where there is a terminal.
 
     Returns
     -------
@@ -564,9 +563,7 @@ def extract_deep_features(
             with atomic_path(item.file) as temporary:
                 np.save(temporary, row, allow_pickle=False)
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, disable=not progress) as bar:
-        line = bar.add_task(f"{stage}, {backbone.name}", total=len(tasks))
+    with progress_line(f"{stage}, {backbone.name}", len(tasks), show=progress) as advance:
         for key, task in tasks.items():
             try:
                 files[key] = _result_files(task, backbone, boxes, crop_voxels, window)
@@ -580,7 +577,7 @@ def extract_deep_features(
                 waiting.setdefault(organ, []).append(item)
                 if len(waiting[organ]) == _batch_of(item.crop.shape):
                     flush(organ)
-            bar.advance(line)
+            advance()
         for organ in list(waiting):
             flush(organ)
     results = {

@@ -70,7 +70,7 @@ def atomic_path(final: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        os.replace(temporary, final)
+        temporary.replace(final)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -104,6 +104,33 @@ def _progress_console() -> Console | None:
     if terminal:
         return Console(file=Path(terminal).open("w", encoding="utf-8"), force_terminal=True)
     return Console(stderr=True) if sys.stderr.isatty() else None
+
+
+@contextlib.contextmanager
+def progress_line(
+    description: str, total: int, completed: int = 0, *, show: bool = True
+) -> Iterator[Callable[[], None]]:
+    """Progress bar on the terminal, where there is one.
+
+    Parameters
+    ----------
+    description : str
+        What advances.
+    total, completed : int
+        Steps in all, and those done already.
+    show : bool
+        Whether to show it at all.
+
+    Yields
+    ------
+    callable
+        To be called after each step.
+    """
+    console = _progress_console() if show else None
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=console is None) as bar:
+        line = bar.add_task(description, total=total, completed=completed)
+        yield lambda: bar.advance(line)
 
 
 def _guarded(task: Callable[[Any], Any], key: str, item: Any) -> tuple[str, Any, tuple[str, str] | None]:
@@ -151,17 +178,14 @@ def map_patients(
     todo = [(key, item) for key, item in pairs if found.get(key) is None]
     done = {key: result for key, result in found.items() if result is not None}
     failed: dict[str, tuple[str, str]] = {}
-    console = _progress_console() if progress and todo else None
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=console is None) as bar:
-        line = bar.add_task(stage, total=len(pairs), completed=len(pairs) - len(todo))
+    with progress_line(stage, len(pairs), len(pairs) - len(todo), show=progress and bool(todo)) as advance:
         pool = joblib.Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch="2*n_jobs")
         for key, result, failure in pool(joblib.delayed(_guarded)(task, key, item) for key, item in todo):
             if failure is None:
                 done[key] = result
             else:
                 failed[key] = failure
-            bar.advance(line)
+            advance()
     order = [key for key, _ in pairs]
     rows = [(key, stage, *failed[key]) for key in order if key in failed]
     failures = pd.DataFrame(rows, columns=list(FAILURE_COLUMNS))

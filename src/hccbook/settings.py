@@ -130,7 +130,9 @@ class FeatureSettings(Settings):
         "wavelet", description="Filtered images of aMAP-CT; with the original 107 + 8 x 93 = 851 features."
     )
     seed: int = Field(20240718, ge=0, description="Seed of the networks' initial weights and of fine-tuning.")
-    crop_voxels: int = Field(32, ge=16, le=256, description="Edge of the cube the organ crop is resampled to, voxels.")
+    crop_voxels: int = Field(
+        32, ge=16, le=256, description="Longest edge of the organ crop; a longer one is shrunk to it, voxels."
+    )
     resnet50_weights: str = Field("", description="Local file of pretrained 3D ResNet-50 weights; empty for none.")
     resnet18_weights: str = Field("", description="Local file of pretrained 3D ResNet-18 weights; empty for none.")
     fine_tune_epochs: int = Field(20, ge=0, description="Epochs of fine-tuning on the development cohort.")
@@ -202,10 +204,7 @@ def _describe(error: dict[str, Any], profile_fields: dict[str, Any]) -> tuple[st
     if error["type"] != "extra_forbidden":
         return place, error["msg"].removeprefix("Value error, "), repr(error["input"]), "Correct the value."
     section, name = (error["loc"][0], error["loc"][-1]) if len(error["loc"]) > 1 else (None, error["loc"][0])
-    if section is None:
-        known = list(profile_fields)
-    else:
-        known = list(profile_fields[section].annotation.model_fields)
+    known = list(profile_fields) if section is None else list(profile_fields[section].annotation.model_fields)
     near = difflib.get_close_matches(str(name), known, n=1)
     hint = f"Did you mean {near[0]!r}? " if near else ""
     return place, "must be a known setting", f"{name!r}", f"{hint}Known here: {', '.join(known)}."

@@ -20,7 +20,6 @@ from hccbook.pipeline.stages import (
     source_manifest,
     working_image,
 )
-from hccbook.radiomics import read_label_map
 from hccbook.scores import RISK_GROUPS
 from hccbook.settings import ORGANS
 
@@ -189,7 +188,7 @@ def working_volumes(
 ) -> tuple[dict[str, sitk.Image], dict[str, sitk.Image]]:
     """Images and label maps of one patient on the working grid, by phase."""
     volumes = {phase: images.read_image(working_image(run, paper, patient, phase)) for phase in phases}
-    labels = {phase: read_label_map(label_map(run, paper, patient, phase)) for phase in phases}
+    labels = {phase: images.read_label_map(label_map(run, paper, patient, phase)) for phase in phases}
     return volumes, labels
 
 

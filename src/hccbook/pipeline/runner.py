@@ -137,7 +137,10 @@ def execute_stage(stage: str, profile: Profile, results: str, workers: int) -> P
             part.replace(failed)
             part.touch()
             raise StageError(
-                f"stage {stage}", "every cell must run", f"{error.ename}: {error.evalue}", f"See {failed.name}."
+                f"stage {stage}",
+                "must run to its end",
+                f"{error.ename}: {error.evalue}".rstrip("."),
+                f"See {failed.name}.",
             ) from error
     failed.unlink(missing_ok=True)
     return executed

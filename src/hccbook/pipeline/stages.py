@@ -19,7 +19,6 @@ from hccbook.radiomics import (
     RadiomicsTask,
     extract_radiomics_task,
     radiomics_table,
-    read_label_map,
     stored_radiomics,
 )
 from hccbook.settings import (
@@ -260,7 +259,7 @@ def segmentation_network(run: RunPaths, settings: SegmentationSettings, phases: 
     known = digest(*(path for pair in pairs for path in pair), settings, segmentation.TRAINING_VERSION)
     stored = run.store / "segmentation" / f"network-{known}.safetensors"
     if not stored.is_file():
-        cases = [(images.read_image(image), read_label_map(labels)) for image, labels in pairs]
+        cases = [(images.read_image(image), images.read_label_map(labels)) for image, labels in pairs]
         segmentation.train_segmenter(cases, settings).save(stored)
     _link(stored, target)
     return target
@@ -362,7 +361,7 @@ def measure_quality(task: QualityTask) -> list[dict[str, object]]:
     """
     rows = []
     for phase, path in task.labels:
-        quality = segmentation.mask_quality(read_label_map(path))
+        quality = segmentation.mask_quality(images.read_label_map(path))
         for organ in ORGANS_OF_PAPER[task.paper]:
             if quality[f"{organ}_volume_ml"] == 0:
                 raise MaskError(
@@ -389,8 +388,8 @@ def segmentation_dice(run: RunPaths, paper: str, phases: tuple[str, ...]) -> pd.
         for phase in phases:
             truth = given_labels(run, paper, patient, phase)
             if truth.is_file():
-                found = read_label_map(label_map(run, paper, patient, phase))
-                overlaps = segmentation.organ_dice(found, read_label_map(truth))
+                found = images.read_label_map(label_map(run, paper, patient, phase))
+                overlaps = segmentation.organ_dice(found, images.read_label_map(truth))
                 rows += [(paper, patient, center[patient], phase, organ, value) for organ, value in overlaps.items()]
     table = pd.DataFrame(rows, columns=["paper", "patient", "center", "phase", "organ", "dice"])
     save_table(table, run.stage("segmentation") / f"{paper}_dice.csv")

@@ -10,7 +10,7 @@ from hccbook.radiomics.patients import (
     radiomics_table,
     stored_radiomics,
 )
-from hccbook.radiomics.regions import bounding_box, organ_label, read_label_map
+from hccbook.radiomics.regions import bounding_box, organ_label
 from hccbook.radiomics.vocabulary import FEATURES, IMAGE_TYPES
 
 __all__ = [
@@ -27,6 +27,5 @@ __all__ = [
     "find_engine",
     "organ_label",
     "radiomics_table",
-    "read_label_map",
     "stored_radiomics",
 ]

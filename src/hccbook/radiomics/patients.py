@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from hccbook.errors import DataError, SettingsError
-from hccbook.images import read_image
+from hccbook.images import read_image, read_label_map
 from hccbook.parallel import atomic_path, digest
 from hccbook.radiomics.engines import find_engine
 from hccbook.radiomics.extraction import extract_features
 from hccbook.radiomics.extraction_settings import ExtractionSettings
-from hccbook.radiomics.regions import organ_label, read_label_map
+from hccbook.radiomics.regions import organ_label
 
 ENGINE_VERSION = 1
 """Version of what this package adds around the engines; raised whenever a stored value would change."""

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
-import SimpleITK as sitk
 
 from hccbook.errors import MaskError, SettingsError
-from hccbook.images import from_array, same_grid, to_array
 from hccbook.settings import ORGANS
 
 
@@ -23,57 +19,6 @@ def organ_label(organ: str) -> int:
     if organ not in ORGANS:
         raise SettingsError("organ", f"must be one of {', '.join(ORGANS)}", repr(organ), "Check the spelling.")
     return ORGANS.index(organ) + 1
-
-
-def read_label_map(path: str | Path, image: sitk.Image | None = None, place: str | None = None) -> sitk.Image:
-    """Read a label map: 0 background, 1 liver, 2 spleen.
-
-    Parameters
-    ----------
-    path : path-like
-        NIfTI file.
-    image : SimpleITK.Image, optional
-        The image that it belongs to; its geometry is taken over.
-    place : str, optional
-        How errors name the label map; the name of the file if absent.
-
-    Returns
-    -------
-    SimpleITK.Image
-        uint8.
-
-    Raises
-    ------
-    MaskError
-        If the file is missing or unreadable, lies on another grid than `image`, or holds other values than
-        whole numbers from 0 to 255.
-    """
-    path = Path(path)
-    place = path.name if place is None else place
-    if not path.is_file():
-        raise MaskError(place, "label map must be a file", f"no file {path.name!r}", "Run the segmentation stage.")
-    try:
-        labels = sitk.ReadImage(str(path))
-    except RuntimeError:
-        raise MaskError(
-            place, "label map must be readable", "a file that is no image", "Run the segmentation stage again."
-        ) from None
-    if image is not None and not same_grid(labels, image):
-        raise MaskError(
-            place,
-            "label map must lie on the grid of its image",
-            f"{labels.GetSize()} and {image.GetSize()} voxels (x, y, z) or another place",
-            "Run the segmentation stage again on this image.",
-        )
-    array = to_array(labels)
-    if array.min() < 0 or array.max() > 255 or not np.array_equal(array, np.floor(array)):
-        raise MaskError(
-            place,
-            "label map must hold whole numbers from 0 to 255",
-            f"{array.min():g} to {array.max():g}",
-            "Write it as uint8: 0 background, 1 liver, 2 spleen.",
-        )
-    return from_array(array, labels if image is None else image, dtype=np.uint8)
 
 
 def bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
