@@ -669,10 +669,17 @@ def calibration_table(summary: pd.DataFrame) -> pd.DataFrame:
     )
     columns = {"intercept": "Intercept", "slope": "Slope", "ici": "ICI", "e50": "E50", "e90": "E90", "emax": "Emax"}
     laid = {
-        title: [decimal_text(value, 2 if name in ("intercept", "slope") else 3) for value in summary[name]]
+        title: [_calibration_text(value, 2 if name in ("intercept", "slope") else 3) for value in summary[name]]
         for name, title in columns.items()
     }
     return pd.DataFrame(laid, index=index)
+
+
+def _calibration_text(value: float, places: int) -> str:
+    # The slope has no finite estimate where the predictions separate the outcomes.
+    if not _absent(value) and math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    return decimal_text(value, places)
 
 
 def beside_printed(

@@ -107,7 +107,7 @@ def items_made(run: RunPaths) -> list[str]:
     return sorted(file.stem for file in run.stage("figures_and_tables").glob("*-*.csv"))
 
 
-def printed(item: str, *, quantity: str, by: str = "cohort") -> pd.DataFrame:
+def printed(item: str, *, quantity: str, by: str = "cohort", model: str = "") -> pd.DataFrame:
     """Numbers that a paper prints for one item, to stand beside measured ones.
 
     Parameters
@@ -118,17 +118,24 @@ def printed(item: str, *, quantity: str, by: str = "cohort") -> pd.DataFrame:
         Quantity in the transcription, such as ``auc``.
     by : {"cohort", "group"}
         What tells the rows apart; a group is the subgroup without its "-risk".
+    model : str
+        Model whose numbers are wanted, where the paper prints those of several.
 
     Returns
     -------
     pandas.DataFrame
-        Columns cohort, group, value, lower, upper as printed; what is printed in several places is there once.
+        Columns cohort, group, value, lower, upper as printed; what is printed in several places is there once,
+        with its interval where one of them has it.
     """
     numbers = published.numbers()
     rows = numbers[(numbers["item"] == item) & (numbers["quantity"] == quantity)]
     rows = rows.assign(group=rows["subgroup"].str.removesuffix("-risk"))
     rows = rows[rows["cohort"].ne("") if by == "cohort" else rows["group"].isin(RISK_GROUPS)]
-    return rows[["cohort", "group", "value", "lower", "upper"]].drop_duplicates().reset_index(drop=True)
+    if model:
+        rows = rows[rows["subgroup"] == model]
+    columns = ["cohort", "group", "value", "lower", "upper"]
+    with_limits_first = rows[columns].sort_values("lower", key=lambda lower: lower.eq(""), kind="stable")
+    return with_limits_first.drop_duplicates(["cohort", "group", "value"]).sort_index().reset_index(drop=True)
 
 
 def _printed_prevalence(paper: str, name: str) -> float:

@@ -217,7 +217,8 @@ def run(
         "--cores", str(jobs), "--quiet", "all", "--nolock", "--rerun-incomplete",
         "--config", *(f"{name}={value}" for name, value in config.items()),
     ]  # fmt: skip
-    (folder / "stage_error.txt").unlink(missing_ok=True)
+    for left in ("stage_error.txt", "timings.txt"):
+        (folder / left).unlink(missing_ok=True)
     last: deque[str] = deque(maxlen=15)
     with subprocess.Popen(
         command, env=environment, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

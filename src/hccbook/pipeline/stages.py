@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -141,6 +142,13 @@ def make_training_set(run: RunPaths, settings: CohortSettings, workers: int) -> 
     """
     folder = source_manifest(run, TRAINING_SET, "").parent
     return phantom.write_segmentation_set(folder, settings, workers=workers, store=run.store)
+
+
+def planted_truth(run: RunPaths, papers: Iterable[str], manifest: str) -> dict[str, dict]:
+    """AUCs of a perfect reader, by paper, as the simulation wrote them; empty for a user's own patients."""
+    if manifest:
+        return {}
+    return {paper: read_json(source_manifest(run, paper, "").parent / "truth.json") for paper in papers}
 
 
 def read_cohort(run: RunPaths, paper: str) -> pd.DataFrame:

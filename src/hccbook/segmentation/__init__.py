@@ -15,9 +15,10 @@ from hccbook.segmentation.masks import (
 )
 from hccbook.segmentation.network import IntensityNormalisation, Segmenter
 from hccbook.segmentation.patients import SegmentationTask, segment_patient, stored_segmentation
-from hccbook.segmentation.training import train_segmenter
+from hccbook.segmentation.training import TRAINING_VERSION, train_segmenter
 
 __all__ = [
+    "TRAINING_VERSION",
     "VOLUME_BOUNDS_ML",
     "IntensityNormalisation",
     "MaskFinding",

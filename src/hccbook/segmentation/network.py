@@ -173,7 +173,8 @@ def mixed_precision(device: torch.device) -> torch.autocast:
     else:
         features = torch.cpu.get_capabilities()
         able = bool(features.get("avx512_bf16") or features.get("amx_bf16"))
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=able)
+    # Each weight is used once a pass, and the cache of converted weights would be shared between threads.
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=able, cache_enabled=False)
 
 
 @dataclass(frozen=True, eq=False)

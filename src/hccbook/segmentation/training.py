@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,17 +27,13 @@ from hccbook.segmentation.network import (
 )
 from hccbook.settings import ORGANS, SegmentationSettings
 
-TRAINING_THREADS = 2
-"""Threads of a training run, whatever the machine has.
+TRAINING_VERSION = 1
+"""Part of a stored network's hash; grows when the same cases and settings would give other weights."""
 
-Sums are split among threads, so that another number would round differently and give other weights.
-"""
-
-MOMENTUM = 0.99
 WEIGHT_DECAY = 3e-5
 DECAY_POWER = 0.9
 GRADIENT_NORM = 12.0
-"""nnU-Net's optimiser: Nesterov momentum, weight decay, power of the learning rate's decay, clipped gradient."""
+"""nnU-Net's optimiser: weight decay, power of the learning rate's decay, clipped gradient."""
 
 FOREGROUND_EVERY = 3
 """Every third patch is centred on an organ (nnU-Net: a third of the patches)."""
@@ -92,37 +91,33 @@ def train_segmenter(
     """
     network = _initial_network(settings)
     spacing = _common_spacing(cases)
-    rng = np.random.default_rng(settings.seed)
-    volumes = [_case(image, labels, spacing, rng, number) for number, (image, labels) in enumerate(cases, start=1)]
+    volumes = [_case(image, labels, spacing, number) for number, (image, labels) in enumerate(cases, start=1)]
     intensity = IntensityNormalisation.fit(_organ_voxels(volumes))
     # Air becomes zero, which is what patches that reach beyond the image are filled with.
-    volumes = [_Case(intensity(v.array) - intensity.background, v.labels, v.centres) for v in volumes]
+    volumes = [_Case(intensity(v.array) - np.float32(intensity.background), v.labels, v.centres) for v in volumes]
     device = choose_device(settings.device)
     network = network.to(device).train()
+    parameters = list(network.parameters())
     optimiser = torch.optim.SGD(
-        network.parameters(), settings.learning_rate, momentum=MOMENTUM, nesterov=True, weight_decay=WEIGHT_DECAY
+        parameters, settings.learning_rate, momentum=settings.momentum, nesterov=True, weight_decay=WEIGHT_DECAY
     )
     losses = []
-    with _reproducible(device):
+    with _reproducible(device), _gradients(network, volumes, intensity.background, settings, device) as gradients:
         for step in range(settings.iterations):
-            patches, labels = _batch(volumes, settings, step, rng)
-            rate = settings.learning_rate * (1 - step / settings.iterations) ** DECAY_POWER
-            optimiser.param_groups[0]["lr"] = rate
-            optimiser.zero_grad(set_to_none=True)
-            with mixed_precision(device):
-                outputs = network((patches + intensity.background).to(device))
-            loss = supervised_loss(outputs.float(), labels.to(device))
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM)
-            optimiser.step()
-            losses.append(round(float(loss.detach()), 5))
-            if not np.isfinite(losses[-1]):
+            optimiser.param_groups[0]["lr"] = settings.learning_rate * (1 - step / settings.iterations) ** DECAY_POWER
+            loss, slopes = gradients(step)
+            if not np.isfinite(loss):
                 raise ModelError(
                     f"segmentation, step {step + 1}",
                     "the loss must stay finite",
-                    losses[-1],
+                    loss,
                     "Lower segmentation.learning_rate.",
                 )
+            for parameter, slope in zip(parameters, slopes, strict=True):
+                parameter.grad = slope
+            torch.nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
+            optimiser.step()
+            losses.append(round(loss, 5))
             if progress is not None:
                 progress(step + 1, losses[-1])
     provenance = Provenance(
@@ -168,13 +163,10 @@ def supervised_loss(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor
 
 
 def _dice_cross_entropy(scores: torch.Tensor, labels: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy plus one minus the mean soft Dice of the organs (background left out, as in nnU-Net).
-
-    Dice is taken over the batch: a small patch often lacks an organ, and would count as a failure alone.
-    """
+    """Mean cross-entropy plus one minus the mean soft Dice of the organs (background left out, as in nnU-Net)."""
     logarithms = functional.log_softmax(scores, dim=1)
     organs = logarithms[:, 1:].exp()
-    axes = (0, 2, 3, 4)
+    axes = (2, 3, 4)
     common = (organs * truth).sum(axes)
     both = organs.sum(axes) + truth.sum(axes)
     dice = (2 * common + _SMOOTH) / (both + _SMOOTH)
@@ -206,7 +198,7 @@ def _common_spacing(cases: Sequence[tuple[sitk.Image, sitk.Image]]) -> float:
     return round(spacing, 6)
 
 
-def _case(image: sitk.Image, labels: sitk.Image, spacing: float, rng: np.random.Generator, number: int) -> _Case:
+def _case(image: sitk.Image, labels: sitk.Image, spacing: float, number: int) -> _Case:
     place = f"training image {number}"
     if not same_grid(image, labels):
         raise MaskError(place, "label map must lie on the image's grid", "another grid", "Resample the label map.")
@@ -219,7 +211,7 @@ def _case(image: sitk.Image, labels: sitk.Image, spacing: float, rng: np.random.
     for label in range(1, len(ORGANS) + 1):
         voxels = np.argwhere(organs == label)
         if len(voxels) > _VOXELS_KEPT:
-            voxels = voxels[rng.choice(len(voxels), _VOXELS_KEPT, replace=False)]
+            voxels = voxels[np.linspace(0, len(voxels) - 1, _VOXELS_KEPT).astype(int)]
         centres.append(voxels.astype(np.int32))
     return _Case(array, organs.astype(np.uint8), tuple(centres))
 
@@ -236,17 +228,63 @@ def _organ_voxels(volumes: Sequence[_Case]) -> np.ndarray:
 # --- patches ----------------------------------------------------------------------------------------------------------
 
 
-def _batch(
-    volumes: Sequence[_Case], settings: SegmentationSettings, step: int, rng: np.random.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Patches of shape (batch, 1, z, y, x), air being zero, and labels of shape (batch, z, y, x)."""
-    first = step * settings.batch_size
-    pairs = [
-        _patch(volumes[rng.integers(len(volumes))], settings.patch_voxels, number % FOREGROUND_EVERY == 0, rng)
-        for number in range(first, first + settings.batch_size)
-    ]
-    images, labels = (torch.stack(parts) for parts in zip(*pairs, strict=True))
-    return images, labels
+@contextlib.contextmanager
+def _gradients(
+    network: torch.nn.Module,
+    volumes: Sequence[_Case],
+    background: float,
+    settings: SegmentationSettings,
+    device: torch.device,
+) -> Iterator[Callable[[int], tuple[float, list[torch.Tensor]]]]:
+    """Function from a step's number to its mean loss and mean gradient over the patches of the batch.
+
+    On a CPU each patch has a thread to itself, in which every operation is single-threaded, and the gradients are
+    added in the order of the patches: both cores are busy, yet the sum does not depend on how many there are.
+    (Threads inside the operations split sums by their number, and gain little on volumes this small.)
+    """
+    parameters = list(network.parameters())
+    size = settings.batch_size
+
+    def draw(number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        rng = np.random.default_rng([settings.seed, number])
+        volume = volumes[rng.integers(len(volumes))]
+        image, labels = _patch(volume, settings.patch_voxels, number % FOREGROUND_EVERY == 0, rng)
+        return image + background, labels
+
+    def slope(
+        replica: torch.nn.Module, image: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, Sequence[torch.Tensor]]:
+        with mixed_precision(device):
+            outputs = replica(image.to(device))
+        loss = supervised_loss(outputs.float(), labels.to(device))
+        return loss.detach(), torch.autograd.grad(loss, parameters)
+
+    if device.type != "cpu":
+
+        def together(step: int) -> tuple[float, list[torch.Tensor]]:
+            patches = [draw(step * size + index) for index in range(size)]
+            images, labels = (torch.stack(parts) for parts in zip(*patches, strict=True))
+            loss, slopes = slope(network, images, labels)
+            return float(loss), list(slopes)
+
+        yield together
+        return
+
+    # MONAI's network keeps the outputs of its supervision heads in itself: a replica a thread, with shared weights.
+    shared = {id(parameter): parameter for parameter in parameters}
+    replicas = [copy.deepcopy(network, dict(shared)) for _ in range(size)]
+    with ThreadPoolExecutor(min(size, os.cpu_count() or 1), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+
+        def one(number: int) -> tuple[torch.Tensor, Sequence[torch.Tensor]]:
+            image, labels = draw(number)
+            return slope(replicas[number % size], image[None], labels[None])
+
+        def side_by_side(step: int) -> tuple[float, list[torch.Tensor]]:
+            results = list(pool.map(one, range(step * size, (step + 1) * size)))
+            slopes = [sum(parts) / size for parts in zip(*(slopes for _, slopes in results), strict=True)]
+            return sum(float(loss) for loss, _ in results) / size, slopes
+
+        yield side_by_side
 
 
 def _patch(volume: _Case, edge: int, on_organ: bool, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -304,11 +342,11 @@ def _turned(volume: _Case, start: np.ndarray, edge: int, rng: np.random.Generato
 
 @contextlib.contextmanager
 def _reproducible(device: torch.device) -> Iterator[None]:
-    """Fixed number of threads and deterministic algorithms, put back afterwards."""
+    """One thread an operation and deterministic algorithms, put back afterwards."""
     threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     relaxed = torch.is_deterministic_algorithms_warn_only_enabled()
     fill = torch.utils.deterministic.fill_uninitialized_memory
-    torch.set_num_threads(TRAINING_THREADS)
+    torch.set_num_threads(1)
     if device.type == "cpu":
         # On a GPU the gradient of upsampling has no deterministic form: there the same seed agrees up to rounding.
         torch.use_deterministic_algorithms(True)
