@@ -110,12 +110,12 @@ class SegmentationSettings(Settings):
     seed: int = Field(20240718, ge=0, description="Seed of weights, patches and augmentation.")
     filters: int = Field(12, ge=2, le=64, description="Filters of the first level; each deeper level doubles them.")
     levels: int = Field(4, ge=2, le=6, description="Resolution levels of the U-Net.")
-    patch_voxels: int = Field(32, ge=16, le=192, description="Edge of the cubic training patch, voxels.")
-    iterations: int = Field(150, ge=1, description="Optimiser steps.")
-    batch_size: int = Field(2, ge=1, description="Patches a step.")
-    learning_rate: float = Field(3e-2, gt=0, description="Initial learning rate of Nesterov SGD; 0.01 in nnU-Net.")
+    patch_voxels: int = Field(48, ge=16, le=192, description="Edge of the cubic training patch, voxels.")
+    iterations: int = Field(400, ge=1, description="Optimiser steps.")
+    batch_size: int = Field(1, ge=1, description="Patches a step.")
+    learning_rate: float = Field(5e-2, gt=0, description="Initial learning rate of Nesterov SGD; 0.01 in nnU-Net.")
     momentum: float = Field(
-        0.95, ge=0, lt=1, description="Nesterov momentum; 0.99 in nnU-Net, whose training is a thousand times longer."
+        0.9, ge=0, lt=1, description="Nesterov momentum; 0.99 in nnU-Net, whose training is a thousand times longer."
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the network runs.")
 

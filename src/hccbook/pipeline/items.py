@@ -138,6 +138,12 @@ def printed(item: str, *, quantity: str, by: str = "cohort", model: str = "") ->
     return with_limits_first.drop_duplicates(["cohort", "group", "value"]).sort_index().reset_index(drop=True)
 
 
+def in_percent(incidence: pd.DataFrame) -> pd.DataFrame:
+    """Incidences (0 to 1) in percent, as the papers print them: value, lower, upper beside the other columns."""
+    hundredfold = {name: 100 * incidence[name] for name in ("lower", "upper")}
+    return incidence.assign(value=100 * incidence["incidence"], **hundredfold)
+
+
 def _printed_prevalence(paper: str, name: str) -> float:
     if paper == "alarm":
         header = {"item": "alarm-table-1", "row": "header", "cohort": name}

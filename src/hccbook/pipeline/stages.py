@@ -62,12 +62,20 @@ def read_json(file: Path) -> dict:
     return json.loads(file.read_text(encoding="utf-8"))
 
 
-def read_failures(run: RunPaths, paper: str) -> pd.DataFrame:
-    """All failures of one paper's patients so far, stage by stage."""
-    files = sorted(run.root.glob(f"*/{paper}_failures.csv"), key=lambda file: STAGES.index(file.parent.name))
-    tables = [pd.read_csv(file) for file in files]
-    filled = [table for table in tables if len(table)]
-    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(FAILURE_COLUMNS))
+def read_failures(run: RunPaths, papers: Iterable[str]) -> pd.DataFrame:
+    """All patients that fell out so far, paper by paper and stage by stage.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns paper, then those of `hccbook.parallel.FAILURE_COLUMNS`.
+    """
+    rows = []
+    for paper in papers:
+        files = sorted(run.root.glob(f"*/{paper}_failures.csv"), key=lambda file: STAGES.index(file.parent.name))
+        for file in files:
+            rows += [{"paper": paper, **row} for row in pd.read_csv(file).to_dict("records")]
+    return pd.DataFrame(rows, columns=["paper", *FAILURE_COLUMNS])
 
 
 def _keep(outcome: Outcome, run: RunPaths, stage: str, paper: str) -> None:
@@ -81,6 +89,11 @@ def _keep(outcome: Outcome, run: RunPaths, stage: str, paper: str) -> None:
             if len(outcome.failures)
             else "The manifest is empty.",
         )
+
+
+def _joined(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    rows = [*first.to_dict("records"), *second.to_dict("records")]
+    return pd.DataFrame(rows, columns=list(FAILURE_COLUMNS))
 
 
 def _link(source: Path, target: Path) -> None:
@@ -313,9 +326,8 @@ def segment_cohort(
         for key in outcome.results
     }
     checked = map_patients(measure_quality, checks, stage="segmentation", workers=1)
-    failures = [table for table in (outcome.failures, checked.failures) if len(table)]
-    merged = pd.concat(failures, ignore_index=True) if failures else outcome.failures
-    _keep(Outcome(checked.results, merged, outcome.computed), run, "segmentation", paper)
+    failures = _joined(outcome.failures, checked.failures)
+    _keep(Outcome(checked.results, failures, outcome.computed), run, "segmentation", paper)
     table = pd.DataFrame([row for rows in checked.results.values() for row in rows])
     save_table(table, run.stage("segmentation") / f"{paper}.csv")
     return table
@@ -492,8 +504,7 @@ def extract_deep(run: RunPaths, paper: str, settings: FeatureSettings, phases: t
         window=_window_hu(read_preprocessing_settings(run)),
         stage="deep features",
     )
-    earlier = pd.read_csv(run.stage("features") / f"{paper}_failures.csv")
-    failures = pd.concat([earlier, outcome.failures], ignore_index=True) if len(outcome.failures) else earlier
+    failures = _joined(pd.read_csv(run.stage("features") / f"{paper}_failures.csv"), outcome.failures)
     _keep(Outcome(outcome.results, failures, outcome.computed), run, "features", paper)
     table = deep_features.deep_table(outcome.results)
     if paper == "alarm":

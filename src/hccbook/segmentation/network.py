@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -83,8 +84,10 @@ class Provenance:
 
     Attributes
     ----------
-    filters, levels, patch_voxels : int
-        Architecture and patch, as in `hccbook.settings.SegmentationSettings`.
+    filters, levels : int
+        Architecture, as in `hccbook.settings.SegmentationSettings`.
+    patch_shape : tuple of int
+        Training patch (z, y, x), voxels.
     spacing_mm : float
         Isotropic voxel edge of the training images, mm.
     seed, iterations, batch_size : int
@@ -97,7 +100,7 @@ class Provenance:
 
     filters: int
     levels: int
-    patch_voxels: int
+    patch_shape: tuple[int, int, int]
     spacing_mm: float
     seed: int
     iterations: int
@@ -106,7 +109,7 @@ class Provenance:
     images: int
 
 
-def build_network(filters: int, levels: int, patch_voxels: int) -> DynUNet:
+def build_network(filters: int, levels: int, patch_shape: Sequence[int]) -> DynUNet:
     """MONAI's `DynUNet` in nnU-Net's shape: 3-D, instance norm, filters doubling by level, deep supervision.
 
     Parameters
@@ -115,8 +118,8 @@ def build_network(filters: int, levels: int, patch_voxels: int) -> DynUNet:
         Filters of the first level.
     levels : int
         Resolution levels, at least 3.
-    patch_voxels : int
-        Edge of the training patch, which must leave at least two voxels at the lowest level.
+    patch_shape : sequence of int
+        Training patch (z, y, x), voxels, which must leave at least two voxels at the lowest level.
 
     Raises
     ------
@@ -126,12 +129,13 @@ def build_network(filters: int, levels: int, patch_voxels: int) -> DynUNet:
     if levels < 3:
         raise ModelError("segmentation.levels", "must be at least 3", levels, "MONAI's DynUNet starts at 3.")
     stride = 2 ** (levels - 1)
-    if patch_voxels % stride or patch_voxels < 2 * stride:
+    wrong = [edge for edge in patch_shape if edge % stride or edge < 2 * stride]
+    if wrong:
         raise ModelError(
             "segmentation.patch_voxels",
             f"must be a multiple of {stride}, and at least {2 * stride}, for {levels} levels",
-            patch_voxels,
-            f"Take {max(2, round(patch_voxels / stride)) * stride}, or fewer levels.",
+            wrong[0],
+            f"Take {max(2, round(wrong[0] / stride)) * stride}, or fewer levels.",
         )
     strides = [1] + [2] * (levels - 1)
     return DynUNet(
@@ -348,9 +352,10 @@ class Segmenter:
             written = content.get("format", "no hccbook metadata")
             if written != FILE_FORMAT:
                 raise ModelError(file.name, f"weights must be of format {FILE_FORMAT!r}", written, cure)
-            provenance = Provenance(**content["provenance"])
+            made = content["provenance"]
+            provenance = Provenance(**{**made, "patch_shape": tuple(made["patch_shape"])})
             intensity = IntensityNormalisation(**content["intensity"])
-            network = build_network(provenance.filters, provenance.levels, provenance.patch_voxels)
+            network = build_network(provenance.filters, provenance.levels, provenance.patch_shape)
             network.load_state_dict(tensors)
             losses = tuple(content["losses"])
         except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -372,13 +377,13 @@ class Segmenter:
 
     def _scores(self, batch: torch.Tensor) -> torch.Tensor:
         """Class scores of shape (batch, class, z, y, x)."""
-        patch = self.provenance.patch_voxels
+        patch = self.provenance.patch_shape
         with torch.inference_mode(), mixed_precision(self.device):
-            if batch[0].numel() <= WHOLE_VOLUME_PATCHES * patch**3:
+            if batch[0].numel() <= WHOLE_VOLUME_PATCHES * math.prod(patch):
                 return self.network(batch.to(self.device))
             return sliding_window_inference(
                 batch,
-                roi_size=(patch,) * 3,
+                roi_size=patch,
                 sw_batch_size=4,
                 predictor=self.network,
                 overlap=0.5,

@@ -95,6 +95,7 @@ def train_segmenter(
     intensity = IntensityNormalisation.fit(_organ_voxels(volumes))
     # Air becomes zero, which is what patches that reach beyond the image are filled with.
     volumes = [_Case(intensity(v.array) - np.float32(intensity.background), v.labels, v.centres) for v in volumes]
+    patch_shape = _patch_shape(volumes, settings)
     device = choose_device(settings.device)
     network = network.to(device).train()
     parameters = list(network.parameters())
@@ -102,7 +103,10 @@ def train_segmenter(
         parameters, settings.learning_rate, momentum=settings.momentum, nesterov=True, weight_decay=WEIGHT_DECAY
     )
     losses = []
-    with _reproducible(device), _gradients(network, volumes, intensity.background, settings, device) as gradients:
+    with (
+        _reproducible(device),
+        _gradients(network, volumes, intensity.background, patch_shape, settings, device) as gradients,
+    ):
         for step in range(settings.iterations):
             optimiser.param_groups[0]["lr"] = settings.learning_rate * (1 - step / settings.iterations) ** DECAY_POWER
             loss, slopes = gradients(step)
@@ -123,7 +127,7 @@ def train_segmenter(
     provenance = Provenance(
         filters=settings.filters,
         levels=settings.levels,
-        patch_voxels=settings.patch_voxels,
+        patch_shape=patch_shape,
         spacing_mm=spacing,
         seed=settings.seed,
         iterations=settings.iterations,
@@ -179,7 +183,16 @@ def _dice_cross_entropy(scores: torch.Tensor, labels: torch.Tensor, truth: torch
 def _initial_network(settings: SegmentationSettings) -> torch.nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        return build_network(settings.filters, settings.levels, settings.patch_voxels)
+        return build_network(settings.filters, settings.levels, (settings.patch_voxels,) * 3)
+
+
+def _patch_shape(volumes: Sequence[_Case], settings: SegmentationSettings) -> tuple[int, int, int]:
+    """Patch (z, y, x): a cube, less what no training image reaches (nnU-Net bounds it by the median image)."""
+    stride = 2 ** (settings.levels - 1)
+    longest = np.max([volume.array.shape for volume in volumes], axis=0)
+    filled = np.maximum(-(-longest // stride), 2) * stride
+    z, y, x = np.minimum(filled, settings.patch_voxels).tolist()
+    return z, y, x
 
 
 def _common_spacing(cases: Sequence[tuple[sitk.Image, sitk.Image]]) -> float:
@@ -233,6 +246,7 @@ def _gradients(
     network: torch.nn.Module,
     volumes: Sequence[_Case],
     background: float,
+    patch_shape: tuple[int, int, int],
     settings: SegmentationSettings,
     device: torch.device,
 ) -> Iterator[Callable[[int], tuple[float, list[torch.Tensor]]]]:
@@ -243,12 +257,12 @@ def _gradients(
     (Threads inside the operations split sums by their number, and gain little on volumes this small.)
     """
     parameters = list(network.parameters())
-    size = settings.batch_size
+    size, edges = settings.batch_size, np.array(patch_shape)
 
     def draw(number: int) -> tuple[torch.Tensor, torch.Tensor]:
         rng = np.random.default_rng([settings.seed, number])
         volume = volumes[rng.integers(len(volumes))]
-        image, labels = _patch(volume, settings.patch_voxels, number % FOREGROUND_EVERY == 0, rng)
+        image, labels = _patch(volume, edges, number % FOREGROUND_EVERY == 0, rng)
         return image + background, labels
 
     def slope(
@@ -287,35 +301,41 @@ def _gradients(
         yield side_by_side
 
 
-def _patch(volume: _Case, edge: int, on_organ: bool, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+def _patch(
+    volume: _Case, edges: np.ndarray, on_organ: bool, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
     shape = np.array(volume.array.shape)
     # Patches lie inside the image where it is larger than they are, and hold all of it where it is smaller.
-    low, high = np.minimum(0, shape - edge), np.maximum(0, shape - edge)
+    low, high = np.minimum(0, shape - edges), np.maximum(0, shape - edges)
     present = [voxels for voxels in volume.centres if len(voxels)]
     if on_organ and present:
         voxels = present[rng.integers(len(present))]
-        start = np.clip(voxels[rng.integers(len(voxels))] - edge // 2, low, high)
+        start = np.clip(voxels[rng.integers(len(voxels))] - edges // 2, low, high)
     else:
         start = rng.integers(low, high + 1)
     # None is mirrored left to right: the liver lies on the right
     # and the spleen on the left, and a mirrored patient would teach the network to take one for the other.
-    image, labels = (_turned if rng.random() < TURNED_SHARE else _cut)(volume, start, edge, rng)
+    image, labels = (_turned if rng.random() < TURNED_SHARE else _cut)(volume, start, edges, rng)
     image = image * float(rng.uniform(0.9, 1.1)) + float(rng.normal(0, 0.1)) * (image > 0)
     noise = rng.standard_normal(image.shape, dtype=np.float32) * np.float32(rng.uniform(0, 0.2))
     return (image + torch.from_numpy(noise) * (image > 0))[None], labels
 
 
-def _cut(volume: _Case, start: np.ndarray, edge: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+def _cut(
+    volume: _Case, start: np.ndarray, edges: np.ndarray, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
     shape = volume.array.shape
-    inside = tuple(slice(max(s, 0), min(s + edge, n)) for s, n in zip(start, shape, strict=True))
+    inside = tuple(slice(max(s, 0), min(s + edge, n)) for s, edge, n in zip(start, edges, shape, strict=True))
     target = tuple(slice(part.start - s, part.stop - s) for part, s in zip(inside, start, strict=True))
-    image, labels = torch.zeros((edge,) * 3), torch.zeros((edge,) * 3, dtype=torch.int64)
+    image, labels = torch.zeros(tuple(edges)), torch.zeros(tuple(edges), dtype=torch.int64)
     image[target] = torch.from_numpy(volume.array[inside])
     labels[target] = torch.from_numpy(volume.labels[inside].astype(np.int64))
     return image, labels
 
 
-def _turned(volume: _Case, start: np.ndarray, edge: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+def _turned(
+    volume: _Case, start: np.ndarray, edges: np.ndarray, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Patch turned by up to 10 degrees about each axis and scaled by up to 15 %."""
     angles = rng.uniform(-np.pi / 18, np.pi / 18, 3)
     scale = rng.uniform(0.85, 1.15)
@@ -327,11 +347,11 @@ def _turned(volume: _Case, start: np.ndarray, edge: int, rng: np.random.Generato
         step[one, other], step[other, one] = -np.sin(angle), np.sin(angle)
         turn = turn @ step
     shape = np.array(volume.array.shape, float)
-    # grid_sample counts from -1 to 1 across the image, x first; a patch of `edge` voxels spans edge / shape of it.
-    matrix = scale * turn * edge / shape[:, None]
-    shift = (2 * (start + edge / 2) - shape) / shape
+    # grid_sample counts from -1 to 1 across the image, x first; a patch spans edges / shape of it.
+    matrix = scale * turn * edges / shape[:, None]
+    shift = (2 * (start + edges / 2) - shape) / shape
     affine = torch.from_numpy(np.concatenate([matrix[::-1, ::-1], shift[::-1, None]], axis=1).astype(np.float32))
-    grid = functional.affine_grid(affine[None], [1, 1, edge, edge, edge], align_corners=False)
+    grid = functional.affine_grid(affine[None], [1, 1, *edges], align_corners=False)
     image = functional.grid_sample(
         torch.from_numpy(volume.array)[None, None], grid, "bilinear", "zeros", align_corners=False
     )
