@@ -109,7 +109,7 @@ class SegmentationSettings(Settings):
     weights: str = Field("", description="Local file of trained weights (safetensors); empty to train here.")
     seed: int = Field(20240718, ge=0, description="Seed of weights, patches and augmentation.")
     filters: int = Field(12, ge=2, le=64, description="Filters of the first level; each deeper level doubles them.")
-    levels: int = Field(4, ge=2, le=6, description="Resolution levels of the U-Net.")
+    levels: int = Field(4, ge=3, le=6, description="Resolution levels of the U-Net.")
     patch_voxels: int = Field(48, ge=16, le=192, description="Edge of the cubic training patch, voxels.")
     iterations: int = Field(400, ge=1, description="Optimiser steps.")
     batch_size: int = Field(1, ge=1, description="Patches a step.")

@@ -52,7 +52,7 @@ def dice(a: np.ndarray | sitk.Image, b: np.ndarray | sitk.Image) -> float:
             "dice", "both masks must have one shape", f"{first.shape} and {second.shape}", "Resample one of them."
         )
     total = np.count_nonzero(first) + np.count_nonzero(second)
-    return 1.0 if total == 0 else 2.0 * np.count_nonzero(first & second) / total
+    return 1.0 if total == 0 else float(2 * np.count_nonzero(first & second) / total)
 
 
 def organ_dice(a: np.ndarray | sitk.Image, b: np.ndarray | sitk.Image) -> dict[str, float]:

@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from hccbook.errors import ImageError, ModelError
 from hccbook.images import from_array, same_grid, to_array
 from hccbook.parallel import atomic_path
+from hccbook.preprocessing import resample
 from hccbook.segmentation.masks import largest_components
 from hccbook.settings import ORGANS
 
@@ -394,46 +395,27 @@ class Segmenter:
             )
 
 
-def network_grid(image: sitk.Image, spacing_mm: float) -> sitk.Image:
+def network_grid(image: sitk.Image, spacing_mm: float, *, labels: bool = False) -> sitk.Image:
     """Image as the network sees it.
 
     Parameters
     ----------
     image : SimpleITK.Image
-        CT volume in HU.
+        CT volume in HU, or a label map.
     spacing_mm : float
         Isotropic voxel edge, mm.
+    labels : bool
+        Whether it is a label map.
 
     Returns
     -------
     SimpleITK.Image
-        The image with its axes in the order and direction of `ORIENTATION` (an oblique one stays oblique) and, unless
-        it has it already, resampled to the spacing by linear interpolation over the same box.
+        The image with its axes in the order and direction of `ORIENTATION`, voxel by voxel, if it has the spacing
+        already; otherwise resampled to it.
     """
-    oriented = sitk.DICOMOrient(image, ORIENTATION)
     if _has_spacing(image, spacing_mm):
-        return oriented
-    old = np.array(oriented.GetSpacing())
-    size = np.maximum(np.ceil(np.array(oriented.GetSize()) * old / spacing_mm), 1).astype(int)
-    # Voxel centres: the box's corner lies half a voxel before the first one.
-    first = oriented.TransformContinuousIndexToPhysicalPoint(((spacing_mm / old - 1) / 2).tolist())
-    smooth = oriented
-    if (old < spacing_mm / 2).any():
-        # Averaging over the larger voxel keeps the noise of the finer one out of it.
-        smooth = sitk.SmoothingRecursiveGaussian(
-            sitk.Cast(oriented, sitk.sitkFloat32), [max(spacing_mm / 3, edge / 10) for edge in old]
-        )
-    return sitk.Resample(
-        smooth,
-        size.tolist(),
-        sitk.Transform(),
-        sitk.sitkLinear,
-        first,
-        [spacing_mm] * 3,
-        oriented.GetDirection(),
-        -1024.0,
-        sitk.sitkFloat32,
-    )
+        return sitk.DICOMOrient(image, ORIENTATION)
+    return resample(image, spacing_mm, labels=labels)
 
 
 def _has_spacing(image: sitk.Image, spacing_mm: float) -> bool:

@@ -216,7 +216,7 @@ def _case(image: sitk.Image, labels: sitk.Image, spacing: float, number: int) ->
     if not same_grid(image, labels):
         raise MaskError(place, "label map must lie on the image's grid", "another grid", "Resample the label map.")
     array = to_array(network_grid(image, spacing)).astype(np.float32)
-    organs = to_array(network_grid(labels, spacing))
+    organs = to_array(network_grid(labels, spacing, labels=True))
     if not np.isin(organs, range(len(ORGANS) + 1)).all():
         listed = ", ".join(f"{value:g}" for value in np.unique(organs)[:6])
         raise MaskError(place, "label map must hold 0, 1 and 2 only", listed, "Renumber the labels.")

@@ -1,0 +1,473 @@
+"""Training, inference and plausibility of liver and spleen outlines, on volumes small enough to check by hand."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from safetensors.torch import save_file
+
+from hccbook.errors import DataError, MaskError, ModelError
+from hccbook.images import from_array, same_grid, to_array, write_image
+from hccbook.parallel import map_patients
+from hccbook.segmentation import (
+    IntensityNormalisation,
+    SegmentationTask,
+    Segmenter,
+    check_masks,
+    dice,
+    external_labels,
+    largest_components,
+    mask_quality,
+    organ_dice,
+    segment_patient,
+    stored_segmentation,
+    train_segmenter,
+)
+from hccbook.segmentation.training import supervised_loss
+from hccbook.settings import SegmentationSettings
+
+SPACING = 8.0
+TINY = SegmentationSettings(
+    filters=4, levels=3, patch_voxels=16, iterations=60, batch_size=2, learning_rate=0.2, seed=7, device="cpu"
+)
+
+
+def blobs(number: int) -> tuple[sitk.Image, sitk.Image]:
+    """A patient of 20 x 18 x 16 voxels (x, y, z): dim liver on the right, bright spleen on the left, air around."""
+    rng = np.random.default_rng([3, number])
+    z, y, x = np.indices((16, 18, 20)).astype(float)
+    array = np.full(z.shape, -1000.0)
+    array[((y - 9) / 8) ** 2 + ((x - 10) / 9) ** 2 < 1] = -80.0
+    dz, dy, dx = rng.uniform(-1, 1, 3)
+    liver = ((z - 8 - dz) / 5) ** 2 + ((y - 8 - dy) / 5) ** 2 + ((x - 6 - dx) / 4) ** 2 < 1
+    spleen = ((z - 8 - dz) / 4) ** 2 + ((y - 10 - dy) / 3.2) ** 2 + ((x - 15 - dx) / 2.8) ** 2 < 1
+    array[liver], array[spleen] = 70.0, 130.0
+    array += rng.normal(0, 8, array.shape)
+    image = sitk.GetImageFromArray(array.astype(np.float32))
+    image.SetSpacing([SPACING] * 3)
+    image.SetOrigin([-80.0, -70.0, 100.0])
+    return image, from_array(liver.astype(np.uint8) + 2 * (spleen & ~liver).astype(np.uint8), image)
+
+
+def label_map(shape: tuple[int, int, int], boxes: dict[int, list[tuple[slice, slice, slice]]], edge: float = 10.0):
+    """Label map with boxes (z, y, x) of each label."""
+    array = np.zeros(shape, np.uint8)
+    for label, places in boxes.items():
+        for place in places:
+            array[place] = label
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing([edge] * 3)
+    return image
+
+
+def centre_mm(labels: sitk.Image, label: int) -> tuple[float, ...]:
+    """Centre of one organ in space (x, y, z), mm."""
+    centre = [float(np.mean(index)) for index in np.nonzero(to_array(labels) == label)]
+    return labels.TransformContinuousIndexToPhysicalPoint(centre[::-1])
+
+
+@pytest.fixture(scope="module")
+def trained() -> Segmenter:
+    return train_segmenter([blobs(number) for number in range(6)], TINY)
+
+
+# --- Dice -------------------------------------------------------------------------------------------------------------
+
+
+def test_dice_of_three_and_four_voxels_that_share_two():
+    """2 x 2 / (3 + 4) = 4/7."""
+    a = np.array([[[1, 1, 1, 0, 0]]])
+    b = np.array([[[0, 1, 1, 1, 1]]])
+    assert dice(a, b) == pytest.approx(4 / 7)
+
+
+@pytest.mark.parametrize(("a", "b", "expected"), [([0, 0], [0, 0], 1.0), ([0, 0], [1, 0], 0.0), ([1, 1], [1, 1], 1.0)])
+def test_dice_at_its_ends(a, b, expected):
+    """Two empty masks agree; an empty and a filled one do not."""
+    assert dice(np.array([[a]]), np.array([[b]])) == expected
+
+
+def test_dice_goes_by_organ():
+    """Liver shares 1 of 2 and 1 voxels (2/3); spleen shares none of 1 and 2."""
+    a, b = np.array([[[1, 1, 2, 0]]]), np.array([[[1, 2, 0, 2]]])
+    assert organ_dice(a, b) == {"liver": pytest.approx(2 / 3), "spleen": 0.0}
+
+
+def test_dice_refuses_other_shapes_and_grids():
+    """Masks of two sizes, or in two places, have no overlap."""
+    with pytest.raises(DataError, match="one shape"):
+        dice(np.zeros((1, 1, 2)), np.zeros((1, 1, 3)))
+    near = label_map((2, 2, 2), {1: [np.s_[:1, :1, :1]]})
+    far = sitk.Image(near)
+    far.SetOrigin([5.0, 0.0, 0.0])
+    with pytest.raises(DataError, match="one grid"):
+        dice(near, far)
+
+
+# --- loss, optimiser, intensities -------------------------------------------------------------------------------------
+
+
+def test_loss_by_hand():
+    """Uniform scores: cross-entropy ln 3; soft Dice of an organ in k of n voxels is 2k/3 / (n/3 + k).
+
+    With n = 8, liver in 2 and spleen in 1: (4/3)/(14/3) = 2/7 and (2/3)/(11/3) = 2/11.
+    A second depth with the same scores leaves the weighted mean unchanged.
+    """
+    labels = torch.zeros((1, 2, 2, 2), dtype=torch.int64)
+    labels[0, 0, 0, 0] = labels[0, 0, 0, 1] = 1
+    labels[0, 1, 1, 1] = 2
+    expected = np.log(3) + 1 - (2 / 7 + 2 / 11) / 2
+    for depths in (1, 2):
+        loss = supervised_loss(torch.zeros((1, depths, 3, 2, 2, 2)), labels)
+        assert float(loss) == pytest.approx(expected, abs=1e-4)
+
+
+def test_deeper_supervision_weighs_half():
+    """A right first depth (loss 0) and an even second one (loss L): (1 x 0 + 1/2 x L) / (3/2) = L/3."""
+    labels = torch.tensor([[[[1, 2]]]])
+    even = torch.zeros((1, 1, 3, 1, 1, 2))
+    right = torch.full((1, 1, 3, 1, 1, 2), -50.0)
+    right[0, 0, 1, 0, 0, 0] = right[0, 0, 2, 0, 0, 1] = 50.0
+    alone = float(supervised_loss(even, labels))
+    assert float(supervised_loss(torch.cat([right, even], dim=1), labels)) == pytest.approx(alone / 3, abs=1e-4)
+
+
+def test_intensities_are_clipped_and_scored():
+    """0..200 HU: percentiles 1 and 199, mean 100, SD of 201 consecutive whole numbers sqrt((201^2 - 1) / 12)."""
+    learned = IntensityNormalisation.fit(np.arange(201.0))
+    sd = np.sqrt((201**2 - 1) / 12)
+    assert (learned.lower, learned.upper, learned.mean, learned.sd) == pytest.approx((1.0, 199.0, 100.0, sd))
+    assert learned(np.array([-1000.0, 100.0, 3000.0])) == pytest.approx([-99 / sd, 0.0, 99 / sd])
+    assert learned.background == pytest.approx(-99 / sd)
+
+
+# --- training ---------------------------------------------------------------------------------------------------------
+
+
+def test_training_learns_two_organs(trained):
+    """Loss falls to less than half, and a patient never seen is outlined."""
+    assert np.mean(trained.losses[-5:]) < np.mean(trained.losses[:5]) / 2
+    image, truth = blobs(100)
+    overlap = organ_dice(trained.predict(image), truth)
+    assert overlap["liver"] > 0.85
+    assert overlap["spleen"] > 0.8
+
+
+def test_same_seed_same_file(tmp_path):
+    """Two runs give the same bytes, with one core or two; another seed gives other weights."""
+    cases = [blobs(number) for number in range(2)]
+    short = TINY.model_copy(update={"iterations": 4})
+    files = []
+    threads = torch.get_num_threads()
+    for name, settings, number in (("a", short, 1), ("b", short, 2), ("c", short.model_copy(update={"seed": 8}), 1)):
+        torch.set_num_threads(number)
+        torch.manual_seed(number)
+        train_segmenter(cases, settings).save(tmp_path / f"{name}.safetensors")
+        files.append((tmp_path / f"{name}.safetensors").read_bytes())
+    torch.set_num_threads(threads)
+    assert files[0] == files[1] != files[2]
+
+
+def test_training_leaves_torch_as_it_was():
+    """Global random state, threads and determinism are the caller's."""
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    seen = []
+    train_segmenter([blobs(0)], TINY.model_copy(update={"iterations": 2}), progress=lambda *step: seen.append(step))
+    assert torch.rand(1) == expected
+    assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == before
+    assert [step for step, _ in seen] == [1, 2]
+
+
+def test_training_refuses_what_it_cannot_learn_from():
+    """Each message names the case and the rule."""
+    image, labels = blobs(0)
+    other = sitk.Image(image)
+    other.SetSpacing([6.0] * 3)
+    with pytest.raises(ModelError, match="at least one image"):
+        train_segmenter([], TINY)
+    with pytest.raises(ModelError, match="isotropic"):
+        train_segmenter([(image, labels), (other, from_array(to_array(labels), other))], TINY)
+    with pytest.raises(MaskError, match="training image 1: label map must lie on the image's grid"):
+        train_segmenter([(image, from_array(to_array(labels), other))], TINY)
+    with pytest.raises(MaskError, match="0, 1 and 2"):
+        train_segmenter([(image, labels * 3)], TINY)
+    with pytest.raises(ModelError, match="spleen"):
+        train_segmenter([(image, sitk.Cast(labels == 1, sitk.sitkUInt8))], TINY)
+    with pytest.raises(ModelError, match="patch_voxels: must be a multiple of 8, and at least 16"):
+        train_segmenter([(image, labels)], TINY.model_copy(update={"levels": 4, "patch_voxels": 20}))
+    with pytest.raises(ModelError, match="levels"):
+        train_segmenter([(image, labels)], TINY.model_copy(update={"levels": 2}))
+
+
+# --- file -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_saved_network_predicts_the_same(trained, tmp_path):
+    """Weights, intensities and provenance come back."""
+    trained.save(tmp_path / "weights.safetensors")
+    loaded = Segmenter.load(tmp_path / "weights.safetensors", "cpu")
+    assert (loaded.intensity, loaded.provenance, loaded.losses) == (
+        trained.intensity,
+        trained.provenance,
+        trained.losses,
+    )
+    assert loaded.provenance.spacing_mm == SPACING
+    assert (loaded.provenance.seed, loaded.provenance.iterations, loaded.provenance.images) == (7, 60, 6)
+    image, _ = blobs(101)
+    assert np.array_equal(to_array(loaded.predict(image)), to_array(trained.predict(image)))
+
+
+def test_wrong_weights_are_refused(trained, tmp_path):
+    """A missing file, text, another program's weights, another version, and weights of another shape."""
+    with pytest.raises(ModelError, match="must exist"):
+        Segmenter.load(tmp_path / "none.safetensors")
+    (tmp_path / "text.safetensors").write_text("weights")
+    with pytest.raises(ModelError, match="safetensors file"):
+        Segmenter.load(tmp_path / "text.safetensors")
+    save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(ModelError, match="no hccbook metadata"):
+        Segmenter.load(tmp_path / "other.safetensors")
+    content = {"format": "hccbook segmenter 0"}
+    save_file({"a": torch.zeros(1)}, tmp_path / "old.safetensors", metadata={"hccbook": json.dumps(content)})
+    with pytest.raises(ModelError, match="segmenter 0"):
+        Segmenter.load(tmp_path / "old.safetensors")
+    trained.save(tmp_path / "good.safetensors")
+    bytes_ = (tmp_path / "good.safetensors").read_bytes()
+    (tmp_path / "shape.safetensors").write_bytes(bytes_.replace(b'\\"filters\\": 4', b'\\"filters\\": 5'))
+    with pytest.raises(ModelError, match="fit the network"):
+        Segmenter.load(tmp_path / "shape.safetensors")
+
+
+# --- inference --------------------------------------------------------------------------------------------------------
+
+
+def test_labels_lie_on_the_grid_of_the_image(trained):
+    """Spacing, origin and direction are kept, and a flipped or permuted array is read by its direction."""
+    image, _ = blobs(102)
+    labels = trained.predict(image)
+    assert labels.GetPixelID() == sitk.sitkUInt8
+    for axes in ("RAS", "SPL", "LPS"):
+        turned = sitk.DICOMOrient(image, axes)
+        found = trained.predict(turned)
+        assert same_grid(found, turned)
+        assert found.GetDirection() == turned.GetDirection()
+        assert np.array_equal(to_array(sitk.DICOMOrient(found, "LPS")), to_array(labels))
+
+
+def test_another_spacing_is_resampled_and_back(trained):
+    """The same patient at half the voxel edge gets the same organs on the finer grid."""
+    image, _ = blobs(103)
+    coarse = trained.predict(image)
+    fine = sitk.Resample(
+        image,
+        [2 * length for length in image.GetSize()],
+        sitk.Transform(),
+        sitk.sitkLinear,
+        [start - SPACING / 4 for start in image.GetOrigin()],
+        [SPACING / 2] * 3,
+        image.GetDirection(),
+        -1000.0,
+    )
+    found = trained.predict(fine)
+    assert same_grid(found, fine)
+    expected = sitk.Resample(coarse, fine, sitk.Transform(), sitk.sitkNearestNeighbor)
+    assert min(organ_dice(found, expected).values()) > 0.75
+    for label in (1, 2):
+        shift = np.subtract(centre_mm(found, label), centre_mm(coarse, label))
+        assert np.abs(shift).max() < SPACING / 4
+
+
+def test_a_patient_s_phases_together_or_alone(trained):
+    """Labels do not depend on what else goes through the network."""
+    images = [blobs(number)[0] for number in (104, 105, 106)]
+    together = trained.predict_all(images)
+    for image, found in zip(images, together, strict=True):
+        assert organ_dice(trained.predict(image), found) == {"liver": pytest.approx(1, abs=0.01), "spleen": 1}
+
+
+def test_large_volumes_go_through_in_windows(trained, monkeypatch):
+    """Windows find the same organs as one piece does."""
+    image, truth = blobs(107)
+    monkeypatch.setattr("hccbook.segmentation.network.WHOLE_VOLUME_PATCHES", 0)
+    assert organ_dice(trained.predict(image), truth)["liver"] > 0.75
+
+
+def test_the_largest_piece_stays():
+    """Of two livers of 4 and 2 voxels, and a spleen of 1, the 4 and the 1 stay; diagonal voxels do not join."""
+    labels = np.zeros((1, 4, 6), np.uint8)
+    labels[0, 0, :4] = 1
+    labels[0, 1, 4] = labels[0, 1, 5] = 1
+    labels[0, 3, 0] = 2
+    kept = largest_components(labels)
+    expected = labels.copy()
+    expected[0, 1] = 0
+    assert np.array_equal(kept, expected)
+    assert np.array_equal(largest_components(np.zeros((1, 2, 2), np.uint8)), np.zeros((1, 2, 2), np.uint8))
+
+
+# --- plausibility -----------------------------------------------------------------------------------------------------
+
+
+def test_quality_of_a_made_up_patient():
+    """Voxels of 1 mL: liver 10 x 10 x 10 = 1000 mL, spleen 5 x 5 x 4 = 100 mL, x growing to the left."""
+    labels = label_map((14, 14, 24), {1: [np.s_[2:12, 2:12, 1:11]], 2: [np.s_[2:7, 2:7, 18:22]]})
+    assert mask_quality(labels) == {
+        "liver_volume_ml": pytest.approx(1000.0),
+        "liver_components": 1,
+        "liver_touches_border": False,
+        "spleen_volume_ml": pytest.approx(100.0),
+        "spleen_components": 1,
+        "spleen_touches_border": False,
+        "liver_right_of_spleen": True,
+    }
+    assert check_masks(labels) == []
+
+
+def test_sides_follow_the_direction_not_the_array():
+    """The same array with x growing to the right has its liver on the wrong side."""
+    labels = label_map((14, 14, 24), {1: [np.s_[2:12, 2:12, 1:11]], 2: [np.s_[2:7, 2:7, 18:22]]})
+    labels.SetDirection([-1, 0, 0, 0, -1, 0, 0, 0, 1])
+    assert [(finding.organ, finding.rule) for finding in check_masks(labels)] == [
+        ("both", "liver lies to the patient's right of the spleen")
+    ]
+
+
+def test_findings_of_a_bad_label_map():
+    """A liver of 8 mL in two pieces on the border, and no spleen."""
+    labels = label_map((6, 6, 6), {1: [np.s_[0:2, 0:2, 0:1], np.s_[0:2, 0:2, 3:4]]})
+    findings = [str(finding) for finding in check_masks(labels)]
+    assert findings == [
+        "liver: volume is 500 to 4000 mL, but found 8 mL",
+        "liver: is one piece, but found 2 pieces",
+        "liver: lies inside the image, but found voxels on the edge of the image",
+        "spleen: must be outlined, but found no voxel",
+    ]
+    assert mask_quality(labels)["liver_right_of_spleen"] is False
+
+
+def test_quality_refuses_other_labels():
+    """Label 3 is no organ here."""
+    with pytest.raises(MaskError, match=r"must hold 0 .* only, but found 3"):
+        mask_quality(label_map((2, 2, 2), {3: [np.s_[:1, :1, :1]]}))
+
+
+# --- masks from elsewhere ---------------------------------------------------------------------------------------------
+
+
+def given(boxes: list[tuple[slice, slice, slice]], edge: float = 5.0, shape=(20, 20, 20)) -> sitk.Image:
+    return label_map(shape, {1: boxes}, edge)
+
+
+def test_finer_masks_keep_place_and_volume():
+    """Boxes of 8^3 and 4^3 voxels of 5 mm become 4^3 and 2^3 voxels of 10 mm at the same place."""
+    liver, spleen = given([np.s_[2:10, 2:10, 2:10]]), given([np.s_[12:16, 12:16, 12:16]])
+    image = sitk.Image([10, 10, 10], sitk.sitkInt16)
+    image.SetSpacing([10.0] * 3)
+    image.SetOrigin([2.5] * 3)
+    labels = external_labels(liver, spleen, image)
+    expected = np.zeros((10, 10, 10), np.uint8)
+    expected[1:5, 1:5, 1:5] = 1
+    expected[6:8, 6:8, 6:8] = 2
+    assert same_grid(labels, image)
+    assert np.array_equal(to_array(labels), expected)
+
+
+def test_masks_move_with_their_phase():
+    """A translation of two voxels, from points of the image to points of the mask, as in resampling."""
+    liver, spleen = given([np.s_[2:10, 2:10, 4:8]]), given([np.s_[12:16, 12:16, 12:16]])
+    moved = external_labels(liver, spleen, liver, transform=sitk.TranslationTransform(3, [10.0, 0.0, 0.0]))
+    assert np.array_equal(to_array(moved)[2:10, 2:10, 2:6], np.ones((8, 8, 4), np.uint8))
+
+
+def test_a_small_overlap_becomes_spleen():
+    """One voxel of 512 shared with a spleen of 125 is 0.8 % of the smaller organ."""
+    liver, spleen = given([np.s_[2:10, 2:10, 2:10]]), given([np.s_[9:14, 9:14, 9:14]])
+    labels = to_array(external_labels(liver, spleen, liver))
+    assert labels[9, 9, 9] == 2
+    assert (np.count_nonzero(labels == 1), np.count_nonzero(labels == 2)) == (511, 125)
+
+
+def test_masks_that_do_not_fit_are_refused():
+    """A large overlap, an empty mask, other values, and a mask elsewhere in space."""
+    liver, spleen = given([np.s_[2:10, 2:10, 2:10]]), given([np.s_[12:16, 12:16, 12:16]])
+    with pytest.raises(MaskError, match=r"P0001, venous: .* share at most 1% .* found 100.0%"):
+        external_labels(liver, liver, liver, place="P0001, venous")
+    with pytest.raises(MaskError, match="masks, spleen: mask must not be empty"):
+        external_labels(liver, given([]), liver)
+    with pytest.raises(MaskError, match="masks, liver: mask must hold 0 and 1 only"):
+        external_labels(liver * 2, spleen, liver)
+    far = sitk.Image(spleen)
+    far.SetOrigin([5000.0, 0.0, 0.0])
+    with pytest.raises(MaskError, match="masks, spleen: mask must lie within its image"):
+        external_labels(liver, far, liver)
+
+
+# --- patients ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def task(trained, tmp_path) -> SegmentationTask:
+    trained.save(tmp_path / "weights.safetensors")
+    images = []
+    for number, phase in enumerate(("arterial", "venous")):
+        write_image(blobs(110 + number)[0], tmp_path / "images" / f"{phase}.nii.gz")
+        images.append((phase, tmp_path / "images" / f"{phase}.nii.gz"))
+    return SegmentationTask(
+        "P0001", tuple(images), tmp_path / "store", tmp_path / "weights.safetensors", tmp_path / "run", "cpu"
+    )
+
+
+def test_a_patient_is_outlined_once(task, trained):
+    """The store keeps the labels, and another run takes them from there."""
+    assert stored_segmentation(task) is None
+    expected = {"arterial": "P0001_arterial.nii.gz", "venous": "P0001_venous.nii.gz"}
+    outcome = map_patients(
+        segment_patient, {"P0001": task}, stage="segmentation", is_done=stored_segmentation, progress=False
+    )
+    assert outcome.computed == 1
+    assert outcome.results == {"P0001": expected}
+    written = sitk.ReadImage(str(task.out / "P0001_venous.nii.gz"))
+    assert min(organ_dice(written, trained.predict(blobs(111)[0])).values()) > 0.98
+    kept = {file: file.stat().st_mtime_ns for file in (task.store / "segmentation").iterdir()}
+    assert len(kept) == 2
+    again = SegmentationTask("P0007", task.images, task.store, task.weights, task.out.parent / "other", "cpu")
+    assert stored_segmentation(again) == {phase: name.replace("P0001", "P0007") for phase, name in expected.items()}
+    assert (again.out / "P0007_venous.nii.gz").read_bytes() == (task.out / "P0001_venous.nii.gz").read_bytes()
+    assert {file: file.stat().st_mtime_ns for file in (task.store / "segmentation").iterdir()} == kept
+
+
+def test_stored_labels_go_with_image_and_weights(task, trained):
+    """A changed image, or other weights, are no longer done."""
+    segment_patient(task)
+    assert stored_segmentation(task) is not None
+    write_image(blobs(120)[0], dict(task.images)["venous"])
+    assert stored_segmentation(task) is None
+    segment_patient(task)
+    stamp = task.weights.stat().st_mtime_ns + 10**9
+    train_segmenter([blobs(0)], TINY.model_copy(update={"iterations": 1})).save(task.weights)
+    os.utime(task.weights, ns=(stamp, stamp))
+    assert stored_segmentation(task) is None
+
+
+def test_one_unreadable_patient_does_not_stop_the_other(task):
+    """It becomes a row of the failures table that names patient and phase."""
+    broken = SegmentationTask("P0002", (("venous", Path("none.nii.gz")),), task.store, task.weights, task.out, "cpu")
+    outcome = map_patients(
+        segment_patient,
+        {"P0002": broken, "P0001": task},
+        stage="segmentation",
+        is_done=stored_segmentation,
+        progress=False,
+    )
+    assert list(outcome.results) == ["P0001"]
+    assert outcome.failures[["patient", "stage", "kind"]].values.tolist() == [["P0002", "segmentation", "ImageError"]]
+    assert "P0002, venous" in outcome.failures["reason"].iloc[0]

@@ -1,0 +1,164 @@
+"""Stages over a small cohort: the number of workers changes nothing, and a killed run goes on where it stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from hccbook.errors import DataError, MaskError, ModelError
+from hccbook.images import from_array, read_label_map, to_array, write_image
+from hccbook.paths import RunPaths
+from hccbook.pipeline import stages
+from hccbook.settings import (
+    PHASES,
+    CohortSettings,
+    FeatureSettings,
+    PreprocessingSettings,
+    SegmentationSettings,
+)
+
+SIZES = dict.fromkeys(("alarm_discovery", "amap_ct_training"), 4) | dict.fromkeys(
+    ("alarm_internal", "alarm_external", "amap_ct_validation", "amap_ct_test"), 1
+)
+COHORT = CohortSettings(
+    acquisition_spacing_mm=10.0,
+    dicom_patients=1,
+    segmentation_patients=2,
+    **SIZES,
+    **{f"{name}_hcc": int(count > 1) for name, count in SIZES.items()},
+)
+PREPROCESSING = PreprocessingSettings(spacing_mm=10.0)
+GIVEN = SegmentationSettings(mask_source="manifest")
+NETWORK = SegmentationSettings(filters=4, levels=3, patch_voxels=16, iterations=8, batch_size=1)
+FEATURES = FeatureSettings(crop_voxels=16, fine_tune_epochs=2, amap_ct_filters="square")
+
+
+def all_stages(root: Path, workers: int) -> RunPaths:
+    run = RunPaths(root / "run")
+    stages.make_training_set(run, COHORT, workers)
+    stages.preprocess_training_set(run, PREPROCESSING, PHASES, workers)
+    for paper in ("alarm", "amap_ct"):
+        stages.make_cohort(run, paper, "", COHORT, PHASES, workers)
+        stages.preprocess_cohort(run, paper, "", PREPROCESSING, PHASES, workers)
+        stages.segment_cohort(run, paper, GIVEN, None, PHASES, workers)
+        stages.segmentation_dice(run, paper, PHASES)
+    stages.extract_radiomics(run, "amap_ct", FEATURES, PHASES, workers)
+    stages.extract_deep(run, "amap_ct", FEATURES, PHASES)
+    stages.segmentation_network(run, NETWORK, PHASES)
+    return run
+
+
+@pytest.fixture(scope="module")
+def one_worker(tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
+    """All stages with one worker."""
+    return all_stages(tmp_path_factory.mktemp("one"), 1)
+
+
+def contents(run: RunPaths) -> dict[str, bytes]:
+    kinds = (".csv", ".json", ".parquet", ".safetensors")
+    return {
+        str(file.relative_to(run.root)): file.read_bytes()
+        for file in sorted(run.root.rglob("*"))
+        if file.suffix in kinds
+    }
+
+
+def test_one_and_two_workers_give_the_same_bytes(one_worker: RunPaths, tmp_path: Path) -> None:
+    """Every table, parquet file, JSON and network is the same, byte for byte."""
+    first, second = contents(one_worker), contents(all_stages(tmp_path, 2))
+    assert set(first) == set(second)
+    assert len(first) > 15
+    assert [name for name in first if first[name] != second[name]] == []
+
+
+def test_tables_hold_neither_identifier_nor_path(one_worker: RunPaths) -> None:
+    """What the stages write, the synthetic source data apart, names patients by their key alone."""
+    for name, content in contents(one_worker).items():
+        if "synthetic" not in name:
+            assert b"SYN-" not in content, name
+            assert str(one_worker.root).encode() not in content, name
+
+
+def test_feature_counts_and_order(one_worker: RunPaths) -> None:
+    """aMAP-CT with the square filter alone: (107 + 93) x 3 phases x 2 organs, then 512 x 3 x 2 deep features."""
+    clinical, features = stages.model_table(one_worker, "amap_ct")
+    assert list(clinical.index) == [f"P{number:04d}" for number in range(1, 7)]
+    assert features.shape == (6, 1 + 200 * 6 + 512 * 6)
+    assert not features.isna().any().any()
+
+
+def test_given_masks_are_the_outlines_used(one_worker: RunPaths) -> None:
+    """With mask_source manifest the overlap with the given masks is 1."""
+    dice = pd.read_csv(one_worker.stage("segmentation") / "alarm_dice.csv")
+    assert set(dice["dice"]) == {1.0}
+    assert len(dice) == 6 * 3 * 2
+
+
+def test_organ_in_no_voxel_is_refused(one_worker: RunPaths, tmp_path: Path) -> None:
+    """An empty label map is refused with patient, phase and cure."""
+    label_map = read_label_map(stages.label_map(one_worker, "alarm", "P0001", "arterial"))
+    blank = tmp_path / "blank.nii.gz"
+    write_image(from_array(0 * to_array(label_map), label_map), blank)
+    task = stages.QualityTask("P0001", (("arterial", blank),), "alarm")
+    with pytest.raises(MaskError, match="P0001, arterial: the liver must be outlined, but found no voxel"):
+        stages.measure_quality(task)
+
+
+def test_network_without_anybody_to_train_on_is_refused(tmp_path: Path) -> None:
+    """The message names the three ways out."""
+    with pytest.raises(ModelError, match=r"segmentation_patients.*weights.*mask_source"):
+        stages.segmentation_network(RunPaths(tmp_path / "run"), NETWORK, PHASES)
+
+
+def test_stage_where_nobody_gets_through_says_why(one_worker: RunPaths, tmp_path: Path) -> None:
+    """The first patient's reason is part of the message."""
+    bad = pd.read_csv(stages.source_manifest(one_worker, "alarm", ""))
+    folder = stages.source_manifest(one_worker, "alarm", "").parent
+    for phase in PHASES:
+        bad[phase] = [str(folder / path) for path in bad[phase]]
+        for organ in ("liver", "spleen"):
+            bad[f"{organ}_mask_{phase}"] = [str(folder / path) for path in bad[f"{organ}_mask_{phase}"]]
+    broken = tmp_path / "broken.nii.gz"
+    broken.write_bytes(b"no image")
+    bad["venous"] = str(broken)
+    bad.iloc[:1].to_csv(tmp_path / "manifest.csv", index=False)
+    with pytest.raises(DataError, match=r"preprocessing, alarm: at least one patient.*1 failures.*P0001, venous"):
+        stages.preprocess_cohort(
+            RunPaths(tmp_path / "run"), "alarm", str(tmp_path / "manifest.csv"), PREPROCESSING, PHASES, 1
+        )
+
+
+def test_killed_run_goes_on_and_gives_the_same_tables(one_worker: RunPaths, tmp_path: Path) -> None:
+    """Killed after the first patients' radiomics; the second run repeats none of them and ends with the same bytes."""
+    run = RunPaths(tmp_path / "run")
+    program = textwrap.dedent(
+        f"""
+        import sys
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        from pathlib import Path
+        from test_stages import all_stages
+        all_stages(Path({str(tmp_path)!r}), 1)
+        """
+    )
+    child = subprocess.Popen([sys.executable, "-c", program], env=os.environ | {"OMP_NUM_THREADS": "1"})
+    kept = run.store / "features"
+    deadline = time.monotonic() + 240
+    while len(list(kept.glob("*.npy"))) < 8 and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    before = {file.name: file.stat().st_mtime_ns for file in kept.glob("*.npy")}
+    assert 8 <= len(before) < 36, "killed too early or too late to show anything"
+    second = all_stages(tmp_path, 1)
+    after = {file.name: file.stat().st_mtime_ns for file in kept.glob("*.npy")}
+    assert len(after) == 36
+    assert {name: after[name] for name in before} == before
+    assert contents(second) == contents(one_worker)
