@@ -4,7 +4,7 @@ import json
 import sys
 
 from hccbook.paths import CONTROL_ENDING, RunPaths, notebook_file, project_root
-from hccbook.pipeline import CONTROL_STAGES, STAGE_FILES, stages_of
+from hccbook.pipeline.runner import CONTROL_STAGES, STAGE_FILES, stages_of
 from hccbook.settings import load_profile
 
 ROOT = project_root()

@@ -11,7 +11,8 @@ import pytest
 
 from hccbook.errors import SettingsError
 from hccbook.paths import STAGES, RunPaths, notebook_file
-from hccbook.pipeline import StageError, execute_stage, notebook_parameters, run, runner, stages_of
+from hccbook.pipeline import runner
+from hccbook.pipeline.runner import StageError, execute_stage, notebook_parameters, run, stages_of
 from hccbook.settings import Profile, load_profile
 
 SMOKE = Profile()

@@ -16,7 +16,7 @@ import pytest
 from hccbook.errors import DataError, MaskError, ModelError
 from hccbook.images import from_array, read_label_map, to_array, write_image
 from hccbook.paths import RunPaths
-from hccbook.pipeline import stages
+from hccbook.pipeline import files, stages
 from hccbook.settings import (
     PHASES,
     CohortSettings,
@@ -89,7 +89,7 @@ def test_tables_hold_neither_identifier_nor_path(one_worker: RunPaths) -> None:
 
 def test_feature_counts_and_order(one_worker: RunPaths) -> None:
     """aMAP-CT with the square filter alone: (107 + 93) x 3 phases x 2 organs, then 512 x 3 x 2 deep features."""
-    clinical, features = stages.model_table(one_worker, "amap_ct")
+    clinical, features = files.model_table(one_worker, "amap_ct")
     assert list(clinical.index) == [f"P{number:04d}" for number in range(1, 7)]
     assert features.shape == (6, 1 + 200 * 6 + 512 * 6)
     assert not features.isna().any().any()
@@ -104,7 +104,7 @@ def test_given_masks_are_the_outlines_used(one_worker: RunPaths) -> None:
 
 def test_organ_in_no_voxel_is_refused(one_worker: RunPaths, tmp_path: Path) -> None:
     """An empty label map is refused with patient, phase and cure."""
-    label_map = read_label_map(stages.label_map(one_worker, "alarm", "P0001", "arterial"))
+    label_map = read_label_map(files.label_map(one_worker, "alarm", "P0001", "arterial"))
     blank = tmp_path / "blank.nii.gz"
     write_image(from_array(0 * to_array(label_map), label_map), blank)
     task = stages.QualityTask("P0001", (("arterial", blank),), "alarm")
@@ -120,8 +120,8 @@ def test_network_without_anybody_to_train_on_is_refused(tmp_path: Path) -> None:
 
 def test_stage_where_nobody_gets_through_says_why(one_worker: RunPaths, tmp_path: Path) -> None:
     """The first patient's reason is part of the message."""
-    bad = pd.read_csv(stages.source_manifest(one_worker, "alarm", ""))
-    folder = stages.source_manifest(one_worker, "alarm", "").parent
+    bad = pd.read_csv(files.source_manifest(one_worker, "alarm", ""))
+    folder = files.source_manifest(one_worker, "alarm", "").parent
     for phase in PHASES:
         bad[phase] = [str(folder / path) for path in bad[phase]]
         for organ in ("liver", "spleen"):

@@ -97,7 +97,7 @@ def run(
     until: Annotated[str, typer.Option("--until", help="Last stage to run; all when left out.")] = "",
 ) -> None:
     """Run the stale stages of a profile, and go on where an earlier run stopped."""
-    from hccbook.pipeline import run as run_profile
+    from hccbook.pipeline.runner import run as run_profile
 
     folder = run_profile(profile, manifest=manifest, results=out, jobs=jobs or _cores(), until=until)
     print(f"Done: {folder}")
@@ -113,7 +113,7 @@ def stage(
     workers: Annotated[int, typer.Option("--workers")] = 1,
 ) -> None:
     """Execute one stage; what the Snakefile calls."""
-    from hccbook.pipeline import run_one_stage
+    from hccbook.pipeline.runner import run_one_stage
 
     run_one_stage(name, profile, results, manifest, effect, workers)
 
@@ -122,7 +122,7 @@ def stage(
 def refresh() -> None:
     """Execute the source notebooks with their own parameters and store their text outputs."""
     from hccbook.paths import STAGES
-    from hccbook.pipeline import refresh_notebook
+    from hccbook.pipeline.runner import refresh_notebook
 
     for name in STAGES:
         print(refresh_notebook(name).name, flush=True)
