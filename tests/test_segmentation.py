@@ -29,6 +29,7 @@ from hccbook.segmentation import (
     stored_segmentation,
     train_segmenter,
 )
+from hccbook.segmentation.network import window_shape
 from hccbook.segmentation.training import supervised_loss
 from hccbook.settings import SegmentationSettings
 
@@ -294,11 +295,23 @@ def test_a_patient_s_phases_together_or_alone(trained):
         assert organ_dice(trained.predict(image), found) == {"liver": pytest.approx(1, abs=0.01), "spleen": 1}
 
 
-def test_large_volumes_go_through_in_windows(trained, monkeypatch):
-    """Windows find the same organs as one piece does."""
-    image, truth = blobs(107)
-    monkeypatch.setattr("hccbook.segmentation.network.WHOLE_VOLUME_PATCHES", 0)
-    assert organ_dice(trained.predict(image), truth)["liver"] > 0.75
+def test_the_network_sees_whole_volumes_where_they_fit():
+    """Edges fill up to strides of 8 and end at the patch of 48."""
+    assert window_shape((44, 47, 63), 48, 8) == (48, 48, 48)
+    assert window_shape((3, 41, 48), 80, 8) == (16, 48, 48)
+
+
+def test_volumes_larger_than_the_patch_go_through_in_windows(trained):
+    """Two patients, one above the other, are twice as long as the patch; both livers and spleens are found."""
+    (lower, below), (upper, above) = blobs(107), blobs(108)
+    found = trained.predict_array(np.concatenate([to_array(lower), to_array(upper)]))
+    # Only one piece an organ stays, so each half is held against the truth where it was kept.
+    for label, least in ((1, 0.8), (2, 0.7)):
+        halves = [
+            dice(half == label, to_array(truth) == label)
+            for half, truth in zip(np.split(found, 2), (below, above), strict=True)
+        ]
+        assert max(halves) > least
 
 
 def test_the_largest_piece_stays():

@@ -25,6 +25,10 @@ FAILURE_COLUMNS = ("patient", "stage", "kind", "reason")
 """Columns of a failures table: the patient's key, where it failed, the exception's name, its message."""
 
 
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+
+
 def digest(*parts: object) -> str:
     """Hash of files' contents and of plain values, independent of where the files lie.
 
@@ -70,6 +74,8 @@ def atomic_path(final: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
+        # mkstemp keeps others out; a result has the permissions of any other file.
+        temporary.chmod(0o666 & ~_UMASK)
         temporary.replace(final)
     finally:
         temporary.unlink(missing_ok=True)

@@ -68,7 +68,7 @@ class CohortSettings(Settings):
     effect: Literal["planted", "none"] = Field(
         "planted", description="Whether the images carry a risk ('planted') or nothing ('none')."
     )
-    liver_effect: float = Field(1.8, ge=0, le=6, description="Shift of the liver's latent risk in HCC, in SD.")
+    liver_effect: float = Field(2.4, ge=0, le=6, description="Shift of the liver's latent risk in HCC, in SD.")
     spleen_effect: float = Field(1.3, ge=0, le=6, description="Shift of the spleen's latent risk in HCC, in SD.")
     acquisition_spacing_mm: float = Field(
         5.0, gt=0, le=10, description="Nominal voxel edge of the synthetic scanners, mm; centres vary around it."
@@ -154,7 +154,7 @@ class AlarmSettings(Settings):
         0.9, gt=0, le=1, description="Absolute Spearman correlation above which one of two features goes."
     )
     lasso_folds: int = Field(10, ge=2, description="Folds that choose the LASSO penalty (paper: 10).")
-    lambda_rule: Literal["min", "1se"] = Field("min", description="Penalty at the least error, or one SE above it.")
+    lambda_rule: Literal["min", "1se"] = Field("1se", description="Penalty at the least error, or one SE above it.")
     min_group_fraction: float = Field(0.1, gt=0, lt=0.34, description="Least share of a risk group in X-tile.")
     bootstrap_replicates: int = Field(1000, ge=100, description="Bootstrap replicates of an AUC's interval.")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,10 +28,8 @@ FILE_FORMAT = "hccbook segmenter 1"
 ORIENTATION = "LPS"
 """Axes of the arrays that the network sees: x grows to the patient's left, y to the back, z to the head."""
 
-WHOLE_VOLUME_PATCHES = 16
-"""A volume of up to this many patches' voxels goes through the network in one piece, a larger one in windows."""
-
 _SPACING_TOLERANCE = 0.02  # share of the voxel edge; working grids differ from each other by rounding only
+_AIR_HU = -500.0  # between air, or lung, and everything else
 _LARGEST_FILTERS = 320  # nnU-Net's bound on the filters of a 3-D network
 _METADATA_KEY = "hccbook"
 
@@ -85,10 +82,8 @@ class Provenance:
 
     Attributes
     ----------
-    filters, levels : int
-        Architecture, as in `hccbook.settings.SegmentationSettings`.
-    patch_shape : tuple of int
-        Training patch (z, y, x), voxels.
+    filters, levels, patch_voxels : int
+        Architecture and patch, as in `hccbook.settings.SegmentationSettings`.
     spacing_mm : float
         Isotropic voxel edge of the training images, mm.
     seed, iterations, batch_size : int
@@ -101,7 +96,7 @@ class Provenance:
 
     filters: int
     levels: int
-    patch_shape: tuple[int, int, int]
+    patch_voxels: int
     spacing_mm: float
     seed: int
     iterations: int
@@ -110,7 +105,7 @@ class Provenance:
     images: int
 
 
-def build_network(filters: int, levels: int, patch_shape: Sequence[int]) -> DynUNet:
+def build_network(filters: int, levels: int, patch_voxels: int) -> DynUNet:
     """MONAI's `DynUNet` in nnU-Net's shape: 3-D, instance norm, filters doubling by level, deep supervision.
 
     Parameters
@@ -119,8 +114,8 @@ def build_network(filters: int, levels: int, patch_shape: Sequence[int]) -> DynU
         Filters of the first level.
     levels : int
         Resolution levels, at least 3.
-    patch_shape : sequence of int
-        Training patch (z, y, x), voxels, which must leave at least two voxels at the lowest level.
+    patch_voxels : int
+        Edge of the training patch, which must leave at least two voxels at the lowest level.
 
     Raises
     ------
@@ -130,13 +125,12 @@ def build_network(filters: int, levels: int, patch_shape: Sequence[int]) -> DynU
     if levels < 3:
         raise ModelError("segmentation.levels", "must be at least 3", levels, "MONAI's DynUNet starts at 3.")
     stride = 2 ** (levels - 1)
-    wrong = [edge for edge in patch_shape if edge % stride or edge < 2 * stride]
-    if wrong:
+    if patch_voxels % stride or patch_voxels < 2 * stride:
         raise ModelError(
             "segmentation.patch_voxels",
             f"must be a multiple of {stride}, and at least {2 * stride}, for {levels} levels",
-            wrong[0],
-            f"Take {max(2, round(wrong[0] / stride)) * stride}, or fewer levels.",
+            patch_voxels,
+            f"Take {max(2, round(patch_voxels / stride)) * stride}, or fewer levels.",
         )
     strides = [1] + [2] * (levels - 1)
     return DynUNet(
@@ -151,6 +145,51 @@ def build_network(filters: int, levels: int, patch_shape: Sequence[int]) -> DynU
         deep_supervision=True,
         deep_supr_num=levels - 2,
     )
+
+
+def window_shape(shape: Sequence[int], patch_voxels: int, stride: int) -> tuple[int, ...]:
+    """What the network sees of a body at once, in training and in inference alike.
+
+    Instance norm goes by the mean and SD of all that it sees. A network trained on parts and used on the whole finds
+    organs of another size, so both take the whole body where it fits the patch, and windows of the patch elsewhere.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Body (z, y, x), voxels.
+    patch_voxels : int
+        Longest edge of the window.
+    stride : int
+        What each edge must be a multiple of.
+
+    Returns
+    -------
+    tuple of int
+        Window (z, y, x): the body's edges filled up to whole strides, at least two, at most the patch.
+    """
+    return tuple(min(max(2, -(-length // stride)) * stride, patch_voxels) for length in shape)
+
+
+def body_box(array: np.ndarray) -> tuple[slice, slice, slice]:
+    """Smallest box that holds the body (and a table, if there is one): all that is denser than air.
+
+    Parameters
+    ----------
+    array : ndarray of shape (z, y, x)
+        HU.
+
+    Returns
+    -------
+    tuple of slice
+        Box (z, y, x); the whole array where all of it is air.
+    """
+    dense = array > _AIR_HU
+    axes = range(array.ndim)
+    places = [np.flatnonzero(dense.any(axis=tuple(other for other in axes if other != axis))) for axis in axes]
+    if not places[0].size:
+        return slice(0, array.shape[0]), slice(0, array.shape[1]), slice(0, array.shape[2])
+    z, y, x = (slice(int(place[0]), int(place[-1]) + 1) for place in places)
+    return z, y, x
 
 
 def choose_device(name: str) -> torch.device:
@@ -282,17 +321,18 @@ class Segmenter:
         list of ndarray of uint8
             Label maps, in the order of `arrays`.
         """
-        padded = [self._padded(np.asarray(array)) for array in arrays]
-        shapes = [array.shape for array in padded]
-        labels: dict[int, np.ndarray] = {}
+        boxes = [body_box(np.asarray(array)) for array in arrays]
+        bodies = [self._padded(np.asarray(array)[box]) for array, box in zip(arrays, boxes, strict=True)]
+        shapes = [body.shape for body in bodies]
+        labels = [np.zeros(array.shape, np.uint8) for array in arrays]
         for shape in dict.fromkeys(shapes):
             members = [index for index, other in enumerate(shapes) if other == shape]
-            batch = torch.from_numpy(np.stack([padded[index] for index in members])[:, None])
+            batch = torch.from_numpy(np.stack([bodies[index] for index in members])[:, None])
             for index, scores in zip(members, self._scores(batch), strict=True):
-                z, y, x = arrays[index].shape
-                found = scores.argmax(0)[:z, :y, :x].to(torch.uint8).cpu().numpy()
-                labels[index] = largest_components(found)
-        return [labels[index] for index in range(len(arrays))]
+                inside = labels[index][boxes[index]]
+                z, y, x = inside.shape
+                inside[...] = largest_components(scores.argmax(0)[:z, :y, :x].to(torch.uint8).cpu().numpy())
+        return labels
 
     def save(self, file: str | Path) -> None:
         """Write the network as safetensors, with everything else in the file's metadata.
@@ -353,10 +393,9 @@ class Segmenter:
             written = content.get("format", "no hccbook metadata")
             if written != FILE_FORMAT:
                 raise ModelError(file.name, f"weights must be of format {FILE_FORMAT!r}", written, cure)
-            made = content["provenance"]
-            provenance = Provenance(**{**made, "patch_shape": tuple(made["patch_shape"])})
+            provenance = Provenance(**content["provenance"])
             intensity = IntensityNormalisation(**content["intensity"])
-            network = build_network(provenance.filters, provenance.levels, provenance.patch_shape)
+            network = build_network(provenance.filters, provenance.levels, provenance.patch_voxels)
             network.load_state_dict(tensors)
             losses = tuple(content["losses"])
         except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -370,28 +409,29 @@ class Segmenter:
         return 2 ** (self.provenance.levels - 1)
 
     def _padded(self, array: np.ndarray) -> np.ndarray:
-        """Normalised array, filled up with air to whole strides and to at least two of them."""
-        shape = [max(2, -(-length // self._stride)) * self._stride for length in array.shape]
+        """Normalised array, filled up with air to its window where it is shorter."""
+        window = window_shape(array.shape, self.provenance.patch_voxels, self._stride)
+        shape = np.maximum(array.shape, window)
         padded = np.full(shape, self.intensity.background, np.float32)
         padded[tuple(slice(length) for length in array.shape)] = self.intensity(array)
         return padded
 
     def _scores(self, batch: torch.Tensor) -> torch.Tensor:
         """Class scores of shape (batch, class, z, y, x)."""
-        patch = self.provenance.patch_shape
+        shape = tuple(batch.shape[2:])
+        window = window_shape(shape, self.provenance.patch_voxels, self._stride)
         with torch.inference_mode(), mixed_precision(self.device):
-            if batch[0].numel() <= WHOLE_VOLUME_PATCHES * math.prod(patch):
+            if shape == window:
                 return self.network(batch.to(self.device))
             return sliding_window_inference(
                 batch,
-                roi_size=patch,
-                sw_batch_size=4,
+                roi_size=window,
+                sw_batch_size=1,
                 predictor=self.network,
                 overlap=0.5,
                 mode="gaussian",
                 sw_device=self.device,
                 device="cpu",
-                cval=self.intensity.background,
             )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -20,10 +20,12 @@ from hccbook.segmentation.network import (
     IntensityNormalisation,
     Provenance,
     Segmenter,
+    body_box,
     build_network,
     choose_device,
     mixed_precision,
     network_grid,
+    window_shape,
 )
 from hccbook.settings import ORGANS, SegmentationSettings
 
@@ -47,7 +49,7 @@ _SMOOTH = 1e-5
 
 @dataclass(frozen=True)
 class _Case:
-    """One training image on the network's grid."""
+    """One training image on the network's grid, cut to the body."""
 
     array: np.ndarray  # (z, y, x); HU, later normalised with air at zero
     labels: np.ndarray  # (z, y, x), uint8
@@ -95,7 +97,6 @@ def train_segmenter(
     intensity = IntensityNormalisation.fit(_organ_voxels(volumes))
     # Air becomes zero, which is what patches that reach beyond the image are filled with.
     volumes = [_Case(intensity(v.array) - np.float32(intensity.background), v.labels, v.centres) for v in volumes]
-    patch_shape = _patch_shape(volumes, settings)
     device = choose_device(settings.device)
     network = network.to(device).train()
     parameters = list(network.parameters())
@@ -105,7 +106,7 @@ def train_segmenter(
     losses = []
     with (
         _reproducible(device),
-        _gradients(network, volumes, intensity.background, patch_shape, settings, device) as gradients,
+        _gradients(network, volumes, intensity.background, settings, device) as gradients,
     ):
         for step in range(settings.iterations):
             optimiser.param_groups[0]["lr"] = settings.learning_rate * (1 - step / settings.iterations) ** DECAY_POWER
@@ -127,7 +128,7 @@ def train_segmenter(
     provenance = Provenance(
         filters=settings.filters,
         levels=settings.levels,
-        patch_shape=patch_shape,
+        patch_voxels=settings.patch_voxels,
         spacing_mm=spacing,
         seed=settings.seed,
         iterations=settings.iterations,
@@ -183,16 +184,7 @@ def _dice_cross_entropy(scores: torch.Tensor, labels: torch.Tensor, truth: torch
 def _initial_network(settings: SegmentationSettings) -> torch.nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        return build_network(settings.filters, settings.levels, (settings.patch_voxels,) * 3)
-
-
-def _patch_shape(volumes: Sequence[_Case], settings: SegmentationSettings) -> tuple[int, int, int]:
-    """Patch (z, y, x): a cube, less what no training image reaches (nnU-Net bounds it by the median image)."""
-    stride = 2 ** (settings.levels - 1)
-    longest = np.max([volume.array.shape for volume in volumes], axis=0)
-    filled = np.maximum(-(-longest // stride), 2) * stride
-    z, y, x = np.minimum(filled, settings.patch_voxels).tolist()
-    return z, y, x
+        return build_network(settings.filters, settings.levels, settings.patch_voxels)
 
 
 def _common_spacing(cases: Sequence[tuple[sitk.Image, sitk.Image]]) -> float:
@@ -220,6 +212,8 @@ def _case(image: sitk.Image, labels: sitk.Image, spacing: float, number: int) ->
     if not np.isin(organs, range(len(ORGANS) + 1)).all():
         listed = ", ".join(f"{value:g}" for value in np.unique(organs)[:6])
         raise MaskError(place, "label map must hold 0, 1 and 2 only", listed, "Renumber the labels.")
+    body = body_box(array)
+    array, organs = array[body], organs[body]
     centres = []
     for label in range(1, len(ORGANS) + 1):
         voxels = np.argwhere(organs == label)
@@ -246,7 +240,6 @@ def _gradients(
     network: torch.nn.Module,
     volumes: Sequence[_Case],
     background: float,
-    patch_shape: tuple[int, int, int],
     settings: SegmentationSettings,
     device: torch.device,
 ) -> Iterator[Callable[[int], tuple[float, list[torch.Tensor]]]]:
@@ -257,48 +250,31 @@ def _gradients(
     (Threads inside the operations split sums by their number, and gain little on volumes this small.)
     """
     parameters = list(network.parameters())
-    size, edges = settings.batch_size, np.array(patch_shape)
-
-    def draw(number: int) -> tuple[torch.Tensor, torch.Tensor]:
-        rng = np.random.default_rng([settings.seed, number])
-        volume = volumes[rng.integers(len(volumes))]
-        image, labels = _patch(volume, edges, number % FOREGROUND_EVERY == 0, rng)
-        return image + background, labels
-
-    def slope(
-        replica: torch.nn.Module, image: torch.Tensor, labels: torch.Tensor
-    ) -> tuple[torch.Tensor, Sequence[torch.Tensor]]:
-        with mixed_precision(device):
-            outputs = replica(image.to(device))
-        loss = supervised_loss(outputs.float(), labels.to(device))
-        return loss.detach(), torch.autograd.grad(loss, parameters)
-
-    if device.type != "cpu":
-
-        def together(step: int) -> tuple[float, list[torch.Tensor]]:
-            patches = [draw(step * size + index) for index in range(size)]
-            images, labels = (torch.stack(parts) for parts in zip(*patches, strict=True))
-            loss, slopes = slope(network, images, labels)
-            return float(loss), list(slopes)
-
-        yield together
-        return
+    size, stride = settings.batch_size, 2 ** (settings.levels - 1)
 
     # MONAI's network keeps the outputs of its supervision heads in itself: a replica a thread, with shared weights.
     shared = {id(parameter): parameter for parameter in parameters}
     replicas = [copy.deepcopy(network, dict(shared)) for _ in range(size)]
+
+    def one(number: int) -> tuple[torch.Tensor, Sequence[torch.Tensor]]:
+        rng = np.random.default_rng([settings.seed, number])
+        volume = volumes[rng.integers(len(volumes))]
+        edges = np.array(window_shape(volume.array.shape, settings.patch_voxels, stride))
+        image, labels = _patch(volume, edges, number % FOREGROUND_EVERY == 0, rng)
+        with mixed_precision(device):
+            outputs = replicas[number % size]((image + background)[None].to(device))
+        loss = supervised_loss(outputs.float(), labels[None].to(device))
+        return loss.detach(), torch.autograd.grad(loss, parameters)
+
+    def mean(results: Iterable[tuple[torch.Tensor, Sequence[torch.Tensor]]]) -> tuple[float, list[torch.Tensor]]:
+        losses, slopes = zip(*results, strict=True)
+        return float(sum(losses)) / size, [sum(parts) / size for parts in zip(*slopes, strict=True)]
+
+    if device.type != "cpu":
+        yield lambda step: mean(map(one, range(step * size, (step + 1) * size)))
+        return
     with ThreadPoolExecutor(min(size, os.cpu_count() or 1), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-
-        def one(number: int) -> tuple[torch.Tensor, Sequence[torch.Tensor]]:
-            image, labels = draw(number)
-            return slope(replicas[number % size], image[None], labels[None])
-
-        def side_by_side(step: int) -> tuple[float, list[torch.Tensor]]:
-            results = list(pool.map(one, range(step * size, (step + 1) * size)))
-            slopes = [sum(parts) / size for parts in zip(*(slopes for _, slopes in results), strict=True)]
-            return sum(float(loss) for loss, _ in results) / size, slopes
-
-        yield side_by_side
+        yield lambda step: mean(pool.map(one, range(step * size, (step + 1) * size)))
 
 
 def _patch(
