@@ -77,17 +77,17 @@ class CohortSettings(Settings):
     segmentation_patients: int = Field(
         12, ge=0, description="Synthetic patients, apart from both cohorts, that train the segmentation; 0 for none."
     )
-    alarm_discovery: int = Field(64, ge=0, description="ALARM discovery cohort, patients.")
+    alarm_discovery: int = Field(62, ge=0, description="ALARM discovery cohort, patients.")
     alarm_discovery_hcc: int = Field(13, ge=0, description="ALARM discovery cohort, patients who develop HCC.")
     alarm_internal: int = Field(20, ge=0, description="ALARM internal validation cohort, patients.")
     alarm_internal_hcc: int = Field(4, ge=0, description="ALARM internal validation cohort, HCC.")
-    alarm_external: int = Field(40, ge=0, description="ALARM external validation cohort, patients.")
+    alarm_external: int = Field(38, ge=0, description="ALARM external validation cohort, patients.")
     alarm_external_hcc: int = Field(8, ge=0, description="ALARM external validation cohort, HCC.")
-    amap_ct_training: int = Field(56, ge=0, description="aMAP-CT training cohort, patients.")
+    amap_ct_training: int = Field(54, ge=0, description="aMAP-CT training cohort, patients.")
     amap_ct_training_hcc: int = Field(12, ge=0, description="aMAP-CT training cohort, HCC.")
     amap_ct_validation: int = Field(24, ge=0, description="aMAP-CT validation cohort, patients.")
     amap_ct_validation_hcc: int = Field(5, ge=0, description="aMAP-CT validation cohort, HCC.")
-    amap_ct_test: int = Field(44, ge=0, description="aMAP-CT test cohort, patients.")
+    amap_ct_test: int = Field(42, ge=0, description="aMAP-CT test cohort, patients.")
     amap_ct_test_hcc: int = Field(9, ge=0, description="aMAP-CT test cohort, HCC.")
 
 
@@ -108,12 +108,12 @@ class SegmentationSettings(Settings):
     )
     weights: str = Field("", description="Local file of trained weights (safetensors); empty to train here.")
     seed: int = Field(20240718, ge=0, description="Seed of weights, patches and augmentation.")
-    filters: int = Field(12, ge=2, le=64, description="Filters of the first level; each deeper level doubles them.")
+    filters: int = Field(8, ge=2, le=64, description="Filters of the first level; each deeper level doubles them.")
     levels: int = Field(4, ge=3, le=6, description="Resolution levels of the U-Net.")
-    patch_voxels: int = Field(48, ge=16, le=192, description="Edge of the cubic training patch, voxels.")
-    iterations: int = Field(400, ge=1, description="Optimiser steps.")
-    batch_size: int = Field(1, ge=1, description="Patches a step.")
-    learning_rate: float = Field(5e-2, gt=0, description="Initial learning rate of Nesterov SGD; 0.01 in nnU-Net.")
+    patch_voxels: int = Field(80, ge=16, le=192, description="Edge of the cubic training patch, voxels.")
+    iterations: int = Field(180, ge=1, description="Optimiser steps.")
+    batch_size: int = Field(2, ge=1, description="Patches a step.")
+    learning_rate: float = Field(0.1, gt=0, description="Initial learning rate of Nesterov SGD; 0.01 in nnU-Net.")
     momentum: float = Field(
         0.9, ge=0, lt=1, description="Nesterov momentum; 0.99 in nnU-Net, whose training is a thousand times longer."
     )

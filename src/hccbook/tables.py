@@ -52,6 +52,7 @@ COHORT_TITLES = MappingProxyType(
         "discovery": "Discovery cohort",
         "internal_validation": "Internal validation cohort",
         "external_validation": "External validation cohort",
+        "unseen": "Unseen patients",
         "training": "Training cohort",
         "validation": "Validation cohort",
         "test": "Test cohort",

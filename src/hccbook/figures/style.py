@@ -281,8 +281,8 @@ def stamp_synthetic(figure: Figure) -> Figure:
             bbox={"boxstyle": "square,pad=0.25", "facecolor": "white", "edgecolor": VERMILION, "linewidth": 0.8},
         )
     text.set_gid(_STAMP_ID)
-    # Out of the layout: the strip is reserved above, and the text must not push it further.
-    text.set_in_layout(False)
+    # In the layout, so that a notebook, which cuts a figure to its content, does not cut it off.
+    text.set_in_layout(True)
     return figure
 
 

@@ -88,7 +88,7 @@ class Provenance:
         Isotropic voxel edge of the training images, mm.
     seed, iterations, batch_size : int
         As in the settings.
-    learning_rate : float
+    learning_rate, momentum : float
         As in the settings.
     images : int
         Number of training images (one a patient and phase).
@@ -102,6 +102,7 @@ class Provenance:
     iterations: int
     batch_size: int
     learning_rate: float
+    momentum: float
     images: int
 
 
@@ -207,18 +208,37 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def mixed_precision(device: torch.device) -> torch.autocast:
-    """Half-precision convolutions (bfloat16) where the hardware has them, full precision elsewhere.
-
-    nnU-Net trains and predicts in mixed precision too. On a CPU that has no bfloat16 it would be slower, not faster.
-    """
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the hardware has half-precision convolutions; without, they would be slower than whole ones."""
     if device.type == "cuda":
-        able = torch.cuda.is_bf16_supported()
-    else:
-        features = torch.cpu.get_capabilities()
-        able = bool(features.get("avx512_bf16") or features.get("amx_bf16"))
+        return torch.cuda.is_bf16_supported()
+    features = torch.cpu.get_capabilities()
+    return bool(features.get("avx512_bf16") or features.get("amx_bf16"))
+
+
+def class_scores(network: DynUNet, batch: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Output of the network, in mixed precision (bfloat16) where the hardware has it, as nnU-Net runs.
+
+    Parameters
+    ----------
+    network : DynUNet
+    batch : tensor of shape (batch, 1, z, y, x)
+        Normalised intensities.
+    device : torch.device
+
+    Returns
+    -------
+    tensor of float32
+        Class scores of shape (batch, class, z, y, x); in training (batch, depth, class, z, y, x).
+    """
+    half = has_bfloat16(device)
+    # For a single image in whole precision torch falls back to a slow convolution on CPUs: with a second copy, whose
+    # output is dropped, it takes half the time.
+    single = not half and device.type == "cpu" and batch.shape[0] == 1
     # Each weight is used once a pass, and the cache of converted weights would be shared between threads.
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=able, cache_enabled=False)
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=half, cache_enabled=False):
+        scores = network((batch.repeat(2, 1, 1, 1, 1) if single else batch).to(device))
+    return (scores[:1] if single else scores).float()
 
 
 @dataclass(frozen=True, eq=False)
@@ -420,14 +440,14 @@ class Segmenter:
         """Class scores of shape (batch, class, z, y, x)."""
         shape = tuple(batch.shape[2:])
         window = window_shape(shape, self.provenance.patch_voxels, self._stride)
-        with torch.inference_mode(), mixed_precision(self.device):
+        with torch.inference_mode():
             if shape == window:
-                return self.network(batch.to(self.device))
+                return class_scores(self.network, batch, self.device)
             return sliding_window_inference(
                 batch,
                 roi_size=window,
                 sw_batch_size=1,
-                predictor=self.network,
+                predictor=lambda part: class_scores(self.network, part, self.device),
                 overlap=0.5,
                 mode="gaussian",
                 sw_device=self.device,

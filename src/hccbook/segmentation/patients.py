@@ -14,7 +14,7 @@ from hccbook.images import read_image, write_image
 from hccbook.parallel import atomic_path, digest
 from hccbook.segmentation.network import Segmenter
 
-TASK_VERSION = 1
+TASK_VERSION = 2
 """Part of every stored result's hash; grows when the same network on the same image would give other labels."""
 
 
