@@ -53,12 +53,13 @@ def test_organ_comes_to_the_middle_of_the_box():
     mask = np.zeros((6, 6, 6), bool)
     mask[1:3, 4, 3:6] = True
     expected = np.zeros((4, 3, 5))
-    expected[1:3, 1, 1:4] = [[0, 0.5, 1], [0, 0.75, 1]]
-    np.testing.assert_allclose(crop_to_box(image, mask, (4, 3, 5)), expected, atol=1e-7)
+    # Clipped to -60 and 140 HU their sum is 290, the mean 290 / 6; one unit is 25 HU.
+    expected[1:3, 1, 1:4] = (np.array([[-60, 40, 140], [-60, 90, 140]]) - 290 / 6) / 25
+    np.testing.assert_allclose(crop_to_box(image, mask, (4, 3, 5)), expected, atol=1e-6)
 
 
 def test_neighbours_of_the_organ_are_not_seen():
-    """Voxels outside the mask are at the window's floor, whatever they hold."""
+    """Voxels outside the mask are at the organ's mean, whatever they hold."""
     mask = np.zeros((5, 5, 5), bool)
     mask[2, 2, 1:4] = mask[1, 2, 2] = True
     quiet, loud = np.full((5, 5, 5), 40.0), np.where(mask, 40.0, 3000.0)
@@ -70,18 +71,23 @@ def test_organ_larger_than_the_box_is_cut_on_both_sides():
     image = np.arange(10.0).reshape(1, 1, 10)
     mask = np.ones((1, 1, 10), bool)
     mask[..., :2] = mask[..., 8:] = False
-    np.testing.assert_allclose(crop_to_box(image, mask, (1, 1, 4), (0, 10))[0, 0] * 10, [3, 4, 5, 6], rtol=1e-6)
+    # The mean of 2 to 7 is 4.5, that of 2 to 8 is 5; one unit is 25 HU.
+    shown = crop_to_box(image, mask, (1, 1, 4), (0, 10))[0, 0] * 25
+    np.testing.assert_allclose(shown, [-1.5, -0.5, 0.5, 1.5], rtol=1e-6)
     mask[..., 8] = True
-    np.testing.assert_allclose(crop_to_box(image, mask, (1, 1, 4), (0, 10))[0, 0] * 10, [3, 4, 5, 6], rtol=1e-6)
+    np.testing.assert_allclose(crop_to_box(image, mask, (1, 1, 4), (0, 10))[0, 0] * 25, [-2, -1, 0, 1], atol=1e-5)
 
 
 def test_organ_at_the_border_of_the_image():
     """The box may reach beyond the image; there it is empty."""
     mask = np.zeros((3, 3, 3), bool)
-    mask[0, 0, 0] = True
-    crop = crop_to_box(np.full((3, 3, 3), 140.0), mask, (3, 3, 3))
-    assert crop[1, 1, 1] == 1
-    assert crop.sum() == 1
+    mask[0, 0, 0] = mask[0, 0, 1] = True
+    image = np.zeros((3, 3, 3))
+    image[0, 0, 1] = 100.0
+    crop = crop_to_box(image, mask, (3, 3, 4))
+    # The mean is 50 HU: two units below and above it, and nothing elsewhere.
+    assert crop[1, 1].tolist() == [0, -2, 2, 0]
+    assert np.abs(crop).sum() == 4
 
 
 def test_crop_of_other_shapes_or_of_nothing_is_refused():

@@ -27,11 +27,14 @@ from hccbook.images import read_image, read_label_map, to_array
 from hccbook.parallel import FAILURE_COLUMNS, Outcome, atomic_path, digest, progress_line
 from hccbook.radiomics.regions import bounding_box, organ_label
 
-DEEP_VERSION = 1
+DEEP_VERSION = 2
 """Version of cropping and pooling; raised whenever a stored value would change."""
 
 WIDTHS = {"resnet18": 512, "resnet50": 2048}
 """Networks at hand and the number of values that each pools to."""
+
+UNIT_HU = 25.0
+"""HU that are one unit in a crop: the papers' usual bin width."""
 
 WINDOW_HU = (-60.0, 140.0)
 """ALARM's window, width 200 and level 40."""
@@ -126,12 +129,17 @@ def crop_to_box(
         Edges (z, y, x), voxels. The middle of the organ's bounding box comes to its middle; an organ larger than the
         box is cut on both sides.
     window : pair of float
-        HU that become 0 and 1; values beyond are clipped.
+        HU beyond these bounds are clipped.
 
     Returns
     -------
     ndarray of float32, shape `box`
-        0 to 1; 0 outside the organ and outside the image.
+        Departure from the organ's mean in units of `UNIT_HU`; 0 outside the organ and outside the image.
+
+    Notes
+    -----
+    Neither paper says how the crops were scaled. With a constant outside the organ and the window scaled to 0 to 1,
+    the organ's edge is twenty times as strong as its texture and an untrained network sees little else.
 
     Raises
     ------
@@ -154,7 +162,8 @@ def crop_to_box(
         source.append(slice(start, stop))
         target.append(slice(start - inside, stop - inside))
     lower, upper = window
-    organ = (np.clip(np.asarray(image_array)[tuple(source)], lower, upper) - lower) / (upper - lower)
+    clipped = np.clip(np.asarray(image_array, dtype=np.float32), lower, upper)
+    organ = (clipped[tuple(source)] - clipped[mask].mean(dtype=float)) / UNIT_HU
     crop[tuple(target)] = np.where(mask[tuple(source)], organ, 0)
     return crop
 
@@ -352,7 +361,7 @@ def pooled_features(backbone: Backbone, crops: np.ndarray, batch: int | None = N
     ----------
     backbone : Backbone
     crops : ndarray of float32, shape (n, 1, z, y, x)
-        Organ crops, 0 to 1.
+        Organ crops, as from `crop_to_box`.
     batch : int, optional
         Crops a pass; the last pass is filled up with empty crops. See `BATCH`.
 
@@ -523,7 +532,7 @@ def extract_deep_features(
     crop_voxels : int
         Longest edge of what the network sees, voxels.
     window : pair of float
-        HU that become 0 and 1.
+        HU beyond these bounds are clipped.
     stage : str
         Name for the progress bar and the failures table.
     progress : bool
