@@ -29,8 +29,8 @@ from hccbook.segmentation import (
     stored_segmentation,
     train_segmenter,
 )
-from hccbook.segmentation.network import body_box, window_shape
-from hccbook.segmentation.training import _Case, _cut, _turned, supervised_loss
+from hccbook.segmentation.network import body_box, build_network, window_shape
+from hccbook.segmentation.training import _Case, _cut, _start_from_shares, _turned, supervised_loss
 from hccbook.settings import SegmentationSettings
 
 SPACING = 8.0
@@ -164,6 +164,15 @@ def test_hardware_without_half_precision_agrees(trained, monkeypatch):
     for image, together, expected in zip(images, trained.predict_all(images), half, strict=True):
         for found in (together, trained.predict(image)):
             assert min(organ_dice(found, expected).values()) > 0.97
+
+
+def test_outputs_begin_at_the_shares_of_the_classes():
+    """Seven voxels of background, two of liver and one of spleen: biases ln 0.7, ln 0.2, ln 0.1 at every depth."""
+    network = build_network(4, 3, 16)
+    labels = np.array([0] * 7 + [1] * 2 + [2]).reshape(1, 2, 5)
+    _start_from_shares(network, [_Case(labels.astype(np.float32), labels, ())])
+    for head in (network.output_block, *network.deep_supervision_heads):
+        assert head.conv.conv.bias.detach().numpy() == pytest.approx(np.log([0.7, 0.2, 0.1]), abs=1e-6)
 
 
 # --- training ---------------------------------------------------------------------------------------------------------

@@ -111,9 +111,9 @@ class SegmentationSettings(Settings):
     filters: int = Field(8, ge=2, le=64, description="Filters of the first level; each deeper level doubles them.")
     levels: int = Field(4, ge=3, le=6, description="Resolution levels of the U-Net.")
     patch_voxels: int = Field(80, ge=16, le=192, description="Edge of the cubic training patch, voxels.")
-    iterations: int = Field(180, ge=1, description="Optimiser steps.")
+    iterations: int = Field(240, ge=1, description="Optimiser steps.")
     batch_size: int = Field(2, ge=1, description="Patches a step.")
-    learning_rate: float = Field(0.1, gt=0, description="Initial learning rate of Nesterov SGD; 0.01 in nnU-Net.")
+    learning_rate: float = Field(0.2, gt=0, description="Initial learning rate of Nesterov SGD; 0.01 in nnU-Net.")
     momentum: float = Field(
         0.9, ge=0, lt=1, description="Nesterov momentum; 0.99 in nnU-Net, whose training is a thousand times longer."
     )

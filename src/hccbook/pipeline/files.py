@@ -20,18 +20,16 @@ TRAINING_SET = "segmentation"
 """Name of the patients that train the segmentation, where a paper's name stands for its cohort."""
 
 
-def save_table(table: pd.DataFrame, file: Path) -> Path:
+def save_table(table: pd.DataFrame, file: Path) -> None:
     """Write `table` as CSV without its index, whole or not at all."""
     with atomic_path(file) as part:
         table.to_csv(part, index=False, lineterminator="\n")
-    return file
 
 
-def save_json(content: object, file: Path) -> Path:
+def save_json(content: object, file: Path) -> None:
     """Write `content` as JSON, whole or not at all."""
     with atomic_path(file) as part:
         part.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    return file
 
 
 def read_table(run: RunPaths, stage: str, name: str) -> pd.DataFrame:

@@ -55,6 +55,7 @@ def latent_association(run: RunPaths, paper: str, features: pd.DataFrame) -> pd.
         Columns feature, correlation; the strongest first.
     """
     latent = pd.read_csv(source_manifest(run, paper, "").parent / "latent.csv").set_index("patient")
+    features = features.loc[:, features.nunique() > 1]  # a constant has no correlation
     organ = features.columns.str.split(".").str[1]
     parts = [
         features.loc[:, organ == name].corrwith(latent.loc[features.index, f"{name}_latent"], method="spearman")

@@ -29,7 +29,7 @@ from hccbook.segmentation.network import (
 )
 from hccbook.settings import ORGANS, SegmentationSettings
 
-TRAINING_VERSION = 2
+TRAINING_VERSION = 3
 """Part of a stored network's hash; grows when the same cases and settings would give other weights."""
 
 WEIGHT_DECAY = 3e-5
@@ -101,6 +101,7 @@ def train_segmenter(
     intensity = IntensityNormalisation.fit(_organ_voxels(volumes))
     # Air becomes zero, which is what patches that reach beyond the image are filled with.
     volumes = [_Case(intensity(v.array) - np.float32(intensity.background), v.labels, v.centres) for v in volumes]
+    _start_from_shares(network, volumes)
     device = choose_device(settings.device)
     network = network.to(device).train()
     parameters = list(network.parameters())
@@ -190,6 +191,19 @@ def _initial_network(settings: SegmentationSettings) -> torch.nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         return build_network(settings.filters, settings.levels, settings.patch_voxels)
+
+
+def _start_from_shares(network: torch.nn.Module, volumes: Sequence[_Case]) -> None:
+    """Let each output begin at its class's share of the voxels.
+
+    The spleen is about one voxel in a hundred. From even odds a run spends its first steps on learning that, and by
+    then calls it so improbable that a short run may end before it is found (Lin et al. 2017, ICCV, section 3.3).
+    """
+    counts = sum(np.bincount(volume.labels.ravel(), minlength=len(ORGANS) + 1) for volume in volumes)
+    shares = torch.from_numpy(np.log(counts / counts.sum()).astype(np.float32))
+    with torch.no_grad():
+        for head in (network.output_block, *network.deep_supervision_heads):
+            head.conv.conv.bias.copy_(shares)
 
 
 def _common_spacing(cases: Sequence[tuple[sitk.Image, sitk.Image]]) -> float:
