@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -79,6 +80,24 @@ def atomic_path(final: Path) -> Iterator[Path]:
         temporary.replace(final)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def link(source: Path, target: Path) -> None:
+    """Put `source` at `target`, without a second copy where the file system can.
+
+    Parameters
+    ----------
+    source : pathlib.Path
+        File of the store.
+    target : pathlib.Path
+        Where a run wants it; what is there already is replaced.
+    """
+    with atomic_path(target) as part:
+        part.unlink()
+        try:
+            part.hardlink_to(source)
+        except OSError:  # another file system, or one without hard links
+            shutil.copyfile(source, part)
 
 
 @dataclass(frozen=True)

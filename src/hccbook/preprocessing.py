@@ -8,8 +8,6 @@ that is measured inside the upper abdomen alone.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from hccbook.errors import DataError, ImageError
 from hccbook.images import from_array, read_image, read_mask, to_array, volume_ml, write_image
-from hccbook.parallel import atomic_path, digest
+from hccbook.parallel import atomic_path, digest, link
 from hccbook.settings import ORGANS, PHASES, PreprocessingSettings
 
 PREPROCESSING_VERSION = 1
@@ -599,12 +597,7 @@ def _files(task: PreprocessingTask, folder: Path) -> list[Path]:
 
 def _put_out(task: PreprocessingTask, folder: Path) -> None:
     for file in _files(task, folder):
-        with atomic_path(task.out / f"{task.key}_{file.name}") as part:
-            part.unlink()
-            try:
-                os.link(file, part)
-            except OSError:
-                shutil.copyfile(file, part)
+        link(file, task.out / f"{task.key}_{file.name}")
 
 
 def _label_map(masks: Mapping[str, sitk.Image], grid: WorkingGrid, transform: sitk.Transform) -> sitk.Image:

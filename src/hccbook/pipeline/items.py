@@ -31,7 +31,8 @@ def truth_table(run: RunPaths, papers: list[str], negative_control: bool) -> pd.
     Returns
     -------
     pandas.DataFrame
-        Columns run (``planted``, ``none``), paper, model, n, events, auc, lower, upper, truth.
+        Columns run (``planted``, ``none``), paper, model, n, events, auc, lower, upper, truth, and whether the
+        interval covers the truth; without a truth it covers nothing.
     """
     runs = {"planted": run} | ({"none": run.control} if negative_control else {})
     found = [
@@ -40,7 +41,8 @@ def truth_table(run: RunPaths, papers: list[str], negative_control: bool) -> pd.
         for paper in papers
     ]
     columns = ["run", "paper", "model", "n", "events", "auc", "lower", "upper", "truth"]
-    return pd.concat(found, ignore_index=True)[columns]
+    table = pd.concat(found, ignore_index=True)[columns]
+    return table.assign(covered=table["truth"].between(table["lower"], table["upper"]))
 
 
 def summary_texts(run: RunPaths, paper: str, truth: pd.DataFrame) -> dict[str, str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +9,7 @@ import pandas as pd
 
 from hccbook import cohort, deep_features, images, phantom, preprocessing, segmentation
 from hccbook.errors import DataError, MaskError, ModelError
-from hccbook.parallel import FAILURE_COLUMNS, Outcome, atomic_path, digest, map_patients
+from hccbook.parallel import FAILURE_COLUMNS, Outcome, atomic_path, digest, link, map_patients
 from hccbook.paths import RunPaths
 from hccbook.pipeline.files import (
     ORGANS_OF_PAPER,
@@ -58,16 +56,6 @@ def _keep(outcome: Outcome, run: RunPaths, stage: str, paper: str) -> None:
 def _joined(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     rows = [*first.to_dict("records"), *second.to_dict("records")]
     return pd.DataFrame(rows, columns=list(FAILURE_COLUMNS))
-
-
-def _link(source: Path, target: Path) -> None:
-    """Put `source` at `target` without a second copy where the file system can."""
-    with atomic_path(target) as part:
-        part.unlink()
-        try:
-            os.link(source, part)
-        except OSError:
-            shutil.copyfile(source, part)
 
 
 # --- cohort -----------------------------------------------------------------------------------------------------------
@@ -183,7 +171,7 @@ def segmentation_network(run: RunPaths, settings: SegmentationSettings, phases: 
     target = run.stage("segmentation") / "network.safetensors"
     if settings.weights:
         segmentation.Segmenter.load(Path(settings.weights))  # refused here, not in every patient
-        _link(Path(settings.weights), target)
+        link(Path(settings.weights), target)
         return target
     table = run.stage("preprocessing") / f"{TRAINING_SET}.csv"
     if not table.is_file():
@@ -203,7 +191,7 @@ def segmentation_network(run: RunPaths, settings: SegmentationSettings, phases: 
     if not stored.is_file():
         cases = [(images.read_image(image), images.read_label_map(labels)) for image, labels in pairs]
         segmentation.train_segmenter(cases, settings).save(stored)
-    _link(stored, target)
+    link(stored, target)
     return target
 
 
@@ -279,7 +267,7 @@ def take_given_labels(task: LabelsTask) -> list[str]:
                 "none",
                 f"Fill liver_mask_{phase} (and spleen_mask_{phase} for aMAP-CT), or set mask_source: network.",
             )
-        _link(path, task.out / f"{task.key}_{phase}.nii.gz")
+        link(path, task.out / f"{task.key}_{phase}.nii.gz")
     return [phase for phase, _ in task.labels]
 
 

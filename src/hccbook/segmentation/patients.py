@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +9,7 @@ from pathlib import Path
 import torch
 
 from hccbook.images import read_image, write_image
-from hccbook.parallel import atomic_path, digest
+from hccbook.parallel import digest, link
 from hccbook.segmentation.network import Segmenter
 
 TASK_VERSION = 2
@@ -95,12 +93,7 @@ def _put(task: SegmentationTask, kept: dict[str, Path]) -> dict[str, str]:
         names[phase] = target.name
         if target.is_file() and target.samefile(source):
             continue
-        with atomic_path(target) as part:
-            part.unlink()
-            try:
-                os.link(source, part)
-            except OSError:  # another file system, or one without hard links
-                shutil.copyfile(source, part)
+        link(source, target)
     return names
 
 
