@@ -76,6 +76,7 @@ MODEL_TITLES = MappingProxyType(
         "amap_spleen": "aMAP + spleen",
         "amap_plus_liver": "aMAP + liver",
         "amap_plus_spleen": "aMAP + spleen",
+        "ct_image": "CT image score",
         "treat_all": "Treat all",
         "treat_none": "Treat none",
     }

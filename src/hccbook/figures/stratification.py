@@ -126,7 +126,7 @@ def plot_risk_waterfall(
     ax.set(xlim=(1 - margin, len(ordered) + margin), ylim=(low - 1.15 * strip, high + 0.01 * (high - low)))
     ax.set(xlabel="Patients in order of score", ylabel="Score")
     ax.set_yticks([tick for tick in ax.get_yticks() if low <= tick <= high + 1e-9])
-    ax.legend(loc="upper left", markerscale=1.4, handletextpad=0.2)
+    ax.legend(loc="center left", markerscale=1.4, handletextpad=0.2)
     return ax
 
 
