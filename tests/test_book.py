@@ -188,13 +188,14 @@ def test_staging_twice_touches_nothing_and_clears_left_overs(run):
     assert {file: file.stat().st_mtime_ns for file in source.rglob("*") if file.is_file()} == before
 
 
-def test_own_data_lose_the_synthetic_banner(run):
-    """A run on the user's patients does not call them SYNTHETIC, in the banner or in the index."""
+@pytest.mark.parametrize("says_so", ["preprocessing", "figures_and_tables"])
+def test_own_data_lose_the_synthetic_banner(run, says_so):
+    """A run on the user's patients does not call them SYNTHETIC, whichever notebook has the parameter."""
 
     def own(notebook):
         notebook.metadata["papermill"]["parameters"]["synthetic"] = False
 
-    edit(run, "cohort", own)
+    edit(run, says_so, own)
     source = stage_source(run, run.root / "book" / "source")
     banner = yaml.safe_load((source / "_config.yml").read_text(encoding="utf-8"))["html"]["announcement"]
     assert "SYNTHETIC" not in banner

@@ -119,7 +119,8 @@ def stage_source(run: RunPaths, source: Path) -> Path:
     left_out = {stage for paper in PAPERS if paper not in papers for stage in _STAGES_OF_PAPER[paper]}
     stages = [stage for stage in STAGES if stage not in left_out]
     notebooks = {notebook_name(stage): _executed(run, stage) for stage in stages}
-    synthetic = bool(_parameters(notebooks[notebook_name("cohort")]).get("synthetic", True))
+    # Not every notebook has the parameter; one that says otherwise decides.
+    synthetic = all(_parameters(notebook).get("synthetic", True) for notebook in notebooks.values())
     used = {stage: _parameters(notebooks[notebook_name(stage)]) for stage in stages}
     listed = [item for item in items() if item.paper in papers]
     register = [entry for entry in assumptions() if entry.paper in (*papers, "both")]
