@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 
 from hccbook import published
 from hccbook.errors import DataError
-from hccbook.published import Assumption, Item, printed_decimals, printed_number
+from hccbook.published import Assumption, Claim, Item, printed_decimals, printed_number
 
 GROUPS = ("high-risk", "medium-risk", "low-risk")
+
+CLAIM = """- id: alarm-age
+  paper: alarm
+  place: Table 1
+  claim: Half of the patients are at most 49.9 years old.
+  numbers:
+    - {place: Table 1, row: Age, quantity: median}
+  check: [quantiles, private]
+  item: alarm-table-1
+  status: needs the private data
+"""
 
 
 @pytest.fixture
@@ -21,15 +33,17 @@ def folder(tmp_path, monkeypatch):
     entry = {"id": "alarm-table-1", "paper": "alarm", "label": "Table 1", "title": "x", "kind": "table"}
     lines = [f"{'- ' if name == 'id' else '  '}{name}: {text}" for name, text in {**entry, "status": "planned"}.items()]
     (data / "items.yaml").write_text("\n".join(lines) + "\n")
+    (data / "claims.yaml").write_text(CLAIM)
     (data / "numbers.csv").write_text(
         ",".join(published.COLUMNS) + "\nalarm,Table 1,alarm-table-1,Age,All,median,49.9,1,years,all,,43.2,56.4\n"
     )
     monkeypatch.setattr(published, "published_dir", lambda: data)
-    published._numbers.cache_clear()
-    published._items.cache_clear()
+    kept = (published._numbers, published._items, published._claims)
+    for read in kept:
+        read.cache_clear()
     yield data
-    published._numbers.cache_clear()
-    published._items.cache_clear()
+    for read in kept:
+        read.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -67,7 +81,7 @@ def test_alarm_aucs_are_as_printed(cohort, printed):
     found = published.value("alarm", "auc", item="alarm-fig-3", cohort=cohort)
     assert (found.text, found.lower_text, found.upper_text) == printed
     assert (found.number, found.lower, found.upper) == tuple(float(text) for text in printed)
-    assert found.places == ("Summary", "Results, Construction and validation of ALARM model")
+    assert found.places == ("Summary, sentence 6", "Results, Construction and validation of ALARM model, sentence 6")
 
 
 @pytest.mark.parametrize(
@@ -167,8 +181,8 @@ def test_an_ambiguous_place_is_refused():
 
 
 def test_a_table_that_is_not_transcribed_is_refused():
-    """The message lists the tables at hand."""
-    with pytest.raises(DataError, match="At hand: alarm Table 1; alarm Table 2"):
+    """The message lists the tables at hand; captions and footnotes have places of their own and are none."""
+    with pytest.raises(DataError, match=r"At hand: alarm Table 1; alarm Table 2; amap_ct Table 1; .*Table 4\.$"):
         published.table("alarm", "Table 9")
 
 
@@ -239,3 +253,135 @@ def test_the_same_id_twice_is_refused(folder):
     file.write_text(file.read_text() * 2)
     with pytest.raises(DataError, match="'alarm-table-1' twice"):
         published.items()
+
+
+def test_a_place_stands_for_all_that_lies_beneath_it():
+    """Two sentences of ALARM's section on risk groups print the lower cut-off; a section of another name does not."""
+    section = "Results, Risk stratification in patients with cirrhosis"
+    found = published.value("alarm", "cut-off", place=section, row="lower threshold")
+    assert found.text == "0.21"
+    assert found.places == (f"{section}, sentence 1", f"{section}, sentence 3")
+    with pytest.raises(DataError, match="place may be"):
+        published.value("alarm", "cut-off", place="Results, Risk")
+
+
+def test_every_printed_number_belongs_to_a_claim():
+    """Only the levels of confidence and what the papers quote from others' work is claimed by neither paper."""
+    everything = published.numbers()
+    claimed = {row for claim in published.claims() for row in published.numbers_of(claim).index}
+    left = everything.drop(index=sorted(claimed))
+    quoted = left["row"].str.endswith(", literature")
+    assert left[~quoted & (left["quantity"] != "confidence level")].empty
+
+
+def test_there_are_claims_enough_of_each_paper():
+    """Between 60 and 120 claims a paper, and each status occurs in each paper."""
+    listed = published.claims()
+    for paper in ("alarm", "amap_ct"):
+        ours = [claim for claim in listed if claim.paper == paper]
+        assert 60 <= len(ours) <= 120
+        assert {claim.status for claim in ours} == {
+            published.RECOMPUTED,
+            published.CONTRADICTED,
+            published.REPRODUCED,
+            published.PRIVATE,
+            published.UNDER_SPECIFIED,
+        }
+
+
+def test_a_claim_is_one_sentence():
+    """One full stop that is not within a number, at the end."""
+    for claim in published.claims():
+        assert re.findall(r"[.?!](?!\d)", claim.claim) == ["."], claim.id
+        assert claim.claim.endswith("."), claim.id
+
+
+def test_numbers_of_a_claim_are_those_it_names():
+    """ALARM's AUC in the external validation cohort: one number with the interval that is printed."""
+    claim = next(claim for claim in published.claims() if claim.id == "alarm-auc-external")
+    numbers = published.numbers_of(claim)
+    assert [tuple(row) for row in numbers[["value", "lower", "upper"]].to_numpy()] == [("0.918", "0.898", "0.961")]
+
+
+def test_a_number_that_two_entries_find_is_there_once(folder):
+    """An entry for the row and one for the place find the same number."""
+    file = folder / "claims.yaml"
+    file.write_text(file.read_text().replace("  check:", "    - {row: Age, subgroup: ''}\n  check:"))
+    (claim,) = published.claims()
+    assert list(published.numbers_of(claim)["value"]) == ["49.9"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "row: Age",
+            "row: Weight",
+            r"claims\.yaml: alarm-age numbers, entry 1: must find at least one .*'Weight'.*CSVs",
+        ),
+        ("place: Table 1,", "place: Table,", r"alarm-age numbers, entry 1: must find at least one transcribed number"),
+        ("item: alarm-table-1", "item: alarm-table-9", r"alarm-age item: must be an item .*'alarm-table-9'.*Add it"),
+        ("{place: Table 1, row: Age, quantity: median}", "{}", r"alarm-age numbers\.0: must name at least one column"),
+        ("row: Age", "rwo: Age", r"alarm-age numbers\.0\.rwo: Extra inputs are not permitted"),
+        ("[quantiles, private]", "[quantile]", r"alarm-age check\.0: .*'quantiles'.*but found 'quantile'"),
+        ("[quantiles, private]", "[quantiles]", r"'needs the private data' needs the check 'private'"),
+        ("[quantiles, private]", "[private, private]", r"a check is named once"),
+        ("[quantiles, private]", "[]", r"alarm-age check: .*at least 1"),
+        (
+            "needs the private data",
+            "recomputed from print",
+            r"'recomputed from print' comes from checks on print alone",
+        ),
+        (
+            "needs the private data",
+            "contradicted by print",
+            r"'contradicted by print' comes from checks on print alone",
+        ),
+        (
+            "needs the private data",
+            "method reproduced on synthetic data",
+            r"'method reproduced on synthetic data' needs the check 'synthetic'",
+        ),
+        ("needs the private data", "unknown", r"alarm-age status: .*'under-specified'.*but found 'unknown'"),
+        ("id: alarm-age", "id: amap-ct-age", r"id must start with the paper's name"),
+    ],
+)
+def test_a_claim_that_breaks_a_rule_is_refused(folder, old, new, message):
+    """The message names the file, the entry, the rule, what was found, and the cure."""
+    file = folder / "claims.yaml"
+    assert old in file.read_text()
+    assert len(published.claims()) == 1
+    published._claims.cache_clear()
+    file.write_text(file.read_text().replace(old, new))
+    with pytest.raises(DataError, match=message):
+        published.claims()
+
+
+def test_the_same_claim_twice_is_refused(folder):
+    """Findings name claims by their id, so ids differ."""
+    file = folder / "claims.yaml"
+    file.write_text(file.read_text() * 2)
+    with pytest.raises(DataError, match=r"claims\.yaml: ids must differ, but found 'alarm-age' twice"):
+        published.claims()
+
+
+def test_an_item_of_the_other_paper_is_refused(folder):
+    """A claim of aMAP-CT cannot be shown in a table of ALARM."""
+    (folder / "claims.yaml").write_text(
+        CLAIM.replace("alarm-age", "amap-ct-age").replace("paper: alarm", "paper: amap_ct")
+    )
+    with pytest.raises(DataError, match=r"amap-ct-age item: must be an item of the same paper"):
+        published.claims()
+
+
+def test_a_missing_list_of_claims_is_named(folder):
+    """Without claims.yaml there are no claims."""
+    (folder / "claims.yaml").unlink()
+    with pytest.raises(DataError, match=r"claims\.yaml: must exist"):
+        published.claims()
+
+
+def test_a_claim_is_validated_alone_too():
+    """A misspelt field of a claim is an error."""
+    with pytest.raises(ValueError, match="clame"):
+        Claim.model_validate({"id": "alarm-age", "clame": "x"})

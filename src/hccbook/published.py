@@ -1,4 +1,4 @@
-"""The papers' printed numbers, the list of their tables and figures, and the assumptions register.
+"""The papers' printed numbers and claims, the list of their tables and figures, and the assumptions register.
 
 Everything is read from ``data/published/``; nothing is corrected on the way.
 """
@@ -43,6 +43,38 @@ REPRODUCED = "method reproduced on synthetic data"
 
 PLANNED = "planned"
 """Status of an item that is not yet in the book."""
+
+RECOMPUTED = "recomputed from print"
+"""Status of a claim that other printed numbers bear out."""
+
+CONTRADICTED = "contradicted by print"
+"""Status of a claim that other printed numbers, or the arithmetic of its own, speak against."""
+
+PRIVATE = "needs the private data"
+"""Status of a claim that nobody can check without the patients' data."""
+
+UNDER_SPECIFIED = "under-specified"
+"""Status of a claim that leaves open what would have to be known to check it."""
+
+Check = Literal[
+    "counts",
+    "two_by_two",
+    "intervals",
+    "p_values",
+    "quantiles",
+    "derived_scores",
+    "ranges",
+    "repeated_numbers",
+    "formulas",
+    "horizons",
+    "means_against_parts",
+    "calibration_counts",
+    "significance",
+    "methods",
+    "synthetic",
+    "private",
+]
+"""How a claim is checked: a family of checks on what is printed, the book's synthetic run, or private data."""
 
 _NUMBER = re.compile(r"-?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?")
 
@@ -124,6 +156,61 @@ class Assumption(_Entry):
     def _can_be_found(self) -> Assumption:
         if self.setting is None and self.code is None:
             raise ValueError("an assumption must name the setting or the module that holds it")
+        return self
+
+
+class PrintedAt(_Entry):
+    """Where printed numbers stand: columns of the CSVs and what each must hold; a column left out may hold anything."""
+
+    place: str | None = Field(None, min_length=1, description="Place, and all that lies beneath it.")
+    item: str | None = Field(None, description="Id in `items.yaml`.")
+    row: str | None = Field(None, description="Row as printed; in text, the thing.")
+    column: str | None = Field(None, description="Column as printed.")
+    quantity: str | None = Field(None, min_length=1, description="What the number is.")
+    cohort: str | None = Field(None, description="Cohort; empty for numbers of no one cohort.")
+    subgroup: str | None = Field(None, description="Subgroup; empty for everybody.")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> PrintedAt:
+        if not self.asked:
+            raise ValueError("must name at least one column")
+        return self
+
+    @property
+    def asked(self) -> dict[str, str]:
+        """The columns that are named, and what they must hold."""
+        return self.model_dump(exclude_none=True)
+
+
+class Claim(_Entry):
+    """Something that a paper states with a number, how it is checked, and what came of that."""
+
+    id: str = Field(pattern=r"^(alarm|amap-ct)-[a-z0-9-]+$", description="Name of the claim.")
+    paper: Literal["alarm", "amap_ct"] = Field(description="Paper that states it.")
+    place: str = Field(min_length=1, description="Where it is stated, as in the column of that name.")
+    claim: str = Field(min_length=1, description="What is stated, in one sentence of ours.")
+    numbers: tuple[PrintedAt, ...] = Field(min_length=1, description="Where its printed numbers stand.")
+    check: tuple[Check, ...] = Field(min_length=1, description="How it is checked.")
+    item: str | None = Field(None, description="Id in `items.yaml` of the table or figure that shows it.")
+    status: Literal[
+        "recomputed from print",
+        "contradicted by print",
+        "method reproduced on synthetic data",
+        "needs the private data",
+        "under-specified",
+    ]
+
+    @model_validator(mode="after")
+    def _status_follows_from_checks(self) -> Claim:
+        if not self.id.startswith(self.paper.replace("_", "-") + "-"):
+            raise ValueError(f"id must start with the paper's name, but found {self.id!r} in {self.paper!r}")
+        if len(set(self.check)) < len(self.check):
+            raise ValueError(f"a check is named once, but found {', '.join(self.check)}")
+        elsewhere = {REPRODUCED: "synthetic", PRIVATE: "private"}
+        if self.status in elsewhere and elsewhere[self.status] not in self.check:
+            raise ValueError(f"the status {self.status!r} needs the check {elsewhere[self.status]!r}")
+        if self.status in (RECOMPUTED, CONTRADICTED) and {"synthetic", "private"} & set(self.check):
+            raise ValueError(f"the status {self.status!r} comes from checks on print alone")
         return self
 
 
@@ -262,10 +349,16 @@ def table(paper: str, label: str) -> pd.DataFrame:
     everything = numbers()
     chosen = everything[(everything["paper"] == paper) & (everything["place"] == label)]
     if chosen.empty:
-        known = everything[everything["place"].str.startswith("Table")][["paper", "place"]].drop_duplicates()
+        known = everything[everything["place"].str.fullmatch(r"Table \d+")][["paper", "place"]].drop_duplicates()
         listed = "; ".join(f"{row.paper} {row.place}" for row in known.itertuples())
         raise DataError("data/published", "the table must be transcribed", f"{paper} {label}", f"At hand: {listed}.")
     return chosen.reset_index(drop=True)
+
+
+def _holds(numbers: pd.DataFrame, column: str, text: str) -> pd.Series:
+    """Rows whose `column` holds `text`; a place also holds what lies beneath it, such as a section its sentences."""
+    exactly = numbers[column] == text
+    return exactly | numbers[column].str.startswith(f"{text}, ") if column == "place" else exactly
 
 
 def value(
@@ -289,6 +382,7 @@ def value(
         What the number is: ``'auc'``, ``'median'``, ``'sensitivity'``, ...
     item, place, row, column, cohort, subgroup : str, optional
         The column of that name must hold exactly this; a column that is left out may hold anything.
+        A place stands for all that lies beneath it: a section for its sentences.
 
     Returns
     -------
@@ -314,7 +408,7 @@ def value(
     found = numbers()
     shown = ", ".join(f"{name} {text!r}" for name, text in asked.items())
     for name, text in asked.items():
-        left = found[found[name] == text]
+        left = found[_holds(found, name, text)]
         if left.empty:
             known = ", ".join(repr(known) for known in sorted(found[name].unique())[:25])
             raise DataError("data/published", "a number must be printed there", shown, f"{name} may be {known} here.")
@@ -407,3 +501,66 @@ def assumptions() -> list[Assumption]:
         If ``assumptions.yaml`` is missing or an entry is wrong; names the entry and the field.
     """
     return list(_assumptions(published_dir()))
+
+
+@cache
+def _claims(folder: Path) -> tuple[Claim, ...]:
+    file = folder / "claims.yaml"
+    entries = _entries(file, Claim)
+    papers = {item.id: item.paper for item in _items(folder)}
+    printed = _numbers(folder)
+    for entry in entries:
+        if entry.item is not None and papers.get(entry.item) != entry.paper:
+            raise DataError(
+                f"{file.name}: {entry.id} item",
+                "must be an item of the same paper in items.yaml",
+                repr(entry.item),
+                "Add it there, or correct it.",
+            )
+        for position, where in enumerate(entry.numbers, start=1):
+            if _at(printed, entry.paper, where).empty:
+                raise DataError(
+                    f"{file.name}: {entry.id} numbers, entry {position}",
+                    "must find at least one transcribed number",
+                    ", ".join(f"{name} {text!r}" for name, text in where.asked.items()),
+                    "Compare it with the columns of the CSVs beside it.",
+                )
+    return entries
+
+
+def _at(printed: pd.DataFrame, paper: str, where: PrintedAt) -> pd.DataFrame:
+    found = printed[printed["paper"] == paper]
+    for name, text in where.asked.items():
+        found = found[_holds(found, name, text)]
+    return found
+
+
+def claims() -> list[Claim]:
+    """What both papers state with a number, how it is checked, and what came of it, in the papers' order.
+
+    Raises
+    ------
+    DataError
+        If ``claims.yaml`` is missing, an entry is wrong, two share an id, an item is not that of the paper in
+        ``items.yaml``, or an entry of ``numbers`` finds no transcribed number; names the entry and the field.
+    """
+    return list(_claims(published_dir()))
+
+
+def numbers_of(claim: Claim) -> pd.DataFrame:
+    """Printed numbers that a claim is about.
+
+    Parameters
+    ----------
+    claim : Claim
+        One of `claims`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `numbers`, with its index, in the order of the transcription; a number that several entries of the claim
+        find is there once.
+    """
+    printed = _numbers(published_dir())
+    index = sorted({row for where in claim.numbers for row in _at(printed, claim.paper, where).index})
+    return printed.loc[index].copy()
