@@ -55,6 +55,8 @@ $(STAMP):
 	$(PIP) install --no-build-isolation --no-cache-dir --constraint requirements.lock $(call LOCKED,pyradiomics)
 	@echo "[6/6] hccbook itself"
 	$(PIP) install --no-deps --no-build-isolation --editable .
+	@echo "      Compiling the loops of the radiomics engine, once for all processes"
+	@"$(BIN)/python" -c 'from hccbook.radiomics import find_engine; find_engine("fast")'
 	@rm -f "$(VENV)"/.installed-*
 	@touch "$(STAMP)"
 

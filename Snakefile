@@ -3,7 +3,7 @@
 import json
 import sys
 
-from hccbook.paths import CONTROL_ENDING, RunPaths, notebook_file, project_root
+from hccbook.paths import CONTROL_ENDING, PATIENT_FREE, RunPaths, notebook_file, project_root
 from hccbook.pipeline.runner import CONTROL_STAGES, STAGE_FILES, stages_of
 from hccbook.settings import load_profile
 
@@ -24,11 +24,13 @@ SOURCES = [
     for path in sorted((ROOT / "src" / "hccbook").rglob("*.py"))
     if path.name not in ("book.py", "doctor.py", "cli.py")
 ]
-LIGHT = ("alarm", "amap_ct", "stepwise_stratification", "figures_and_tables")
+LIGHT = ("alarm", "amap_ct", "stepwise_stratification", "figures_and_tables", *PATIENT_FREE)
 
 
 def stages_in(run):
-    return [stage for stage in STAGES if run == "main" or stage in CONTROL_STAGES]
+    if run == "control":
+        return [stage for stage in STAGES if stage in CONTROL_STAGES]
+    return [*STAGES, *(() if config["until"] else PATIENT_FREE)]
 
 
 def executed(run, stage):
@@ -37,6 +39,8 @@ def executed(run, stage):
 
 def needed(run, stage):
     """Executed notebooks that must be there first."""
+    if stage in PATIENT_FREE:
+        return []
     earlier = STAGES[: STAGES.index(stage)]
     if stage in ("alarm", "amap_ct"):
         earlier = [name for name in earlier if name == "features"]

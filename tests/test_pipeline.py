@@ -10,7 +10,7 @@ import papermill
 import pytest
 
 from hccbook.errors import SettingsError
-from hccbook.paths import STAGES, RunPaths, notebook_file
+from hccbook.paths import PATIENT_FREE, STAGES, RunPaths, notebook_file
 from hccbook.pipeline import runner
 from hccbook.pipeline.runner import StageError, execute_stage, notebook_parameters, run, stages_of
 from hccbook.settings import Profile, load_profile
@@ -43,15 +43,15 @@ def one_cell_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return put
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", (*STAGES, *PATIENT_FREE))
 def test_parameters_cell_names_every_setting(stage: str) -> None:
     """The notebook of every stage declares all settings of its section and nothing unknown."""
     parameters = notebook_parameters(stage, SMOKE, "results/x", 2)
-    assert parameters["results"] == "results/x"
-    assert set(getattr(SMOKE, stage).model_dump()) <= set(parameters)
+    assert parameters.get("results", "results/x") == "results/x"
+    assert set(SMOKE.parameters(stage)) - set(SMOKE.run.model_dump()) <= set(parameters)
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", (*STAGES, *PATIENT_FREE))
 def test_parameters_cell_holds_the_smoke_profile(stage: str) -> None:
     """What nbval runs is the smoke profile: each default in the cell is that profile's value."""
     smoke = load_profile(notebook_file(stage).parents[1] / "profiles" / "smoke.yaml")
@@ -80,9 +80,7 @@ def test_failed_cell_is_one_message_and_its_notebook_is_kept(one_cell_notebook, 
     one_cell_notebook("dpi = 110\n", ("show", "raise ValueError('bin width must be positive')"))
     with pytest.raises(StageError, match="ValueError: bin width must be positive"):
         execute_stage("figures_and_tables", SMOKE, str(tmp_path / "run"), 1)
-    assert [file.name for file in (tmp_path / "run" / "notebooks").iterdir()] == [
-        "08_figures_and_tables.failed.ipynb"
-    ]
+    assert [file.name for file in (tmp_path / "run" / "notebooks").iterdir()] == ["08_figures_and_tables.failed.ipynb"]
 
 
 def test_cells_of_a_paper_left_out_do_not_run(one_cell_notebook, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from bs4 import BeautifulSoup, Tag
 
 from hccbook.errors import HccbookError
 from hccbook.parallel import atomic_path, digest
-from hccbook.paths import STAGES, RunPaths, book_source_dir, notebook_name, project_root
+from hccbook.paths import PATIENT_FREE, STAGES, RunPaths, book_source_dir, notebook_name, project_root
 from hccbook.published import PLANNED, REPRODUCED, Assumption, Item, assumptions, items
 from hccbook.settings import PAPERS, Profile
 
@@ -117,7 +117,7 @@ def stage_source(run: RunPaths, source: Path) -> Path:
     """
     papers = _papers(run)
     left_out = {stage for paper in PAPERS if paper not in papers for stage in _STAGES_OF_PAPER[paper]}
-    stages = [stage for stage in STAGES if stage not in left_out]
+    stages = [stage for stage in (*STAGES, *PATIENT_FREE) if stage not in left_out]
     notebooks = {notebook_name(stage): _executed(run, stage) for stage in stages}
     # Not every notebook has the parameter; one that says otherwise decides.
     synthetic = all(_parameters(notebook).get("synthetic", True) for notebook in notebooks.values())

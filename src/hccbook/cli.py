@@ -121,10 +121,10 @@ def stage(
 @app.command(hidden=True)
 def refresh() -> None:
     """Execute the source notebooks with their own parameters and store their text outputs."""
-    from hccbook.paths import STAGES
+    from hccbook.paths import PATIENT_FREE, STAGES
     from hccbook.pipeline.runner import refresh_notebook
 
-    for name in STAGES:
+    for name in (*STAGES, *PATIENT_FREE):
         print(refresh_notebook(name).name, flush=True)
 
 
@@ -146,7 +146,7 @@ def extract(
     image: Annotated[Path, typer.Argument(help="NIfTI file or DICOM folder.")],
     mask: Annotated[Path, typer.Argument(help="NIfTI mask on the image's grid.")],
     settings: Annotated[Path | None, typer.Option("--settings", help="PyRadiomics parameter file.")] = None,
-    engine: Annotated[str, typer.Option("--engine", help="Radiomics engine.")] = "pyradiomics",
+    engine: Annotated[str, typer.Option("--engine", help="Radiomics engine: fast or pyradiomics.")] = "fast",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV to write; the terminal otherwise.")] = None,
 ) -> None:
     """Radiomics features of one image and mask, in PyRadiomics' names."""
@@ -156,7 +156,7 @@ def extract(
 
     chosen = ExtractionSettings() if settings is None else ExtractionSettings.from_yaml(settings)
     volume = read_image(image)
-    features = extract_features(volume, read_mask(mask, volume), chosen, engine=engine)
+    features = extract_features(volume, read_mask(mask, volume), chosen, engine, threads=_cores())
     table = features.rename_axis("feature").rename("value").reset_index()
     if output is None:
         table.to_csv(sys.stdout, index=False)

@@ -20,6 +20,8 @@ STAGES = (
 )
 """Stage names in order; notebook ``NN_<stage>.ipynb`` makes ``results/<run>/<stage>/``."""
 
+PATIENT_FREE = {"radiomics_by_hand": "radiomics_by_hand"}
+"""Chapters that read no patient, by notebook name; every run executes them."""
 
 CONTROL_ENDING = "-none"
 """What the folder of a negative control has after the name of its run."""
@@ -68,8 +70,8 @@ def notebook_file(stage: str) -> Path:
 
 
 def notebook_name(stage: str) -> str:
-    """Notebook name of a stage: two digits, underscore, stage."""
-    return f"{STAGES.index(stage) + 1:02d}_{stage}"
+    """Notebook name of a stage (two digits, underscore, stage) or of a chapter without patients."""
+    return PATIENT_FREE[stage] if stage in PATIENT_FREE else f"{STAGES.index(stage) + 1:02d}_{stage}"
 
 
 def book_source_dir() -> Path:
@@ -96,8 +98,9 @@ class RunPaths:
 
     def stage(self, name: str) -> Path:
         """Folder that stage `name` writes, made if absent."""
-        if name not in STAGES:
-            raise SettingsError("stage", f"must be one of {', '.join(STAGES)}", name, "Check the spelling.")
+        known = (*STAGES, *PATIENT_FREE)
+        if name not in known:
+            raise SettingsError("stage", f"must be one of {', '.join(known)}", name, "Check the spelling.")
         folder = self.root / name
         folder.mkdir(parents=True, exist_ok=True)
         return folder

@@ -123,7 +123,9 @@ class SegmentationSettings(Settings):
 class FeatureSettings(Settings):
     """Radiomics and deep features."""
 
-    engine: Literal["pyradiomics"] = Field("pyradiomics", description="Radiomics engine.")
+    engine: Literal["fast", "pyradiomics"] = Field(
+        "fast", description="Radiomics engine; both give the same values, PyRadiomics is many times slower."
+    )
     bin_width: float = Field(25.0, gt=0, description="Grey-level bin width, HU.")
     alarm_filters: str = Field(
         "wavelet,square,squareroot,logarithm,exponential",
@@ -178,6 +180,13 @@ class StepwiseSettings(Settings):
     horizon_months: float = Field(36.0, gt=0, description="Horizon of the cumulative incidence, months.")
 
 
+class RadiomicsByHandSettings(Settings):
+    """The chapter for students, which needs no patient."""
+
+    engine: Literal["fast", "pyradiomics"] = Field("fast", description="Radiomics engine beside the hand calculation.")
+    bin_width: float = Field(25.0, gt=0, description="Grey-level bin width of the example, HU.")
+
+
 class FiguresSettings(Settings):
     """Look of the published items."""
 
@@ -196,10 +205,12 @@ class Profile(Settings):
     amap_ct: AmapCtSettings = AmapCtSettings()
     stepwise_stratification: StepwiseSettings = StepwiseSettings()
     figures_and_tables: FiguresSettings = FiguresSettings()
+    radiomics_by_hand: RadiomicsByHandSettings = RadiomicsByHandSettings()
 
     def parameters(self, stage: str) -> dict[str, Any]:
-        """Scalars that the notebook of `stage` takes: the run's, then the stage's own."""
-        return {**self.run.model_dump(), **getattr(self, stage).model_dump()}
+        """Scalars that the notebook of `stage` takes: the run's, then the stage's own, if it has settings."""
+        own = getattr(self, stage).model_dump() if stage in type(self).model_fields else {}
+        return {**self.run.model_dump(), **own}
 
 
 def _describe(error: dict[str, Any], profile_fields: dict[str, Any]) -> tuple[str, str, object, str]:

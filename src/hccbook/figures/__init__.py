@@ -13,6 +13,7 @@ from hccbook.figures.calibration import (
     plot_decision_panels,
 )
 from hccbook.figures.discrimination import plot_roc, plot_roc_panels, plot_truth
+from hccbook.figures.grey_level_matrices import plot_grey_level_matrix, show_grey_levels
 from hccbook.figures.images import before_after, largest_slice, phases_strip, plot_hu_histogram, show_slice
 from hccbook.figures.segmentation import plot_dice
 from hccbook.figures.selection import plot_coefficients, plot_feature_families, plot_lasso_error, plot_lasso_path
@@ -36,6 +37,7 @@ __all__ = [
     "plot_decision_panels",
     "plot_dice",
     "plot_feature_families",
+    "plot_grey_level_matrix",
     "plot_group_incidence",
     "plot_hu_histogram",
     "plot_lasso_error",
@@ -46,6 +48,7 @@ __all__ = [
     "plot_sankey",
     "plot_truth",
     "save_figure",
+    "show_grey_levels",
     "show_slice",
     "stamp_synthetic",
 ]

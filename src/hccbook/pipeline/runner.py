@@ -16,7 +16,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from hccbook.errors import HccbookError, SettingsError
 from hccbook.parallel import atomic_path
-from hccbook.paths import STAGES, RunPaths, notebook_file, notebook_name, profile_file, project_root
+from hccbook.paths import PATIENT_FREE, STAGES, RunPaths, notebook_file, notebook_name, profile_file, project_root
 from hccbook.settings import PAPERS, Profile, load_profile
 
 CONTROL_STAGES = STAGES[:6]
@@ -31,6 +31,7 @@ STAGE_FILES = {
     "amap_ct": ("model.json", "scores.csv"),
     "stepwise_stratification": ("groups.csv",),
     "figures_and_tables": (),
+    **dict.fromkeys(PATIENT_FREE, ()),
 }
 """Files of a stage that later stages read, in its folder; ``{paper}`` stands for each paper of the run."""
 
@@ -53,7 +54,10 @@ def profile_path(profile: str) -> Path:
 
 
 def stages_of(profile: Profile) -> tuple[str, ...]:
-    """Stages that a run with `profile` has, in order: a paper that is left out takes its stages along."""
+    """Stages that a run with `profile` has, in order: a paper that is left out takes its stages along.
+
+    Chapters that read no patient are not among them.
+    """
     papers = profile.run.papers.split(",")
     absent = set()
     if "alarm" not in papers:
@@ -69,7 +73,7 @@ def notebook_parameters(stage: str, profile: Profile, results: str, workers: int
     Parameters
     ----------
     stage : str
-        One of `hccbook.paths.STAGES`.
+        One of `hccbook.paths.STAGES` or `hccbook.paths.PATIENT_FREE`.
     profile : Profile
         Checked settings.
     results : str
@@ -88,8 +92,8 @@ def notebook_parameters(stage: str, profile: Profile, results: str, workers: int
         papermill itself only warns.
     """
     declared = set(papermill.inspect_notebook(str(notebook_file(stage))))
-    own = getattr(profile, stage).model_dump()
     shared = {**profile.run.model_dump(), "results": results, "workers": workers}
+    own = {name: value for name, value in profile.parameters(stage).items() if name not in shared}
     missing = sorted(set(own) - declared)
     unfilled = sorted(declared - set(own) - set(shared))
     for names, rule in ((missing, "must name every setting of its stage"), (unfilled, "must name known settings only")):

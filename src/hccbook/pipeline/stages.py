@@ -351,6 +351,7 @@ def extract_radiomics(
         Index ``patient``, columns ``<phase>.<organ>.<feature>``.
     """
     extraction = getattr(ExtractionSettings, paper)(settings, read_preprocessing_settings(run))
+    patients = segmented_patients(run, paper)
     tasks = {
         key: RadiomicsTask(
             key,
@@ -360,8 +361,10 @@ def extract_radiomics(
             extraction,
             run.store,
             settings.engine,
+            # Where there are fewer patients than cores, each may use several.
+            threads=max(1, workers // max(1, len(patients))),
         )
-        for key in segmented_patients(run, paper)
+        for key in patients
     }
     outcome = map_patients(extract_radiomics_task, tasks, stage="radiomics", workers=workers, is_done=stored_radiomics)
     _keep(outcome, run, "features", paper)

@@ -13,7 +13,10 @@ import SimpleITK as sitk
 from hccbook.errors import SettingsError
 from hccbook.radiomics.extraction_settings import ExtractionSettings
 
-_ENGINES = {"pyradiomics": "hccbook.radiomics.pyradiomics_engine:PyRadiomicsEngine"}
+_ENGINES = {
+    "fast": "hccbook.radiomics.fast_engine:FastEngine",
+    "pyradiomics": "hccbook.radiomics.pyradiomics_engine:PyRadiomicsEngine",
+}
 
 
 class Engine(Protocol):
@@ -27,7 +30,9 @@ class Engine(Protocol):
 
     version: str
 
-    def extract(self, image: sitk.Image, mask: np.ndarray, settings: ExtractionSettings) -> dict[str, float]:
+    def extract(
+        self, image: sitk.Image, mask: np.ndarray, settings: ExtractionSettings, threads: int = 1
+    ) -> dict[str, float]:
         """Values of ``settings.feature_names``, in any order.
 
         Parameters
@@ -37,6 +42,8 @@ class Engine(Protocol):
         mask : ndarray of bool, shape (z, y, x)
             The organ, on the grid of `image`.
         settings : ExtractionSettings
+        threads : int
+            How many it may use; the values do not depend on it.
         """
         ...
 

@@ -17,8 +17,9 @@ def extract_features(
     image: sitk.Image,
     mask: sitk.Image,
     settings: ExtractionSettings | None = None,
-    engine: str = "pyradiomics",
+    engine: str = "fast",
     place: str = "organ",
+    threads: int = 1,
 ) -> pd.Series:
     """Radiomics features of one organ.
 
@@ -34,6 +35,8 @@ def extract_features(
         Program that computes them; see `engine_names`.
     place : str
         How errors name the organ, such as ``"P0003, venous, liver"``.
+    threads : int
+        Filtered images that the engine may work on at once; the values do not depend on it.
 
     Returns
     -------
@@ -68,7 +71,7 @@ def extract_features(
     organ = _organ(image, mask, settings, place)
     check_region(organ, settings, place)
     try:
-        values = program.extract(_windowed(image, settings), organ, settings)
+        values = program.extract(_windowed(image, settings), organ, settings, threads)
     except (MaskError, DataError) as error:
         raise type(error)(f"{place}, {error.place}", error.rule, error.found, error.cure) from error
     return _checked(values, settings, place)

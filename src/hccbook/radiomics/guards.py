@@ -43,6 +43,30 @@ def check_region(organ: np.ndarray, settings: ExtractionSettings, place: str) ->
         )
 
 
+def check_finite(values: np.ndarray, place: str) -> None:
+    """Refuse intensities that are NaN or infinite.
+
+    Parameters
+    ----------
+    values : ndarray
+        Intensities in the organ.
+    place : str
+        Name of the image.
+
+    Raises
+    ------
+    DataError
+    """
+    # An integer image holds no value that is not finite.
+    if not np.isfinite(values).all():
+        raise DataError(
+            f"{place} image",
+            "must be finite in the organ",
+            f"{np.count_nonzero(~np.isfinite(values))} voxels that are not",
+            "Leave this image type out: it cannot be taken of an image of zeros.",
+        )
+
+
 def check_grey_levels(values: np.ndarray, bin_width: float, bin_count: int | None, place: str) -> None:
     """Refuse more grey levels than the matrices can hold.
 

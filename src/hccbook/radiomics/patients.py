@@ -41,6 +41,8 @@ class RadiomicsTask:
         Folder of the results kept; they go to its folder ``features``.
     engine : str
         Program that computes the features.
+    threads : int
+        How many it may use; more than one only where patients do not run side by side.
 
     Raises
     ------
@@ -54,7 +56,8 @@ class RadiomicsTask:
     organs: tuple[str, ...]
     settings: ExtractionSettings
     store: Path
-    engine: str = "pyradiomics"
+    engine: str = "fast"
+    threads: int = 1
 
     def __post_init__(self) -> None:
         phases = [phase for phase, _ in self.images]
@@ -97,7 +100,7 @@ def extract_radiomics_task(task: RadiomicsTask) -> dict[str, float]:
                     image = read_image(path, f"{task.key}, {phase}")
                     label_map = read_label_map(labels[phase], image, f"{task.key}, {phase}")
                 place = f"{task.key}, {phase}, {organ}"
-                stored = extract_features(image, label_map, settings, task.engine, place).to_numpy()
+                stored = extract_features(image, label_map, settings, task.engine, place, task.threads).to_numpy()
                 with atomic_path(files[phase, organ]) as temporary:
                     np.save(temporary, stored, allow_pickle=False)
             values |= _named(phase, organ, settings, stored)

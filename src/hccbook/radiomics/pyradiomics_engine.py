@@ -23,9 +23,9 @@ import radiomics as pyradiomics
 import SimpleITK as sitk
 from radiomics import imageoperations
 
-from hccbook.errors import DataError, MaskError
 from hccbook.radiomics.extraction_settings import ExtractionSettings
-from hccbook.radiomics.guards import check_grey_levels, check_region
+from hccbook.radiomics.guards import check_finite, check_grey_levels
+from hccbook.radiomics.preparation import prepare, pyradiomics_options
 from hccbook.radiomics.regions import bounding_box
 from hccbook.radiomics.vocabulary import FEATURES, IMAGE_TYPES
 
@@ -43,7 +43,9 @@ class PyRadiomicsEngine:
 
     version = f"pyradiomics {pyradiomics.__version__}"
 
-    def extract(self, image: sitk.Image, mask: np.ndarray, settings: ExtractionSettings) -> dict[str, float]:
+    def extract(
+        self, image: sitk.Image, mask: np.ndarray, settings: ExtractionSettings, threads: int = 1
+    ) -> dict[str, float]:
         """Values of all features that `settings` ask for.
 
         Parameters
@@ -53,6 +55,8 @@ class PyRadiomicsEngine:
         mask : ndarray of bool, shape (z, y, x)
             The organ, on the grid of `image`.
         settings : ExtractionSettings
+        threads : int
+            Without effect: PyRadiomics holds the interpreter's lock.
 
         Returns
         -------
@@ -86,17 +90,8 @@ def _quiet() -> Iterator[None]:
 
 
 def _extract(image: sitk.Image, mask: np.ndarray, settings: ExtractionSettings) -> dict[str, float]:
-    options = _options(settings)
-    whole_mask: sitk.Image | None = None
-    if settings.normalize or settings.resampled_spacing_mm or settings.pre_crop or settings.resegment_range:
-        image, whole_mask = _prepared(image, mask, settings, options)
-        mask = sitk.GetArrayViewFromImage(whole_mask) != 0
-    region = mask
-    if settings.resegment_range:
-        region = _narrowed(image, whole_mask, options)
-        check_region(region, settings, "organ within resegment_range")
-        if settings.resegment_shape:
-            mask = region
+    options = pyradiomics_options(settings)
+    image, mask, region = prepare(image, mask, settings)
     box = bounding_box(region)
 
     values: dict[str, float] = {}
@@ -111,74 +106,6 @@ def _extract(image: sitk.Image, mask: np.ndarray, settings: ExtractionSettings) 
             for feature_class in classes:
                 values |= _class_values(feature_class, name, filtered, organ, levels, settings, own)
     return values
-
-
-def _options(settings: ExtractionSettings) -> dict[str, Any]:
-    """PyRadiomics' own names and values of the settings."""
-    return {
-        "label": 1,
-        "binWidth": settings.bin_width,
-        "binCount": settings.bin_count,
-        "sigma": list(settings.log_sigma),
-        "wavelet": settings.wavelet,
-        "start_level": settings.wavelet_start_level,
-        "level": settings.wavelet_levels,
-        "gradientUseSpacing": settings.gradient_use_spacing,
-        "normalizeScale": settings.normalize_scale,
-        "removeOutliers": settings.remove_outliers,
-        "resampledPixelSpacing": settings.resampled_spacing_mm and list(settings.resampled_spacing_mm),
-        "interpolator": settings.interpolator,
-        "padDistance": settings.pad_voxels,
-        "resegmentRange": settings.resegment_range and list(settings.resegment_range),
-        "resegmentMode": settings.resegment_mode,
-        "distances": list(settings.distances),
-        "force2D": settings.force_2d,
-        "force2Ddimension": settings.force_2d_axis,
-        "weightingNorm": settings.weighting_norm,
-        "symmetricalGLCM": settings.symmetrical_glcm,
-        "gldm_a": settings.gldm_alpha,
-        "voxelArrayShift": settings.intensity_shift,
-    }
-
-
-# --- preparation -----------------------------------------------------------------------------------------------------
-
-
-def _prepared(
-    image: sitk.Image, mask: np.ndarray, settings: ExtractionSettings, options: dict[str, Any]
-) -> tuple[sitk.Image, sitk.Image]:
-    organ = sitk.GetImageFromArray(mask.astype(np.uint32))
-    organ.CopyInformation(image)
-    if settings.normalize:
-        image = imageoperations.normalizeImage(image, **options)
-    if settings.resampled_spacing_mm and settings.interpolator:
-        try:
-            image, organ = imageoperations.resampleImage(image, organ, **options)
-        except ValueError as error:
-            raise MaskError(
-                "organ", "must lie inside the image", str(error).splitlines()[0], "Check the mask's grid."
-            ) from error
-        check_region(sitk.GetArrayViewFromImage(organ) != 0, settings, "resampled organ")
-    elif settings.pre_crop:
-        image, organ = imageoperations.cropToTumorMask(image, organ, _itk_box(bounding_box(mask)), **options)
-    return image, organ
-
-
-def _narrowed(image: sitk.Image, organ: sitk.Image, options: dict[str, Any]) -> np.ndarray:
-    try:
-        narrowed = imageoperations.resegmentMask(image, organ, **options)
-    except ValueError:
-        raise MaskError(
-            "organ",
-            "must keep at least two voxels within resegment_range",
-            f"{options['resegmentRange']} ({options['resegmentMode']})",
-            "Widen the range.",
-        ) from None
-    return sitk.GetArrayViewFromImage(narrowed) != 0
-
-
-def _itk_box(box: tuple[slice, ...]) -> np.ndarray:
-    return np.array([bound for part in box[::-1] for bound in (part.start, part.stop - 1)])
 
 
 def _crop(image: sitk.Image, box: tuple[slice, ...]) -> sitk.Image:
@@ -266,14 +193,7 @@ def _with_peak(image: sitk.Image, peak: np.generic) -> sitk.Image:
 def _grey_levels(image: sitk.Image, organ: np.ndarray, name: str, options: dict[str, Any]) -> np.ndarray:
     """Grey levels of the organ, from 1; 0 outside."""
     values = sitk.GetArrayViewFromImage(image)[organ]
-    # An integer image holds no value that is not finite.
-    if not np.isfinite(values).all():
-        raise DataError(
-            f"{name} image",
-            "must be finite in the organ",
-            f"{np.count_nonzero(~np.isfinite(values))} voxels that are not",
-            "Leave this image type out: it cannot be taken of an image of zeros.",
-        )
+    check_finite(values, name)
     extremes = np.array([values.min(), values.max()])
     check_grey_levels(extremes, options["binWidth"], options["binCount"], name)
     edges = imageoperations.getBinEdges(extremes, **options)
