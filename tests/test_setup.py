@@ -471,9 +471,10 @@ def test_notebook_opens_with_its_purpose(notebook):
 
 
 def _parameters(file: Path) -> dict[str, object]:
-    (cell,) = [cell for _, cell in _code(file) if "parameters" in cell.metadata.get("tags", [])]
+    cells = [cell for _, cell in _code(file) if "parameters" in cell.metadata.get("tags", [])]
+    assert len(cells) <= 1
     values = {}
-    for node in _parsed(cell).body:
+    for node in [node for cell in cells for node in _parsed(cell).body]:
         assert isinstance(node, ast.Assign | ast.AnnAssign), ast.unparse(node)
         (target,) = node.targets if isinstance(node, ast.Assign) else [node.target]
         values[target.id] = ast.literal_eval(node.value)

@@ -25,7 +25,20 @@ from bs4 import BeautifulSoup, Tag
 from hccbook.errors import HccbookError
 from hccbook.parallel import atomic_path, digest
 from hccbook.paths import PATIENT_FREE, STAGES, RunPaths, book_source_dir, notebook_name, project_root
-from hccbook.published import PLANNED, REPRODUCED, Assumption, Item, assumptions, items
+from hccbook.published import (
+    CONTRADICTED,
+    PLANNED,
+    PRIVATE,
+    RECOMPUTED,
+    REPRODUCED,
+    UNDER_SPECIFIED,
+    Assumption,
+    Claim,
+    Item,
+    assumptions,
+    claims,
+    items,
+)
 from hccbook.settings import PAPERS, Profile
 
 PAPER_NAMES = {"alarm": "ALARM", "amap_ct": "aMAP-CT"}
@@ -135,7 +148,7 @@ def stage_source(run: RunPaths, source: Path) -> Path:
         put(file.relative_to(book_source_dir()).as_posix(), file.read_bytes())
     put("_toc.yml", _toc(set(notebooks)))
     put("_config.yml", _config(synthetic))
-    put("results.md", results_page(listed, synthetic=synthetic))
+    put("results.md", results_page(listed, [claim for claim in claims() if claim.paper in papers], synthetic=synthetic))
     put("assumptions.md", assumptions_page(register, used))
     for name, notebook in notebooks.items():
         put(f"notebooks/{name}.ipynb", _readable(name, notebook))
@@ -312,13 +325,43 @@ def _chapter(page: str) -> str:
     return f"Chapter {int(page[:2])}" if page[:2].isdigit() else page
 
 
-def results_page(listed: Iterable[Item], *, synthetic: bool = True) -> str:
-    """Index of every table and figure as a MyST page.
+def _claims_lines(claimed: list[Claim]) -> list[str]:
+    if not claimed:
+        return []
+    lines = [
+        "## Every claim",
+        "",
+        "What the papers claim with a number, in our words, and what came of it.",
+        "The papers' main texts were searched sentence by sentence.",
+        "",
+    ]
+    statuses = (RECOMPUTED, CONTRADICTED, REPRODUCED, PRIVATE, UNDER_SPECIFIED)
+    papers = [paper for paper in PAPERS if any(claim.paper == paper for claim in claimed)]
+    count = {
+        (paper, status): sum(claim.paper == paper and claim.status == status for claim in claimed)
+        for paper in papers
+        for status in statuses
+    }
+    rows = [["Status", *(PAPER_NAMES[paper] for paper in papers)]]
+    rows += [[status, *(str(count[paper, status]) for paper in papers)] for status in statuses]
+    lines += [_list_table(rows, " ".join(["40"] + ["20"] * len(papers)), "claims-count"), ""]
+    for paper in papers:
+        rows = [["Where", "Claim", "Status"]]
+        own = [claim for claim in claimed if claim.paper == paper]
+        rows += [[claim.place, " ".join(claim.claim.split()), claim.status] for claim in own]
+        lines += [f"### Claims of {PAPER_NAMES[paper]}", "", _list_table(rows, "25 55 20", "claims-index"), ""]
+    return lines
+
+
+def results_page(listed: Iterable[Item], claimed: Iterable[Claim] = (), *, synthetic: bool = True) -> str:
+    """Index of every table and figure, and of every claim, as a MyST page.
 
     Parameters
     ----------
     listed : iterable of Item
         Items of the papers in this run.
+    claimed : iterable of Claim
+        Claims of those papers.
     synthetic : bool
         Whether the patients are simulated; otherwise the status says that the method ran on own data.
 
@@ -351,12 +394,26 @@ def results_page(listed: Iterable[Item], *, synthetic: bool = True) -> str:
             figure = f"{{download}}`png <files/{Path(item.figure).name}>`" if item.figure else ""
             rows.append([item.label, item.title, page, notebook, data, figure, status])
         lines += [_list_table(rows, "13 37 9 9 9 8 15", "results-index"), ""]
+    lines += _claims_lines(list(claimed))
     lines += [
         "## What the status says",
         "",
         f"{REPRODUCED}",
         ": The code that would make the item from the papers' patients made it from simulated ones.",
         "  That the method works is shown; the papers' values are not confirmed or refuted by it.",
+        "",
+        f"{RECOMPUTED}",
+        ": Other printed numbers give it again, within rounding.",
+        "",
+        f"{CONTRADICTED}",
+        ": Other printed numbers exclude it.",
+        "  The [audit](notebooks/09_audit.ipynb) has the arithmetic, and says how sure it is.",
+        "",
+        f"{PRIVATE}",
+        ": Nothing printed can confirm or refute it.",
+        "",
+        f"{UNDER_SPECIFIED}",
+        ": The paper leaves open what would be needed to repeat it; see the [assumptions](assumptions.md).",
         "",
         f"{PLANNED}",
         ": Not yet in this book.",

@@ -166,6 +166,27 @@ def extract(
     print(f"{len(table)} features in {output}")
 
 
+@app.command()
+def audit(
+    paper: Annotated[str, typer.Option("--paper", help="alarm or amap_ct; both when left out.")] = "",
+    certainty: Annotated[
+        str, typer.Option("--certainty", help="certain, implied or rounding; all when left out.")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+) -> None:
+    """Hold the papers' printed numbers against each other: what cannot be so, and what agrees."""
+    from rich.console import Console
+
+    from hccbook.audit import audit as audit_papers
+    from hccbook.audit import report_for_terminal
+
+    report = audit_papers(paper or None, certainty or None)
+    if as_json:
+        print(report.to_json())
+    else:
+        Console().print(report_for_terminal(report))
+
+
 def main() -> None:
     """Entry point: a broken rule is one clear message and exit code 1, not a traceback."""
     try:

@@ -20,7 +20,11 @@ STAGES = (
 )
 """Stage names in order; notebook ``NN_<stage>.ipynb`` makes ``results/<run>/<stage>/``."""
 
-PATIENT_FREE = {"radiomics_by_hand": "radiomics_by_hand"}
+PATIENT_FREE = {
+    "audit": "09_audit",
+    "radiomics_by_hand": "radiomics_by_hand",
+    "radiomics_speed": "radiomics_speed",
+}
 """Chapters that read no patient, by notebook name; every run executes them."""
 
 CONTROL_ENDING = "-none"
@@ -72,6 +76,11 @@ def notebook_file(stage: str) -> Path:
 def notebook_name(stage: str) -> str:
     """Notebook name of a stage (two digits, underscore, stage) or of a chapter without patients."""
     return PATIENT_FREE[stage] if stage in PATIENT_FREE else f"{STAGES.index(stage) + 1:02d}_{stage}"
+
+
+def benchmark_file(name: str) -> Path:
+    """What a benchmark measured, as committed."""
+    return project_root() / "benchmarks" / f"{name}.json"
 
 
 def book_source_dir() -> Path:

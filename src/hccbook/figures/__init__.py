@@ -12,6 +12,7 @@ from hccbook.figures.calibration import (
     plot_decision_curves,
     plot_decision_panels,
 )
+from hccbook.figures.cost import plot_cost
 from hccbook.figures.discrimination import plot_roc, plot_roc_panels, plot_truth
 from hccbook.figures.grey_level_matrices import plot_grey_level_matrix, show_grey_levels
 from hccbook.figures.images import before_after, largest_slice, phases_strip, plot_hu_histogram, show_slice
@@ -31,6 +32,7 @@ __all__ = [
     "plot_calibration",
     "plot_calibration_panels",
     "plot_coefficients",
+    "plot_cost",
     "plot_cumulative_incidence",
     "plot_cumulative_incidence_panels",
     "plot_decision_curves",

@@ -1,0 +1,63 @@
+"""Rates at different horizons, and incidences of groups against that of all."""
+
+from __future__ import annotations
+
+import math
+
+from hccbook.audit.printed import Range
+
+CHECK = "horizons"
+"""Name of this family of checks."""
+
+
+def yearly_risk(cumulative: Range, years: float) -> dict[str, Range]:
+    """Yearly figures that a cumulative incidence stands for, were the rate constant.
+
+    Parameters
+    ----------
+    cumulative : Range
+        Cumulative incidence as a share.
+    years : float
+        Its horizon.
+
+    Returns
+    -------
+    dict of str to Range
+        ``risk``, of one year, ``1 - (1 - c)^(1/T)``; ``rate``, per person-year, ``-ln(1 - c) / T``; ``share``, the
+        cumulative incidence divided by the years. A printed figure outside all three needs a rate that changes.
+    """
+    return {
+        "risk": Range(*(1 - (1 - c) ** (1 / years) for c in (cumulative.low, cumulative.high))),
+        "rate": Range(*(-math.log(1 - c) / years for c in (cumulative.low, cumulative.high))),
+        "share": cumulative / years,
+    }
+
+
+def first_year_possible(yearly: Range, cumulative: Range) -> bool:
+    """Whether a yearly figure may be the incidence of the first year: then it is no more than the cumulative one."""
+    return yearly.low <= cumulative.high
+
+
+def share_of_high(whole: Range, high: Range, low: Range) -> Range:
+    """Share of people in the high-risk group that its incidence, the other's and that of all imply.
+
+    ``f = (whole - low) / (high - low)``: incidences of groups average to that of all.
+
+    Parameters
+    ----------
+    whole, high, low : Range
+        Incidences of all, of the high-risk and of the low-risk group at one horizon.
+
+    Returns
+    -------
+    Range
+        Exact without censoring; with it, as near as the groups are censored alike.
+    """
+    corners = [
+        (w - b) / (a - b)
+        for w in (whole.low, whole.high)
+        for a in (high.low, high.high)
+        for b in (low.low, low.high)
+        if a > b
+    ]
+    return Range(min(corners), max(corners))

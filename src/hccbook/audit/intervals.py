@@ -1,0 +1,397 @@
+"""Which method on which denominator reproduces a printed confidence interval of a proportion."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from statistics import NormalDist
+from typing import NamedTuple
+
+from scipy.special import betaincinv
+
+from hccbook.audit.findings import Checked, Discrepancy
+from hccbook.audit.printed import Range
+from hccbook.audit.two_by_two import TwoByTwo
+from hccbook.errors import DataError
+from hccbook.evaluation.diagnostic import wilson_interval
+
+CHECK = "intervals"
+"""Name of this family of checks."""
+
+
+def _deviate(level: float) -> float:
+    return NormalDist().inv_cdf((1 + level) / 2)
+
+
+def wald_interval(share: float, denominator: int, level: float = 0.95) -> tuple[float, float]:
+    """Wald's interval of a proportion, ``p ± z sqrt(p (1 - p) / n)``, not clipped.
+
+    Parameters
+    ----------
+    share : float
+        Estimate, 0 to 1.
+    denominator : int
+        Number of people, 1 or more.
+    level : float
+        Confidence level.
+
+    Returns
+    -------
+    lower, upper : float
+        May lie outside 0 to 1.
+
+    References
+    ----------
+    Brown, Cai and DasGupta 2001, Stat Sci 16:101, equation 1.
+    """
+    half = _deviate(level) * math.sqrt(share * (1 - share) / denominator)
+    return share - half, share + half
+
+
+def clopper_pearson_interval(share: float, denominator: int, level: float = 0.95) -> tuple[float, float]:
+    """Clopper and Pearson's exact interval of a proportion.
+
+    Parameters
+    ----------
+    share : float
+        Estimate, 0 to 1; times the denominator it need not be a whole number.
+    denominator : int
+        Number of people, 1 or more.
+    level : float
+        Confidence level.
+
+    Returns
+    -------
+    lower, upper : float
+
+    References
+    ----------
+    Clopper and Pearson 1934, Biometrika 26:404; Brown, Cai and DasGupta 2001, Stat Sci 16:101.
+    """
+    count, tail = share * denominator, (1 - level) / 2
+    lower = 0.0 if count <= 0 else float(betaincinv(count, denominator - count + 1, tail))
+    upper = 1.0 if count >= denominator else float(betaincinv(count + 1, denominator - count, 1 - tail))
+    return lower, upper
+
+
+def _wilson(share: float, denominator: int, level: float = 0.95) -> tuple[float, float]:
+    lower, upper = wilson_interval(share * denominator, denominator, level)
+    return float(lower), float(upper)
+
+
+METHODS: dict[str, Callable[[float, int], tuple[float, float]]] = {
+    "Wald": wald_interval,
+    "Wilson": _wilson,
+    "Clopper-Pearson": clopper_pearson_interval,
+}
+"""Interval methods that are tried."""
+
+
+class PrintedInterval(NamedTuple):
+    """A printed proportion with its interval.
+
+    Attributes
+    ----------
+    cell : str
+        Where it stands.
+    measure : str
+        One of the measures of `two_by_two.MEASURES` but f1.
+    estimate, lower, upper : Range
+        As printed.
+    table : TwoByTwo or None
+        The 2x2 table behind it, where one was recovered: its exact share is then used, not the rounded one.
+    """
+
+    cell: str
+    measure: str
+    estimate: Range
+    lower: Range
+    upper: Range
+    table: TwoByTwo | None
+
+
+OWN = "own denominator"
+WHOLE = "whole cohort"
+EVENTS = "events"
+NONEVENTS = "non-events"
+FLAGGED = "flagged"
+AUGMENTED = "cohort balanced by oversampling"
+DENOMINATORS = (OWN, WHOLE, EVENTS, NONEVENTS, FLAGGED, AUGMENTED)
+"""Numbers of people that an interval may have been computed with."""
+
+
+def denominators(table: TwoByTwo, measure: str) -> dict[str, int]:
+    """Numbers of people that a printed interval may have been computed with; those of 0 people left out.
+
+    Parameters
+    ----------
+    table : TwoByTwo
+    measure : str
+        One of `two_by_two.MEASURES`.
+
+    Returns
+    -------
+    dict of str to int
+        The measure's own denominator; the whole cohort; those with and without the outcome; those flagged; and the
+        cohort after oversampling to as many events as non-events.
+    """
+    nonevents = table.n - table.events
+    every = {
+        OWN: table.counts(measure)[1],
+        WHOLE: table.n,
+        EVENTS: table.events,
+        NONEVENTS: nonevents,
+        FLAGGED: table.flagged,
+        AUGMENTED: 2 * nonevents,
+    }
+    return {name: number for name, number in every.items() if number > 0}
+
+
+def reproduces(limits: tuple[float, float], lower: Range, upper: Range) -> bool:
+    """Whether computed limits print as the printed ones; a limit beyond 0 or 1 may have been cut anywhere near it.
+
+    Parameters
+    ----------
+    limits : (float, float)
+        Computed, may lie outside 0 to 1.
+    lower, upper : Range
+        Printed.
+
+    Returns
+    -------
+    bool
+        A computed limit above 1 agrees with a printed one of 1, or one unit of the last digit below it.
+    """
+    low, high = limits
+    # Half away from zero, half to even and a floating-point hair apart: all are roundings.
+    fits_low = lower.holds(low, 1e-6) or (low <= 0 and lower.middle - lower.width <= 1e-9)
+    fits_high = upper.holds(high, 1e-6) or (high >= 1 and upper.middle + upper.width >= 1 - 1e-9)
+    return fits_low and fits_high
+
+
+@lru_cache(maxsize=4096)
+def ways_to_reproduce(one: PrintedInterval) -> list[tuple[str, str]]:
+    """Every method and denominator that reproduces a printed interval.
+
+    Parameters
+    ----------
+    one : PrintedInterval
+        With a recovered table.
+
+    Returns
+    -------
+    list of (method, denominator)
+        Names in the order of `METHODS` and `DENOMINATORS`; empty where none does.
+
+    Raises
+    ------
+    DataError
+        If no table was recovered.
+    """
+    if one.table is None:
+        raise DataError(one.cell, "needs a recovered 2x2 table", "none", "Recover it first, or leave the cell out.")
+    share = one.table.value(one.measure)
+    if math.isnan(share):
+        return []
+    return [
+        (method, name)
+        for method, interval in METHODS.items()
+        for name, number in denominators(one.table, one.measure).items()
+        if reproduces(interval(share, number), one.lower, one.upper)
+    ]
+
+
+def common_way(intervals: Sequence[PrintedInterval]) -> tuple[tuple[str, str] | None, int]:
+    """The one method and denominator that reproduces most intervals of a table.
+
+    Returns
+    -------
+    way : (method, denominator) or None
+        None where nothing reproduces any; among equals the measure's own denominator and the earlier method.
+    reproduced : int
+        Intervals that it reproduces.
+    """
+    votes: dict[tuple[str, str], int] = {}
+    for one in intervals:
+        for way in ways_to_reproduce(one):
+            votes[way] = votes.get(way, 0) + 1
+    if not votes:
+        return None, 0
+    order = {(method, name): (i, j) for j, method in enumerate(METHODS) for i, name in enumerate(DENOMINATORS)}
+    best = min(votes, key=lambda way: (-votes[way], order[way]))
+    return best, votes[best]
+
+
+def identify(intervals: Sequence[PrintedInterval], what: str = "interval by one method on its own people") -> Checked:
+    """Whether one method, on each measure's own denominator, reproduces the intervals of a table.
+
+    The method is the one that reproduces most of them; what it does not reproduce is a discrepancy, which says what
+    would.
+
+    Parameters
+    ----------
+    intervals : sequence of PrintedInterval
+        All with a recovered table.
+    what : str
+        Name of the comparison.
+
+    Returns
+    -------
+    Checked
+        One comparison an interval.
+    """
+    votes = {method: sum((method, OWN) in ways_to_reproduce(one) for one in intervals) for method in METHODS}
+    method = max(votes, key=lambda name: votes[name])
+    wrong = []
+    for one in intervals:
+        ways = ways_to_reproduce(one)
+        if (method, OWN) in ways:
+            continue
+        share = one.table.value(one.measure)
+        number = denominators(one.table, one.measure).get(OWN)
+        expected = "undefined" if not number else "{:.3f} to {:.3f}".format(*METHODS[method](share, number))
+        others = ", ".join(f"{name} on {base} ({denominators(one.table, one.measure)[base]})" for name, base in ways)
+        wrong.append(
+            Discrepancy(
+                CHECK,
+                one.cell,
+                f"{one.estimate} ({one.lower} to {one.upper})",
+                f"{expected} ({method} on {number})",
+                f"{method} on {number} people gives {expected}; printed {one.lower} to {one.upper} is "
+                + (f"that of {others}" if others else "that of no method and denominator tried"),
+            )
+        )
+    return Checked(CHECK, what, len(intervals), tuple(wrong))
+
+
+def estimates_inside(intervals: Mapping[str, tuple[Range, Range, Range]], what: str) -> Checked:
+    """Whether each printed estimate lies inside its own interval.
+
+    Parameters
+    ----------
+    intervals : mapping of str to (estimate, lower, upper)
+        As printed.
+    what : str
+        Name of the comparison.
+
+    Returns
+    -------
+    Checked
+        One comparison an interval.
+    """
+    wrong = [
+        Discrepancy(
+            CHECK,
+            cell,
+            f"{estimate} ({lower} to {upper})",
+            "an estimate lies inside its interval",
+            f"{estimate} is {'below' if estimate.high < lower.low else 'above'} {lower} to {upper}",
+        )
+        for cell, (estimate, lower, upper) in intervals.items()
+        if estimate.high < lower.low or estimate.low > upper.high
+    ]
+    return Checked(CHECK, what, len(intervals), tuple(wrong))
+
+
+def implied_denominator(estimate: Range, lower: Range, upper: Range, level: float = 0.95) -> Range:
+    """Number of people that a symmetric interval of a proportion implies, ``n = z² p (1 - p) / h²``.
+
+    Parameters
+    ----------
+    estimate, lower, upper : Range
+        As printed.
+    level : float
+        Confidence level.
+
+    Returns
+    -------
+    Range
+        Of the number of people, by Wald's formula, rounding included.
+
+    Raises
+    ------
+    DataError
+        If the interval may have no width.
+    """
+    half = (upper - lower) / 2
+    if half.low <= 0:
+        raise DataError("interval", "must have a width", f"{lower} to {upper}", "Leave it out.")
+    z = _deviate(level)
+    shares = [estimate.low, estimate.high] + ([0.5] if estimate.low < 0.5 < estimate.high else [])
+    variances = [share * (1 - share) for share in shares]
+    return Range(z**2 * min(variances) / half.high**2, z**2 * max(variances) / half.low**2)
+
+
+class WidthRatio(NamedTuple):
+    """Width of a printed interval over that of every method on its own people.
+
+    Attributes
+    ----------
+    least, greatest : float
+        Over the methods and the rounding of the printed limits: below 1 the printed interval is narrower.
+    """
+
+    least: float
+    greatest: float
+
+
+def width_ratio(one: PrintedInterval) -> WidthRatio:
+    """How much wider or narrower a printed interval is than any method makes it from its own people.
+
+    Parameters
+    ----------
+    one : PrintedInterval
+        With a recovered table whose measure is defined.
+
+    Returns
+    -------
+    WidthRatio
+        1 means as wide as should be. Limits are cut to 0 and 1 first, as printed ones are.
+    """
+    share, number = one.table.value(one.measure), one.table.counts(one.measure)[1]
+    widths = []
+    for interval in METHODS.values():
+        low, high = interval(share, number)
+        widths.append(min(high, 1.0) - max(low, 0.0))
+    printed = one.upper - one.lower
+    return WidthRatio(printed.low / max(widths), printed.high / min(widths))
+
+
+def tables_behind(
+    limits: Mapping[str, tuple[Range, Range]],
+    events: int,
+    nonevents: int,
+    method: str = "Wald",
+    base: str = WHOLE,
+) -> list[TwoByTwo]:
+    """Every 2x2 table whose intervals, by one method and denominator, are those printed.
+
+    Parameters
+    ----------
+    limits : mapping of str to (lower, upper)
+        Printed limits by measure.
+    events, nonevents : int
+        People with and without the outcome.
+    method, base : str
+        Of `METHODS` and `DENOMINATORS`.
+
+    Returns
+    -------
+    list of TwoByTwo
+        What the limits say of the estimates, where these and the limits do not belong together.
+    """
+    interval = METHODS[method]
+
+    def fits(table: TwoByTwo, measures: Sequence[str]) -> bool:
+        return all(
+            table.counts(measure)[1] > 0
+            and reproduces(interval(table.value(measure), denominators(table, measure)[base]), *limits[measure])
+            for measure in measures
+            if measure in limits
+        )
+
+    sensitive = [tp for tp in range(events + 1) if fits(TwoByTwo(tp, 0, events - tp, nonevents), ["sensitivity"])]
+    specific = [tn for tn in range(nonevents + 1) if fits(TwoByTwo(0, nonevents - tn, events, tn), ["specificity"])]
+    every = [TwoByTwo(tp, nonevents - tn, events - tp, tn) for tp in sensitive for tn in specific]
+    return [table for table in every if fits(table, ["ppv", "npv", "accuracy"])]

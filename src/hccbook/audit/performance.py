@@ -1,0 +1,74 @@
+"""Tables of diagnostic performance, taken apart for the searches of `two_by_two` and `intervals`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from hccbook.audit.intervals import PrintedInterval
+from hccbook.audit.printed import is_number, printed_range, whole_number
+from hccbook.audit.two_by_two import MEASURES, PerformanceRow, TwoByTwo
+
+
+def performance_rows(table: pd.DataFrame, keys: Sequence[str], count: str, events: str) -> list[PerformanceRow]:
+    """Rows of a table that prints people, events and measures side by side.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As `hccbook.published.table` gives it.
+    keys : sequence of str
+        Columns that together name a row, for example cohort and row.
+    count, events : str
+        Quantities that hold the number of people and of events.
+
+    Returns
+    -------
+    list of PerformanceRow
+        In the order of print; a measure printed as ``n.a.`` is None.
+    """
+    rows = []
+    for name, cells in table.groupby(list(keys), sort=False):
+        first = cells.drop_duplicates("quantity").set_index("quantity")["value"]
+        measures = {
+            measure: printed_range(first[measure]) if is_number(first[measure]) else None
+            for measure in MEASURES
+            if measure in first
+        }
+        rows.append(
+            PerformanceRow(", ".join(map(str, name)), whole_number(first[count]), whole_number(first[events]), measures)
+        )
+    return rows
+
+
+def printed_intervals(
+    table: pd.DataFrame, tables: Mapping[tuple[str, str], TwoByTwo], measures: Sequence[str] = MEASURES[:5]
+) -> list[PrintedInterval]:
+    """Intervals of a table whose 2x2 tables are known.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As `hccbook.published.table` gives it.
+    tables : mapping of (cohort, subgroup) to TwoByTwo
+    measures : sequence of str
+        Measures to take; F1 is no proportion of people and is left out unless asked for.
+
+    Returns
+    -------
+    list of PrintedInterval
+        In the order of print.
+    """
+    return [
+        PrintedInterval(
+            cell=", ".join(filter(None, (one.quantity, one.cohort.replace("_", " "), one.subgroup))),
+            measure=one.quantity,
+            estimate=printed_range(one.value),
+            lower=printed_range(one.lower),
+            upper=printed_range(one.upper),
+            table=tables[one.cohort, one.subgroup],
+        )
+        for one in table.itertuples()
+        if one.quantity in measures and one.lower and (one.cohort, one.subgroup) in tables
+    ]

@@ -1,0 +1,175 @@
+"""Quantiles of a pooled group against those of its parts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from hccbook.audit.findings import Checked, Discrepancy
+from hccbook.audit.printed import SLACK, Range
+
+CHECK = "quantiles"
+"""Name of this family of checks."""
+
+LEVELS = {"lower quartile": 0.25, "median": 0.5, "upper quartile": 0.75}
+"""Quantiles that papers print."""
+
+Quartiles = tuple[Range, Range, Range]
+"""Lower quartile, median and upper quartile as printed."""
+
+
+def fewest_at_or_below(n: int, level: float) -> int:
+    """Fewest of n values that lie at or below their quantile, whichever of the usual definitions was used.
+
+    Parameters
+    ----------
+    n : int
+    level : float
+        0 to 1.
+
+    Returns
+    -------
+    int
+        Half of them, rounded up, for the median; otherwise ``n x level``, rounded down.
+
+    References
+    ----------
+    Hyndman and Fan 1996, Am Stat 50:361: nine definitions of a sample quantile.
+    """
+    return math.ceil(n / 2) if level == 0.5 else math.floor(n * level + 1e-9)
+
+
+def enough_below(n: int, level: float) -> int:
+    """Number of values below a point that forces every definition of the quantile below it as well."""
+    if level == 0.5:
+        return n // 2 + 1
+    return max(math.ceil((n - 1) * level) + 1, math.ceil((n + 1) * level))
+
+
+def _sure_below(n: int, quartiles: Quartiles, point: float) -> int:
+    """Members of a group that surely lie below `point`."""
+    sure = [
+        fewest_at_or_below(n, level) for level, one in zip(LEVELS.values(), quartiles, strict=True) if one.high < point
+    ]
+    return max(sure, default=0)
+
+
+def _mirrored(quartiles: Quartiles) -> Quartiles:
+    lower, middle, upper = quartiles
+    return -upper, -middle, -lower
+
+
+def pooled_quantiles(
+    cell: str, parts: Sequence[tuple[int, Quartiles]], pooled: Quartiles, what: str = "pooled group against its parts"
+) -> Checked:
+    """Whether the quartiles of a pooled group are possible given those of its parts.
+
+    The quantile q of the pooled group is impossible where so many people of the parts surely lie below (or above)
+    the printed value that every definition of q lies there too. A pooled median between the medians of its parts is
+    the simplest case; this counts people, so that it finds more.
+
+    Parameters
+    ----------
+    cell : str
+        Where the pooled group stands.
+    parts : sequence of (n, Quartiles)
+        Groups that hold everybody of the pooled group once.
+    pooled : Quartiles
+    what : str
+        Name of the comparison.
+
+    Returns
+    -------
+    Checked
+        Three comparisons.
+    """
+    whole = sum(n for n, _ in parts)
+    wrong = []
+    for position, (name, level) in enumerate(LEVELS.items()):
+        printed = pooled[position]
+        below = sum(_sure_below(n, quartiles, printed.low) for n, quartiles in parts)
+        above = sum(_sure_below(n, _mirrored(quartiles), -printed.high) for n, quartiles in parts)
+        for side, number, needed in (
+            ("below", below, enough_below(whole, level)),
+            ("above", above, enough_below(whole, 1 - level)),
+        ):
+            if number >= needed:
+                shown = "; ".join(f"n {n}: {low} / {mid} / {high}" for n, (low, mid, high) in parts)
+                wrong.append(
+                    Discrepancy(
+                        CHECK,
+                        f"{cell}, {name}",
+                        str(printed),
+                        f"{'less' if side == 'below' else 'more'} than {printed}",
+                        f"by the quartiles of the parts ({shown}) at least {number} of {whole} lie {side} {printed}; "
+                        f"{needed} put the {name} there",
+                    )
+                )
+    return Checked(CHECK, what, len(LEVELS), tuple(wrong))
+
+
+def pooled_at_most(parts: Sequence[tuple[int, Quartiles]], name: str) -> float:
+    """Least value that the pooled quantile surely does not exceed.
+
+    Parameters
+    ----------
+    parts : sequence of (n, Quartiles)
+        Groups that hold everybody of the pooled group once.
+    name : str
+        One of `LEVELS`.
+
+    Returns
+    -------
+    float
+        Infinite where the quartiles of the parts bound nothing.
+    """
+    needed = enough_below(sum(n for n, _ in parts), LEVELS[name])
+    for point in sorted(one.high for _, quartiles in parts for one in quartiles):
+        beyond = math.nextafter(point, math.inf)
+        if sum(_sure_below(n, quartiles, beyond) for n, quartiles in parts) >= needed:
+            return point
+    return math.inf
+
+
+def quartiles_rise(cell: str, quartiles: Quartiles) -> Checked:
+    """Whether a printed lower quartile, median and upper quartile rise."""
+    lower, middle, upper = quartiles
+    # Of two numbers one unit apart, the rounding intervals touch in a point; that is still a fall.
+    if lower.low < middle.high - SLACK and middle.low < upper.high - SLACK:
+        return Checked(CHECK, "quartiles in rising order", 1)
+    shown = f"{middle} ({lower}, {upper})"
+    return Checked(
+        CHECK,
+        "quartiles in rising order",
+        1,
+        (Discrepancy(CHECK, cell, shown, "rising quartiles", f"{lower}, {middle}, {upper} do not rise"),),
+    )
+
+
+def share_against_quartiles(cell: str, n: int, quartiles: Quartiles, point: float, below: int) -> Checked:
+    """Whether a printed number of people below a point is possible given the quartiles.
+
+    Parameters
+    ----------
+    cell : str
+        Where it stands.
+    n : int
+        People in all.
+    quartiles : Quartiles
+    point : float
+        Bound of a printed group, for example an aMAP of 50.
+    below : int
+        Printed number of people at or below the point.
+
+    Returns
+    -------
+    Checked
+        One comparison.
+    """
+    least = _sure_below(n, quartiles, point)
+    most = n - _sure_below(n, _mirrored(quartiles), -point)
+    what = "group size against the quartiles"
+    if least <= below <= most:
+        return Checked(CHECK, what, 1)
+    arithmetic = f"the quartiles put {least} to {most} of {n} below {point:g}, printed {below}"
+    return Checked(CHECK, what, 1, (Discrepancy(CHECK, cell, str(below), f"{least} to {most}", arithmetic),))

@@ -1,0 +1,141 @@
+"""The same quantity printed in two places, and the same numbers printed for two quantities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from hccbook.audit.findings import Checked, Discrepancy
+from hccbook.audit.printed import in_digits, is_number, printed_range
+
+CHECK = "repeated_numbers"
+"""Name of this family of checks."""
+
+Printing = tuple[str, tuple[str, ...]]
+"""A place, and the number with its limits as printed there."""
+
+
+def printed_alike(quantity: str, printings: Sequence[Printing]) -> Checked:
+    """Whether a quantity is printed alike wherever it is printed.
+
+    Parameters
+    ----------
+    quantity : str
+        Its name.
+    printings : sequence of (place, texts)
+        The number, then its limits where printed. Numbers printed to different decimals agree where one value may
+        stand behind both; limits are compared where both places print them.
+
+    Returns
+    -------
+    Checked
+        One comparison for each place after the first.
+    """
+    (first_place, first), *others = printings
+    wrong = []
+    for place, texts in others:
+        for one, other in zip(first, texts, strict=False):
+            if one and other and not _alike(one, other):
+                wrong.append(
+                    Discrepancy(
+                        CHECK,
+                        quantity,
+                        f"{other} ({place})",
+                        f"{one} ({first_place})",
+                        f"{quantity}: {one} in {first_place}, {other} in {place}",
+                    )
+                )
+                break
+    return Checked(CHECK, f"{quantity} printed alike", len(others), tuple(wrong))
+
+
+def _alike(one: str, other: str) -> bool:
+    one, other = in_digits(one), in_digits(other)
+    if is_number(one) and is_number(other):
+        first, second = printed_range(one), printed_range(other)
+        # Of two numbers with equally many decimals, one unit apart, the rounding intervals still touch.
+        overlap = min(first.high, second.high) - max(first.low, second.low)
+        return overlap > 1e-9 or one == other
+    return one == other
+
+
+def repeated_in_text(numbers: pd.DataFrame) -> list[Checked]:
+    """Every quantity of the text that is printed more than once, held against itself.
+
+    Parameters
+    ----------
+    numbers : pandas.DataFrame
+        Rows of `hccbook.published.numbers` of one paper; those of tables are left out. A quantity is the same where
+        row, quantity, cohort and subgroup are.
+
+    Returns
+    -------
+    list of Checked
+        One a quantity that is repeated.
+    """
+    text = numbers[~numbers["column"].astype(bool) & ~numbers["place"].str.fullmatch(r"Table \w+")]
+    # Two versions of one program are two numbers, not one printed twice.
+    text = text[text["quantity"] != "version"]
+    checks = []
+    for (row, quantity, cohort, subgroup), same in text.groupby(["row", "quantity", "cohort", "subgroup"], sort=False):
+        printings = [
+            (place, (value, lower, upper))
+            for place, value, lower, upper in same[["place", "value", "lower", "upper"]].itertuples(index=False)
+        ]
+        if len(printings) > 1:
+            name = ", ".join(filter(None, (row, quantity, cohort, subgroup)))
+            checks.append(printed_alike(name, printings))
+    return checks
+
+
+def together(checks: Sequence[Checked], what: str) -> Checked:
+    """Several comparisons as one."""
+    return Checked(
+        checks[0].check if checks else CHECK,
+        what,
+        sum(one.cells for one in checks),
+        tuple(failure for one in checks for failure in one.discrepancies),
+    )
+
+
+def swapped(first: Mapping[str, str], second: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Pairs of keys whose values in `second` are those of `first` exchanged.
+
+    Examples
+    --------
+    >>> swapped({"a": "1", "b": "2", "c": "3"}, {"a": "2", "b": "1", "c": "3"})
+    [('a', 'b')]
+    """
+    keys = [key for key in first if key in second and first[key] != second[key]]
+    return [
+        (one, other)
+        for position, one in enumerate(keys)
+        for other in keys[position + 1 :]
+        if first[one] == second[other] and first[other] == second[one]
+    ]
+
+
+def copied_cells(cells: Mapping[str, tuple[str, ...]], neighbours: Sequence[tuple[str, str]]) -> Checked:
+    """Cells of neighbouring rows of different quantities that print the very same numbers.
+
+    Parameters
+    ----------
+    cells : mapping of str to tuple of str
+        Numbers of each cell as printed: median and both quartiles, so that a match by chance is rare.
+    neighbours : sequence of (str, str)
+        Cells of one column, one above the other.
+
+    Returns
+    -------
+    Checked
+        One comparison a pair.
+    """
+    wrong = []
+    for above, below in neighbours:
+        if cells[above] == cells[below]:
+            shown = "{1} ({0}, {2})".format(*cells[below])
+            wrong.append(
+                Discrepancy(CHECK, below, shown, "a value of its own", f"{below} and {above} both print {shown}")
+            )
+    return Checked(CHECK, "neighbouring rows differ", len(neighbours), tuple(wrong))

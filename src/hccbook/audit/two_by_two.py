@@ -1,0 +1,271 @@
+"""All 2x2 tables behind printed measures of diagnostic performance, by exact search."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from hccbook.audit.findings import Checked, Discrepancy
+from hccbook.audit.printed import SLACK, Range
+from hccbook.errors import DataError
+
+CHECK = "two_by_two"
+"""Name of this family of checks."""
+
+MEASURES = ("sensitivity", "specificity", "ppv", "npv", "accuracy", "f1")
+"""Measures that the search knows."""
+
+
+class TwoByTwo(NamedTuple):
+    """People by test and outcome."""
+
+    tp: int
+    fp: int
+    fn: int
+    tn: int
+
+    @property
+    def n(self) -> int:
+        """People in all."""
+        return sum(self)
+
+    @property
+    def events(self) -> int:
+        """People with the outcome."""
+        return self.tp + self.fn
+
+    @property
+    def flagged(self) -> int:
+        """People called positive."""
+        return self.tp + self.fp
+
+    def counts(self, measure: str) -> tuple[int, int]:
+        """Numerator and denominator of a measure; of F1 those of ``2 TP / (2 TP + FP + FN)``."""
+        tp, fp, fn, tn = self
+        return {
+            "sensitivity": (tp, tp + fn),
+            "specificity": (tn, tn + fp),
+            "ppv": (tp, tp + fp),
+            "npv": (tn, tn + fn),
+            "accuracy": (tp + tn, self.n),
+            "f1": (2 * tp, 2 * tp + fp + fn),
+        }[measure]
+
+    def value(self, measure: str) -> float:
+        """Value of a measure; NaN where its denominator is 0."""
+        numerator, denominator = self.counts(measure)
+        return numerator / denominator if denominator else float("nan")
+
+    def __add__(self, other: tuple) -> TwoByTwo:
+        return TwoByTwo(*(a + b for a, b in zip(self, other, strict=True)))
+
+    def __str__(self) -> str:
+        return f"TP {self.tp}, FP {self.fp}, FN {self.fn}, TN {self.tn}"
+
+
+def compatible_tables(
+    measures: Mapping[str, Range | None], events: int | Sequence[int], nonevents: int | Sequence[int]
+) -> list[TwoByTwo]:
+    """Every integer 2x2 table whose measures round to what is printed.
+
+    With D people who have the outcome and H who have not, each table is one pair (TP, TN); all of them are tried.
+
+    Parameters
+    ----------
+    measures : mapping of str to Range or None
+        Printed measures, some of `MEASURES`. None stands for a printed ``n.a.``: the measure is 0 divided by 0.
+        F1 is undefined too where nobody with the outcome is flagged: as the harmonic mean of two zeros.
+    events, nonevents : int or sequence of int
+        People with and without the outcome: known, or all numbers that come into question.
+
+    Returns
+    -------
+    list of TwoByTwo
+        In the order of events, non-events, true positives, true negatives; empty where none exists.
+
+    Raises
+    ------
+    DataError
+        If a measure is unknown or a number of people is negative.
+
+    Examples
+    --------
+    >>> from hccbook.audit.printed import printed_range
+    >>> printed = {"sensitivity": "0.792", "specificity": "0.789", "ppv": "0.103"}
+    >>> compatible_tables({name: printed_range(text) for name, text in printed.items()}, 24, 785)
+    [TwoByTwo(tp=19, fp=166, fn=5, tn=619)]
+    """
+    unknown = sorted(set(measures) - set(MEASURES))
+    if unknown:
+        raise DataError("measures", f"must be among {', '.join(MEASURES)}", ", ".join(unknown), "Correct the names.")
+    all_events = [events] if isinstance(events, int) else list(events)
+    all_nonevents = [nonevents] if isinstance(nonevents, int) else list(nonevents)
+    if min([*all_events, *all_nonevents, 0]) < 0:
+        raise DataError("events and non-events", "must be 0 or more", "a negative number", "Check the group sizes.")
+    found = []
+    for diseased in all_events:
+        for healthy in all_nonevents:
+            tp = np.arange(diseased + 1)[:, None]
+            tn = np.arange(healthy + 1)[None, :]
+            fn, fp = diseased - tp, healthy - tn
+            fits = np.ones((diseased + 1, healthy + 1), dtype=bool)
+            for measure, printed in measures.items():
+                numerator, denominator = _arrays(measure, tp, fp, fn, tn)
+                fits &= _fits(measure, printed, numerator, denominator, tp)
+            found += [
+                TwoByTwo(int(a), int(healthy - b), int(diseased - a), int(b))
+                for a, b in zip(*np.nonzero(fits), strict=True)
+            ]
+    return found
+
+
+def _arrays(
+    measure: str, tp: np.ndarray, fp: np.ndarray, fn: np.ndarray, tn: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    pairs = {
+        "sensitivity": (tp, tp + fn),
+        "specificity": (tn, tn + fp),
+        "ppv": (tp, tp + fp),
+        "npv": (tn, tn + fn),
+        "accuracy": (tp + tn, tp + fp + fn + tn),
+        "f1": (2 * tp, 2 * tp + fp + fn),
+    }
+    return pairs[measure]
+
+
+def _fits(
+    measure: str, printed: Range | None, numerator: np.ndarray, denominator: np.ndarray, tp: np.ndarray
+) -> np.ndarray:
+    undefined = (denominator == 0) | ((measure == "f1") & (tp == 0))
+    if printed is None:
+        return undefined
+    least, greatest = (printed.low - SLACK) * denominator, (printed.high + SLACK) * denominator
+    return (numerator >= least) & (numerator <= greatest) & (denominator > 0)
+
+
+class PerformanceRow(NamedTuple):
+    """One row of a table of diagnostic performance.
+
+    Attributes
+    ----------
+    name : str
+        Cohort or subgroup.
+    n, events : int
+        Printed numbers of people, and of those with the outcome.
+    measures : dict of str to Range or None
+        Printed measures, as `compatible_tables` takes them.
+    """
+
+    name: str
+    n: int
+    events: int
+    measures: dict[str, Range | None]
+
+
+def recover(rows: Sequence[PerformanceRow], what: str = "2x2 table of each row") -> tuple[Checked, dict[str, list]]:
+    """Search the 2x2 table of each row with its printed group sizes.
+
+    Parameters
+    ----------
+    rows : sequence of PerformanceRow
+    what : str
+        Name of the comparison.
+
+    Returns
+    -------
+    checked : Checked
+        One comparison a row; a row fails where no table exists.
+    tables : dict of str to list of TwoByTwo
+        All tables of each row, by name.
+    """
+    tables = {row.name: compatible_tables(row.measures, row.events, row.n - row.events) for row in rows}
+    wrong = []
+    for row in rows:
+        if not tables[row.name]:
+            shown = ", ".join(f"{name} {'n.a.' if one is None else one.text}" for name, one in row.measures.items())
+            wrong.append(
+                Discrepancy(
+                    CHECK,
+                    row.name,
+                    f"n {row.n}, events {row.events}: {shown}",
+                    "no 2x2 table",
+                    f"none of the {(row.events + 1) * (row.n - row.events + 1)} tables of {row.events} with and "
+                    f"{row.n - row.events} without the outcome prints as these measures",
+                )
+            )
+    return Checked(CHECK, what, len(rows), tuple(wrong)), tables
+
+
+def partitions(
+    whole: PerformanceRow,
+    families: Mapping[str, Sequence[PerformanceRow]],
+    tables: Mapping[str, Sequence[TwoByTwo]],
+    what: str = "subgroups add up to their cohort",
+) -> Checked:
+    """Whether each family of subgroups adds up to the cohort: people, events, and recovered tables.
+
+    Parameters
+    ----------
+    whole : PerformanceRow
+        The cohort.
+    families : mapping of str to sequence of PerformanceRow
+        Families of subgroups (sex, age, ...); each covers everybody once, so that a person is in one of each.
+    tables : mapping of str to sequence of TwoByTwo
+        Tables of `recover`; cells are compared where every row of a family has exactly one.
+
+    Returns
+    -------
+    Checked
+        Two comparisons a family, and four more where tables are compared.
+    """
+    cells, wrong = 0, []
+    for family, rows in families.items():
+        pairs = {"n": (whole.n, [row.n for row in rows]), "events": (whole.events, [row.events for row in rows])}
+        known = [tables[row.name] for row in (whole, *rows)]
+        if all(len(one) == 1 for one in known):
+            for position, cell in enumerate(TwoByTwo._fields):
+                pairs[cell.upper()] = (known[0][0][position], [one[0][position] for one in known[1:]])
+        cells += len(pairs)
+        for cell, (expected, parts) in pairs.items():
+            if sum(parts) != expected:
+                wrong.append(
+                    Discrepancy(
+                        CHECK,
+                        f"{whole.name}, {family}, {cell}",
+                        str(expected),
+                        str(sum(parts)),
+                        f"{cell}: {' + '.join(map(str, parts))} = {sum(parts)}, not {expected}",
+                    )
+                )
+    return Checked(CHECK, what, cells, tuple(wrong))
+
+
+def nearby_sizes(
+    row: PerformanceRow, reach: int = 1, measures: Sequence[str] | None = None
+) -> dict[tuple[int, int], list[TwoByTwo]]:
+    """Tables that fit the printed measures when the printed group sizes are off by a few people.
+
+    Parameters
+    ----------
+    row : PerformanceRow
+        A row without a table.
+    reach : int
+        People by which n and events may differ.
+    measures : sequence of str, optional
+        Measures to fit; all that are printed when left out.
+
+    Returns
+    -------
+    dict of (n, events) to list of TwoByTwo
+        Those sizes for which a table exists.
+    """
+    chosen = {name: one for name, one in row.measures.items() if measures is None or name in measures}
+    found = {}
+    for n in range(row.n - reach, row.n + reach + 1):
+        for events in range(max(0, row.events - reach), min(n, row.events + reach) + 1):
+            tables = compatible_tables(chosen, events, n - events)
+            if tables:
+                found[n, events] = tables
+    return found

@@ -1,0 +1,713 @@
+"""The audit's checks on cases worked out by hand, or by an independent implementation."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest, kruskal, mannwhitneyu
+
+from hccbook import scores
+from hccbook.audit import (
+    auc,
+    calibration_counts,
+    counts,
+    derived_scores,
+    findings,
+    formulas,
+    hazard_ratios,
+    horizons,
+    intervals,
+    lookup,
+    means_against_parts,
+    methods,
+    p_values,
+    papers,
+    printed,
+    quantiles,
+    ranges,
+    repeated_numbers,
+    report,
+    significance,
+    two_by_two,
+)
+from hccbook.audit.printed import Range, printed_range
+from hccbook.audit.two_by_two import PerformanceRow, TwoByTwo
+from hccbook.errors import DataError
+from hccbook.evaluation import auc_delong
+from hccbook.published import Check
+
+
+def as_printed(*texts: str) -> tuple[Range, ...]:
+    return tuple(printed_range(text) for text in texts)
+
+
+# What was printed
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "low", "high"),
+    [
+        ("0.65", "", 0.645, 0.655),
+        ("-2.6", "", -2.65, -2.55),
+        ("1,254", "", 1253.5, 1254.5),
+        ("7", "%", 0.065, 0.075),
+        ("<0.001", "", -math.inf, 0.001),
+        ("< 0.05", "", -math.inf, 0.05),
+        (">0.1", "", 0.1, math.inf),
+        ("≥18", "", 18, math.inf),
+    ],
+)
+def test_printed_range(text, unit, low, high):
+    """Half a unit of the last digit to each side; open behind an inequality sign."""
+    found = printed_range(text, unit)
+    assert (found.low, found.high) == pytest.approx((low, high))
+    assert str(found) == text
+
+
+@pytest.mark.parametrize("text", ["n.a.", "/", "", "1-2", "two thirds"])
+def test_no_number_is_refused(text):
+    """What prints no number has no range."""
+    assert not printed.is_number(text)
+    with pytest.raises(DataError, match="must be a number"):
+        printed_range(text)
+
+
+def test_arithmetic_on_ranges():
+    """Sums, products and quotients reach from the least to the greatest that they can be."""
+    a, b = Range(1, 2), Range(-3, 4)
+    assert a + b == Range(-2, 6)
+    assert a - b == Range(-3, 5)
+    assert 10 - a == Range(8, 9)
+    assert a * b == Range(-6, 8)
+    assert b / a == Range(-3, 4)
+    assert a / 2 == Range(0.5, 1)
+    assert printed.total([a, b, 1]) == Range(-1, 7)
+    assert (a.meets(b), a.gap(Range(5, 6)), a.gap(b)) == (True, 3, 0)
+    with pytest.raises(DataError, match="must not reach 0"):
+        a / b
+    with pytest.raises(DataError, match="must not end before"):
+        Range(2, 1)
+
+
+def test_whole_numbers_and_words():
+    """Counts are exact; papers spell small ones."""
+    assert [printed.whole_number(text) for text in ("1,254", "0", "three", "triple")] == [1254, 0, 3, 3]
+    with pytest.raises(DataError, match="whole number"):
+        printed.whole_number("3.5")
+
+
+@pytest.mark.parametrize(
+    ("text", "total", "expected"), [("0.944", 31, []), ("0.968", 31, [30]), ("0.5", 4, [2]), ("0", 9, range(5))]
+)
+def test_counts_that_print_as(text, total, expected):
+    """29/31 is 0.935 and 30/31 is 0.968; up to 4/9 rounds to 0."""
+    assert list(printed.counts_that_print_as(printed_range(text), total)) == list(expected)
+
+
+def test_cut_digits():
+    """0.8899 prints as 0.889 when the digit is cut, as 0.890 when it is rounded."""
+    assert printed.cut_or_rounded("0.889").holds(0.8899)
+    assert not printed_range("0.889").holds(0.8899)
+    assert not printed.cut_or_rounded("0.889").holds(0.8884)
+
+
+# Counts
+
+
+def test_percentages():
+    """1 of 3 is 33.3 %; a half may go either way; 541 of 672 is 80.5 %."""
+    cells = [("a", 1, 3, "33.3"), ("b", 1, 8, "12.5"), ("c", 1, 8, "13"), ("d", 1, 8, "12"), ("e", 541, 672, "80.8")]
+    checked = counts.percentages(
+        counts.PrintedShare(cell, k, n, printed_range(text, "%")) for cell, k, n, text in cells
+    )
+    assert (checked.cells, [one.cell for one in checked.discrepancies]) == (5, ["e"])
+    assert "80.506" in checked.discrepancies[0].arithmetic
+
+
+def test_sums():
+    """4 + 5 is not 10."""
+    checked = counts.sums({"good": (9, [4, 5]), "bad": (10, [4, 5])})
+    assert [one.arithmetic for one in checked.discrepancies] == ["4 + 5 = 9, not 10"]
+
+
+def test_overlap():
+    """Of 100 people 70 are men and 60 above 55: at least 30 and at most 60 are both."""
+    assert counts.overlap(100, [70, 60]) == (30, 60)
+    assert counts.overlap(100, [20, 30]) == (0, 20)
+
+
+def test_shares_sum_to_one():
+    """33.3 + 32.1 + 34.5 = 99.9 is rounding; 33.3 + 32.1 + 34.1 is not."""
+    good, bad = (
+        tuple(printed_range(one, "%") for one in texts)
+        for texts in (("33.3", "32.1", "34.5"), ("33.3", "32.1", "34.1"))
+    )
+    assert counts.shares_sum_to_one(good)
+    assert not counts.shares_sum_to_one(bad)
+
+
+@pytest.mark.parametrize(
+    ("count", "total", "text", "expected"), [(6, 293, "2.1", True), (6, 293, "2.0", False), (541, 672, "80.8", False)]
+)
+def test_rounded_twice(count, total, text, expected):
+    """2.0478 is 2.0; by way of 2.05 it becomes 2.1."""
+    assert counts.rounded_twice(counts.PrintedShare("", count, total, printed_range(text, "%"))) is expected
+
+
+# 2x2 tables
+
+
+def test_compatible_tables_of_a_small_case():
+    """Of 3 with and 4 without, only TP 2 and TN 3 print 0.67 and 0.75; without the sizes more tables do."""
+    measures = {"sensitivity": printed_range("0.67"), "specificity": printed_range("0.75")}
+    assert two_by_two.compatible_tables(measures, 3, 4) == [TwoByTwo(2, 1, 1, 3)]
+    found = two_by_two.compatible_tables(measures, range(1, 7), [4, 8])
+    assert found == [TwoByTwo(2, 1, 1, 3), TwoByTwo(2, 2, 1, 6), TwoByTwo(4, 1, 2, 3), TwoByTwo(4, 2, 2, 6)]
+
+
+def test_search_against_a_loop():
+    """The same tables as a loop over all of them, for measures of a random table."""
+    rng = np.random.default_rng(3)
+    for _ in range(20):
+        events, others = rng.integers(1, 9), rng.integers(1, 30)
+        true = TwoByTwo(
+            tp := int(rng.integers(0, events + 1)),
+            fp := int(rng.integers(0, others + 1)),
+            int(events) - tp,
+            int(others) - fp,
+        )
+        texts = {name: f"{true.value(name):.2f}" for name in two_by_two.MEASURES[:5] if true.counts(name)[1]}
+        found = two_by_two.compatible_tables(
+            {name: printed_range(text) for name, text in texts.items()}, int(events), int(others)
+        )
+        expected = []
+        for a, b in itertools.product(range(events + 1), range(others + 1)):
+            table = TwoByTwo(a, int(others) - b, int(events) - a, b)
+            values = {name: table.value(name) for name in texts}
+            if all(abs(values[name] - float(text)) <= 0.005 + 1e-9 for name, text in texts.items()):
+                expected.append(table)
+        assert found == expected
+        assert true in found
+
+
+def test_undefined_measures():
+    """F1 of no true positive is 0/0 as a harmonic mean; a printed n.a. of PPV needs nobody flagged."""
+    measures = {"sensitivity": printed_range("0.000"), "f1": None, "specificity": printed_range("0.989")}
+    assert two_by_two.compatible_tables(measures, 5, 175) == [TwoByTwo(0, 2, 5, 173)]
+    assert two_by_two.compatible_tables({"ppv": None}, 1, 2) == [TwoByTwo(0, 0, 1, 2)]
+    with pytest.raises(DataError, match="measures"):
+        two_by_two.compatible_tables({"youden": printed_range("0.5")}, 1, 2)
+    with pytest.raises(DataError, match="0 or more"):
+        two_by_two.compatible_tables({}, -1, 2)
+
+
+def row(name: str, n: int, events: int, **texts: str) -> PerformanceRow:
+    return PerformanceRow(name, n, events, {key: printed_range(text) for key, text in texts.items()})
+
+
+def test_recover_partition_and_nearby():
+    """Subgroups must add up; a row that fits nobody may fit a group of one more."""
+    whole = row("whole", 10, 4, sensitivity="0.75", specificity="0.83")
+    men = row("men", 6, 2, sensitivity="1.00", specificity="0.75")
+    women = row("women", 4, 2, sensitivity="0.50", specificity="1.00")
+    checked, tables = two_by_two.recover([whole, men, women])
+    assert not checked.discrepancies
+    assert tables["whole"] == [TwoByTwo(3, 1, 1, 5)]
+    good = two_by_two.partitions(whole, {"sex": [men, women]}, tables)
+    assert (good.cells, good.discrepancies) == (6, ())
+    fewer = women._replace(n=5)
+    bad = two_by_two.partitions(whole, {"sex": [men, fewer]}, tables)
+    assert [one.cell for one in bad.discrepancies] == ["whole, sex, n"]
+    odd = row("odd", 9, 2, sensitivity="0.67", specificity="0.83")
+    assert two_by_two.recover([odd])[0].discrepancies[0].recomputed == "no 2x2 table"
+    assert two_by_two.nearby_sizes(odd) == {(9, 3): [TwoByTwo(2, 1, 1, 5)]}
+
+
+# Intervals
+
+
+@pytest.mark.parametrize(("count", "total"), [(0, 12), (1, 29), (19, 24), (24, 24), (81, 263)])
+def test_methods_of_scipy(count, total):
+    """Wilson and Clopper-Pearson as scipy has them; Wald by its formula."""
+    share = count / total
+    for name, method in (("Wilson", "wilson"), ("Clopper-Pearson", "exact")):
+        expected = binomtest(count, total).proportion_ci(method=method)
+        assert intervals.METHODS[name](share, total) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    half = 1.959964 * math.sqrt(share * (1 - share) / total)
+    assert intervals.wald_interval(share, total) == pytest.approx((share - half, share + half), abs=1e-6)
+
+
+def interval(measure: str, table: TwoByTwo, lower: str, upper: str) -> intervals.PrintedInterval:
+    texts = (f"{table.value(measure):.3f}", lower, upper)
+    return intervals.PrintedInterval(measure, measure, *as_printed(*texts), table)
+
+
+def test_which_denominator():
+    """42 of 45 with the 924 of the whole cohort: 0.933 ± 1.96 √(0.0622 / 924) is 0.917 to 0.949."""
+    table = TwoByTwo(42, 289, 3, 590)
+    whole = interval("sensitivity", table, "0.917", "0.949")
+    assert intervals.ways_to_reproduce(whole) == [("Wald", "whole cohort")]
+    own = interval("sensitivity", table, "0.821", "0.977")
+    assert intervals.ways_to_reproduce(own) == [("Wilson", "own denominator"), ("Wilson", "events")]
+    assert intervals.common_way([whole]) == (("Wald", "whole cohort"), 1)
+    assert intervals.common_way([interval("sensitivity", table, "0.1", "0.2")]) == (None, 0)
+    flagged = interval("ppv", table, "0.105", "0.148")
+    assert intervals.ways_to_reproduce(flagged) == [("Wald", "whole cohort")]
+    with pytest.raises(DataError, match="recovered"):
+        intervals.ways_to_reproduce(whole._replace(table=None))
+
+
+def test_oversampled_cohort_as_denominator():
+    """Balanced to 879 and 879: 0.6 ± 1.96 √(0.24 / 1758) is 0.577 to 0.623."""
+    found = intervals.ways_to_reproduce(interval("sensitivity", TwoByTwo(27, 89, 18, 790), "0.577", "0.623"))
+    assert ("Wald", intervals.AUGMENTED) in found
+
+
+def test_limits_beyond_one():
+    """A limit above 1 prints as 1.000, or as 0.999."""
+    lower = printed_range("0.983")
+    assert intervals.reproduces((0.983, 1.004), lower, printed_range("0.999"))
+    assert intervals.reproduces((0.983, 1.004), lower, printed_range("1.000"))
+    assert not intervals.reproduces((0.983, 1.004), lower, printed_range("0.990"))
+
+
+def test_identify_names_the_odd_one():
+    """Two Wilson intervals and one on the whole cohort: the third is reported, with what it is."""
+    table = TwoByTwo(19, 166, 5, 619)
+    limits = {
+        name: tuple(f"{end:.3f}" for end in binomtest(*table.counts(name)).proportion_ci(method="wilson"))
+        for name in ("specificity", "npv")
+    }
+    checked = intervals.identify(
+        [interval(name, table, *ends) for name, ends in limits.items()]
+        + [interval("sensitivity", table, "0.764", "0.820")]
+    )
+    assert [one.cell for one in checked.discrepancies] == ["sensitivity"]
+    assert "Wald on whole cohort (809)" in checked.discrepancies[0].arithmetic
+
+
+def test_estimate_outside():
+    """0.944 is below 0.955 to 0.981; 0.955 is not, by rounding."""
+    checked = intervals.estimates_inside(
+        {"bad": as_printed("0.944", "0.955", "0.981"), "edge": as_printed("0.955", "0.955", "0.981")}, ""
+    )
+    assert [one.cell for one in checked.discrepancies] == ["bad"]
+
+
+def test_implied_denominator_and_width():
+    """0.5 ± 0.098 is Wald on 100; a width half of every method's has a ratio of about a half."""
+    n = intervals.implied_denominator(*as_printed("0.500", "0.402", "0.598"))
+    assert n.holds(100)
+    assert n.width < 3
+    table = TwoByTwo(50, 0, 50, 0)
+    ratio = intervals.width_ratio(interval("sensitivity", table, "0.451", "0.549"))
+    assert ratio.least < ratio.greatest < 0.53
+    assert ratio.least > 0.45
+    with pytest.raises(DataError, match="width"):
+        intervals.implied_denominator(*as_printed("0.5", "0.5", "0.5"))
+
+
+def test_tables_behind_intervals():
+    """The four limits of ALARM's external row are Wald's on 703 for one table alone."""
+    texts = {"sensitivity": ("0.955", "0.981"), "specificity": ("0.662", "0.730"), "ppv": ("0.103", "0.153")}
+    limits = {name: as_printed(*ends) for name, ends in texts.items()}
+    assert intervals.tables_behind(limits, 31, 672) == [TwoByTwo(30, 204, 1, 468)]
+
+
+# AUC
+
+
+def test_hanley_mcneil_by_hand():
+    """A = 0.893 of 51 and 58: Q1 0.80669, Q2 0.84252, √[(0.09555 + 0.46205 + 2.56929) / 2958] = 0.03251."""
+    assert auc.hanley_mcneil_se(0.893, 51, 58) == pytest.approx(0.03251, abs=1e-5)
+    assert auc.hanley_mcneil_se(0.107, 51, 58) == auc.hanley_mcneil_se(0.893, 51, 58)
+
+
+def test_least_se_is_a_bound():
+    """No simulated score has a smaller DeLong error; the one that spreads events evenly over m/n comes near."""
+    rng = np.random.default_rng(5)
+    m, n = 20, 400
+    y = np.repeat([1, 0], [m, n])
+    for shift, spread in itertools.product((0.3, 1.0, 2.5), (0.05, 0.3, 1.0, 3.0)):
+        score = np.concatenate([rng.normal(shift, spread, m), rng.normal(0, 1, n)])
+        found = auc_delong(y, score)
+        if 0.02 < found.auc < 0.98:
+            assert math.sqrt(found.variance) > 0.97 * auc.least_auc_se(found.auc, m, n)
+    others = (np.arange(n) + 0.5) / n
+    packed = 0.9 + (m / n) * ((np.arange(m) + 0.5) / m - 0.5)
+    best = auc_delong(y, np.concatenate([packed + 1e-7, others]))
+    assert math.sqrt(best.variance) == pytest.approx(auc.least_auc_se(best.auc, m, n), rel=0.05)
+
+
+def test_auc_from_points():
+    """Through (0.1, 0.8) the least area is 0.72 and the greatest 0.98; two points narrow it."""
+    one = auc.auc_from_points([(Range(0.8, 0.8), Range(0.9, 0.9))])
+    assert (one.low, one.high) == pytest.approx((0.72, 0.98))
+    two = auc.auc_from_points([(Range(0.8, 0.8), Range(0.9, 0.9)), (Range(0.9, 0.9), Range(0.5, 0.5))])
+    assert (two.low, two.high) == pytest.approx((0.4 * 0.8 + 0.5 * 0.9, 0.1 * 0.8 + 0.4 * 0.9 + 0.5))
+
+
+def test_auc_from_groups_and_strata():
+    """Groups of 1 and 2 cases among 3 and 1 others decide 6 of 12 pairs; strata leave pairs across them open."""
+    bounds = auc.auc_from_groups([1, 2], [3, 1])
+    assert (bounds.low, bounds.high) == pytest.approx((6 / 12, (6 + 3 + 2) / 12))
+    strata = auc.auc_from_strata([(1, 1, Range(1, 1)), (1, 1, Range(0, 0))])
+    assert (strata.low, strata.high) == pytest.approx((0.25, 0.75))
+    with pytest.raises(DataError, match="groups"):
+        auc.auc_from_groups([1], [2, 3])
+
+
+@pytest.mark.parametrize(
+    ("text", "events", "others", "expected"), [("0.352", 1, 88, True), ("0.933", 1, 15, True), ("0.940", 1, 15, False)]
+)
+def test_auc_grid(text, events, others, expected):
+    """One case among 15 others wins 14, 14.5 or 15 pairs: 0.933, 0.967 or 1."""
+    assert auc.auc_on_grid(printed_range(text), events, others) is expected
+
+
+# p-values
+
+
+def test_count_p_values():
+    """Fisher's tea: 3 of 4 against 1 of 4 is 0.486; Pearson's chi-square of it is 2, with Yates' correction 0.5."""
+    found = p_values.count_p_values([[3, 1], [1, 3]])
+    assert found[p_values.FISHER] == pytest.approx(0.4857, abs=1e-4)
+    assert found[p_values.PEARSON] == pytest.approx(math.erfc(1), abs=1e-9)
+    assert found[p_values.YATES] == pytest.approx(math.erfc(0.5), abs=1e-9)
+    assert set(p_values.count_p_values([[3, 1, 2], [1, 3, 2]])) == {p_values.PEARSON}
+    with pytest.raises(DataError, match="two groups"):
+        p_values.count_p_values([[3, 0], [4, 0]])
+
+
+def test_p_from_counts():
+    """ALARM's sexes in the discovery cohort: 0.314 is Yates' correction and nothing else."""
+    people = [[742, 137], [41, 4]]
+    assert p_values.tests_that_reproduce(printed_range("0.314"), people) == [p_values.YATES]
+    assert not p_values.from_counts("sex", printed_range("0.314"), people).discrepancies
+    assert p_values.from_counts("sex", printed_range("0.014"), people).discrepancies
+    assert p_values.from_counts("sex", printed_range("0.314"), people, [p_values.PEARSON]).discrepancies
+    assert p_values.commonest_test([(printed_range("0.314"), people)]) == p_values.YATES
+    assert p_values.commonest_test([(printed_range("0.9"), people)]) is None
+
+
+def test_superiority_bounds():
+    """Groups whose quartiles do not meet: at least 9 of 16 pairs of quarters are decided."""
+    low, high = as_printed("1", "2", "3"), as_printed("11", "12", "13")
+    bounds = p_values.superiority_bounds(low, high)
+    assert (bounds.low, bounds.high) == (9 / 16, 1.0)
+    same = p_values.superiority_bounds(low, low)
+    assert same.low < 0.5 < same.high
+
+
+def simulated(rng: np.random.Generator, n: int, shift: float) -> tuple[np.ndarray, tuple[Range, Range, Range]]:
+    values = rng.gamma(3.0, 1.0, n) + shift
+    return values, as_printed(*(f"{one:.2f}" for one in np.quantile(values, (0.25, 0.5, 0.75))))
+
+
+def test_readings_hold_the_truth():
+    """z of the ranks of skewed samples lies within half a standard error of the readings of their quartiles."""
+    rng = np.random.default_rng(8)
+    for shift in (0.0, 0.3, 0.8):
+        (one, first), (two, second) = simulated(rng, 300, 0.0), simulated(rng, 60, shift)
+        statistic = mannwhitneyu(two, one).statistic / (300 * 60)
+        z = (statistic - 0.5) / math.sqrt(361 / (12 * 300 * 60))
+        readings = p_values.mann_whitney_readings((300, first), (60, second))
+        assert readings.gap(Range(z, z)) < 0.5
+
+
+def test_kruskal_wallis_readings_and_bound():
+    """The true p of three samples is near the readings, and never above the bound."""
+    rng = np.random.default_rng(9)
+    for shift in (0.0, 0.4, 6.0):
+        samples = [simulated(rng, 200, 0.0), simulated(rng, 100, 0.0), simulated(rng, 300, shift)]
+        p = max(kruskal(*(values for values, _ in samples)).pvalue, 1e-290)
+        groups = [(len(values), quartiles) for values, quartiles in samples]
+        assert p <= p_values.greatest_kruskal_wallis_p(groups) + 1e-12
+        z = p_values.deviate_of(p)
+        assert p_values.kruskal_wallis_readings(groups).gap(Range(z, z)) < max(0.8, 0.15 * z)
+    assert p_values.greatest_kruskal_wallis_p([(10 * n, quartiles) for n, quartiles in groups]) < 0.01
+
+
+def test_quartile_discrepancy():
+    """A gap below one standard error is no finding; one beyond is, and an open <0.001 is read as such."""
+    readings = Range(2.0, 3.0)
+    assert p_values.quartile_discrepancy("x", printed_range("0.130"), readings, "") is None
+    assert p_values.quartile_discrepancy("x", printed_range("0.998"), readings, "a against b").printed == "p 0.998"
+    assert p_values.quartile_discrepancy("x", printed_range("<0.001"), readings, "") is None
+    assert p_values.quartile_discrepancy("x", printed_range("<0.001"), Range(-0.5, 1.0), "") is not None
+
+
+# Quantiles
+
+
+def test_pooled_median_between_its_parts():
+    """Medians of 10 and 20 cannot pool to 25, nor to 5."""
+    parts = [(101, as_printed("9", "10", "11")), (101, as_printed("19", "20", "21"))]
+    assert not quantiles.pooled_quantiles("x", parts, as_printed("10", "15", "20")).discrepancies
+    high = quantiles.pooled_quantiles("x", parts, as_printed("10", "25", "26"))
+    assert [one.cell for one in high.discrepancies] == ["x, median"]
+    low = quantiles.pooled_quantiles("x", parts, as_printed("4", "5", "20"))
+    assert [one.cell for one in low.discrepancies] == ["x, median"]
+    assert quantiles.pooled_at_most(parts, "median") == 20.5
+
+
+def test_pooled_quantiles_of_real_samples():
+    """Quartiles of random samples and of their pool, by three definitions, never disagree."""
+    rng = np.random.default_rng(2)
+    for method in ("linear", "weibull", "hazen"):
+        for _ in range(60):
+            samples = [np.round(rng.normal(rng.normal(0, 1), 2, rng.integers(5, 40)), 1) for _ in range(3)]
+            texts = [
+                as_printed(*(f"{q:.1f}" for q in np.quantile(one, (0.25, 0.5, 0.75), method=method)))
+                for one in [*samples, np.concatenate(samples)]
+            ]
+            parts = [(len(one), text) for one, text in zip(samples, texts[:3], strict=True)]
+            assert not quantiles.pooled_quantiles("x", parts, texts[3]).discrepancies
+
+
+@pytest.mark.parametrize(("n", "level", "expected"), [(879, 0.5, 440), (218, 0.5, 109), (45, 0.25, 11), (31, 0.75, 23)])
+def test_fewest_at_or_below(n, level, expected):
+    """Half of them, rounded up, for the median; a quarter, rounded down."""
+    assert quantiles.fewest_at_or_below(n, level) == expected
+
+
+def test_order_and_shares():
+    """Quartiles rise; with 100 people and a median of 50, at least 50 are below 55 and at most 50 below 45."""
+    assert quantiles.quartiles_rise("x", as_printed("3", "2", "4")).discrepancies
+    assert not quantiles.quartiles_rise("x", as_printed("2", "2", "4")).discrepancies
+    own = as_printed("40", "50", "60")
+    assert not quantiles.share_against_quartiles("x", 100, own, 55, 62).discrepancies
+    assert quantiles.share_against_quartiles("x", 100, own, 55, 40).discrepancies
+    assert quantiles.share_against_quartiles("x", 100, own, 45, 60).discrepancies
+
+
+# Derived scores, ranges
+
+
+def people(n: int, seed: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    illness = rng.normal(size=n)
+    return {
+        "age": rng.normal(52, 10, n).clip(20, 90),
+        "male": (rng.random(n) < 0.7).astype(int),
+        "bilirubin": np.exp(rng.normal(2.9, 0.5, n) + 0.2 * illness).clip(3, 300),
+        "albumin": (rng.normal(42, 4, n) - 2 * illness).clip(20, 55),
+        "platelets": np.exp(rng.normal(4.7, 0.45, n)).clip(15, 500),
+    }
+
+
+def quartiles_of(values: np.ndarray, places: int = 1) -> tuple[Range, Range, Range]:
+    return as_printed(*(f"{one:.{places}f}" for one in np.quantile(values, (0.25, 0.5, 0.75))))
+
+
+@pytest.mark.parametrize("n", [31, 90, 600])
+def test_scores_of_simulated_people_agree(n):
+    """ALBI and aMAP worked out person by person agree with the readings of their inputs' quartiles."""
+    for seed in range(6):
+        found = people(n, seed)
+        quarters = {name: quartiles_of(found[name]) for name in ("age", "bilirubin", "albumin", "platelets")}
+        albi = quartiles_of(scores.albi(found["bilirubin"], found["albumin"]))
+        readings = derived_scores.albi_readings(n, quarters["bilirubin"], quarters["albumin"])
+        assert not derived_scores.albi_from_inputs("x", albi, readings).discrepancies
+        male = float(found["male"].mean())
+        amap = quartiles_of(scores.amap(**found))
+        mean = derived_scores.mean_amap(
+            quarters["age"], Range(male, male), quarters["bilirubin"], quarters["albumin"], quarters["platelets"]
+        )
+        assert not derived_scores.amap_from_inputs("x", n, amap, mean).discrepancies
+
+
+def test_wrong_scores_are_found():
+    """ALBI of other units and aMAP with everybody a man are reported."""
+    found = people(600, 1)
+    quarters = {name: quartiles_of(found[name]) for name in ("age", "bilirubin", "albumin", "platelets")}
+    readings = derived_scores.albi_readings(600, quarters["bilirubin"], quarters["albumin"])
+    shifted = quartiles_of(scores.albi(found["bilirubin"], found["albumin"]) + 0.4)
+    assert derived_scores.albi_from_inputs("x", shifted, readings).discrepancies
+    mean = derived_scores.mean_amap(
+        quarters["age"], Range(0.7, 0.7), quarters["bilirubin"], quarters["albumin"], quarters["platelets"]
+    )
+    men = quartiles_of(scores.amap(**(found | {"male": np.ones(600, int)})))
+    assert derived_scores.amap_from_inputs("x", 600, men, mean).discrepancies
+
+
+def test_possible_albi():
+    """From 0 - 5.95 to 1.98 - 0.85; 11.9 is outside, -2.6 inside."""
+    possible = ranges.possible_albi()
+    assert (possible.low, possible.high) == pytest.approx((-5.95, 1.13))
+    checked = ranges.within_possible({"good": printed_range("-2.6"), "bad": printed_range("11.9")}, possible, "ALBI")
+    assert [one.cell for one in checked.discrepancies] == ["bad"]
+
+
+# Numbers in two places, formulas, horizons, means, calibration, hazard ratios
+
+
+def test_printed_alike():
+    """7 and 7.0 agree, 7.1 and 7.0 do not; a word and its digit agree; limits are compared where both have them."""
+
+    def wrong(*texts: tuple[str, ...]) -> int:
+        return len(
+            repeated_numbers.printed_alike("x", [(f"place {i}", one) for i, one in enumerate(texts)]).discrepancies
+        )
+
+    assert wrong(("7",), ("7.0",), ("7.00",)) == 0
+    assert wrong(("7.0",), ("7.1",)) == 1
+    assert wrong(("three",), ("3",)) == 0
+    assert wrong(("0.8", "0.7", "0.9"), ("0.8", "", ""), ("0.8", "0.6", "0.9")) == 1
+    assert wrong(("< 0.001",), ("<0.01",)) == 0
+    assert wrong(("June 2018",), ("July 2018",)) == 1
+
+
+def test_swapped_and_copied():
+    """Exchanged values are told from others; two cells with the same three numbers are reported."""
+    assert repeated_numbers.swapped({"a": "1", "b": "2", "c": "3"}, {"a": "2", "b": "1", "c": "4"}) == [("a", "b")]
+    cells = {"urea": ("3.8", "4.5", "5.4"), "glucose": ("3.8", "4.5", "5.4"), "afp": ("1", "2", "3")}
+    checked = repeated_numbers.copied_cells(cells, [("urea", "glucose"), ("glucose", "afp")])
+    assert [one.cell for one in checked.discrepancies] == ["glucose"]
+
+
+def test_formulas():
+    """A formula that is off by a constant is reported; the other input of 2x + 3y - 4 = 5 at x = 0 is 3."""
+    good = formulas.same_values("f", lambda x: 2 * x, lambda x: x + x, [(1,), (2,)], 1e-12)
+    bad = formulas.same_values("f", lambda x: 2 * x + 1, lambda x: x + x, [(1,), (2,)], 1e-12)
+    assert (len(good.discrepancies), len(bad.discrepancies)) == (0, 2)
+    assert formulas.other_input(0, (2, 3), -4, 5) == 3
+
+
+def test_yearly_risk():
+    """19 % in two years is 10 % a year by risk, 10.5 per hundred person-years, 9.5 % by division."""
+    yearly = horizons.yearly_risk(Range(0.19, 0.19), 2)
+    assert {name: one.middle for name, one in yearly.items()} == pytest.approx(
+        {"risk": 0.1, "rate": 0.105361, "share": 0.095}, abs=1e-5
+    )
+    assert horizons.first_year_possible(printed_range("13.2", "%"), printed_range("27.2", "%"))
+    assert not horizons.first_year_possible(printed_range("28.0", "%"), printed_range("27.2", "%"))
+
+
+def test_share_of_high():
+    """3 % of all, 21 % and 1 % of the groups: a tenth is at high risk."""
+    exact = (Range(value, value) for value in (0.03, 0.21, 0.01))
+    assert horizons.share_of_high(*exact).middle == pytest.approx(0.1)
+
+
+def test_mean_of_rest():
+    """Means of 2 (3 people) and 6 (1 person), three of them with a mean of 2: the fourth had 6."""
+    rest = means_against_parts.mean_of_rest([(3, Range(2, 2)), (1, Range(6, 6))], 3, Range(2, 2))
+    assert (rest.low, rest.high) == pytest.approx((6, 6))
+
+
+def test_expected_events():
+    """221 at 0.65 and 433 at 0.21 promise at least 234.58 events."""
+    assert calibration_counts.least_expected_events([(221, 0.65), (433, 0.21)]) == pytest.approx(234.58)
+
+
+def test_hazard_ratio_events():
+    """1.0 (0.5 to 2.0) has SE 0.354 and needs 32 events; 50 of 100 events each give SE 0.2."""
+    error = hazard_ratios.log_hazard_se(Range(0.5, 0.5), Range(2, 2))
+    assert error.middle == pytest.approx(math.log(4) / 3.919928)
+    assert hazard_ratios.least_events(error) == pytest.approx(4 / (math.log(4) / 3.919928) ** 2)
+    assert hazard_ratios.expected_se(0.5, 100) == pytest.approx(0.2)
+    assert hazard_ratios.share_of_events(9, 10, 90) == pytest.approx(0.5)
+
+
+# Methods, significance
+
+
+def test_feature_counts():
+    """1,223 = 107 + 12 x 93 and 851 = 107 + 8 x 93; no choice of whole classes gives 852."""
+    assert methods.filtered_images(1223) == 12
+    assert methods.filtered_images(851) == 8
+    assert methods.filtered_images(852) is None
+    assert methods.configurations(852) == []
+    assert any(one.images == 9 and one.per_image == 93 and one.shape for one in methods.configurations(851))
+    assert methods.configurations(18) == [methods.Configuration(1, 18, False, ("firstorder",))]
+
+
+def test_pooled_widths_of_the_networks():
+    """The book's own networks pool to these widths."""
+    from hccbook.deep_features import WIDTHS
+
+    assert sorted(methods.POOLED_WIDTH.values()) == [WIDTHS["resnet18"], WIDTHS["resnet50"]]
+
+
+def test_sub_bands():
+    """HLL filters high along the first axis; an expansion that names no filter is found."""
+    assert methods.wavelet_meaning("HLL") == "high-pass along x, low-pass along y, low-pass along z"
+    assert not methods.names_a_filter("HLL", "High Level Features")
+    assert methods.names_a_filter("HLL", "high-, low-, low-pass wavelet")
+    assert methods.names_a_filter("gldm", "Gray Level Dependence Matrix")
+
+
+def test_significance():
+    """Marks, thresholds, and the p of an interval: 1.96 SE from 0 is 0.05."""
+    assert significance.unmarked({"a": "*", "b": "", "c": "#"}, "*") == ["b", "c"]
+    assert significance.significant_at(printed_range("<0.001"), 0.05) is True
+    assert significance.significant_at(printed_range("0.060"), 0.05) is False
+    assert significance.significant_at(printed_range("0.05"), 0.05) is None
+    p = significance.p_of_interval(Range(1, 1), Range(0, 0), Range(2, 2))
+    assert (p.low, p.high) == pytest.approx((0.05, 0.05))
+    assert significance.reaches_no_effect(printed_range("0.00"))
+    assert not significance.reaches_no_effect(printed_range("0.21"))
+
+
+# The report
+
+
+def test_families_are_those_of_the_claims():
+    """Findings and claims call the families of checks by the same names."""
+    from typing import get_args
+
+    assert set(findings.CHECKS) == set(get_args(Check)) - {"synthetic", "private"}
+
+
+def made(ledger: findings.Ledger, **changes: str) -> findings.Finding:
+    texts = {"place": "p", "check": "counts", "printed": "1", "recomputed": "2", "arithmetic": "1 is not 2"}
+    return ledger.finding("one", **(texts | {"certainty": findings.CERTAIN, "consequence": "none"} | changes))
+
+
+def test_unexplained_discrepancy_is_reported():
+    """A check that fails is reported even where nobody has said what it means."""
+    ledger = findings.Ledger("alarm")
+    ledger.enter("Table 9", counts.sums({"a": (3, [1, 2]), "b": (3, [1, 1])}))
+    assert ledger.explain("none", lambda one: one.cell == "z", certainty=findings.CERTAIN, consequence="") is None
+    found, agreeing = ledger.close()
+    assert [one.id for one in found] == ["alarm-unexplained-1"]
+    assert [one.cells for one in agreeing] == [1]
+
+
+@pytest.mark.parametrize("changes", [{"certainty": "sure"}, {"check": "magic"}])
+def test_findings_are_checked(changes):
+    """A certainty or a family that is not in the list is refused."""
+    with pytest.raises(DataError, match="must be one of"):
+        made(findings.Ledger("alarm"), **changes)
+
+
+def test_report_is_refused_unknown_names():
+    """Paper, certainty and finding are named in the message."""
+    everything = papers.audit()
+    for wrong in (lambda: papers.audit("lancet"), lambda: papers.audit(None, "sure"), lambda: everything.finding("x")):
+        with pytest.raises(DataError, match="must"):
+            wrong()
+
+
+def test_lookup_names_what_is_missing():
+    """A number that is not transcribed is named."""
+    paper = lookup.Paper.named("alarm")
+    assert paper.count(row="high-risk", cohort="all") == 221
+    with pytest.raises(DataError, match="no weight"):
+        paper.text("weight", row="patients")
+    with pytest.raises(DataError, match="limits"):
+        paper.interval("count", row="high-risk")
+
+
+def test_tables_of_the_report():
+    """Findings by family, and the denominators of every family, add up to the report."""
+    everything = papers.audit()
+    table = report.denominator_table(everything)
+    assert table[["ALARM: findings", "aMAP-CT: findings"]].to_numpy().sum() == len(everything.findings)
+    assert table[["ALARM: agree", "aMAP-CT: agree"]].to_numpy().sum() == sum(one.cells for one in everything.consistent)
+    some = report.findings_table(everything, ("counts", "ranges"))
+    assert 0 < len(some) < len(everything.findings) == len(report.findings_table(everything))
