@@ -23,11 +23,10 @@ from hccbook.radiomics.texture_features import (
     size_zone_features,
 )
 from hccbook.radiomics.texture_matrices import (
-    LevelGrid,
     VoxelPlaces,
     neighbour_counts,
     neighbour_offsets,
-    run_counts,
+    pair_and_run_counts,
     run_offsets,
     zone_counts,
 )
@@ -44,8 +43,9 @@ class FastEngine:
 
     Notes
     -----
-    Filters run on the organ's box only; one pass over its voxels fills the co-occurrence, dependence and
-    neighbourhood matrices; first-order features come from one sort; the mesh from counts of cube configurations.
+    Filters run on the organ's box only; one pass over its voxels counts pairs and runs, one dependence and
+    neighbourhood differences, one zones; first-order features come from one sort; the mesh from counts of cube
+    configurations.
     """
 
     version = "fast 1"
@@ -128,8 +128,11 @@ class _Texture:
         self._steps = neighbour_offsets(organ.shape, (1,), *plane)
         self._offsets = neighbour_offsets(organ.shape, settings.distances, *plane)
         self._places = VoxelPlaces.of(organ, max(settings.distances))
-        self._run_steps = run_offsets(organ, self._steps)
-        self._run_weights = _weights(self._run_steps, spacing, settings.weighting_norm)
+        # Pairs and runs are counted together, along all steps that one of them needs.
+        self._lines = neighbour_offsets(organ.shape, (1, *settings.distances), *plane)
+        run_steps = run_offsets(organ, self._steps)
+        self._paired, self._run = _among(self._lines, self._offsets), _among(self._lines, run_steps)
+        self._run_weights = _weights(run_steps, spacing, settings.weighting_norm)
         distance = _weights(self._offsets, spacing, settings.weighting_norm)
         self._pair_weights = None if distance is None else np.exp(-(distance**2))
         if settings.weighting_norm == "no_weighting":
@@ -139,19 +142,25 @@ class _Texture:
         """Features of one image, by PyRadiomics' names."""
         settings = self._settings
         values = image.values()
-        levels = self._levels(image, values)
-        grid = self._places.grid(levels)
+        grid = self._places.grid(self._levels(image, values))
         found: dict[str, dict[str, float]] = {}
         wanted = set(settings.feature_classes)
         if "firstorder" in wanted:
             found["firstorder"] = first_order_features(
-                values.astype(float), levels, self._voxel_volume, settings.intensity_shift
+                values, grid.counts, self._voxel_volume, settings.intensity_shift
             )
-        if wanted & {"glcm", "gldm", "ngtdm"}:
-            found |= self._neighbours(grid)
-        if "glrlm" in wanted:
-            runs = run_counts(grid, self._run_steps, self._longest)
-            found["glrlm"] = run_length_features(runs, grid.present, self._run_weights)
+        if wanted & {"glcm", "glrlm"}:
+            pairs, runs = pair_and_run_counts(grid, self._lines, self._longest)
+            if "glcm" in wanted:
+                found["glcm"] = co_occurrence_features(
+                    pairs[self._paired], grid.present, settings.symmetrical_glcm, self._pair_weights
+                )
+            if "glrlm" in wanted:
+                found["glrlm"] = run_length_features(runs[self._run], grid.present, self._run_weights)
+        if wanted & {"gldm", "ngtdm"}:
+            dependence, differences = neighbour_counts(grid, self._offsets, settings.gldm_alpha)
+            found["gldm"] = dependence_features(dependence, grid.present)
+            found["ngtdm"] = neighbourhood_features(differences, grid.present)
         if "glszm" in wanted:
             counts, sizes = zone_counts(grid, self._steps)
             found["glszm"] = size_zone_features(counts, grid.present, sizes)
@@ -167,19 +176,12 @@ class _Texture:
         low, high = values.min(), values.max()
         width = settings.image_bin_widths.get(image.image_type, settings.bin_width)
         check_grey_levels(np.array([low, high]), width, settings.bin_count, image.name)
-        return assign_levels(values.astype(float), bin_edges(low, high, width, settings.bin_count))
+        return assign_levels(values, bin_edges(low, high, width, settings.bin_count))
 
-    def _neighbours(self, grid: LevelGrid) -> dict[str, dict[str, float]]:
-        pairs, dependence, differences = neighbour_counts(grid, self._offsets, self._settings.gldm_alpha)
-        found = {
-            "gldm": dependence_features(dependence, grid.present),
-            "ngtdm": neighbourhood_features(differences, grid.present),
-        }
-        if "glcm" in self._settings.feature_classes:
-            found["glcm"] = co_occurrence_features(
-                pairs, grid.present, self._settings.symmetrical_glcm, self._pair_weights
-            )
-        return found
+
+def _among(steps: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Which steps are among the chosen ones, shape (n,)."""
+    return (steps[:, None, :] == chosen[None, :, :]).all(axis=2).any(axis=1)
 
 
 def _weights(offsets: np.ndarray, spacing: tuple[float, ...], norm: str | None) -> np.ndarray | None:

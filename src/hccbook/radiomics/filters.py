@@ -60,6 +60,7 @@ def filtered_images(
         None for a Laplacian of Gaussian that the image is too small for, as in PyRadiomics.
     """
     array = sitk.GetArrayViewFromImage(image)
+    peak = functools.cache(lambda: _peak(array))
     for image_type in settings.image_types:
         if image_type == "original":
             yield FilteredImage("original", image_type, lambda: array[box][organ])
@@ -70,7 +71,7 @@ def filtered_images(
         elif image_type == "log":
             yield from _laplacians(image, box, organ, settings)
         else:
-            yield FilteredImage(image_type, image_type, _pointwise(_POINTWISE[image_type], array, box, organ))
+            yield FilteredImage(image_type, image_type, _pointwise(_POINTWISE[image_type], array, box, organ, peak))
 
 
 # --- voxel by voxel --------------------------------------------------------------------------------------------------
@@ -107,16 +108,24 @@ _POINTWISE = {
 }
 
 
+def _peak(array: np.ndarray) -> float:
+    """Intensity farthest from 0."""
+    low, high = float(array.min()), float(array.max())
+    return high if abs(high) >= abs(low) else low
+
+
 def _pointwise(
-    function: Callable[[np.ndarray], np.ndarray], array: np.ndarray, box: tuple[slice, ...], organ: np.ndarray
+    function: Callable[[np.ndarray], np.ndarray],
+    array: np.ndarray,
+    box: tuple[slice, ...],
+    organ: np.ndarray,
+    peak: Callable[[], float],
 ) -> Callable[[], np.ndarray]:
     """Values of a function that is scaled by the largest absolute intensity of the whole image."""
 
     def values() -> np.ndarray:
-        low, high = float(array.min()), float(array.max())
-        peak = high if abs(high) >= abs(low) else low
         with np.errstate(divide="ignore", invalid="ignore"):  # An image of zeros; the caller refuses what comes of it.
-            return function(np.append(array[box][organ].astype(float), peak))[:-1]
+            return function(np.append(array[box][organ].astype(float), peak()))[:-1]
 
     return values
 
@@ -217,9 +226,11 @@ def _convolve(data, taps, wrapping, out):
     plain = min(max(wrapping, 0), length)
     for a in range(outer):
         if inner == 1:
+            line, filtered = data[a].reshape(-1), out[a].reshape(-1)
             for j in range(taps.size):
+                passed = line[reach - j : reach - j + plain]
                 for m in range(plain):
-                    out[a, m, 0] += taps[j] * data[a, m + reach - j, 0]
+                    filtered[m] += taps[j] * passed[m]
         else:
             for m in range(plain):
                 for j in range(taps.size):

@@ -45,7 +45,7 @@ def assign_levels(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    values : ndarray of float64, shape (n_voxels,)
+    values : ndarray, shape (n_voxels,)
     edges : ndarray, shape (n_edges,)
         Ascending, of near equal steps; the first is not above the smallest value.
 
@@ -55,7 +55,7 @@ def assign_levels(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
         1 for the first bin.
     """
     levels = np.empty(values.size, dtype=np.uint16)
-    _assign(values, np.asarray(edges, dtype=float), levels)
+    _assign(values.astype(float, copy=False), np.asarray(edges, dtype=float), levels)
     return levels
 
 

@@ -165,7 +165,7 @@ def _diameters(inside: np.ndarray, spacing: np.ndarray) -> tuple[float, float, f
 @compiled
 def _planes(inside, height_mm, width_mm):
     """Largest squared distance within a plane, and the vertices on the planes' hulls in half voxels."""
-    depth, height, width = inside.shape
+    depth, height = inside.shape[:2]
     hulls = np.empty((64, 3), dtype=np.int64)
     found = 0
     largest = 0.0
@@ -175,25 +175,20 @@ def _planes(inside, height_mm, width_mm):
     chain = np.empty((8 * height, 2), dtype=np.int64)
     for plane in range(2 * depth - 1):
         z = plane // 2
-        low[:] = 4 * width
         high[:] = -1
         if plane % 2 == 0:
             # In a slice: vertices on edges along x and along y.
             for y in range(height):
-                for x in range(width):
-                    if x + 1 < width and inside[z, y, x] != inside[z, y, x + 1]:
-                        low[2 * y] = min(low[2 * y], 2 * x + 1)
-                        high[2 * y] = max(high[2 * y], 2 * x + 1)
-                    if y + 1 < height and inside[z, y, x] != inside[z, y + 1, x]:
-                        low[2 * y + 1] = min(low[2 * y + 1], 2 * x)
-                        high[2 * y + 1] = max(high[2 * y + 1], 2 * x)
+                first, last = _changes(inside[z, y, :-1], inside[z, y, 1:])
+                low[2 * y], high[2 * y] = 2 * first + 1, 2 * last + 1
+                if y + 1 < height:
+                    first, last = _changes(inside[z, y], inside[z, y + 1])
+                    low[2 * y + 1], high[2 * y + 1] = 2 * first, 2 * last
         else:
             # Between two slices: vertices on edges along z.
             for y in range(height):
-                for x in range(width):
-                    if inside[z, y, x] != inside[z + 1, y, x]:
-                        low[2 * y] = min(low[2 * y], 2 * x)
-                        high[2 * y] = max(high[2 * y], 2 * x)
+                first, last = _changes(inside[z, y], inside[z + 1, y])
+                low[2 * y], high[2 * y] = 2 * first, 2 * last
         n = 0
         for row in range(2 * height):
             if high[row] >= 0:
@@ -215,6 +210,17 @@ def _planes(inside, height_mm, width_mm):
             hulls[found, 2] = chain[a, 1]
             found += 1
     return largest, hulls[:found]
+
+
+@compiled
+def _changes(row, other):
+    """First and last place where two rows differ; the last is -1 where they do not."""
+    first, last = np.int32(row.size), np.int32(-1)
+    for x in range(row.size):
+        if row[x] != other[x]:
+            first = min(first, np.int32(x))
+            last = max(last, np.int32(x))
+    return first, last
 
 
 @compiled
@@ -263,10 +269,37 @@ def _farthest(points):
 
 def _principal_variances(organ: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     """Variances (mm2) of the voxels' centres along their principal axes, ascending."""
-    places = np.stack(np.nonzero(organ))
-    count = places.shape[1]
+    count, total, squares = _sums(organ)
     # In whole numbers of any length: exact, so that a flat organ has a variance of exactly 0.
-    total = places.sum(axis=1).astype(object)
-    products = count * (places @ places.T).astype(object) - np.outer(total, total)
+    total = total.astype(object)
+    products = count * squares.astype(object) - np.outer(total, total)
     covariance = (products / count**2).astype(float) * np.outer(spacing, spacing)
     return np.clip(np.linalg.eigvalsh(covariance), 0, None)
+
+
+@compiled
+def _sums(organ):
+    """Number of voxels, the sums of their indices (z, y, x), and the sums of the indices' products."""
+    total = np.zeros(3, dtype=np.int64)
+    squares = np.zeros((3, 3), dtype=np.int64)
+    voxels = 0
+    depth, height, width = organ.shape
+    for z in range(depth):
+        for y in range(height):
+            count = along = along_2 = 0
+            for x in range(width):
+                count += organ[z, y, x]
+                along += organ[z, y, x] * x
+                along_2 += organ[z, y, x] * x * x
+            voxels += count
+            total[0] += z * count
+            total[1] += y * count
+            total[2] += along
+            squares[0, 0] += z * z * count
+            squares[0, 1] += z * y * count
+            squares[1, 1] += y * y * count
+            squares[0, 2] += z * along
+            squares[1, 2] += y * along
+            squares[2, 2] += along_2
+    squares[1, 0], squares[2, 0], squares[2, 1] = squares[0, 1], squares[0, 2], squares[1, 2]
+    return voxels, total, squares

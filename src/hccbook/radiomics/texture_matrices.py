@@ -6,6 +6,7 @@ the array. Every loop runs without the interpreter's lock and is compiled once a
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numba
@@ -13,6 +14,9 @@ import numpy as np
 
 compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 """How every loop of the fast engine is compiled."""
+
+_LANES = 32
+"""Voxels that the processor compares at once; rows are worked on in multiples of it, a little beyond their end."""
 
 
 def neighbour_offsets(
@@ -88,22 +92,22 @@ class LevelGrid:
     Attributes
     ----------
     levels : ndarray of uint16, shape (n,)
-        The organ's box with a margin, flattened; 0 outside the organ.
-    voxels : ndarray of int32, shape (n_voxels,)
-        Where the organ's voxels are in `levels`, in array order.
-    strides : (int, int, int)
-        Distance in `levels` of one step along z, y, x.
+        The organ's box with a margin, flattened, and a few voxels more; 0 outside the organ.
+    ranks : ndarray of uint16, shape (n,)
+        Place of every voxel's level in `present`, from 1; 0 outside. The same array as `levels` if no level is missing.
+    places : VoxelPlaces
+        Where the organ's voxels are in both.
     present : ndarray of int64, shape (n_levels,)
         Grey levels that occur, ascending, from 1.
-    ranks : ndarray of int32, shape (largest level + 1,)
-        Place of a level in `present`; ``n_levels`` for 0, the outside.
+    counts : ndarray of int64, shape (n_levels,)
+        Voxels of each.
     """
 
     levels: np.ndarray
-    voxels: np.ndarray
-    strides: tuple[int, int, int]
-    present: np.ndarray
     ranks: np.ndarray
+    places: VoxelPlaces
+    present: np.ndarray
+    counts: np.ndarray
 
     @classmethod
     def of(cls, levels: np.ndarray, margin: int = 1) -> LevelGrid:
@@ -117,12 +121,8 @@ class LevelGrid:
             Longest step to a neighbour, voxels.
         """
         levels = np.asarray(levels)
-        place = VoxelPlaces.of(levels > 0, margin)
-        return place.grid(levels[levels > 0].astype(np.uint16))
-
-    def flat_steps(self, offsets: np.ndarray) -> np.ndarray:
-        """Steps (z, y, x) as distances in `levels`."""
-        return offsets @ np.array(self.strides, dtype=np.int64)
+        places = VoxelPlaces.of(levels > 0, margin)
+        return places.grid(levels[levels > 0].astype(np.uint16))
 
 
 @dataclass(frozen=True)
@@ -133,39 +133,162 @@ class VoxelPlaces:
     ----------
     shape : (int, int, int)
         Of the box with its margin.
-    voxels : ndarray of int32, shape (n_voxels,)
-        Flat places of the organ's voxels in that box, in array order.
+    rows : ndarray of int64, shape (n_rows, 2)
+        Stretches of the organ along x, in array order: the first voxel's place in the flattened box, and the number of
+        voxels. What is done alike for all voxels of a row, the processor does for many at once.
     """
 
     shape: tuple[int, int, int]
-    voxels: np.ndarray
+    rows: np.ndarray
 
     @classmethod
     def of(cls, organ: np.ndarray, margin: int) -> VoxelPlaces:
         """Places of a mask (z, y, x)."""
-        shape = tuple(edge + 2 * margin for edge in organ.shape)
-        z, y, x = np.nonzero(organ)
-        voxels = ((z + margin) * shape[1] + (y + margin)) * shape[2] + (x + margin)
-        return cls(shape, voxels.astype(np.int32))
+        box = np.pad(organ, margin)
+        flat = box.ravel()
+        # The margin parts the rows, so that the flattened box changes at their ends only.
+        starts, stops = (np.flatnonzero(flat[1:] != flat[:-1]) + 1).reshape(-1, 2).T
+        return cls(box.shape, np.stack([starts, stops - starts], axis=1))
+
+    @property
+    def plane(self) -> int:
+        """Voxels of one slice of the box."""
+        return self.shape[1] * self.shape[2]
+
+    @property
+    def longest(self) -> int:
+        """Voxels of the longest row, as the loops work on it."""
+        return -(-int(self.rows[:, 1].max(initial=0)) // _LANES) * _LANES
+
+    def flat_steps(self, offsets: np.ndarray) -> np.ndarray:
+        """Steps (z, y, x) as distances in the flattened box."""
+        return offsets @ np.array([self.plane, self.shape[2], 1])
 
     def grid(self, levels: np.ndarray) -> LevelGrid:
-        """Grid of the voxels' grey levels, in the order of `voxels`."""
-        counts = np.bincount(levels)
+        """Grid of the voxels' grey levels, in array order."""
+        counts = np.zeros(int(levels.max()) + 1, dtype=np.int64)
+        box = np.zeros(int(np.prod(self.shape)) + _LANES, dtype=np.uint16)
+        _place(levels, self.rows, box, counts)
         present = np.flatnonzero(counts)
-        ranks = np.zeros(counts.size, dtype=np.int32)
-        ranks[present] = np.arange(present.size)
-        ranks[0] = present.size
-        box = np.zeros(int(np.prod(self.shape)), dtype=np.uint16)
-        box[self.voxels] = levels
-        strides = (self.shape[1] * self.shape[2], self.shape[2], 1)
-        return LevelGrid(box, self.voxels, strides, present, ranks)
+        ranks = box
+        if present.size < counts.size - 1:
+            rank = np.zeros(counts.size, dtype=np.uint16)
+            rank[present] = np.arange(1, present.size + 1)
+            ranks = rank[box]
+        return LevelGrid(box, ranks, self, present, counts[present])
+
+
+@compiled
+def _place(levels, rows, box, counts):
+    v = 0
+    for r in range(rows.shape[0]):
+        row = box[rows[r, 0] : rows[r, 0] + rows[r, 1]]
+        for i in range(row.size):
+            row[i] = levels[v + i]
+        for i in range(row.size):
+            counts[row[i]] += 1
+        v += row.size
+
+
+@compiled
+def _lanes(size):
+    """The next multiple of `_LANES`; unsigned."""
+    return (size + np.uint64(_LANES - 1)) // np.uint64(_LANES) * np.uint64(_LANES)
 
 
 # --- matrices of a grid ----------------------------------------------------------------------------------------------
 
 
-def neighbour_counts(grid: LevelGrid, offsets: np.ndarray, alpha: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Co-occurrence, dependence and neighbourhood differences, in one pass.
+def pair_and_run_counts(grid: LevelGrid, offsets: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Co-occurrence and runs along every direction, in one pass.
+
+    Parameters
+    ----------
+    grid : LevelGrid
+    offsets : ndarray of int, shape (n_offsets, 3)
+        Steps (z, y, x), one of each pair of opposite directions, forward in array order.
+    longest : int
+        Longest run that the box allows.
+
+    Returns
+    -------
+    pairs : ndarray of int32, shape (n_offsets, n_levels, n_levels)
+        Pairs (voxel, voxel one step on), not yet symmetrical.
+    runs : ndarray of int32, shape (n_offsets, n_levels, longest)
+        Runs by level and length, from 1.
+    """
+    n = grid.present.size
+    counts = np.zeros((len(offsets), n * (n + longest)), dtype=np.int32)
+    steps = _split_steps(grid.places, offsets)
+    # A run is followed from slice to slice: older ones are not needed.
+    slices = int(offsets[:, 0].max(initial=0)) + 1
+    columns = np.empty((len(offsets), slices, grid.places.plane + _LANES), dtype=np.uint16)
+    _count_runs(grid.ranks, grid.places.rows, steps, grid.places.plane, n, n + longest, columns, counts)
+    found = counts.reshape(len(offsets), n, n + longest)
+    pairs = found[:, :, 1 : n + 1].transpose(0, 2, 1).copy()
+    runs = np.empty((len(offsets), n, longest), dtype=np.int32)
+    # So many runs have a length or more as voxels are the so-manieth of their run.
+    runs[:, :, 1:] = found[:, :, n + 1 :]
+    pairs[:, np.arange(n), np.arange(n)] = runs[:, :, 1:].sum(axis=2)
+    runs[:, :, 0] = grid.counts - runs[:, :, 1:].sum(axis=2)
+    runs[:, :, :-1] -= runs[:, :, 1:]
+    return pairs, runs
+
+
+def _split_steps(places: VoxelPlaces, offsets: np.ndarray) -> np.ndarray:
+    """Distance in the flattened box, slices and distance within a slice of every step."""
+    return np.stack([places.flat_steps(offsets), offsets[:, 0], places.flat_steps(offsets * [0, 1, 1])], axis=1)
+
+
+@compiled
+def _count_runs(ranks, rows, steps, plane, n_levels, width, columns, counts):
+    """Voxels by rank and by what lies behind them: a voxel of another rank, or a run of the same so long already.
+
+    Column 0 stands for the outside, r for rank r, and ``n_levels + k`` for a voxel that k of its rank precede.
+    """
+    slices, slot = columns.shape[1:]
+    column, count = columns.reshape(-1), counts.reshape(-1)
+    no_run, one = np.uint16(n_levels), np.uint16(1)
+    for r in range(rows.shape[0]):
+        # Places are unsigned: a signed one could count from the end, and the loops would not be vectorised.
+        own, size = np.uint64(rows[r, 0]), np.uint64(rows[r, 1])
+        # What is written beyond a row's end is overwritten before it is read, or never read.
+        lanes = _lanes(size)
+        z = rows[r, 0] // plane
+        at = rows[r, 0] - z * plane
+        now = z % slices
+        for s in range(steps.shape[0]):
+            step, across, within = steps[s]
+            then = now - across if across <= now else now - across + slices
+            behind = np.uint64(rows[r, 0] - step)
+            before = np.uint64((s * slices + then) * slot + at - within)
+            here = np.uint64((s * slices + now) * slot + at)
+            if step == 1:
+                last = np.uint16(0)
+                for i in range(size):
+                    rank = ranks[behind + i]
+                    last = np.uint16(max(last, no_run) + one) if rank == ranks[own + i] else rank
+                    column[here + i] = last
+            else:
+                for i in range(lanes):
+                    rank, last = ranks[behind + i], column[before + i]
+                    column[here + i] = np.uint16(max(last, no_run) + one) if rank == ranks[own + i] else rank
+        for i in range(size):
+            row = np.uint64(ranks[own + i] - one) * np.uint64(width)
+            place = np.uint64(now * slot + at) + i
+            for _ in range(steps.shape[0]):
+                count[row + np.uint64(column[place])] += 1
+                row += np.uint64(counts.shape[1])
+                place += np.uint64(slices * slot)
+
+
+def run_counts(grid: LevelGrid, offsets: np.ndarray, longest: int) -> np.ndarray:
+    """Runs of one level along every direction: the second result of `pair_and_run_counts`."""
+    return pair_and_run_counts(grid, offsets, longest)[1]
+
+
+def neighbour_counts(grid: LevelGrid, offsets: np.ndarray, alpha: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Dependence and neighbourhood differences, in one pass.
 
     Parameters
     ----------
@@ -177,85 +300,54 @@ def neighbour_counts(grid: LevelGrid, offsets: np.ndarray, alpha: int = 0) -> tu
 
     Returns
     -------
-    co_occurrence : ndarray of int32, shape (n_offsets, n_levels, n_levels)
-        Pairs (voxel, voxel one step on), not yet symmetrical.
     dependence : ndarray of int64, shape (n_levels, 2 n_offsets + 1)
         Voxels by level and number of dependent neighbours, from 0.
     differences : ndarray of float64, shape (n_levels, 2)
         Voxels of a level, and the sum of their absolute differences from the mean of their neighbours; a voxel
         without neighbours adds 0.
     """
-    n = grid.present.size
-    pairs = np.zeros((len(offsets), n * (n + 1)), dtype=np.int32)
-    dependence = np.zeros((n, 2 * len(offsets) + 1), dtype=np.int64)
-    differences = np.zeros((n, 2))
-    steps = grid.flat_steps(offsets)
-    _count_neighbours(grid.levels, grid.ranks, grid.voxels, steps, alpha, pairs, dependence, differences)
-    return pairs.reshape(len(offsets), n, n + 1)[:, :, :n], dependence, differences
+    dependence = np.zeros((grid.present.size, 2 * len(offsets) + 1), dtype=np.int64)
+    differences = np.zeros((grid.present.size, 2))
+    differences[:, 0] = grid.counts
+    steps = grid.places.flat_steps(offsets)
+    reach = min(alpha, int(grid.present[-1]))
+    _compare_neighbours(
+        grid.levels, grid.ranks, grid.places.rows, grid.places.longest, steps, reach, dependence, differences
+    )
+    return dependence, differences
 
 
 @compiled
-def _count_neighbours(levels, ranks, voxels, steps, alpha, pairs, dependence, differences):
-    columns = dependence.shape[0] + 1
-    for v in range(voxels.size):
-        at = voxels[v]
-        own = np.int64(levels[at])
-        rank = ranks[own]
-        row = rank * columns
-        total = np.int64(0)
-        count = np.int64(0)
-        alike = np.int64(0)
+def _compare_neighbours(levels, ranks, rows, longest, steps, alpha, dependence, differences):
+    totals = np.empty(longest, dtype=np.uint32)
+    nears = np.empty(longest, dtype=np.uint16)
+    alikes = np.empty(longest, dtype=np.uint16)
+    aways = np.empty(longest)
+    below = np.uint16(alpha)
+    span = np.uint16(2 * alpha)
+    for r in range(rows.shape[0]):
+        own, size = np.uint64(rows[r, 0]), np.uint64(rows[r, 1])
+        lanes = _lanes(size)
+        for i in range(lanes):
+            totals[i] = 0
+            nears[i] = 0
+            alikes[i] = 0
         for s in range(steps.size):
-            # Outside the organ the level is 0 and its rank one more column, so that no branch is needed.
-            ahead = np.int64(levels[at + steps[s]])
-            behind = np.int64(levels[at - steps[s]])
-            pairs[s, row + ranks[ahead]] += 1
-            total += ahead + behind
-            count += (ahead > 0) + (behind > 0)
-            alike += ((abs(ahead - own) <= alpha) & (ahead > 0)) + ((abs(behind - own) <= alpha) & (behind > 0))
-        dependence[rank, alike] += 1
-        differences[rank, 0] += 1.0
-        if count > 0:
-            differences[rank, 1] += abs(own - total / count)
-
-
-def run_counts(grid: LevelGrid, offsets: np.ndarray, longest: int) -> np.ndarray:
-    """Runs of one level along every direction.
-
-    Parameters
-    ----------
-    grid : LevelGrid
-    offsets : ndarray of int, shape (n_offsets, 3)
-        Steps (z, y, x) of distance 1, one of each pair of opposite directions, forward in array order.
-    longest : int
-        Longest run that the box allows.
-
-    Returns
-    -------
-    ndarray of int32, shape (n_offsets, n_levels, longest)
-        Runs by level and length, from 1.
-    """
-    n = grid.present.size
-    counts = np.zeros((len(offsets), n * (longest + 1)), dtype=np.int32)
-    lengths = np.zeros((len(offsets), grid.levels.size), dtype=np.uint8 if longest < 256 else np.uint16)
-    steps = grid.flat_steps(offsets)
-    _count_runs(grid.levels, grid.ranks, grid.voxels, steps, lengths, counts)
-    return counts.reshape(len(offsets), n, longest + 1)[:, :, 1:]
-
-
-@compiled
-def _count_runs(levels, ranks, voxels, steps, lengths, counts):
-    # Steps lead forward in array order: the run behind a voxel is complete when the voxel is reached. Products instead
-    # of branches, which the processor could not foresee.
-    columns = counts.shape[1] // ranks[0]  # The rank of the outside is the number of levels.
-    for v in range(voxels.size):
-        at = voxels[v]
-        own = levels[at]
-        row = ranks[own] * columns
-        for s in range(steps.size):
-            length = np.int64(lengths[s, at - steps[s]]) * np.int64(levels[at - steps[s]] == own) + 1
-            lengths[s, at] = length
-            counts[s, row + length] += np.int32(levels[at + steps[s]] != own)
+            ahead, behind = np.uint64(rows[r, 0] + steps[s]), np.uint64(rows[r, 0] - steps[s])
+            for i in range(lanes):
+                a, b = levels[ahead + i], levels[behind + i]
+                totals[i] += np.uint32(a) + np.uint32(b)
+                nears[i] += np.uint16(a > 0) + np.uint16(b > 0)
+                # Differences below -alpha wrap around and are large.
+                lowest = np.uint16(levels[own + i] - below)
+                alikes[i] += np.uint16((np.uint16(a - lowest) <= span) & (a > 0))
+                alikes[i] += np.uint16((np.uint16(b - lowest) <= span) & (b > 0))
+        for i in range(lanes):
+            aways[i] = abs(np.float64(levels[own + i]) - totals[i] / nears[i]) if nears[i] > 0 else 0.0
+        for i in range(size):
+            rank = ranks[own + i] - np.uint16(1)
+            dependence[rank, alikes[i]] += 1
+            differences[rank, 1] += aways[i]
 
 
 def zone_counts(grid: LevelGrid, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -265,7 +357,7 @@ def zone_counts(grid: LevelGrid, offsets: np.ndarray) -> tuple[np.ndarray, np.nd
     ----------
     grid : LevelGrid
     offsets : ndarray of int, shape (n_offsets, 3)
-        One of each pair of opposite steps, of distance 1.
+        One of each pair of opposite steps, of distance 1, forward in array order.
 
     Returns
     -------
@@ -274,61 +366,102 @@ def zone_counts(grid: LevelGrid, offsets: np.ndarray) -> tuple[np.ndarray, np.nd
     sizes : ndarray of int64, shape (n_sizes,)
         Sizes that occur, voxels, ascending.
     """
-    # Faces first, then edges and corners: a near neighbour touches most others.
-    ordered = offsets[np.argsort(np.abs(offsets).sum(axis=1), kind="stable")]
-    apart = np.abs(ordered[:, None, :] - ordered[None, :, :]).max(axis=2)
-    touching = (apart <= 1) @ (1 << np.arange(len(ordered)))
-    ranks, sizes = _find_zones(grid.levels, grid.ranks, grid.voxels, grid.flat_steps(ordered), touching)
-    distinct, column = np.unique(sizes, return_inverse=True)
-    counts = np.bincount(
-        ranks.astype(np.int64) * distinct.size + column, minlength=grid.present.size * distinct.size
-    ).reshape(grid.present.size, distinct.size)
-    return counts, distinct.astype(np.int64)
+    places = grid.places
+    voxels = int(grid.counts.sum())
+    chosen = _one_of_each_group(tuple(map(tuple, offsets.tolist())))
+    ranks, sizes = _find_zones(
+        grid.ranks, places.rows, places.longest, places.plane, voxels, _split_steps(places, offsets), chosen
+    )
+    column = np.zeros(int(sizes.max()) + 1, dtype=np.int32)
+    column[sizes] = 1
+    distinct = np.flatnonzero(column)
+    column[distinct] = np.arange(distinct.size)
+    cells = (ranks.astype(np.int64) - 1) * distinct.size + column[sizes]
+    counts = np.bincount(cells, minlength=grid.present.size * distinct.size)
+    return counts.reshape(grid.present.size, distinct.size), distinct
+
+
+@functools.cache
+def _one_of_each_group(offsets: tuple[tuple[int, int, int], ...]) -> np.ndarray:
+    """For every set of neighbours, written as bits, one neighbour of each group that hangs together.
+
+    Neighbours that have the voxel's level and touch each other are in one zone already, and only one of them needs to
+    be looked at. The chosen ones are written as their number plus 1, four bits each: there are at most four, because
+    neighbours behind a voxel in two slices that do not touch lie in different quarters.
+    """
+    steps = np.array(offsets, dtype=np.int64).reshape(-1, 3)
+    apart = np.abs(steps[:, None, :] - steps[None, :, :]).max(axis=2)
+    return _choose((apart <= 1) @ (1 << np.arange(len(steps))))
 
 
 @compiled
-def _find_zones(levels, ranks, voxels, steps, touching):
-    """Level rank and size of every zone, by union-find over provisional labels.
+def _choose(touching):
+    chosen = np.zeros(1 << touching.size, dtype=np.uint16)
+    for members in range(chosen.size):
+        left = members
+        packed = 0
+        while left != 0:
+            first = 0
+            while (left >> first) & 1 == 0:
+                first += 1
+            packed = packed << 4 | first + 1
+            group = touching[first] & left
+            before = 0
+            while before != group:
+                before = group
+                for s in range(touching.size):
+                    if (before >> s) & 1:
+                        group |= touching[s] & left
+            left &= ~group
+        chosen[members] = packed
+    return chosen
 
-    Bit t of ``touching[s]`` says that neighbours s and t touch each other: where both have the voxel's level they are
-    in one zone already, and only one of them needs to be looked at.
-    """
-    label = np.zeros(levels.size, dtype=np.int32)
-    parent = np.empty(voxels.size + 1, dtype=np.int32)
-    sizes = np.zeros(voxels.size + 1, dtype=np.int32)
-    zone_rank = np.empty(voxels.size + 1, dtype=np.int32)
-    everybody = (1 << steps.size) - 1
+
+@compiled
+def _find_zones(ranks, rows, longest, plane, voxels, steps, chosen):
+    """Rank and size of every zone, by union-find over provisional labels."""
+    label = np.empty(2 * plane, dtype=np.int32)  # Of this slice and the one before.
+    parent = np.empty(voxels + 1, dtype=np.int32)
+    sizes = np.empty(voxels + 1, dtype=np.int32)
+    zone_rank = np.empty(voxels + 1, dtype=np.uint16)
+    alike = np.empty(longest, dtype=np.uint16)  # Neighbours of the same rank, as bits.
+    no = np.uint16(0)
+    places = np.empty(steps.shape[0] + 1, dtype=np.uint64)
     used = 0
-    for v in range(voxels.size):
-        at = voxels[v]
-        own = levels[at]
-        mine = 0
-        settled = 0
-        for s in range(steps.size):
-            if levels[at - steps[s]] != own or (settled >> s) & 1:
-                continue
-            settled |= touching[s]
-            other = label[at - steps[s]]
-            while parent[other] != other:
-                parent[other] = parent[parent[other]]
-                other = parent[other]
-            if mine == 0:
-                mine = other
-            elif other < mine:
-                # The older label wins, so that parents never point forward.
-                parent[mine] = other
-                mine = other
-            elif other > mine:
-                parent[other] = mine
-            if settled == everybody:
-                break
-        if mine == 0:
-            used += 1
-            mine = used
-            parent[mine] = mine
-            zone_rank[mine] = ranks[own]
-        label[at] = mine
-        sizes[mine] += 1
+    for r in range(rows.shape[0]):
+        own, size = np.uint64(rows[r, 0]), np.uint64(rows[r, 1])
+        z = rows[r, 0] // plane
+        at = rows[r, 0] - z * plane
+        here = np.uint64(z % 2 * plane + at)
+        lanes = _lanes(size)
+        for i in range(lanes):
+            alike[i] = 0
+        for s in range(steps.shape[0]):
+            places[s + 1] = (z - steps[s, 1]) % 2 * plane + at - steps[s, 2]
+        for s in range(0, steps.shape[0], 2):
+            # Two neighbours at a time, because what was just written is slow to read again; an odd one goes twice.
+            t = min(s + 1, steps.shape[0] - 1)
+            one, other = np.uint64(rows[r, 0] - steps[s, 0]), np.uint64(rows[r, 0] - steps[t, 0])
+            bit, other_bit = np.uint16(1 << s), np.uint16(1 << t)
+            for i in range(lanes):
+                rank = ranks[own + i]
+                alike[i] |= (bit if ranks[one + i] == rank else no) | (other_bit if ranks[other + i] == rank else no)
+        for i in range(size):
+            near = chosen[alike[i]]
+            if near == 0:
+                used += 1
+                mine = used
+                parent[mine] = mine
+                sizes[mine] = 0
+                zone_rank[mine] = ranks[own + i]
+            else:
+                mine = label[places[near & 15] + i]
+                near >>= 4
+                while near != 0:
+                    mine = _join(parent, mine, label[places[near & 15] + i])
+                    near >>= 4
+            label[here + i] = mine
+            sizes[mine] += 1
     for z in range(used, 0, -1):
         if parent[z] != z:
             sizes[parent[z]] += sizes[z]
@@ -339,6 +472,21 @@ def _find_zones(levels, ranks, voxels, steps, touching):
             zone_rank[zones] = zone_rank[z]
             zones += 1
     return zone_rank[:zones], sizes[:zones]
+
+
+@compiled
+def _join(parent, one, other):
+    """Put two labels' zones into one, and return its label."""
+    while parent[one] != one:
+        parent[one] = parent[parent[one]]
+        one = parent[one]
+    while parent[other] != other:
+        parent[other] = parent[parent[other]]
+        other = parent[other]
+    # The older label wins, so that parents never point forward.
+    older, newer = min(one, other), max(one, other)
+    parent[newer] = older
+    return older
 
 
 # --- matrices of an array, for small examples ------------------------------------------------------------------------
@@ -366,7 +514,7 @@ def co_occurrence_matrices(levels: np.ndarray, offsets: np.ndarray, symmetrical:
     Haralick and others, IEEE Transactions on Systems, Man and Cybernetics 1973;3:610-621.
     """
     grid = LevelGrid.of(levels, _margin(offsets))
-    pairs, _, _ = neighbour_counts(grid, offsets)
+    pairs, _ = pair_and_run_counts(grid, offsets, max(levels.shape))
     full = np.zeros((len(offsets), int(levels.max()), int(levels.max())), dtype=np.int64)
     full[np.ix_(np.arange(len(offsets)), grid.present - 1, grid.present - 1)] = pairs
     return full + full.transpose(0, 2, 1) if symmetrical else full
@@ -444,7 +592,7 @@ def dependence_matrix(levels: np.ndarray, offsets: np.ndarray, alpha: int = 0) -
     Sun and Wee, Computer Vision, Graphics and Image Processing 1983;23:341-352.
     """
     grid = LevelGrid.of(levels, _margin(offsets))
-    _, dependence, _ = neighbour_counts(grid, offsets, alpha)
+    dependence, _ = neighbour_counts(grid, offsets, alpha)
     return _all_levels(dependence, grid, levels)
 
 
@@ -469,7 +617,7 @@ def neighbourhood_difference(levels: np.ndarray, offsets: np.ndarray) -> np.ndar
     Amadasun and King, IEEE Transactions on Systems, Man and Cybernetics 1989;19:1264-1274.
     """
     grid = LevelGrid.of(levels, _margin(offsets))
-    _, _, differences = neighbour_counts(grid, offsets)
+    _, differences = neighbour_counts(grid, offsets)
     return _all_levels(differences, grid, levels)
 
 
