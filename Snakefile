@@ -3,8 +3,8 @@
 import json
 import sys
 
-from hccbook.paths import CONTROL_ENDING, PATIENT_FREE, RunPaths, notebook_file, project_root
-from hccbook.pipeline.runner import CONTROL_STAGES, STAGE_FILES, stages_of
+from hccbook.paths import CHAPTERS, CONTROL_ENDING, RunPaths, notebook_file, project_root
+from hccbook.pipeline.runner import CHAPTER_AFTER, CONTROL_STAGES, STAGE_FILES, chapters_of, stages_of
 from hccbook.settings import load_profile
 
 ROOT = project_root()
@@ -24,13 +24,13 @@ SOURCES = [
     for path in sorted((ROOT / "src" / "hccbook").rglob("*.py"))
     if path.name not in ("book.py", "doctor.py", "cli.py")
 ]
-LIGHT = ("alarm", "amap_ct", "stepwise_stratification", "figures_and_tables", *PATIENT_FREE)
+LIGHT = ("alarm", "amap_ct", "stepwise_stratification", "figures_and_tables", *CHAPTERS)
 
 
 def stages_in(run):
     if run == "control":
         return [stage for stage in STAGES if stage in CONTROL_STAGES]
-    return [*STAGES, *(() if config["until"] else PATIENT_FREE)]
+    return [*STAGES, *(() if config["until"] else chapters_of(PROFILE))]
 
 
 def executed(run, stage):
@@ -39,8 +39,9 @@ def executed(run, stage):
 
 def needed(run, stage):
     """Executed notebooks that must be there first."""
-    if stage in PATIENT_FREE:
-        return []
+    if stage in CHAPTERS:
+        after = CHAPTER_AFTER.get(stage)
+        return [executed(name, after) for name in RUNS if after in stages_in(name)] if after else []
     earlier = STAGES[: STAGES.index(stage)]
     if stage in ("alarm", "amap_ct"):
         earlier = [name for name in earlier if name == "features"]

@@ -12,7 +12,7 @@ import yaml
 from hccbook import book, published
 from hccbook.book import BookError, build_book, check_items, check_self_contained, results_page, stage_source
 from hccbook.cohort.manifest import COLUMNS
-from hccbook.paths import PATIENT_FREE, STAGES, RunPaths, notebook_name, project_root
+from hccbook.paths import CHAPTERS, STAGES, RunPaths, notebook_name, project_root
 from hccbook.settings import Profile
 
 PIXEL = base64.b64decode(
@@ -53,7 +53,7 @@ def run(tmp_path):
     finished = RunPaths(tmp_path / "demo")
     profile = Profile()
     shown = [item for item in published.items() if not item.is_planned]
-    for stage in (*STAGES, *PATIENT_FREE):
+    for stage in (*STAGES, *CHAPTERS):
         parameters = profile.parameters(stage)
         cells = [
             nbformat.v4.new_markdown_cell(f"# {stage}\n\nAn equation: $a^2 + b^2 = c^2$."),
@@ -61,9 +61,9 @@ def run(tmp_path):
             code("seed = 2\nmanifest = '/somewhere/private/manifest.csv'", tags=["injected-parameters"]),
             code("1 + 1", [nbformat.v4.new_output("stream", name="stdout", text="2\n")]),
         ]
+        cells += [cell for item in shown if item.page == notebook_name(stage) for cell in item_cells(item)]
         if stage == "figures_and_tables":
             cells += [code("glue_all()", [glued(name, f"{name} 0.8") for name in GLUED])]
-            cells += [cell for item in shown for cell in item_cells(item)]
         notebook = nbformat.v4.new_notebook(cells=cells)
         notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
         notebook.metadata["language_info"] = {"name": "python"}
@@ -260,11 +260,11 @@ def test_a_picture_that_is_not_there_is_refused(tmp_path):
 
 
 def test_the_toc_holds_the_stages_in_order():
-    """Chapters stand in the order of the stages; those without patients are all there, anywhere."""
+    """Chapters stand in the order of the stages; the chapters beside them are all there, anywhere."""
     toc = yaml.safe_load((project_root() / "book" / "_toc.yml").read_text(encoding="utf-8"))
     files = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
     chapters = [file.removeprefix("notebooks/") for file in files if file.startswith("notebooks/")]
-    others = {notebook_name(name) for name in PATIENT_FREE}
+    others = {notebook_name(name) for name in CHAPTERS}
     assert [chapter for chapter in chapters if chapter not in others] == [notebook_name(stage) for stage in STAGES]
     assert others <= set(chapters)
 

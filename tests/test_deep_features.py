@@ -1,4 +1,4 @@
-"""Deep features: crops worked out by hand, networks and their weights, the cohort's table, the projection."""
+"""Deep features: crops worked out by hand, networks and their weights, the cohort's table, projection, fine-tuning."""
 
 from __future__ import annotations
 
@@ -13,25 +13,41 @@ import torch
 from safetensors.torch import save_file
 from sklearn.metrics import roc_auc_score
 
-import hccbook.deep_features as deep_features
+from hccbook import figures
 from hccbook.deep_features import (
+    CONTROL_COLUMNS,
+    HISTORY_COLUMNS,
+    PATIENCE,
     DeepTask,
+    FineTunedNetwork,
     ProjectionHead,
     crop_to_box,
     deep_table,
     extract_deep_features,
+    extract_stage_inputs,
+    fine_tune,
+    fine_tuning,
     fit_projection,
     largest_box,
     largest_boxes,
     load_backbone,
+    negative_control,
+    network,
     organ_extent,
     organ_extents_task,
     pooled_features,
     shrink_crop,
+    shuffled_outcomes,
+    stage_values,
+    stored_fine_tuning,
 )
+from hccbook.deep_features.convolutions import narrowed, widened
 from hccbook.errors import DataError, MaskError, ModelError, SettingsError
 from hccbook.images import write_image
-from hccbook.parallel import map_patients
+from hccbook.parallel import FAILURE_COLUMNS, map_patients
+from hccbook.paths import RunPaths
+from hccbook.pipeline import files, stages
+from hccbook.settings import PHASES, FeatureSettings, PreprocessingSettings
 
 TINY = 16  # values that a tiny ResNet-18 pools to
 
@@ -40,7 +56,7 @@ TINY = 16  # values that a tiny ResNet-18 pools to
 def tiny(monkeypatch):
     """Networks with 2 to 16 channels in place of 64 to 512."""
     monkeypatch.setattr(resnet, "get_inplanes", lambda: [2, 4, 8, TINY])
-    monkeypatch.setattr(deep_features, "WIDTHS", {"resnet18": TINY, "resnet50": 4 * TINY})
+    monkeypatch.setattr(network, "WIDTHS", {"resnet18": TINY, "resnet50": 4 * TINY})
 
 
 # --- organ crops -----------------------------------------------------------------------------------------------------
@@ -264,6 +280,14 @@ def test_unknown_network_or_device_is_refused():
             load_backbone("resnet18", device="cuda")
 
 
+def test_device_is_the_gpu_where_there_is_one(monkeypatch):
+    """auto takes a GPU where torch has one and the CPU elsewhere; cpu is always the CPU."""
+    for there, expected in ((True, "cuda"), (False, "cpu")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        assert network._device("auto").type == expected
+        assert network._device("cpu").type == "cpu"
+
+
 def test_crops_of_another_shape_are_refused(tiny):
     """One channel, three axes."""
     with pytest.raises(DataError, match=r"shape \(n, 1, z, y, x\)"):
@@ -377,7 +401,6 @@ def test_table_of_unequal_patients_is_refused():
 
 # --- the projection --------------------------------------------------------------------------------------------------
 
-PHASES = ("arterial", "venous", "delayed")
 POOLED = 256
 
 
@@ -522,7 +545,7 @@ def test_projection_comes_back_from_its_file(tuned, tmp_path):
 
 def test_projection_file_that_is_none_is_refused(tuned, tmp_path):
     """Missing file, missing card, other ending, missing array."""
-    with pytest.raises(ModelError, match=r"projection\.safetensors: file of the projection must exist"):
+    with pytest.raises(ModelError, match=r"projection\.safetensors: file of the model must exist"):
         ProjectionHead.load(tmp_path / "projection.safetensors")
     with pytest.raises(ModelError, match=r"must be a \.safetensors file"):
         tuned.save(tmp_path / "projection.pt")
@@ -531,5 +554,524 @@ def test_projection_file_that_is_none_is_refused(tuned, tmp_path):
     with pytest.raises(ModelError, match=r"must hold mean, .*but found \['bias', 'offset'"):
         ProjectionHead.load(tmp_path / "projection.safetensors")
     (tmp_path / "projection.json").unlink()
-    with pytest.raises(ModelError, match=r"projection\.json: file of the projection must exist"):
+    with pytest.raises(ModelError, match=r"projection\.json: file of the model must exist"):
         ProjectionHead.load(tmp_path / "projection.safetensors")
+
+
+# --- where a network parts -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+@pytest.mark.parametrize("depth", ["network", "last_stage", "projection"])
+def test_both_parts_together_are_the_network(tiny, name, depth):
+    """What stays and then what is tuned give the pooled values of the network itself, and its weights' names."""
+    backbone = load_backbone(name, seed=4)
+    crops = np.random.default_rng(0).normal(size=(3, 1, 24, 20, 32)).astype(np.float32)
+    before, tuned = network.split_network(backbone.module, depth)
+    assert {**before.state_dict(), **tuned.state_dict()}.keys() == backbone.module.state_dict().keys()
+    values = network.values_of(tuned, stage_values(backbone, depth, crops), backbone.device, 16)
+    np.testing.assert_array_equal(values, pooled_features(backbone, crops))
+
+
+def test_input_of_the_last_stage(tiny):
+    """ResNet-50's third stage has 4 times 8 tiny channels, and a sixteenth of the crop's edge."""
+    backbone = load_backbone("resnet50", seed=4)
+    crops = np.zeros((2, 1, 32, 32, 16), np.float32)
+    assert stage_values(backbone, "last_stage", crops).shape == (2, 4 * 8, 2, 2, 1)
+    np.testing.assert_array_equal(stage_values(backbone, "network", crops), crops)
+    with pytest.raises(SettingsError, match="must be one of network, last_stage, projection, but found 'head'"):
+        stage_values(backbone, "head", crops)
+
+
+@pytest.mark.parametrize(
+    ("edges", "stride", "kernel"),
+    [
+        ((1, 1, 1), 1, (1, 1, 1)),  # the window reaches one voxel beyond on either side
+        ((1, 1, 1), 2, (1, 1, 1)),
+        ((2, 2, 2), 2, (2, 2, 2)),  # the only window begins one voxel before the volume
+        ((2, 2, 2), 1, (3, 3, 3)),  # two windows, which between them use every tap
+        ((3, 2, 1), 2, (3, 2, 1)),
+        ((8, 8, 8), 1, (3, 3, 3)),
+    ],
+)
+def test_taps_that_see_padding_only_are_cut(edges, stride, kernel):
+    """Of a kernel of 3 x 3 x 3 with padding 1 as many taps stay as reach a voxel; values and gradients stay too."""
+    torch.manual_seed(1)
+    whole = torch.nn.Sequential(torch.nn.Conv3d(2, 3, 3, stride=stride, padding=1))
+    part, taps = narrowed(whole, (2, *edges))
+    assert part[0].weight.shape[2:] == kernel
+    inputs = torch.randn(4, 2, *edges)
+    torch.testing.assert_close(part(inputs), whole(inputs))
+    whole(inputs).square().sum().backward()
+    part(inputs).square().sum().backward()
+    expected = torch.zeros_like(whole[0].weight)
+    expected[(slice(None), slice(None), *taps.get("0", (slice(None),) * 3))] = part[0].weight.grad
+    torch.testing.assert_close(whole[0].weight.grad, expected)
+    again = widened(part, taps, whole)
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), whole.parameters(), strict=True))
+
+
+# --- inputs of the tuned part ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("depth", ["network", "last_stage", "projection"])
+def test_inputs_of_the_cohort(tiny, cohort, depth):
+    """Those of each volume alone; kept, and computed again only where a file is not whole."""
+    backbone = load_backbone("resnet50", seed=4)
+    some = {key: cohort[key] for key in ("P0001", "P0002")}
+    run = {"tasks": some, "backbone": backbone, "boxes": BOXES, "crop_voxels": 8, "depth": depth, "progress": False}
+    outcome = extract_stage_inputs(**run)
+    assert outcome.computed == 2
+    image, labels = (
+        sitk.GetArrayFromImage(sitk.ReadImage(str(dict(files)["venous"])))
+        for files in (cohort["P0002"].images, cohort["P0002"].labels)
+    )
+    crop = shrink_crop(crop_to_box(image, labels == 2, BOXES["spleen"]), 8)
+    alone = stage_values(backbone, depth, crop[None, None])[0]
+    np.testing.assert_allclose(outcome.results["P0002"]["venous.spleen"], alone, rtol=5e-6)
+    kept = sorted((cohort["P0001"].store / "deep").glob("*.npy"))
+    assert len(kept) == 2 * 4
+    kept[0].write_bytes(kept[0].read_bytes()[:-7])
+    assert extract_stage_inputs(**run).computed == 1
+    assert extract_stage_inputs(**run).computed == 0
+
+
+# --- fine-tuning -----------------------------------------------------------------------------------------------------
+
+STAGE = (32, 2, 1, 2)  # channels, z, y, x of what a tiny ResNet-50's last stage sees
+
+
+def stage_toy(patients: int, hcc: int, effect: float, seed: int, shape=STAGE):
+    """Inputs with a latent direction that HCC shifts by `effect` SD; patients in mixed order."""
+    directions = np.random.default_rng(0).normal(size=(6, *shape))
+    rng = np.random.default_rng(seed)
+    y = rng.permutation((np.arange(patients) < hcc).astype(int))
+    latent = rng.normal(size=(patients, 1, 6)) + 0.5 * rng.normal(size=(patients, 3, 6))
+    latent[:, :, 2] += effect * y[:, None]
+    values = np.maximum(np.tensordot(latent, directions, 1) + 0.5 * rng.normal(size=(patients, 3, *shape)), 0)
+    keys = [f"P{number + 1:04d}" for number in range(patients)]
+    inputs = {
+        key: {f"{phase}.liver": own[place].astype(np.float32) for place, phase in enumerate(PHASES)}
+        for key, own in zip(keys, values, strict=True)
+    }
+    return inputs, pd.Series(y, index=keys)
+
+
+RUN = {"depth": "last_stage", "epochs": 6, "seed": 7, "outputs": 10}
+
+
+@pytest.fixture
+def start(tiny):
+    """Tiny ResNet-50 with random weights."""
+    return load_backbone("resnet50", seed=4)
+
+
+@pytest.fixture
+def fine_tuned(start) -> FineTunedNetwork:
+    """Last stage tuned on 40 toy patients, 12 of them with HCC."""
+    return fine_tune(start, *stage_toy(40, 12, 2.5, seed=1), **RUN)
+
+
+def content(tuned: FineTunedNetwork, folder) -> tuple[bytes, bytes]:
+    tuned.save(folder / "net.safetensors")
+    return (folder / "net.safetensors").read_bytes(), (folder / "net.json").read_bytes()
+
+
+def test_fine_tuning_finds_a_planted_signal(start, fine_tuned):
+    """Patients that it never saw are ranked far above chance, and the last stage did change."""
+    inputs, hcc = stage_toy(200, 60, 2.5, seed=2)
+    assert roc_auc_score(hcc, fine_tuned.logit(inputs)) > 0.75
+    history = fine_tuned.history
+    assert tuple(history) == HISTORY_COLUMNS
+    assert history["tuned"].unique().tolist() == ["projection", "last_stage"]
+    assert history["epoch"].tolist() == list(range(len(history)))
+    assert fine_tuned.head.card["epochs"] in history.index[history["tuned"] == "last_stage"]
+    changed = [
+        name
+        for name, value in fine_tuned.network.state_dict().items()
+        if not torch.equal(value, start.module.state_dict()[name])
+    ]
+    assert any("conv" in name for name in changed)
+    assert not any("running" in name for name in changed)
+
+
+def test_values_are_those_of_the_whole_network(tiny, start):
+    """The tuned last stage put into the network gives, from the crops, what it gives from the kept inputs."""
+    rng = np.random.default_rng(0)
+    # Twice the contrast where there is HCC, so that there is something to tune for.
+    outcome = np.arange(16) % 2
+    crops = (1 + outcome.reshape(-1, 1, 1, 1, 1, 1)) * rng.normal(size=(16, 3, 1, 32, 16, 32))
+    crops = crops.astype(np.float32)
+    inputs = {
+        f"P{number:04d}": dict(zip([f"{phase}.liver" for phase in PHASES], own, strict=True))
+        for number, own in enumerate(
+            stage_values(start, "last_stage", crops.reshape(-1, *crops.shape[2:])).reshape(16, 3, 32, 2, 1, 2)
+        )
+    }
+    hcc = pd.Series(outcome, index=list(inputs))
+    tuned = fine_tune(start, inputs, hcc, **RUN)
+    whole = load_backbone("resnet50", seed=4)
+    whole.module.load_state_dict({**whole.module.state_dict(), **tuned.network.state_dict()})
+    expected = pooled_features(whole, crops.reshape(-1, *crops.shape[2:])).reshape(16, -1)
+    assert not np.allclose(expected, pooled_features(start, crops.reshape(-1, *crops.shape[2:])).reshape(16, -1))
+    # Six digits of either are kept.
+    np.testing.assert_allclose(tuned.pooled(inputs), expected, rtol=1e-5, atol=1e-7)
+
+
+def test_fine_tuning_is_the_same_for_the_same_seed(start, fine_tuned, tmp_path):
+    """To the byte, with one thread and with two; with another seed it is not."""
+    inputs, hcc = stage_toy(40, 12, 2.5, seed=1)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        again = fine_tune(start, inputs, hcc, **RUN)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+    assert content(again, tmp_path / "two") == content(fine_tuned, tmp_path / "one")
+    other = fine_tune(start, inputs, hcc, **RUN | {"seed": 8})
+    assert content(other, tmp_path / "other")[0] != content(fine_tuned, tmp_path / "one")[0]
+
+
+def test_best_epoch_is_restored(fine_tuned):
+    """The kept weights have the inner loss that the history gives for the kept epoch, which is the least of all."""
+    inputs, hcc = stage_toy(40, 12, 2.5, seed=1)
+    history = fine_tuned.history
+    kept = fine_tuned.head.card["epochs"]
+    assert history["inner_loss"].idxmin() == kept
+    # The inner split: one of four stratified folds, which holds a quarter of either outcome.
+    assert (fine_tuned.head.card["inner_patients"], fine_tuned.head.card["inner_hcc"]) == (10, 3)
+    fit, held = fine_tuning.inner_folds(hcc.to_numpy(), 7)[0]
+    assert (len(fit), hcc.iloc[held].sum()) == (30, 3)
+    own = {key: inputs[key] for key in hcc.index[held]}
+    values = fine_tuned.transform(own).to_numpy().reshape(10, 3, 10)
+    p = 1 / (1 + np.exp(-(values @ fine_tuned.head.risk + fine_tuned.head.offset)))
+    y = hcc.iloc[held].to_numpy()[:, None]
+    # Among the 30 tuned on, 9 have HCC: each weighs as much as 21 / 9 others.
+    loss = -np.mean(21 / 9 * y * np.log(p) + (1 - y) * np.log(1 - p))
+    assert history["inner_loss"][kept] == pytest.approx(loss, rel=1e-4)
+    assert history["inner_auc"][kept] == pytest.approx(roc_auc_score(y[:, 0], np.log(p / (1 - p)).mean(axis=1)))
+
+
+def test_stopping_after_epochs_without_a_lower_loss():
+    """Of the losses 9 8 7 8 8 8 8 8 1 the ninth is not waited for; in a second step the first one's best may stay."""
+    losses = [9.0, 8.0, 7.0, 8.0, 8.0, 8.0, 8.0, 8.0, 1.0]
+    stopped = fine_tuning._stopped_early(
+        ((loss, 0.0) for loss in losses), lambda loss: (loss, 0.5), lambda loss: f"kept {loss:g}", 20, "projection"
+    )
+    assert PATIENCE == 5
+    assert (stopped.epoch, stopped.state, len(stopped.history)) == (2, "kept 7", 8)
+    assert stopped.why == "projection: stopped after 7 epochs, 5 without a lower inner loss"
+    worse = fine_tuning._stopped_early(
+        ((loss, 0.0) for loss in [7.0, 7.5, 7.5]), lambda loss: (loss, 0.5), lambda loss: loss, 2, "network", stopped
+    )
+    assert (worse.epoch, worse.state, worse.history[-1]["epoch"]) == (2, 7.0, 9)
+    assert worse.why.endswith("; network: all 2 epochs")
+    better = fine_tuning._stopped_early(
+        ((loss, 0.0) for loss in [7.0, 7.5, 6.5]), lambda loss: (loss, 0.5), lambda loss: loss, 2, "network", stopped
+    )
+    assert (better.epoch, better.state) == (9, 6.5)
+    with pytest.raises(ModelError, match="projection, epoch 0: the loss must stay finite, but found nan"):
+        fine_tuning._stopped_early(iter([(np.nan, 0.0)]), lambda loss: (loss, 0.5), float, 2, "projection")
+
+
+def test_only_development_patients_are_seen(start, fine_tuned, tmp_path):
+    """Others in the inputs, with nothing but NaN, change no byte; they need not be there."""
+    inputs, hcc = stage_toy(40, 12, 2.5, seed=1)
+    poison = {
+        f"U{number}": {f"{phase}.liver": np.full(STAGE, np.nan, np.float32) for phase in PHASES} for number in (1, 2)
+    }
+    again = fine_tune(start, {"U0": poison["U1"], **inputs, **poison}, hcc, **RUN)
+    assert content(again, tmp_path / "two") == content(fine_tuned, tmp_path / "one")
+    with pytest.raises(DataError, match="inputs of every development patient, but found none of P0040"):
+        fine_tune(start, {key: inputs[key] for key in list(inputs)[:-1]}, hcc, **RUN)
+    inputs["P0003"]["venous.liver"] = inputs["P0003"]["venous.liver"] * np.nan
+    with pytest.raises(DataError, match="deep features of P0003: must be finite"):
+        fine_tune(start, inputs, hcc, **RUN)
+
+
+def test_depths(start):
+    """The projection alone is `fit_projection`'s; the whole network changes from its first weights on."""
+    inputs, hcc = stage_toy(24, 8, 2.5, seed=1, shape=(1, 20, 16, 16))
+    whole = fine_tune(start, inputs, hcc, **RUN | {"depth": "network", "epochs": 2})
+    assert not torch.equal(whole.network.conv1.weight, start.module.conv1.weight)
+    assert whole.depth == "network"
+    pooled = {
+        key: {name: pooled_features(start, volume[None])[0].astype(float) for name, volume in own.items()}
+        for key, own in inputs.items()
+    }
+    alone = fine_tune(start, pooled, hcc, **RUN | {"depth": "projection"})
+    head = fit_projection(deep_table(pooled), hcc, epochs=6, seed=7, outputs=10)
+    np.testing.assert_array_equal(alone.head.weight, head.weight)
+    assert alone.transform(pooled).to_csv() == head.transform(deep_table(pooled)).to_csv()
+    assert alone.history["tuned"].unique().tolist() == ["projection"]
+    assert alone.history["inner_auc"][alone.head.card["epochs"]] == alone.head.card["inner_auc"]
+
+
+def test_nothing_is_tuned_where_nothing_can_be(start, tmp_path):
+    """Without epochs, or with three events, the network and a random projection are left, and the card says why."""
+    inputs, hcc = stage_toy(20, 3, 2.5, seed=1)
+    for epochs, why in ((0, "not tuned: epochs = 0"), (6, "not tuned: 3 patients of the rarer outcome, 4 needed")):
+        tuned = fine_tune(start, inputs, hcc, **RUN | {"epochs": epochs})
+        assert tuned.head.card["note"].startswith(why)
+        assert (tuned.head.card["epochs"], tuned.head.card["inner_auc"], len(tuned.history)) == (0, None, 0)
+        assert not tuned.logit(inputs).any()
+        assert tuned.transform(inputs).std().min() > 0.01
+        tuned.save(tmp_path / "net.safetensors")
+        again = FineTunedNetwork.load(tmp_path / "net.safetensors", start)
+        assert again.transform(inputs).to_csv() == tuned.transform(inputs).to_csv()
+        assert tuple(again.history) == HISTORY_COLUMNS
+        for name, value in tuned.network.state_dict().items():
+            assert torch.equal(value, start.module.state_dict()[name]), name
+
+
+def test_wrong_inputs_are_refused(start):
+    """Unknown depth, outcomes beyond 0 and 1, a missing organ or phase, another shape."""
+    inputs, hcc = stage_toy(16, 6, 2.5, seed=1)
+    with pytest.raises(SettingsError, match="must be one of network, last_stage, projection, but found 'all'"):
+        fine_tune(start, inputs, hcc, **RUN | {"depth": "all"})
+    with pytest.raises(DataError, match="hcc: must hold 0 and 1"):
+        fine_tune(start, inputs, hcc + 1, **RUN)
+    with pytest.raises(DataError, match="needs the spleen of every patient"):
+        fine_tune(start, inputs, hcc, **RUN, organ="spleen")
+    short = inputs | {"P0004": {name: value[:, :1] for name, value in inputs["P0004"].items()}}
+    with pytest.raises(DataError, match=r"P0004, arterial\.liver: inputs must be there and of one shape"):
+        fine_tune(start, short, hcc, **RUN)
+    short = inputs | {"P0004": {"arterial.liver": inputs["P0004"]["arterial.liver"]}}
+    with pytest.raises(DataError, match=r"P0004, venous\.liver: .*but found none"):
+        fine_tune(start, short, hcc, **RUN)
+
+
+def test_shift_by_hand():
+    """A volume of 32 voxels moves by at most two, and what comes in is empty."""
+    volume = np.arange(1.0, 33.0, dtype=np.float32).reshape(1, 1, 1, 32)
+    moves = set()
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        moved = fine_tuning._shifted(volume, rng)[0, 0, 0]
+        step = int(np.argmax(moved == 16)) - 15
+        expected = [position - step if 1 <= position - step <= 32 else 0 for position in range(1, 33)]
+        assert moved.tolist() == expected
+        moves.add(step)
+    assert moves == {-2, -1, 0, 1, 2}
+
+
+# --- saved, and started from a file ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("depth", ["last_stage", "projection"])
+def test_fine_tuned_network_comes_back_from_its_file(start, tmp_path, depth):
+    """The same outputs and history; the card says what, on whom, by which seed and from where."""
+    inputs, hcc = stage_toy(40, 12, 2.5, seed=1, shape=STAGE if depth == "last_stage" else (4 * TINY,))
+    tuned = fine_tune(start, inputs, hcc, **RUN | {"depth": depth})
+    tuned.save(tmp_path / "net.safetensors")
+    again = FineTunedNetwork.load(tmp_path / "net.safetensors", load_backbone("resnet50", seed=4))
+    others, _ = stage_toy(5, 2, 0, seed=3, shape=STAGE if depth == "last_stage" else (4 * TINY,))
+    assert again.transform(others).to_csv() == tuned.transform(others).to_csv()
+    pd.testing.assert_frame_equal(again.history, tuned.history)
+    card = json.loads((tmp_path / "net.json").read_text())
+    assert (card["data"], card["patients"], card["hcc"], card["seed"]) == ("development cohort only", 40, 12, 7)
+    assert (card["depth"], card["start"].split(",")[0], len(card["start_sha256"])) == (depth, "resnet50", 64)
+    assert card["history"][0].keys() == set(HISTORY_COLUMNS)
+    assert not any(key in (tmp_path / "net.json").read_text() for key in inputs)
+
+
+def test_pretrained_weights_are_where_it_starts(tiny, tmp_path):
+    """Weights of a file are tuned further, and the file fits no other start; objects in a file are not run."""
+    pretrained = load_backbone("resnet50", seed=11)
+    start = load_backbone("resnet50", saved(pretrained.module.state_dict(), tmp_path / "weights.pt"), seed=4)
+    inputs, hcc = stage_toy(40, 12, 2.5, seed=1)
+    tuned = fine_tune(start, inputs, hcc, **RUN)
+    assert tuned.head.card["network_weights"].startswith("file ")
+    distance = [
+        sum(
+            float((value - backbone.module.state_dict()[name]).square().sum())
+            for name, value in tuned.network.state_dict().items()
+            if "conv" in name
+        )
+        for backbone in (pretrained, load_backbone("resnet50", seed=4))
+    ]
+    assert 0 < distance[0] < distance[1] / 100
+    tuned.save(tmp_path / "net.safetensors")
+    assert FineTunedNetwork.load(tmp_path / "net.safetensors", pretrained).depth == "last_stage"
+    with pytest.raises(ModelError, match=r"net\.safetensors: needs the network that it was tuned from .*seed 4"):
+        FineTunedNetwork.load(tmp_path / "net.safetensors", load_backbone("resnet50", seed=4))
+
+
+def test_fine_tuned_file_that_is_none_is_refused(fine_tuned, tmp_path):
+    """A card without history, weights of another depth, no file."""
+    file = tmp_path / "net.safetensors"
+    with pytest.raises(ModelError, match=r"net\.safetensors: file of the model must exist"):
+        FineTunedNetwork.load(file, fine_tuned.backbone)
+    fine_tuned.save(file)
+    card = json.loads(file.with_suffix(".json").read_text())
+    file.with_suffix(".json").write_text(json.dumps(card | {"depth": "network"}))
+    with pytest.raises(ModelError, match="must hold the weights of the network"):
+        FineTunedNetwork.load(file, fine_tuned.backbone)
+    file.with_suffix(".json").write_text(json.dumps(_without(card, "history")))
+    with pytest.raises(ModelError, match="the card must say what was tuned, and from where, but found without history"):
+        FineTunedNetwork.load(file, fine_tuned.backbone)
+
+
+def test_fine_tuning_is_kept(start, tmp_path, monkeypatch):
+    """A second run repeats nothing; other patients, seeds or starts have files of their own."""
+    inputs, hcc = stage_toy(16, 6, 2.5, seed=1)
+    run = {"depth": "last_stage", "epochs": 1, "seed": 7, "store": tmp_path}
+    file = stored_fine_tuning(start, inputs, hcc, **run)
+    unseen = pd.Series([0, 1], index=["P0001", "P0002"])
+    tuned = FineTunedNetwork.load(file, start)
+    control = {"inputs": inputs, "hcc": hcc, "unseen": unseen, "shuffles": 1, "store": tmp_path}
+    table = shuffled_outcomes(tuned, **control)
+    others = [
+        stored_fine_tuning(start, inputs, hcc, **run | {"seed": 8}),
+        stored_fine_tuning(start, inputs, 1 - hcc, **run),
+        stored_fine_tuning(start, inputs | {"P0001": inputs["P0002"]}, hcc, **run),
+        stored_fine_tuning(load_backbone("resnet50", seed=5), inputs, hcc, **run),
+    ]
+    assert len({file, *others}) == 5
+
+    def never(*_, **__):
+        raise AssertionError("tuned again")
+
+    monkeypatch.setattr(negative_control, "fine_tune", never)
+    assert stored_fine_tuning(start, inputs, hcc, **run) == file
+    pd.testing.assert_frame_equal(shuffled_outcomes(tuned, **control), table)
+    with pytest.raises(AssertionError, match="tuned again"):
+        shuffled_outcomes(tuned, **control | {"shuffles": 2})
+
+
+# --- the negative control --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("depth", ["last_stage", "projection"])
+def test_shuffled_outcomes_carry_nothing(start, depth):
+    """With the true outcomes unseen patients are ranked above chance, with shuffled ones by chance."""
+    shape = STAGE if depth == "last_stage" else (4 * TINY,)
+    inputs, hcc = stage_toy(40, 12, 2.5, seed=1, shape=shape)
+    others, unseen = stage_toy(300, 150, 2.5, seed=2, shape=shape)
+    unseen.index = [f"U{key}" for key in unseen.index]
+    inputs |= {f"U{key}": own for key, own in others.items()}
+    tuned = fine_tune(start, inputs, hcc, **RUN | {"depth": depth})
+    table = shuffled_outcomes(tuned, inputs, hcc, unseen, shuffles=6)
+    assert tuple(table) == CONTROL_COLUMNS
+    assert table["outcomes"].tolist() == ["observed"] + ["shuffled"] * 6
+    assert table["unseen_auc"][0] > 0.75
+    assert table["unseen_auc"][0] == pytest.approx(
+        roc_auc_score(unseen, tuned.logit({k: inputs[k] for k in unseen.index}))
+    )
+    # A direction drawn at random ranks by chance on average, but any one of them may lie along the signal.
+    assert table["unseen_auc"][1:].mean() == pytest.approx(0.5, abs=0.2)
+    assert table["unseen_auc"][0] > table["unseen_auc"][1:].max()
+
+
+def test_shuffles_resemble_the_truth_no_more_than_chance_does():
+    """12 of 40 have HCC: by chance 12 x 12 / 40 = 3.6 of them are called so again, that is 3 and 4 in turn."""
+    _, hcc = stage_toy(40, 12, 0, seed=1)
+    drawn = [negative_control._shuffle(hcc, number, np.random.default_rng(number)) for number in range(1, 5)]
+    assert [int(own.sum()) for own in drawn] == [12] * 4
+    assert [int((own & hcc).sum()) for own in drawn] == [3, 4, 3, 4]
+    assert all(own.index.equals(hcc.index) for own in drawn)
+    assert len({tuple(own) for own in drawn}) == 4
+
+
+def test_control_without_unseen_patients_of_both_outcomes(fine_tuned):
+    """There is no AUC then, and the cell is empty; without shuffles the true outcomes alone are told."""
+    inputs, hcc = stage_toy(40, 12, 2.5, seed=1)
+    table = shuffled_outcomes(fine_tuned, inputs, hcc, hcc[hcc == 0].iloc[:3], shuffles=0)
+    assert table["outcomes"].tolist() == ["observed"]
+    assert table["unseen_auc"].isna().all()
+    assert table["epochs"].tolist() == [fine_tuned.head.card["epochs"]]
+
+
+# --- the stage -------------------------------------------------------------------------------------------------------
+
+ROLES = ["development"] * 12 + ["validation"] * 3 + ["test"] * 3
+FEATURES = FeatureSettings(crop_voxels=16, fine_tune_epochs=2, fine_tune_shuffles=1, seed=3)
+
+
+def finished_run(root, poisoned: bool) -> RunPaths:
+    """Files of the earlier stages for 18 patients; with `poisoned` the unseen ones have other images and outcomes."""
+    run = RunPaths(root / "run")
+    keys = [f"P{number:04d}" for number in range(1, len(ROLES) + 1)]
+    hcc = np.arange(len(ROLES)) % 2
+    for number, key in enumerate(keys):
+        strange = poisoned and ROLES[number] != "development"
+        rng = np.random.default_rng([number, strange])
+        labels = np.zeros((14, 14, 16), np.uint8)
+        labels[2:11, 2:12, 2:13] = 1
+        for phase in PHASES:
+            image = rng.normal(50, 30 if strange else 60, labels.shape).astype(np.float32)
+            write_image(sitk.GetImageFromArray(image), files.working_image(run, "alarm", key, phase))
+            write_image(sitk.GetImageFromArray(labels), files.label_map(run, "alarm", key, phase))
+        hcc[number] = 1 - hcc[number] if strange else hcc[number]
+    files.save_table(pd.DataFrame({"patient": keys, "role": ROLES, "hcc": hcc}), run.manifest("alarm"))
+    files.save_json(PreprocessingSettings().model_dump(), run.stage("preprocessing") / "settings.json")
+    features = run.stage("features")
+    features.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(index=pd.Index(keys, name="patient")).to_parquet(features / "alarm_radiomics.parquet")
+    files.save_table(pd.DataFrame(columns=list(FAILURE_COLUMNS)), features / "alarm_failures.csv")
+    return run
+
+
+def test_stage_tunes_on_the_discovery_cohort_alone(tiny, tmp_path):
+    """Other images and outcomes of unseen patients change neither the network, nor its card, nor the others' values."""
+    runs = [finished_run(tmp_path / name, name == "poisoned") for name in ("plain", "poisoned")]
+    tables = [stages.extract_deep(run, "alarm", FEATURES, PHASES) for run in runs]
+    for name in ("fine_tuned.safetensors", "fine_tuned.json", "fine_tuning_history.csv"):
+        one, two = ((run.stage("features") / name).read_bytes() for run in runs)
+        assert one == two, name
+    assert tables[0].shape == (18, 300)
+    pd.testing.assert_frame_equal(tables[0].iloc[:12], tables[1].iloc[:12])
+    assert not np.allclose(tables[0].iloc[12:], tables[1].iloc[12:])
+    control = pd.read_csv(runs[0].stage("features") / "fine_tuning_control.csv")
+    assert tuple(control) == CONTROL_COLUMNS
+    assert control["outcomes"].tolist() == ["observed", "shuffled"]
+
+
+def test_stage_repeats_nothing(tiny, tmp_path, monkeypatch):
+    """A second run tunes nothing, passes nothing through the network's first stages, and gives the same table."""
+    run = finished_run(tmp_path, poisoned=False)
+    table = stages.extract_deep(run, "alarm", FEATURES, PHASES)
+
+    def never(*_, **__):
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr(negative_control, "fine_tune", never)
+    monkeypatch.setattr("hccbook.deep_features.patients.crop_to_box", never)
+    pd.testing.assert_frame_equal(stages.extract_deep(run, "alarm", FEATURES, PHASES), table)
+
+
+# --- figures ---------------------------------------------------------------------------------------------------------
+
+
+def test_training_figures_draw_the_values_given():
+    """Losses and AUC as they stand in the history, the kept epoch marked, a line where the tuned part changes."""
+    rows = [(0, "projection", 1.0, 0.9, 0.5), (1, "projection", 0.8, 0.7, 0.6), (2, "last_stage", 0.6, 0.65, 0.8)]
+    history = pd.DataFrame(rows, columns=list(HISTORY_COLUMNS))
+    _, axes = figures.panels(1, 2)
+    loss, auc = axes[0]
+    figures.plot_training_loss(loss, history, chosen=2)
+    figures.plot_training_auc(auc, history, chosen=2)
+    lines = {line.get_label(): list(line.get_ydata()) for line in loss.lines}
+    assert lines["Tuned on"] == [1.0, 0.8, 0.6]
+    assert lines["Held out"] == [0.9, 0.7, 0.65]
+    assert any(set(line.get_xdata()) == {1.5} for line in loss.lines)
+    assert loss.collections[0].get_offsets().tolist() == [[2, 0.65]]
+    assert auc.collections[0].get_offsets().tolist() == [[2, 0.8]]
+    assert {"projection", "last stage"} == {text.get_text() for text in auc.texts}
+    assert [text.get_text() for text in auc.get_legend().get_texts()] == ["Held out", "Kept"]
+    _, axes = figures.panels()
+    figures.plot_training_loss(axes[0, 0], history.iloc[:0], chosen=0)
+    assert "not tuned" in [text.get_text() for text in axes[0, 0].texts]
+    with pytest.raises(DataError, match="inner_auc"):
+        figures.plot_training_auc(auc, history.drop(columns="inner_auc"))
+
+
+def test_shuffled_outcomes_are_drawn_beside_the_true_ones():
+    """Every AUC of the table is a point; one that is absent is none."""
+    rows = [("observed", 0, 6, 0.9, 0.8), ("shuffled", 1, 0, 0.5, 0.5), ("shuffled", 2, 3, 0.7, np.nan)]
+    _, axes = figures.panels()
+    ax = figures.plot_shuffled_outcomes(axes[0, 0], pd.DataFrame(rows, columns=list(CONTROL_COLUMNS)))
+    heights = [points.get_offsets()[:, 1].compressed().tolist() for points in ax.collections]
+    assert heights == [[0.9], [0.8], [0.5, 0.7], [0.5]]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["Outcomes as they are", "Outcomes shuffled"]

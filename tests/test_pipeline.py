@@ -10,7 +10,7 @@ import papermill
 import pytest
 
 from hccbook.errors import SettingsError
-from hccbook.paths import PATIENT_FREE, STAGES, RunPaths, notebook_file
+from hccbook.paths import CHAPTERS, STAGES, RunPaths, notebook_file
 from hccbook.pipeline import runner
 from hccbook.pipeline.runner import StageError, execute_stage, notebook_parameters, run, stages_of
 from hccbook.settings import Profile, load_profile
@@ -43,7 +43,7 @@ def one_cell_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return put
 
 
-@pytest.mark.parametrize("stage", (*STAGES, *PATIENT_FREE))
+@pytest.mark.parametrize("stage", (*STAGES, *CHAPTERS))
 def test_parameters_cell_names_every_setting(stage: str) -> None:
     """The notebook of every stage declares all settings of its section and nothing unknown."""
     parameters = notebook_parameters(stage, SMOKE, "results/x", 2)
@@ -51,7 +51,7 @@ def test_parameters_cell_names_every_setting(stage: str) -> None:
     assert set(SMOKE.parameters(stage)) - set(SMOKE.run.model_dump()) <= set(parameters)
 
 
-@pytest.mark.parametrize("stage", (*STAGES, *PATIENT_FREE))
+@pytest.mark.parametrize("stage", (*STAGES, *CHAPTERS))
 def test_parameters_cell_holds_the_smoke_profile(stage: str) -> None:
     """What nbval runs is the smoke profile: each default in the cell is that profile's value."""
     smoke = load_profile(notebook_file(stage).parents[1] / "profiles" / "smoke.yaml")

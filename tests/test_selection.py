@@ -10,6 +10,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from hccbook import selection
 from hccbook.errors import DataError, ModelError
 from hccbook.selection import LassoSelector, MannWhitneySelector, SpearmanSelector, mann_whitney_p
 
@@ -119,6 +120,26 @@ def test_lasso_one_standard_error_rule(cohort):
     assert selector.alpha_ == max(alpha for alpha, error in zip(selector.alphas_, mean, strict=True) if error <= limit)
     assert selector.alpha_ >= selector.alpha_min_
     assert selector.n_selected_ <= LassoSelector(folds=5).fit(X, y).n_selected_
+
+
+@pytest.mark.parametrize("shape", [(120, 30), (60, 150)])
+def test_lasso_by_products_of_features_changes_nothing(monkeypatch, shape):
+    """With and without the matrix of products: the same penalty and features, weights and errors to rounding."""
+    rng = np.random.default_rng(6)
+    y = rng.permutation(np.repeat([1, 0], [shape[0] // 3, shape[0] - shape[0] // 3]))
+    X = rng.normal(size=shape)
+    X[:, :5] += 0.7 * y[:, None]
+    found = LassoSelector(folds=5).fit(X, y)
+    monkeypatch.setattr(selection, "_FEATURES_A_PATIENT_TO_CROSS", 0)
+    splits = StratifiedKFold(5, shuffle=True, random_state=0)
+    shortest = 1e-2 if shape[0] < shape[1] else 1e-3
+    plain = LassoCV(eps=shortest, alphas=100, cv=splits, max_iter=5000, precompute=False).fit(X, y)
+    other = LassoSelector(folds=5).fit(X, y)
+    for one in (found, other):
+        assert one.alpha_ == plain.alpha_
+        np.testing.assert_allclose(one.mse_path_, plain.mse_path_, rtol=1e-8)
+    assert found.support_.tolist() == other.support_.tolist()
+    np.testing.assert_allclose(found.coef_, other.coef_, atol=1e-9)
 
 
 def test_lasso_is_deterministic(cohort):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hccbook.errors import SettingsError
-from hccbook.paths import PATIENT_FREE, STAGES, profile_file
+from hccbook.paths import CHAPTERS, STAGES, profile_file
 from hccbook.settings import PHASES, Profile, load_profile
 
 
@@ -106,7 +106,7 @@ def test_demo_has_enough_patients() -> None:
 
 
 def test_every_stage_has_a_section() -> None:
-    """Stages and sections of a profile are the same, in the same order; a chapter without patients may have one."""
+    """Stages and sections of a profile are the same, in the same order; a chapter beside them may have one."""
     sections = [name for name in Profile.model_fields if name != "run"]
     assert tuple(sections[: len(STAGES)]) == STAGES
-    assert set(sections[len(STAGES) :]) <= set(PATIENT_FREE)
+    assert set(sections[len(STAGES) :]) <= set(CHAPTERS)

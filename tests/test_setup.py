@@ -19,7 +19,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from hccbook.doctor import read_lock
-from hccbook.paths import PATIENT_FREE, STAGES, notebook_name
+from hccbook.paths import CHAPTERS, STAGES, notebook_name
 from hccbook.settings import PAPERS, load_profile
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -483,7 +483,7 @@ def _parameters(file: Path) -> dict[str, object]:
 
 def test_parameters_are_the_smoke_profile(notebook):
     """The parameters cell holds plain scalars: every setting of the stage, as in profiles/smoke.yaml."""
-    (stage,) = [name for name in (*STAGES, *PATIENT_FREE) if notebook_name(name) == notebook.stem]
+    (stage,) = [name for name in (*STAGES, *CHAPTERS) if notebook_name(name) == notebook.stem]
     profile = load_profile(ROOT / "profiles" / "smoke.yaml")
     expected = profile.parameters(stage) | {"results": "results/smoke"}
     given = _parameters(notebook)

@@ -6,11 +6,22 @@ import numpy as np
 import pandas as pd
 import pytest
 from lifelines.statistics import multivariate_logrank_test
-from scipy.stats import chi2_contingency
+from scipy.stats import chi2, chi2_contingency
 from sklearn.metrics import roc_curve
 
 from hccbook.errors import DataError
-from hccbook.stratification import risk_groups, stepwise_flows, stepwise_groups, xtile, youden_cutoff
+from hccbook.stratification import (
+    MANAGEMENT,
+    lead_times,
+    miller_siegmund_p,
+    risk_groups,
+    stepwise_flows,
+    stepwise_groups,
+    xtile,
+    xtile_map,
+    xtile_permutation,
+    youden_cutoff,
+)
 
 
 def graded_cohort(seed=0, n=60, decimals=2):
@@ -99,6 +110,162 @@ def test_xtile_refusals(score, options, word):
     """Too few different scores, settings out of range, missing scores and negative follow-up are refused."""
     with pytest.raises(DataError, match=word):
         xtile(score, [0, 0, 1, 0, 1, 1], **options)
+
+
+def test_xtile_counts_above_each_candidate():
+    """Patients, events and expected events at or above each cut-off; the first row is everybody."""
+    score, y, months = graded_cohort(seed=5, decimals=1)
+    found = xtile(score, y, months, min_fraction=0.2)
+    assert found.above.iloc[0][["n", "events", "expected"]].tolist() == [60, y.sum(), y.sum()]
+    for row, cutoff in zip(found.above.iloc[1:].itertuples(), found.candidates, strict=True):
+        above = score >= cutoff
+        assert (row.n, row.events) == (above.sum(), y[above].sum())
+        test = multivariate_logrank_test(months, above, y)
+        # One cut-off's chi-square is the surplus squared over its variance: the surplus itself by the event times.
+        expected = sum(
+            (months[y == 1] == t).sum() * (above & (months >= t)).sum() / (months >= t).sum()
+            for t in np.unique(months[y == 1])
+        )
+        assert row.expected == pytest.approx(expected)
+        assert (row.events > expected) == (test.test_statistic > 0 and y[above].sum() > expected)
+
+
+def test_map_holds_the_grid():
+    """With points enough every allowed pair is there once, with its chi-square, shares and direction by hand."""
+    score, y, _ = graded_cohort(n=40, decimals=1)
+    found = xtile(score, y, min_fraction=0.1)
+    tiles = xtile_map(found, points=100)
+    assert len(tiles) == np.isfinite(found.grid).sum()
+    for row in tiles.itertuples():
+        low, high = score < row.lower, score >= row.upper
+        table = np.array([[(part & (y == one)).sum() for part in (low, ~low & ~high, high)] for one in (0, 1)])
+        assert row.chi2 == pytest.approx(chi2_contingency(table, correction=False).statistic)
+        assert (row.low_share, row.high_share) == pytest.approx((low.mean(), high.mean()))
+        assert row.rising == (y[high].mean() > y[low].mean())
+
+
+def test_map_thinned_keeps_the_chosen_pair():
+    """However few points are asked for, the maximum is among them and is the greatest."""
+    score, y, _ = graded_cohort(n=60, decimals=3)
+    found = xtile(score, y)
+    tiles = xtile_map(found, points=8)
+    best = tiles.loc[tiles["chi2"].idxmax()]
+    assert len(tiles) <= 100
+    assert (best["lower"], best["upper"]) == found.cuts
+    assert best["chi2"] == found.statistic
+
+
+def test_map_of_a_falling_score():
+    """A score that runs the wrong way has no rising tile."""
+    score, y = np.arange(12.0), np.array([1, 1, 1, 1, 1, 0, 0, 1, 0, 0, 0, 0])
+    assert not xtile_map(xtile(score, y, min_fraction=0.3))["rising"].any()
+
+
+def test_map_needs_two_cut_offs():
+    """One cut-off has no triangle."""
+    score, y, _ = graded_cohort()
+    with pytest.raises(DataError, match="n_cuts=2"):
+        xtile_map(xtile(score, y, n_cuts=1))
+    with pytest.raises(DataError, match="points"):
+        xtile_map(xtile(score, y), points=1)
+
+
+@pytest.mark.parametrize("n_cuts", [1, 2])
+@pytest.mark.parametrize("follow_up", [False, True])
+def test_permutation_maxima_agree_with_xtile(n_cuts, follow_up):
+    """Each permutation's maximum is X-tile's own on outcomes dealt out in that order (same generator, by hand)."""
+    score, y, months = graded_cohort(seed=2, n=50, decimals=1)
+    found = xtile_permutation(score, y, months if follow_up else None, 0.15, n_cuts, permutations=70, seed=8)
+    rng = np.random.default_rng(8)
+    orders = [rng.permuted(np.tile(np.arange(50), (size, 1)), axis=1) for size in (64, 6)]
+    expected = []
+    for order in np.concatenate(orders):
+        # The patient order[k] gets the k-th outcome and follow-up.
+        moved, time = np.empty(50, dtype=int), np.empty(50)
+        moved[order], time[order] = y, months
+        expected.append(xtile(score, moved, time if follow_up else None, 0.15, n_cuts).statistic)
+    np.testing.assert_allclose(found.maxima, expected, rtol=1e-9)
+    assert found.statistic == xtile(score, y, months if follow_up else None, 0.15, n_cuts).statistic
+    assert found.p == (1 + (np.array(expected) >= found.statistic * (1 - 1e-9)).sum()) / 71
+
+
+def test_permutation_p_of_noise_is_uniform():
+    """Outcomes that do not follow the score: of 200 p-values a tenth lies below 0.1, within chance."""
+    rng = np.random.default_rng(4)
+    found = []
+    for seed in range(200):
+        y = rng.permutation(np.repeat([1, 0], [12, 28]))
+        found.append(xtile_permutation(rng.random(40), y, permutations=99, seed=seed).p)
+    assert np.mean(np.array(found) <= 0.1) == pytest.approx(0.1, abs=3 * np.sqrt(0.09 / 200))
+    assert np.mean(found) == pytest.approx(0.5, abs=0.08)
+
+
+def test_permutation_p_of_a_signal_is_the_least():
+    """A score that follows the outcome is beyond all permutations."""
+    score, y, _ = graded_cohort(n=200)
+    assert xtile_permutation(score, y, permutations=99).p == 0.01
+
+
+def test_permutations_are_seeded():
+    """The same seed gives the same maxima; none are refused."""
+    score, y, _ = graded_cohort()
+    one, other = (xtile_permutation(score, y, permutations=9, seed=1) for _ in range(2))
+    assert one.maxima.tolist() == other.maxima.tolist()
+    with pytest.raises(DataError, match="permutations"):
+        xtile_permutation(score, y, permutations=0)
+
+
+@pytest.mark.parametrize("p", [0.0005, 0.005, 0.03, 0.08])
+def test_miller_siegmund_agrees_with_altman(p):
+    """Altman 1994 prints -1.63 p (1 + 2.35 ln p) for 10 % and -3.13 p (1 + 1.65 ln p) for 5 %, fitted to it."""
+    assert miller_siegmund_p(p, 0.1) == pytest.approx(-1.63 * p * (1 + 2.35 * np.log(p)), rel=0.04)
+    assert miller_siegmund_p(p, 0.05) == pytest.approx(-3.13 * p * (1 + 1.65 * np.log(p)), rel=0.04)
+
+
+def test_miller_siegmund_agrees_with_permutations():
+    """In 400 patients the formula is near the permutation p of the best single cut-off."""
+    rng = np.random.default_rng(12)
+    score = rng.random(400)
+    y = (rng.random(400) < 0.3 + 0.12 * (score > 0.55)).astype(int)
+    found = xtile_permutation(score, y, n_cuts=1, permutations=4000)
+    nominal = chi2.sf(found.statistic, 1)
+    assert 0.01 < found.p < 0.4
+    assert miller_siegmund_p(nominal, 0.1) == pytest.approx(found.p, rel=0.15)
+
+
+def test_miller_siegmund_stays_a_p_value():
+    """Never below the nominal p nor above 1; out of range is refused."""
+    for p in (1e-12, 0.2, 0.5, 0.9, 0.999):
+        assert p <= miller_siegmund_p(p, 0.1) <= 1
+    for p, fraction in ((0, 0.1), (1, 0.1), (0.1, 0), (0.1, 0.5)):
+        with pytest.raises(DataError):
+            miller_siegmund_p(p, fraction)
+
+
+def test_lead_times_of_the_paper():
+    """ALARM: 28, 27 and 29 of 84 warned are the printed 33.3, 32.1 and 34.5 %."""
+    months = np.r_[np.full(28, 4.5), np.full(27, 6.0), np.full(29, 9.0), np.full(5, 8.0), np.full(10, 7.0)]
+    hcc = np.r_[np.ones(89), np.zeros(10)].astype(int)
+    score = np.r_[np.full(84, 0.21), np.full(5, 0.2), np.full(10, 0.9)]
+    found = lead_times(months, hcc, score, 0.21)
+    assert found["n"].tolist() == [84, 28, 27, 29]
+    assert (100 * found["share"]).round(1).tolist() == [100.0, 33.3, 32.1, 34.5]
+    assert found["lead_time"].tolist()[1:] == ["below 6 months", "6 to below 9 months", "9 months or more"]
+    assert found["mean_months"].iloc[0] == pytest.approx((28 * 4.5 + 27 * 6 + 29 * 9) / 84)
+
+
+def test_lead_times_of_nobody():
+    """Nobody warned: shares are undefined, and the notes say so."""
+    found = lead_times([5, 7], [1, 0], [0.1, 0.1], 0.5)
+    assert found["share"].isna().all()
+    assert set(found["note"]) == {"nobody"}
+    with pytest.raises(DataError, match="bounds"):
+        lead_times([5, 7], [1, 0], [0.1, 0.1], 0.5, bounds=(9, 6))
+
+
+def test_management_is_given_for_every_group():
+    """Each risk group has the paper's advice."""
+    assert list(MANAGEMENT) == ["low", "medium", "high"]
 
 
 @pytest.mark.parametrize("seed", range(4))

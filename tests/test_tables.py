@@ -10,6 +10,7 @@ import pytest
 
 from hccbook import tables
 from hccbook.errors import DataError
+from hccbook.models import LinearScore
 
 
 @pytest.fixture
@@ -437,3 +438,206 @@ def test_printed_table_keeps_the_papers_text() -> None:
     laid = tables.as_printed(numbers)
     assert laid.loc["Male, n (%)"].tolist() == ["78 (87.6)", ""]
     assert laid.loc["Age, years"].tolist() == ["58.2 [50.9, 64.0]", "<0.001"]
+
+
+# --- ALARM's supplement -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ratio", "text"),
+    [
+        ((2.0, 1.1, 3.456), "2.00 (1.10–3.46)"),
+        ((150.0, 8.0, 4e6), "150.00 (8.00 to >1,000)"),
+        ((0.004, 0.0001, 0.5), "<0.01 (<0.01–0.50)"),
+        ((math.nan, math.nan, math.nan), "n.a."),
+    ],
+)
+def test_odds_ratio_text(ratio, text):
+    """Two places; what cannot be read is said to be beyond."""
+    assert tables.odds_ratio_text(*ratio) == text
+
+
+@pytest.mark.parametrize(
+    ("per", "step", "text"),
+    [("SD", 7.0, ", per SD"), ("unit", 1.0, ""), ("unit", 10.0, ", per 10"), ("", math.nan, "")],
+)
+def test_step_text(per, step, text):
+    """What an odds ratio is per, after the variable's name."""
+    assert tables.step_text(per, step) == text
+
+
+def test_odds_ratio_table_says_what_was_left_out():
+    """Method, note and missing values stand beside the ratio."""
+    rows = [
+        ("univariable", "amap", "SD", 7.0, 95, 20, 5, 2.0, 1.1, 3.5, 0.02, "maximum likelihood", ""),
+        ("multivariable", "male", "", math.nan, 100, 20, 0, *[math.nan] * 4, "", "not estimable: the same value"),
+    ]
+    found = tables.odds_ratio_table(pd.DataFrame(rows, columns=list(tables.ODDS_RATIO_COLUMNS)))
+    assert found.index.tolist() == [("Univariable", "aMAP score, per SD"), ("Multivariable", "Male sex")]
+    assert found.iloc[0].tolist() == [
+        "95", "20", "2.00 (1.10–3.50)", "0.020", "Maximum likelihood", "5 without a value left out",
+    ]  # fmt: skip
+    assert found.iloc[1].tolist()[2:] == ["n.a.", "n.a.", "", "not estimable: the same value"]
+
+
+def test_subgroup_table_layout():
+    """A p beside the first level of a characteristic; a note where there is no AUC."""
+    rows = [
+        ("unseen", "all", "all", 60, 12, 0, 0.85, 0.75, 0.95, math.nan, ""),
+        ("unseen", "age", "< 50 years", 30, 4, 0, 0.8, 0.6, 1.0, 0.43, ""),
+        ("unseen", "age", "≥ 50 years", 30, 8, 0, 0.9, 0.8, 1.0, 0.43, ""),
+        ("unseen", "sex", "Women", 10, 0, 0, *[math.nan] * 4, "no patient with HCC; no comparison"),
+    ]
+    found = tables.subgroup_table(pd.DataFrame(rows, columns=list(tables.SUBGROUP_COLUMNS)))
+    assert found.index.tolist() == [
+        ("All patients", ""), ("Age", "< 50 years"), ("Age", "≥ 50 years"), ("Sex", "Women"),
+    ]  # fmt: skip
+    unseen = found["Unseen patients"]
+    assert unseen["p"].tolist() == ["", "0.430", "", "n.a."]
+    assert unseen["AUC (95% CI)"].tolist()[2:] == ["0.900 (0.800–1.000)", "no patient with HCC"]
+    assert unseen["HCC/n"].iloc[0] == "12/60"
+
+
+def test_alarm_table_s2_adds_up():
+    """By hand: two classes in the unfiltered image, one in a filtered one, and two phases."""
+    rows = [
+        (phase, "liver", image, family, n)
+        for phase in ("arterial", "venous")
+        for image, family, n in (
+            ("original", "firstorder", 18),
+            ("original", "shape", 14),
+            ("square", "firstorder", 18),
+        )
+    ]
+    found = tables.alarm_table_s2(pd.DataFrame(rows, columns=list(tables.FEATURE_COUNT_COLUMNS)))
+    assert found.columns.tolist() == ["Shape", "First order", "All"]
+    assert found.loc["original"].tolist() == ["14", "18", "32"]
+    assert found.loc["square"].tolist() == ["", "18", "18"]
+    assert found.loc["All, one phase"].tolist() == ["14", "36", "50"]
+    assert found.loc["All, 2 phases"].tolist() == ["28", "72", "100"]
+
+
+def test_alarm_table_s2_of_unequal_phases_is_refused():
+    """A phase without shape features would be counted as if it had them."""
+    rows = [("arterial", "liver", "original", "shape", 14), ("venous", "liver", "original", "shape", 13)]
+    with pytest.raises(DataError, match="venous liver"):
+        tables.alarm_table_s2(pd.DataFrame(rows, columns=list(tables.FEATURE_COUNT_COLUMNS)))
+
+
+def test_alarm_table_s3_layout():
+    """ALARM is the reference; patients left out are counted; a combination that was not fitted says why."""
+    nan = math.nan
+    rows = [
+        ("discovery", "ALARM", "", 60, 12, 0, 0.9, 0.85, 0.95, nan, nan, nan, nan, "compared with the others"),
+        ("discovery", "AFP", "afp", 58, 12, 2, 0.88, 0.8, 0.96, -0.02, -0.05, 0.01, 0.2, ""),
+        (
+            "test",
+            "ALARM",
+            "",
+            9,
+            0,
+            0,
+            nan,
+            nan,
+            nan,
+            nan,
+            nan,
+            nan,
+            nan,
+            "compared with the others; no patient with HCC",
+        ),
+        (
+            "test",
+            "AFP",
+            "afp",
+            9,
+            0,
+            0,
+            nan,
+            nan,
+            nan,
+            nan,
+            nan,
+            nan,
+            nan,
+            "no test: 0 patients with and 9 without HCC",
+        ),
+    ]
+    found = tables.alarm_table_s3(pd.DataFrame(rows, columns=list(tables.COMBINATION_COLUMNS)))
+    first = found["Discovery cohort"]
+    assert first.loc["ALARM"].tolist() == ["0.900 (0.850–0.950)", "reference", ""]
+    assert first.loc["AFP"].tolist() == ["0.880 (0.800–0.960) [2 left out]", "−0.020 (−0.050 to 0.010)", "0.200"]
+    assert found["Test cohort"].loc["AFP"].tolist() == ["no test: 0 patients with and 9 without HCC", "n.a.", "n.a."]
+
+
+def test_alarm_table_s4_layout():
+    """Both AUCs, their difference with its limits, z, p and the note."""
+    rows = [("discovery", "alarm", "amap", 0.9, 0.7, 0.2, 0.1, 0.3, 3.9, 0.0001, "")]
+    found = tables.alarm_table_s4(pd.DataFrame(rows, columns=list(tables.DELONG_COLUMNS)))
+    assert found.index.tolist() == [("Discovery cohort", "ALARM against aMAP")]
+    assert found.iloc[0].tolist() == ["0.900", "0.700", "0.200 (0.100–0.300)", "3.90", "<0.001", ""]
+
+
+def test_alarm_table_s5_layout():
+    """Categorical and continuous side by side, with their parts."""
+    rows = [
+        ("discovery", "alarm", "deep", "categorical", 0.75, 0.34, 1.17, 0.001, 0.5, 0.25, ""),
+        ("discovery", "alarm", "deep", "continuous", *[math.nan] * 6, "not estimable: no patient with HCC"),
+    ]
+    found = tables.alarm_table_s5(pd.DataFrame(rows, columns=list(tables.NRI_COLUMNS)))
+    assert found.index.tolist() == [("Discovery cohort", "ALARM against Deep learning")]
+    assert found["Categorical"].iloc[0].tolist() == ["0.750 (0.340–1.170)", "0.500", "0.250", "0.001"]
+    assert found["Continuous"].iloc[0].tolist() == ["not estimable: no patient with HCC", "n.a.", "n.a.", "n.a."]
+
+
+def test_alarm_table_s5_twice_is_refused():
+    """A comparison that is there twice is named."""
+    row = ("discovery", "alarm", "deep", "categorical", 0.75, 0.34, 1.17, 0.001, 0.5, 0.25, "")
+    with pytest.raises(DataError, match="discovery, deep"):
+        tables.alarm_table_s5(pd.DataFrame([row, row], columns=list(tables.NRI_COLUMNS)))
+
+
+def test_alarm_table_s6_layout():
+    """The improvement with its limits and its two parts."""
+    rows = [("test", "alarm", "radiomics", 0.532, 0.356, 0.709, 0.0, 0.3, 0.232, "")]
+    found = tables.alarm_table_s6(pd.DataFrame(rows, columns=list(tables.IDI_COLUMNS)))
+    assert found.iloc[0].tolist() == ["0.532 (0.356–0.709)", "0.300", "0.232", "<0.001", ""]
+
+
+def test_formulas_list_every_term():
+    """Intercept first, then weight, mean and SD of each value; a score of no feature has only its intercept."""
+    score = LinearScore(
+        ("arterial.liver.original_glcm_Idm", "amap"), (0.000123456, 58.0), (2.0, 7.0), (-0.5, 0.25), 1.0
+    )
+    found = tables.alarm_formulas({"Radiomics score": score, "Empty": LinearScore((), (), (), (), 0.3)})
+    assert found.index.tolist() == [
+        ("Radiomics score", "Intercept"),
+        ("Radiomics score", "arterial · liver · original glcm Idm"),
+        ("Radiomics score", "aMAP score"),
+        ("Empty", "Intercept"),
+    ]
+    assert found["Weight"].tolist() == ["1.000", "−0.500", "0.250", "0.300"]
+    assert found["Mean"].tolist() == ["", "0.00012346", "58", ""]
+
+
+def test_formulas_refuse_nothing():
+    """There is no table without a score."""
+    with pytest.raises(DataError, match="at least one score"):
+        tables.alarm_formulas({})
+
+
+def test_workflow_prints_the_counts_given():
+    """Patients of each cohort and features after each step; a block that lacks a step is refused."""
+    cohorts = pd.DataFrame({"cohort": ["discovery"], "n": [924], "events": [45]})
+    rows = [
+        (block, step, n)
+        for block, counts in (("radiomics", (3669, 1000, 200, 6)), ("deep", (300, 90, 80, 17)))
+        for step, n in zip(("extracted", "mann_whitney", "spearman", "lasso"), counts, strict=True)
+    ]
+    counts = pd.DataFrame(rows, columns=["block", "step", "features"])
+    found = tables.alarm_workflow(cohorts, counts).set_index("step")["detail"]
+    assert found["Discovery"] == "924 patients, 45 HCC"
+    assert found["Radiomics"] == "3,669 features"
+    assert found["LASSO"] == "6 radiomics, 17 deep"
+    with pytest.raises(DataError, match="lasso"):
+        tables.alarm_workflow(cohorts, counts[:-1])

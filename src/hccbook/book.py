@@ -24,7 +24,7 @@ from bs4 import BeautifulSoup, Tag
 
 from hccbook.errors import HccbookError
 from hccbook.parallel import atomic_path, digest
-from hccbook.paths import PATIENT_FREE, STAGES, RunPaths, book_source_dir, notebook_name, project_root
+from hccbook.paths import CHAPTERS, STAGES, RunPaths, book_source_dir, notebook_name, project_root
 from hccbook.published import (
     CONTRADICTED,
     PLANNED,
@@ -40,11 +40,15 @@ from hccbook.published import (
     items,
 )
 from hccbook.settings import PAPERS, Profile
+from hccbook.web_pages import web_files
 
 PAPER_NAMES = {"alarm": "ALARM", "amap_ct": "aMAP-CT"}
 """What readers call the papers."""
 
-_STAGES_OF_PAPER = {"alarm": ("alarm",), "amap_ct": ("amap_ct", "stepwise_stratification")}
+_STAGES_OF_PAPER = {
+    "alarm": ("alarm", "alarm_supplement", "leakage_and_negative_controls"),
+    "amap_ct": ("amap_ct", "stepwise_stratification", "amap_ct_supplement"),
+}
 _RENDERERS = ("jupyter-book", "sphinx", "myst-nb", "sphinx-book-theme", "sphinxcontrib-bibtex")
 _LOADED = {"script": "src", "link": "href", "img": "src", "iframe": "src", "source": "src", "embed": "src"}
 _LINKED_RESOURCES = {"stylesheet", "preload", "prefetch", "modulepreload", "preconnect", "icon", "manifest"}
@@ -101,7 +105,8 @@ def build_book(run: RunPaths, *, out: Path | None = None) -> Path:
 
 def _state(source: Path) -> dict[str, str]:
     versions = {name: importlib.metadata.version(name) for name in _RENDERERS}
-    computed = (source / "notebooks", source / "files", source / "_config.yml")
+    # Sphinx copies style and scripts only when it writes a page.
+    computed = (source / "notebooks", source / "files", source / "assets", source / "_config.yml")
     return {"all": digest(source, versions), "computed": digest(*computed, versions)}
 
 
@@ -130,7 +135,7 @@ def stage_source(run: RunPaths, source: Path) -> Path:
     """
     papers = _papers(run)
     left_out = {stage for paper in PAPERS if paper not in papers for stage in _STAGES_OF_PAPER[paper]}
-    stages = [stage for stage in (*STAGES, *PATIENT_FREE) if stage not in left_out]
+    stages = [stage for stage in (*STAGES, *CHAPTERS) if stage not in left_out]
     notebooks = {notebook_name(stage): _executed(run, stage) for stage in stages}
     # Not every notebook has the parameter; one that says otherwise decides.
     synthetic = all(_parameters(notebook).get("synthetic", True) for notebook in notebooks.values())
@@ -157,6 +162,9 @@ def stage_source(run: RunPaths, source: Path) -> Path:
             if file is not None:
                 put(f"files/{Path(file).name}", _without_paths(file, (run.root / file).read_bytes()))
     put("assets/mathjax/tex-svg.js", _mathjax())
+    stepwise = used.get("stepwise_stratification", {})
+    for name, content in web_files(run, papers, synthetic=synthetic, stepwise=stepwise).items():
+        put(f"assets/{name}", content)
     for file in sorted(source.rglob("*")):
         if file.is_file() and file not in written:
             file.unlink()
@@ -219,7 +227,9 @@ def _prose_files() -> Iterator[Path]:
     folder = book_source_dir()
     for file in sorted(folder.rglob("*")):
         parts = file.relative_to(folder).parts
-        if file.is_file() and file.name != "_toc.yml" and not any(part.startswith((".", "_build")) for part in parts):
+        # Jupyter Book would load every script of a folder _static, and MathJax a second time, on every page.
+        skipped = any(part.startswith((".", "_build", "_static")) for part in parts)
+        if file.is_file() and file.name != "_toc.yml" and not skipped:
             yield file
 
 

@@ -121,10 +121,10 @@ def stage(
 @app.command(hidden=True)
 def refresh() -> None:
     """Execute the source notebooks with their own parameters and store their text outputs."""
-    from hccbook.paths import PATIENT_FREE, STAGES
+    from hccbook.paths import CHAPTERS, STAGES
     from hccbook.pipeline.runner import refresh_notebook
 
-    for name in (*STAGES, *PATIENT_FREE):
+    for name in (*STAGES, *CHAPTERS):
         print(refresh_notebook(name).name, flush=True)
 
 

@@ -20,12 +20,15 @@ STAGES = (
 )
 """Stage names in order; notebook ``NN_<stage>.ipynb`` makes ``results/<run>/<stage>/``."""
 
-PATIENT_FREE = {
+CHAPTERS = {
+    "alarm_supplement": "alarm_supplement",
+    "amap_ct_supplement": "amap_ct_supplement",
     "audit": "09_audit",
+    "leakage_and_negative_controls": "10_leakage_and_negative_controls",
     "radiomics_by_hand": "radiomics_by_hand",
     "radiomics_speed": "radiomics_speed",
 }
-"""Chapters that read no patient, by notebook name; every run executes them."""
+"""Notebooks beside the stages, by name and file; nothing later reads what they leave."""
 
 CONTROL_ENDING = "-none"
 """What the folder of a negative control has after the name of its run."""
@@ -74,8 +77,8 @@ def notebook_file(stage: str) -> Path:
 
 
 def notebook_name(stage: str) -> str:
-    """Notebook name of a stage (two digits, underscore, stage) or of a chapter without patients."""
-    return PATIENT_FREE[stage] if stage in PATIENT_FREE else f"{STAGES.index(stage) + 1:02d}_{stage}"
+    """Notebook name of a stage (two digits, underscore, stage) or of a chapter beside the stages."""
+    return CHAPTERS[stage] if stage in CHAPTERS else f"{STAGES.index(stage) + 1:02d}_{stage}"
 
 
 def benchmark_file(name: str) -> Path:
@@ -107,7 +110,7 @@ class RunPaths:
 
     def stage(self, name: str) -> Path:
         """Folder that stage `name` writes, made if absent."""
-        known = (*STAGES, *PATIENT_FREE)
+        known = (*STAGES, *CHAPTERS)
         if name not in known:
             raise SettingsError("stage", f"must be one of {', '.join(known)}", name, "Check the spelling.")
         folder = self.root / name

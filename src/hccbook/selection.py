@@ -29,6 +29,8 @@ from hccbook.errors import DataError, ModelError
 _ROWS_A_BLOCK = 512
 _MAX_SWEEPS = 5000
 _FINAL_TOLERANCE = 1e-8
+_MOST_FEATURES_TO_CROSS = 8000
+_FEATURES_A_PATIENT_TO_CROSS = 4
 
 
 def check_features(X: pd.DataFrame | ArrayLike, place: str = "features") -> None:
@@ -462,12 +464,22 @@ class LassoSelector(_FeatureSelector):
         # The end of the path as in R's glmnet: shorter where features outnumber patients, whose fit is exact beyond.
         shortest = 1e-2 if values.shape[0] < values.shape[1] else 1e-3
         splits = StratifiedKFold(self.folds_, shuffle=True, random_state=self.random_state)
+        # Products of all features with one another, taken once a fold: the same descent, many times faster where
+        # there are many patients. Beyond so many features the matrix would fill the memory.
+        most = min(_FEATURES_A_PATIENT_TO_CROSS * values.shape[0], _MOST_FEATURES_TO_CROSS)
+        crossed = True if values.shape[1] <= most else "auto"
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", ConvergenceWarning)
-            model = LassoCV(eps=shortest, alphas=100, cv=splits, max_iter=_MAX_SWEEPS).fit(values, outcome)
+            model = LassoCV(
+                eps=shortest, alphas=100, cv=splits, max_iter=_MAX_SWEEPS, precompute=crossed, n_jobs=-1
+            ).fit(values, outcome)
             centre = values.mean(axis=0)
             _, coefficients, _ = lasso_path(
-                values - centre, outcome - outcome.mean(), alphas=model.alphas_, max_iter=_MAX_SWEEPS
+                values - centre,
+                outcome - outcome.mean(),
+                alphas=model.alphas_,
+                max_iter=_MAX_SWEEPS,
+                precompute=crossed,
             )
             self.alphas_, self.mse_path_ = model.alphas_, model.mse_path_
             mean = self.mse_path_.mean(axis=1)

@@ -140,7 +140,17 @@ class FeatureSettings(Settings):
     )
     resnet50_weights: str = Field("", description="Local file of pretrained 3D ResNet-50 weights; empty for none.")
     resnet18_weights: str = Field("", description="Local file of pretrained 3D ResNet-18 weights; empty for none.")
-    fine_tune_epochs: int = Field(20, ge=0, description="Epochs of fine-tuning on the development cohort.")
+    fine_tune: Literal["network", "last_stage", "projection"] = Field(
+        "last_stage",
+        description="What ALARM tunes on the development cohort: the whole network (for a GPU, or patience), its last "
+        "residual stage and the projection, or the projection alone.",
+    )
+    fine_tune_epochs: int = Field(
+        20, ge=0, description="Most epochs of each step of fine-tuning: the projection, then the network with it."
+    )
+    fine_tune_shuffles: int = Field(
+        4, ge=0, description="Fine-tunings with shuffled outcomes, the negative control; 0 for none."
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the networks run.")
 
 
@@ -180,6 +190,32 @@ class StepwiseSettings(Settings):
     horizon_months: float = Field(36.0, gt=0, description="Horizon of the cumulative incidence, months.")
 
 
+class AlarmSupplementSettings(Settings):
+    """Supplementary items of ALARM."""
+
+    seed: int = Field(20240718, ge=0, description="Seed of the folds within a cohort, and of permutations.")
+    folds: int = Field(5, ge=2, description="Folds of the cross-validation within each cohort.")
+    permutations: int = Field(999, ge=1, description="Permutations of the outcome for X-tile's p-value.")
+    afp_ug_l: float = Field(20.0, gt=0, description="AFP that parts the subgroups, ug/L; ALARM prints no bound.")
+
+
+class LeakageSettings(Settings):
+    """Leaks on cohorts of noise, and ALARM without leaks."""
+
+    seed: int = Field(20240718, ge=0, description="Seed of the first cohort of noise; later ones follow.")
+    replicates: int = Field(6, ge=2, description="Cohorts of noise.")
+    patients: int = Field(200, ge=20, description="Patients of a cohort of noise, half of whom develop the model.")
+    hcc: int = Field(40, ge=6, description="Those of them with HCC.")
+    features: int = Field(300, ge=1, description="Image features of noise.")
+    correlation: float = Field(0.7, ge=0, lt=1, description="Correlation of two features of one block.")
+    folds: int = Field(5, ge=2, description="Outer folds of the leakage-free ALARM.")
+    lasso_folds: int = Field(5, ge=2, description="Inner folds, which choose the LASSO penalty.")
+    recalibration: Literal["platt", "intercept", "off"] = Field(
+        "platt", description="How out-of-fold predictions recalibrate the leakage-free ALARM."
+    )
+    min_group_fraction: float = Field(0.1, gt=0, lt=0.34, description="Least share of a risk group in X-tile.")
+
+
 class RadiomicsByHandSettings(Settings):
     """The chapter for students, which needs no patient."""
 
@@ -191,6 +227,18 @@ class FiguresSettings(Settings):
     """Look of the published items."""
 
     dpi: int = Field(110, ge=50, le=600, description="Resolution of the saved figures, dots per inch.")
+
+
+_BORROWED: dict[str, dict[str, tuple[str, ...]]] = {
+    "alarm_supplement": {"figures_and_tables": ("dpi",)},
+    "amap_ct_supplement": {
+        "amap_ct": ("seed", "lasso_folds", "lambda_rule", "horizon_months", "bootstrap_replicates"),
+        "stepwise_stratification": ("amap_low", "amap_high"),
+        "features": ("bin_width", "amap_ct_filters"),
+        "figures_and_tables": ("dpi",),
+    },
+}
+"""Settings of stages that a chapter beside them takes too: by chapter, then by section."""
 
 
 class Profile(Settings):
@@ -205,12 +253,19 @@ class Profile(Settings):
     amap_ct: AmapCtSettings = AmapCtSettings()
     stepwise_stratification: StepwiseSettings = StepwiseSettings()
     figures_and_tables: FiguresSettings = FiguresSettings()
+    alarm_supplement: AlarmSupplementSettings = AlarmSupplementSettings()
+    leakage_and_negative_controls: LeakageSettings = LeakageSettings()
     radiomics_by_hand: RadiomicsByHandSettings = RadiomicsByHandSettings()
 
     def parameters(self, stage: str) -> dict[str, Any]:
-        """Scalars that the notebook of `stage` takes: the run's, then the stage's own, if it has settings."""
+        """Scalars that the notebook of `stage` takes: the run's, what a chapter borrows of stages, then its own."""
         own = getattr(self, stage).model_dump() if stage in type(self).model_fields else {}
-        return {**self.run.model_dump(), **own}
+        borrowed = {
+            name: getattr(getattr(self, section), name)
+            for section, names in _BORROWED.get(stage, {}).items()
+            for name in names
+        }
+        return {**self.run.model_dump(), **borrowed, **own}
 
 
 def _describe(error: dict[str, Any], profile_fields: dict[str, Any]) -> tuple[str, str, object, str]:

@@ -20,12 +20,17 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from pandas.io.formats.style import Styler
 
 from hccbook.cohort import CHARACTERISTICS_COLUMNS
 from hccbook.errors import DataError
+
+if TYPE_CHECKING:
+    # Only its attributes are read; loading the models would make every table wait for scikit-learn.
+    from hccbook.models import LinearScore
 
 UNDEFINED = "n.a."
 """What stands where a value is undefined."""
@@ -76,6 +81,15 @@ MODEL_TITLES = MappingProxyType(
         "amap_spleen": "aMAP + spleen",
         "amap_plus_liver": "aMAP + liver",
         "amap_plus_spleen": "aMAP + spleen",
+        "amap_volume": "aMAP + spleen volume",
+        "amap_ct_volume": "aMAP-CT + spleen volume",
+        "amap_2_refit": "aMAP-2 refit",
+        "amap_2_plus_refit": "aMAP-2 Plus refit",
+        "lsm_hcc": "LSM-HCC",
+        "cu_hcc": "CU-HCC",
+        "page_b": "PAGE-B",
+        "mpage_b": "mPAGE-B",
+        "thri": "THRI",
         "ct_image": "CT image score",
         "treat_all": "Treat all",
         "treat_none": "Treat none",
@@ -113,6 +127,40 @@ CHARACTERISTIC_TITLES = MappingProxyType(
 SUBGROUP_TITLES = MappingProxyType({"hcc": "HCC", "non_hcc": "Non-HCC", "no_hcc": "Non-HCC", "all": "All"})
 """Printed names of the outcome groups."""
 
+VARIABLE_TITLES = MappingProxyType(
+    {
+        "amap": "aMAP score",
+        "radiomics": "Radiomics score",
+        "deep": "Deep-learning score",
+        "alarm": "ALARM",
+        "age": "Age",
+        "sex": "Sex",
+        "male": "Male sex",
+        "bilirubin": "Bilirubin",
+        "albumin": "Albumin",
+        "platelets": "Platelets",
+        "afp": "AFP",
+        "log_afp": "log₁₀ AFP",
+        "albi": "ALBI score",
+        "stiffness_kpa": "Liver stiffness",
+    }
+)
+"""Printed names of variables on axes and in regressions, without units."""
+
+FEATURE_CLASS_TITLES = MappingProxyType(
+    {
+        "shape": "Shape",
+        "firstorder": "First order",
+        "glcm": "GLCM",
+        "glrlm": "GLRLM",
+        "glszm": "GLSZM",
+        "gldm": "GLDM",
+        "ngtdm": "NGTDM",
+        "deep": "Deep learning",
+    }
+)
+"""Printed names of the feature classes, in the order of the tables."""
+
 PERFORMANCE_COLUMNS = (
     "cohort",
     "cutoff",
@@ -127,6 +175,89 @@ PERFORMANCE_COLUMNS = (
 )
 AUC_COLUMNS = ("cohort", "model", "n", "events", "auc", "lower", "upper")
 INCIDENCE_COLUMNS = ("group", "n", "events", "incidence", "lower", "upper")
+ODDS_RATIO_COLUMNS = (
+    "analysis",
+    "variable",
+    "per",
+    "step",
+    "n",
+    "events",
+    "missing",
+    "odds_ratio",
+    "lower",
+    "upper",
+    "p",
+    "method",
+    "note",
+)
+SUBGROUP_COLUMNS = (
+    "cohort",
+    "characteristic",
+    "level",
+    "n",
+    "events",
+    "missing",
+    "auc",
+    "lower",
+    "upper",
+    "p_difference",
+    "note",
+)
+FEATURE_COUNT_COLUMNS = ("phase", "organ", "image", "class", "n")
+COMBINATION_COLUMNS = (
+    "cohort",
+    "combination",
+    "variables",
+    "n",
+    "events",
+    "missing",
+    "auc",
+    "lower",
+    "upper",
+    "difference",
+    "difference_lower",
+    "difference_upper",
+    "p",
+    "note",
+)
+DELONG_COLUMNS = (
+    "cohort",
+    "model",
+    "compared_with",
+    "auc",
+    "auc_compared",
+    "difference",
+    "lower",
+    "upper",
+    "z",
+    "p",
+    "note",
+)
+NRI_COLUMNS = (
+    "cohort",
+    "model",
+    "compared_with",
+    "kind",
+    "nri",
+    "lower",
+    "upper",
+    "p",
+    "events_nri",
+    "nonevents_nri",
+    "note",
+)
+IDI_COLUMNS = (
+    "cohort",
+    "model",
+    "compared_with",
+    "idi",
+    "lower",
+    "upper",
+    "p",
+    "events_change",
+    "nonevents_change",
+    "note",
+)
 CALIBRATION_COLUMNS = ("cohort", "model", "intercept", "slope", "ici", "e50", "e90", "emax")
 
 
@@ -677,6 +808,496 @@ def calibration_table(summary: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(laid, index=index)
 
 
+def variable_title(name: str) -> str:
+    """Printed name of a variable, ``amap`` to "aMAP score"."""
+    return _title(VARIABLE_TITLES, name)
+
+
+def feature_title(name: str) -> str:
+    """Printed name of a feature, with its parts set apart."""
+    return str(name).replace("_", " ").replace(".", " · ")
+
+
+def step_text(per: str, step: float) -> str:
+    """What an odds ratio is per, as it stands after the variable: ", per SD", ", per 10", nothing for one unit."""
+    if per == "SD":
+        return ", per SD"
+    return "" if _absent(step) or step == 1 else f", per {step:g}"
+
+
+def odds_ratio_text(value: float, lower: float, upper: float) -> str:
+    """Odds ratio with its interval, to two places, and no longer than can be read: ``>1,000`` above a thousand."""
+    if _absent(value):
+        return UNDEFINED
+    value, lower, upper = (
+        ">1,000" if part > 1000 else "<0.01" if 0 < part < 0.01 else decimal_text(part, 2)
+        for part in (value, lower, upper)
+    )
+    return f"{value} ({lower}{' to ' if upper.startswith('>') else '–'}{upper})"
+
+
+def odds_ratio_table(odds_ratios: pd.DataFrame) -> pd.DataFrame:
+    """Odds ratios of HCC: a row an analysis and variable.
+
+    Parameters
+    ----------
+    odds_ratios : pandas.DataFrame
+        Tidy, with `ODDS_RATIO_COLUMNS`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Strings; columns n, HCC, ``OR (95% CI)``, p, Method, Note.
+
+    Raises
+    ------
+    DataError
+        If a column is missing.
+
+    References
+    ----------
+    ALARM, Figure S13.
+    """
+    require_columns(odds_ratios, ODDS_RATIO_COLUMNS, "odds ratios")
+    rows, index = [], []
+    for row in odds_ratios.itertuples():
+        index.append((str(row.analysis).capitalize(), variable_title(row.variable) + step_text(row.per, row.step)))
+        missing = f"{row.missing} without a value left out" if row.missing else ""
+        rows.append(
+            {
+                "n": decimal_text(row.n, 0),
+                "HCC": decimal_text(row.events, 0),
+                "OR (95% CI)": odds_ratio_text(row.odds_ratio, row.lower, row.upper),
+                "p": p_text(row.p),
+                "Method": str(row.method).capitalize(),
+                "Note": "; ".join(part for part in (row.note, missing) if part),
+            }
+        )
+    return pd.DataFrame(rows, index=pd.MultiIndex.from_tuples(index, names=["Analysis", "Variable"]))
+
+
+def subgroup_table(subgroups: pd.DataFrame) -> pd.DataFrame:
+    """AUC in subgroups: a row a subgroup, columns by cohort.
+
+    Parameters
+    ----------
+    subgroups : pandas.DataFrame
+        Tidy, with `SUBGROUP_COLUMNS`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Strings; under each cohort HCC/n, ``AUC (95% CI)`` (or the note where there is none) and p of equal AUCs.
+
+    Raises
+    ------
+    DataError
+        If a column is missing or a subgroup is there twice.
+
+    References
+    ----------
+    ALARM, Supplementary A9 and Figure S15.
+    """
+    require_columns(subgroups, SUBGROUP_COLUMNS, "subgroups")
+    keys = _in_order(zip(subgroups["characteristic"], subgroups["level"], strict=True))
+    lines = {}
+    for characteristic, level in keys:
+        line: dict[tuple[str, str], str] = {}
+        own = subgroups[(subgroups["characteristic"] == characteristic) & (subgroups["level"] == level)]
+        for cohort in _in_order(subgroups["cohort"]):
+            row = _one_row(own[own["cohort"] == cohort], f"subgroups, {cohort}, {characteristic} {level}")
+            title = cohort_title(cohort)
+            line[(title, "HCC/n")] = UNDEFINED if row is None else f"{row['events']}/{row['n']}"
+            line[(title, "AUC (95% CI)")] = UNDEFINED if row is None else _noted(row, "auc")
+            # The p of a characteristic stands beside its first level.
+            first = (
+                row is not None
+                and level == subgroups.loc[subgroups["characteristic"] == characteristic, "level"].iloc[0]
+            )
+            line[(title, "p")] = p_text(row["p_difference"]) if first and characteristic != "all" else ""
+        shown = ("All patients", "") if characteristic == "all" else (variable_title(characteristic), str(level))
+        lines[shown] = line
+    laid = pd.DataFrame.from_dict(lines, orient="index")
+    laid.index = pd.MultiIndex.from_tuples(list(lines), names=["Characteristic", "Level"])
+    laid.columns = pd.MultiIndex.from_tuples(list(laid.columns), names=["Cohort", ""])
+    return laid
+
+
+def _noted(row: pd.Series, value: str, places: int = 3, lower: str = "lower", upper: str = "upper") -> str:
+    """Estimate with its interval; without one, the note that says why."""
+    if _absent(row[value]):
+        return row["note"].split(";")[0] or UNDEFINED
+    return estimate_text(row[value], row[lower], row[upper], places)
+
+
+def alarm_table_s2(counts: pd.DataFrame) -> pd.DataFrame:
+    """ALARM Table S2: extracted features by class and image, of one phase and organ.
+
+    Parameters
+    ----------
+    counts : pandas.DataFrame
+        Tidy, with `FEATURE_COUNT_COLUMNS`. Phases and organs must have the same features.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Strings; rows by image with their sum, columns by class with their sum; an empty cell where there is none.
+        The last row is all phases and organs together.
+
+    Raises
+    ------
+    DataError
+        If a column is missing, or phases or organs have other features.
+
+    References
+    ----------
+    ALARM, Table S2: 1,223 a phase, 3,669 in all.
+    """
+    require_columns(counts, FEATURE_COUNT_COLUMNS, "feature counts")
+    parts = {key: part for key, part in counts.groupby(["phase", "organ"], sort=False)}
+    squares = {
+        key: part.pivot_table(index="image", columns="class", values="n", aggfunc="sum", sort=False)
+        for key, part in parts.items()
+    }
+    first_key, first = next(iter(squares.items()))
+    for key, square in squares.items():
+        if not square.equals(first):
+            raise DataError(
+                f"feature counts, {' '.join(key)}", "must be those of the other phases", f"not {' '.join(first_key)}'s",
+                "Give the columns of one feature table.",
+            )  # fmt: skip
+    order = [name for name in FEATURE_CLASS_TITLES if name in first] + [
+        name for name in first if name not in FEATURE_CLASS_TITLES
+    ]
+    laid = {}
+    for image, row in first[order].iterrows():
+        title = "Deep learning" if image == "deep" else str(image)
+        laid[title] = {_title(FEATURE_CLASS_TITLES, name): _count_or_free(row[name]) for name in order}
+        laid[title]["All"] = decimal_text(row.sum(), 0)
+    for title, times in (("All, one phase", 1), (f"All, {len(squares)} phases", len(squares))):
+        laid[title] = {
+            _title(FEATURE_CLASS_TITLES, name): decimal_text(times * first[name].sum(), 0) for name in order
+        } | {"All": decimal_text(times * first.sum().sum(), 0)}
+    table = pd.DataFrame.from_dict(laid, orient="index")
+    table.index.name = "Image"
+    return table
+
+
+def _count_or_free(count: float) -> str:
+    return "" if _absent(count) or count == 0 else decimal_text(count, 0)
+
+
+def alarm_table_s3(combinations: pd.DataFrame) -> pd.DataFrame:
+    """ALARM Table S3: the image scores with clinical variables, compared with ALARM.
+
+    Parameters
+    ----------
+    combinations : pandas.DataFrame
+        Tidy, with `COMBINATION_COLUMNS`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Strings; rows by combination, under each cohort ``AUC (95% CI)``, ``Difference (95% CI)`` and p of DeLong's
+        test. Patients left out for a missing value are counted beside the AUC.
+
+    Raises
+    ------
+    DataError
+        If a column is missing or a combination is there twice in a cohort.
+
+    References
+    ----------
+    ALARM, Table S3.
+    """
+    require_columns(combinations, COMBINATION_COLUMNS, "combinations")
+    lines = {}
+    for name in _in_order(combinations["combination"]):
+        line: dict[tuple[str, str], str] = {}
+        for cohort in _in_order(combinations["cohort"]):
+            own = (combinations["combination"] == name) & (combinations["cohort"] == cohort)
+            row = _one_row(combinations[own], f"combinations, {cohort}, {name}")
+            title = cohort_title(cohort)
+            if row is None:
+                line |= {(title, column): UNDEFINED for column in ("AUC (95% CI)", "Difference (95% CI)", "p")}
+                continue
+            left_out = f" [{row['missing']} left out]" if row["missing"] else ""
+            line[(title, "AUC (95% CI)")] = _noted(row, "auc") + left_out
+            reference = _absent(row["difference"]) and not row["variables"] and row["note"].startswith("compared")
+            difference = estimate_text(row["difference"], row["difference_lower"], row["difference_upper"])
+            line[(title, "Difference (95% CI)")] = "reference" if reference else difference
+            line[(title, "p")] = "" if reference else p_text(row["p"])
+        lines[name] = line
+    laid = pd.DataFrame.from_dict(lines, orient="index")
+    laid.index.name = "Image scores with"
+    laid.columns = pd.MultiIndex.from_tuples(list(laid.columns), names=["Cohort", ""])
+    return laid
+
+
+def alarm_table_s4(tests: pd.DataFrame) -> pd.DataFrame:
+    """ALARM Table S4: DeLong's test against the single-score models.
+
+    Parameters
+    ----------
+    tests : pandas.DataFrame
+        Tidy, with `DELONG_COLUMNS`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Strings; rows by cohort and comparison, columns the two AUCs, ``Difference (95% CI)``, z, p and Note.
+
+    Raises
+    ------
+    DataError
+        If a column is missing.
+
+    References
+    ----------
+    ALARM, Table S4.
+    """
+    require_columns(tests, DELONG_COLUMNS, "DeLong tests")
+    rows = [
+        {
+            "AUC": decimal_text(row.auc, 3),
+            "AUC of the other": decimal_text(row.auc_compared, 3),
+            "Difference (95% CI)": estimate_text(row.difference, row.lower, row.upper),
+            "z": decimal_text(row.z, 2),
+            "p": p_text(row.p),
+            "Note": row.note,
+        }
+        for row in tests.itertuples()
+    ]
+    return pd.DataFrame(rows, index=_comparisons(tests))
+
+
+def _comparisons(table: pd.DataFrame) -> pd.MultiIndex:
+    return pd.MultiIndex.from_tuples(
+        [
+            (cohort_title(row.cohort), f"{model_title(row.model)} against {model_title(row.compared_with)}")
+            for row in table.itertuples()
+        ],
+        names=["Cohort", "Models"],
+    )
+
+
+def alarm_table_s5(nri: pd.DataFrame) -> pd.DataFrame:
+    """ALARM Table S5: net reclassification improvement over the single-score models.
+
+    Parameters
+    ----------
+    nri : pandas.DataFrame
+        Tidy, with `NRI_COLUMNS`; kinds "categorical" and "continuous".
+
+    Returns
+    -------
+    pandas.DataFrame
+        Strings; rows by cohort and comparison, under each kind ``NRI (95% CI)``, its part in patients with and
+        without HCC, and p.
+
+    Raises
+    ------
+    DataError
+        If a column is missing or a comparison is there twice.
+
+    References
+    ----------
+    ALARM, Table S5.
+    """
+    require_columns(nri, NRI_COLUMNS, "net reclassification")
+    kinds = _in_order(nri["kind"])
+    pairs = nri.drop_duplicates(["cohort", "model", "compared_with"])
+    lines = []
+    for pair in pairs.itertuples():
+        own = nri[(nri["cohort"] == pair.cohort) & (nri["model"] == pair.model)]
+        own = own[own["compared_with"] == pair.compared_with]
+        line: dict[tuple[str, str], str] = {}
+        for kind in kinds:
+            row = _one_row(own[own["kind"] == kind], f"net reclassification, {pair.cohort}, {pair.compared_with}")
+            title = str(kind).capitalize()
+            line[(title, "NRI (95% CI)")] = UNDEFINED if row is None else _noted(row, "nri")
+            line[(title, "HCC")] = UNDEFINED if row is None else decimal_text(row["events_nri"], 3)
+            line[(title, "No HCC")] = UNDEFINED if row is None else decimal_text(row["nonevents_nri"], 3)
+            line[(title, "p")] = UNDEFINED if row is None else p_text(row["p"])
+        lines.append(line)
+    laid = pd.DataFrame(lines, index=_comparisons(pairs))
+    laid.columns = pd.MultiIndex.from_tuples(list(laid.columns), names=["NRI", ""])
+    return laid
+
+
+def alarm_table_s6(idi: pd.DataFrame) -> pd.DataFrame:
+    """ALARM Table S6: integrated discrimination improvement over the single-score models.
+
+    Parameters
+    ----------
+    idi : pandas.DataFrame
+        Tidy, with `IDI_COLUMNS`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Strings; rows by cohort and comparison, columns ``IDI (95% CI)``, the mean rise in patients with HCC, the
+        mean fall in those without, p and Note.
+
+    Raises
+    ------
+    DataError
+        If a column is missing.
+
+    References
+    ----------
+    ALARM, Table S6.
+    """
+    require_columns(idi, IDI_COLUMNS, "integrated discrimination")
+    rows = [
+        {
+            "IDI (95% CI)": estimate_text(row.idi, row.lower, row.upper),
+            "Rise with HCC": decimal_text(row.events_change, 3),
+            "Fall without HCC": decimal_text(row.nonevents_change, 3),
+            "p": p_text(row.p),
+            "Note": row.note,
+        }
+        for row in idi.itertuples()
+    ]
+    return pd.DataFrame(rows, index=_comparisons(idi))
+
+
+def alarm_formulas(scores: Mapping[str, LinearScore], digits: int = 3) -> pd.DataFrame:
+    """ALARM Supplementary A8: the scores as weighted sums, a row a term.
+
+    Parameters
+    ----------
+    scores : mapping of str to LinearScore
+        Score by its printed name.
+    digits : int
+        Decimal places of the weights.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Strings; rows by score and term, columns Weight (of the standardised value), Mean and SD (of the value, to
+        five significant digits). The first term of a score is its intercept; a score of no feature has only that.
+
+    Raises
+    ------
+    DataError
+        If there is no score.
+
+    References
+    ----------
+    ALARM, Supplementary A8.
+    """
+    if not scores:
+        raise DataError("formulas", "must have at least one score", "none", "Give the model's scores by name.")
+    index, rows = [], []
+    for title, score in scores.items():
+        index.append((title, "Intercept"))
+        rows.append({"Weight": decimal_text(score.intercept, digits), "Mean": "", "SD": ""})
+        for name, mean, scale, weight in zip(score.names, score.means, score.scales, score.coefficients, strict=True):
+            index.append((title, feature_title(name) if "." in name else variable_title(name)))
+            rows.append({"Weight": decimal_text(weight, digits), "Mean": _significant(mean), "SD": _significant(scale)})
+    return pd.DataFrame(rows, index=pd.MultiIndex.from_tuples(index, names=["Score", "Term"]))
+
+
+def _significant(value: float) -> str:
+    return f"{value:.5g}".replace("-", "−")
+
+
+def alarm_workflow(cohorts: pd.DataFrame, selection: pd.DataFrame) -> pd.DataFrame:
+    """ALARM's workflow in steps, with this run's numbers, as `hccbook.figures.plot_workflow` draws it.
+
+    Parameters
+    ----------
+    cohorts : pandas.DataFrame
+        Columns cohort, n, events; a row a cohort.
+    selection : pandas.DataFrame
+        Columns block ("radiomics", "deep"), step ("extracted", ..., "lasso"), features, as
+        ``AlarmModel.selection_counts_`` has them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns stage, step, detail, follows.
+
+    Raises
+    ------
+    DataError
+        If a column is missing or a block lacks a step.
+
+    References
+    ----------
+    ALARM, Fig. 1.
+    """
+    require_columns(cohorts, ("cohort", "n", "events"), "cohorts")
+    require_columns(selection, ("block", "step", "features"), "selection counts")
+
+    def features(step: str) -> tuple[str, str]:
+        found = selection[selection["step"] == step].set_index("block")["features"]
+        if sorted(found.index) != ["deep", "radiomics"]:
+            raise DataError(
+                f"selection counts, {step}", "must have radiomics and deep", ", ".join(found.index), "Refit the model."
+            )
+        return decimal_text(found["radiomics"], 0), decimal_text(found["deep"], 0)
+
+    def left(step: str) -> str:
+        return "{} radiomics, {} deep".format(*features(step))
+
+    extracted = features("extracted")
+    patients = [
+        (
+            cohort_title(row.cohort).removesuffix(" cohort"),
+            f"{decimal_text(row.n, 0)} patients, {decimal_text(row.events, 0)} HCC",
+        )
+        for row in cohorts.itertuples()
+    ]
+    # By stage: whether its steps follow one another, and the steps.
+    steps = {
+        "Patients": (False, patients),
+        "CT": (
+            True,
+            [
+                ("Three phases", "3 to 12 months before HCC or the last visit"),
+                ("Preprocessing", "resampled, window 200 HU, level 40"),
+                ("Liver", "outlined by a network"),
+            ],
+        ),
+        "Features": (
+            False,
+            [("Radiomics", f"{extracted[0]} features"), ("3D ResNet-50", f"{extracted[1]} features")],
+        ),
+        "Selection": (
+            True,
+            [
+                ("Mann-Whitney", left("mann_whitney")),
+                ("Spearman", left("spearman")),
+                ("LASSO", left("lasso")),
+            ],
+        ),
+        "Model": (
+            True,
+            [
+                ("Scores", "radiomics, deep learning, aMAP"),
+                ("Borderline-SMOTE", "the discovery cohort balanced"),
+                ("ALARM", "logistic regression"),
+            ],
+        ),
+        "Evaluation": (
+            False,
+            [
+                ("Discrimination", "ROC, DeLong, NRI, IDI"),
+                ("Calibration, net benefit", "curves by cohort"),
+                ("Risk groups", "X-tile, incidence, subgroups"),
+            ],
+        ),
+    }
+    rows = [
+        (stage, step, detail, ordered and position > 0)
+        for stage, (ordered, given) in steps.items()
+        for position, (step, detail) in enumerate(given)
+    ]
+    return pd.DataFrame(rows, columns=["stage", "step", "detail", "follows"])
+
+
 def _calibration_text(value: float, places: int) -> str:
     # The slope has no finite estimate where the predictions separate the outcomes.
     if not _absent(value) and math.isinf(value):
@@ -827,3 +1448,695 @@ def caption_synthetic(table: pd.DataFrame, caption: str, *, synthetic: bool = Tr
             ]
         )
     )
+
+
+# --- aMAP-CT, item by item --------------------------------------------------------------------------------------------
+
+SUBGROUP_PERFORMANCE_COLUMNS = ("characteristic", "level", *PERFORMANCE_COLUMNS)
+COMPARISON_COLUMNS = (
+    "cohort", "model", "horizon", "n", "events", "missing", "auc", "lower", "upper", "p", "p_holm", "note",
+)  # fmt: skip
+HAZARD_RATIO_COLUMNS = (
+    "cohort", "model", "group", "reference", "step", "n", "events", "n_reference", "events_reference", "hazard_ratio",
+    "lower", "upper", "p", "p_proportional", "method", "note",
+)  # fmt: skip
+RATE_COLUMNS = ("cohort", "group", "n", "events", "person_years", "rate", "lower", "upper", "note")
+HORIZON_AUC_COLUMNS = (
+    "cohort", "model", "months", "cases", "controls", "unknown", "auc", "lower", "upper", "binary_auc", "note",
+)  # fmt: skip
+TRADEOFF_COLUMNS = (
+    "amap_cutoff", "ct_cutoff", "n", "events", "spared", "spared_share", "spared_lower", "spared_upper", "missed",
+    "missed_share", "missed_lower", "missed_upper", "lost", "high",
+)  # fmt: skip
+
+_IMAGE_FACT_TITLES = MappingProxyType(
+    {
+        "source_spacing_x_mm": ("Pixel edge, mm", 2),
+        "source_spacing_z_mm": ("Slice distance, mm", 2),
+        "source_size_x": ("Pixels a row", 0),
+        "source_size_z": ("Slices", 0),
+        "liver.original_firstorder_Median": ("Liver median, HU", 0),
+        "liver.original_firstorder_InterquartileRange": ("Liver interquartile range, HU", 0),
+        "spleen.original_firstorder_Median": ("Spleen median, HU", 0),
+        "spleen.original_firstorder_InterquartileRange": ("Spleen interquartile range, HU", 0),
+    }
+)
+
+
+def amap_ct_table_3(auc: pd.DataFrame, performance: pd.DataFrame, *, intervals: bool = False) -> pd.DataFrame:
+    """aMAP-CT Table 3 and Supplementary Table 6: performance in the cohorts and their subgroups.
+
+    F1 is ``n.a.`` where nobody with HCC was called high-risk, as the paper prints it: neither sensitivity nor PPV is
+    above 0, so that their harmonic mean does not exist.
+
+    Parameters
+    ----------
+    auc : pandas.DataFrame
+        Tidy, with `SUBGROUP_COLUMNS`; its row "all" of a cohort comes first.
+    performance : pandas.DataFrame
+        Tidy, with `SUBGROUP_PERFORMANCE_COLUMNS`; the whole cohort has the characteristic "all"; one cut-off only.
+    intervals : bool
+        Whether the 95% confidence intervals are given, as in Supplementary Table 6.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Strings; rows by cohort, characteristic and level, columns n, HCC, AUC and the six measures.
+
+    Raises
+    ------
+    DataError
+        If a column is missing, there are several cut-offs, or a subgroup is there twice.
+
+    References
+    ----------
+    aMAP-CT, Table 3; Supplementary Table 6.
+    """
+    require_columns(auc, SUBGROUP_COLUMNS, "AUC in subgroups")
+    require_columns(performance, SUBGROUP_PERFORMANCE_COLUMNS, "performance in subgroups")
+    cutoffs = _in_order(performance["cutoff"])
+    if len(cutoffs) > 1:
+        found = ", ".join(map(str, cutoffs))
+        raise DataError("performance in subgroups", "must have one cut-off", found, "Select the rows of one cut-off.")
+
+    def cell(value: float, lower: float, upper: float) -> str:
+        return _area_text(value, lower, upper) if intervals else decimal_text(value, 3)
+
+    lines = {}
+    for area in auc.itertuples():
+        place = f"subgroups, {area.cohort}, {area.characteristic} {area.level}"
+        share = 100 * area.events / area.n if area.n else math.nan
+        line = {"n": decimal_text(area.n, 0), "HCC, n (%)": count_text(area.events, share) if area.n else "0"}
+        line["AUC"] = cell(area.auc, area.lower, area.upper)
+        own = performance[
+            (performance["cohort"] == area.cohort)
+            & (performance["characteristic"] == area.characteristic)
+            & (performance["level"].astype(str) == str(area.level))
+        ]
+        for measure, title in MEASURE_TITLES.items():
+            found = _one_row(own[own["measure"] == measure], place)
+            empty = found is None or (measure == "f1" and found["numerator"] == 0)
+            line[title] = UNDEFINED if empty else cell(found["value"], found["lower"], found["upper"])
+        whole = area.characteristic == "all"
+        key = (
+            cohort_title(area.cohort),
+            "" if whole else _title(_SUBGROUP_CHARACTERISTICS, area.characteristic),
+            "All patients" if whole else group_title(area.level),
+        )
+        if key in lines:
+            raise DataError(place, "must be there once", "twice", "Drop the duplicates.")
+        lines[key] = line
+    laid = pd.DataFrame.from_dict(lines, orient="index")
+    laid.index = pd.MultiIndex.from_tuples(list(lines), names=["Cohort", "Characteristic", "Level"])
+    return laid
+
+
+_SUBGROUP_CHARACTERISTICS = MappingProxyType({"sex": "Sex", "age": "Age, years", "amap_group": "aMAP score"})
+
+
+def amap_ct_table_4(comparison: pd.DataFrame) -> pd.DataFrame:
+    """aMAP-CT Table 4: AUC of every score, a row a cohort.
+
+    Parameters
+    ----------
+    comparison : pandas.DataFrame
+        Tidy, with `COMPARISON_COLUMNS`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Strings; a column a score (and its horizon, where it has one): ``AUC (95% CI)``, ``*`` where DeLong's p
+        against aMAP-CT is below 0.05, ``**`` where it is so after Holm's adjustment over the scores of the cohort
+        too, and how many patients have the score where not all do. Where there is no AUC, the note.
+
+    Raises
+    ------
+    DataError
+        If a column is missing or a score is there twice in a cohort.
+
+    References
+    ----------
+    aMAP-CT, Table 4.
+    """
+    require_columns(comparison, COMPARISON_COLUMNS, "comparison of scores")
+    lines, titles = {}, _score_titles(comparison)
+    for cohort in _in_order(comparison["cohort"]):
+        line = {}
+        for title in _in_order(titles):
+            row = _one_row(
+                comparison[(comparison["cohort"] == cohort) & (titles == title)],
+                f"comparison of scores, {cohort}, {title}",
+            )
+            line[title] = UNDEFINED if row is None else _compared(row)
+        lines[cohort_title(cohort)] = line
+    laid = pd.DataFrame.from_dict(lines, orient="index")
+    laid.index.name = "Cohort"
+    return laid
+
+
+def _score_titles(comparison: pd.DataFrame) -> pd.Series:
+    """Printed name of each row's score, with its horizon where it has one of its own."""
+    horizons = ["" if _absent(horizon) else f" ({horizon:g} months)" for horizon in comparison["horizon"].astype(float)]
+    return comparison["model"].map(model_title) + pd.Series(horizons, index=comparison.index)
+
+
+def _area_text(auc: float, lower: float, upper: float) -> str:
+    """AUC with its interval, or the word that it has none."""
+    if not _absent(auc) and _absent(lower):
+        return f"{decimal_text(auc, 3)} (no interval)"
+    return estimate_text(auc, lower, upper)
+
+
+def _compared(row: pd.Series) -> str:
+    text = _noted(row, "auc") if _absent(row["auc"]) else _area_text(row["auc"], row["lower"], row["upper"])
+    if not _absent(row["p"]):
+        text += "**" if row["p_holm"] < 0.05 else "*" if row["p"] < 0.05 else ""
+    return text + (f" [n = {decimal_text(row['n'], 0)}]" if row["missing"] else "")
+
+
+def amap_ct_table_s7(comparison: pd.DataFrame, performance: pd.DataFrame) -> pd.DataFrame:
+    """aMAP-CT Supplementary Table 7: each score's AUC and its high-risk group, tested against aMAP-CT's.
+
+    Parameters
+    ----------
+    comparison : pandas.DataFrame
+        Tidy, with `COMPARISON_COLUMNS`.
+    performance : pandas.DataFrame
+        Columns cohort, model, measure, value, lower, upper, p, p_holm, as
+        `hccbook.evaluation.high_risk_performance` gives.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Strings; rows by cohort and score: HCC/n, AUC, DeLong's p and Holm's adjustment of it, sensitivity, McNemar's
+        p and Holm's, specificity, PPV, NPV, note.
+
+    Raises
+    ------
+    DataError
+        If a column is missing or a score is there twice in a cohort.
+
+    References
+    ----------
+    aMAP-CT, Supplementary Table 7.
+    """
+    require_columns(comparison, COMPARISON_COLUMNS, "comparison of scores")
+    columns = ("cohort", "model", "measure", "value", "lower", "upper", "p", "p_holm")
+    require_columns(performance, columns, "performance of scores")
+    lines = {}
+    for area, title in zip(comparison.itertuples(), _score_titles(comparison), strict=True):
+        place = f"{area.cohort}, {title}"
+        same = (performance["cohort"] == area.cohort) & (performance["model"] == area.model)
+        # A horizon of its own is another outcome than that of the high-risk groups.
+        own = performance[same & _absent(area.horizon)]
+        by_measure = {name: _one_row(rows, place) for name, rows in own.groupby("measure")}
+        first = by_measure.get("sensitivity")
+        line = {
+            "HCC/n": f"{decimal_text(area.events, 0)}/{decimal_text(area.n, 0)}",
+            "AUC (95% CI)": _area_text(area.auc, area.lower, area.upper),
+            "DeLong p": p_text(area.p),
+            "Holm p": p_text(area.p_holm),
+        }
+        for name in ("sensitivity", "specificity", "ppv", "npv"):
+            row = by_measure.get(name)
+            text = UNDEFINED if row is None else estimate_text(row["value"], row["lower"], row["upper"])
+            line[MEASURE_TITLES[name]] = text
+            if name == "sensitivity":
+                line["McNemar p"] = p_text(None if first is None else first["p"])
+                line["Holm p (sensitivity)"] = p_text(None if first is None else first["p_holm"])
+        line["Note"] = area.note
+        lines[(cohort_title(area.cohort), title)] = line
+    laid = pd.DataFrame.from_dict(lines, orient="index")
+    laid.index = pd.MultiIndex.from_tuples(list(lines), names=["Cohort", "Score"])
+    return laid
+
+
+def hazard_ratio_table(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
+    """Hazard ratios of HCC, of risk groups or a step of a score.
+
+    Parameters
+    ----------
+    hazard_ratios : pandas.DataFrame
+        Tidy, with `HAZARD_RATIO_COLUMNS`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Strings; rows by cohort and model; what is compared, HCC/n of both groups, ``HR (95% CI)``, p, p of
+        proportional hazards, method, note.
+
+    Raises
+    ------
+    DataError
+        If a column is missing.
+
+    References
+    ----------
+    aMAP-CT, Supplementary Table 5.
+    """
+    require_columns(hazard_ratios, HAZARD_RATIO_COLUMNS, "hazard ratios")
+    rows, index = [], []
+    for row in hazard_ratios.itertuples():
+        index.append((cohort_title(row.cohort) if row.cohort else "All", model_title(row.model)))
+        groups = f"{group_title(row.group)} against {group_title(row.reference).lower()}" if row.group else row.step
+        counts = f"{decimal_text(row.events, 0)}/{decimal_text(row.n, 0)}"
+        if row.group:
+            counts += f" against {decimal_text(row.events_reference, 0)}/{decimal_text(row.n_reference, 0)}"
+        infinite = any(math.isinf(bound) for bound in (row.lower, row.upper) if not _absent(bound))
+        limits = (row.hazard_ratio, row.lower, 1e9 if infinite else row.upper)
+        rows.append(
+            {
+                "Compared": groups,
+                "HCC/n": counts,
+                "HR (95% CI)": odds_ratio_text(*limits),
+                "p": p_text(row.p),
+                "p (proportional hazards)": p_text(row.p_proportional),
+                "Method": str(row.method).capitalize(),
+                "Note": row.note,
+            }
+        )
+    return pd.DataFrame(rows, index=pd.MultiIndex.from_tuples(index, names=["Cohort", "Model"]))
+
+
+def rate_table(rates: pd.DataFrame) -> pd.DataFrame:
+    """Annual incidence of HCC, events per hundred person-years.
+
+    Parameters
+    ----------
+    rates : pandas.DataFrame
+        Tidy, with `RATE_COLUMNS`; rates are a person-year.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Strings; rows by cohort and group; n, HCC, person-years, ``HCC per 100 person-years (95% CI)``, note.
+
+    Raises
+    ------
+    DataError
+        If a column is missing.
+
+    References
+    ----------
+    aMAP-CT, Discussion: 13.2 % and 0.8 % a year.
+    """
+    require_columns(rates, RATE_COLUMNS, "annual incidence")
+    index = [(cohort_title(row.cohort) if row.cohort else "All", group_title(row.group)) for row in rates.itertuples()]
+    laid = {
+        "n": [decimal_text(value, 0) for value in rates["n"]],
+        "HCC": [decimal_text(value, 0) for value in rates["events"]],
+        "Person-years": [decimal_text(value, 1) for value in rates["person_years"]],
+        "HCC per 100 person-years (95% CI)": [
+            percent_text(*triple) for triple in rates[["rate", "lower", "upper"]].itertuples(index=False, name=None)
+        ],
+        "Note": list(rates["note"]),
+    }
+    return pd.DataFrame(laid, index=pd.MultiIndex.from_tuples(index, names=["Cohort", "Group"]))
+
+
+def horizon_auc_table(auc: pd.DataFrame) -> pd.DataFrame:
+    """AUC at each horizon, with censoring, beside the binary AUC.
+
+    Parameters
+    ----------
+    auc : pandas.DataFrame
+        Tidy, with `HORIZON_AUC_COLUMNS`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Strings; rows by cohort, score and horizon: cases, controls, unknown, ``AUC (95% CI)``, binary AUC, note.
+
+    Raises
+    ------
+    DataError
+        If a column is missing.
+    """
+    require_columns(auc, HORIZON_AUC_COLUMNS, "AUC at a horizon")
+    index, rows = [], []
+    for row in auc.itertuples():
+        index.append((cohort_title(row.cohort), model_title(row.model), f"{row.months:g} months"))
+        rows.append(
+            {
+                "HCC by then": decimal_text(row.cases, 0),
+                "Free of HCC": decimal_text(row.controls, 0),
+                "Unknown": decimal_text(row.unknown, 0),
+                "AUC (95% CI)": _area_text(row.auc, row.lower, row.upper),
+                "Binary AUC": decimal_text(row.binary_auc, 3),
+                "Note": row.note,
+            }
+        )
+    return pd.DataFrame(rows, index=pd.MultiIndex.from_tuples(index, names=["Cohort", "Model", "Horizon"]))
+
+
+def amap_ct_table_s1(centres: pd.DataFrame) -> pd.DataFrame:
+    """aMAP-CT Supplementary Table 1: the centres.
+
+    Parameters
+    ----------
+    centres : pandas.DataFrame
+        Columns center, cohorts, n, events, median_months, person_years, rate, lower, upper, note.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Strings; a row a centre.
+
+    Raises
+    ------
+    DataError
+        If a column is missing.
+
+    References
+    ----------
+    aMAP-CT, Supplementary Table 1.
+    """
+    columns = ("center", "cohorts", "n", "events", "median_months", "person_years", "rate", "lower", "upper", "note")
+    require_columns(centres, columns, "centres")
+    laid = {
+        "Cohorts": [
+            ", ".join(cohort_title(one).removesuffix(" cohort") for one in listed.split(", "))
+            for listed in centres["cohorts"]
+        ],
+        "Patients": [decimal_text(value, 0) for value in centres["n"]],
+        "HCC": [decimal_text(value, 0) for value in centres["events"]],
+        "Median follow-up, months": [decimal_text(value, 1) for value in centres["median_months"]],
+        "HCC per 100 person-years (95% CI)": [
+            percent_text(*triple) for triple in centres[["rate", "lower", "upper"]].itertuples(index=False, name=None)
+        ],
+        "Note": list(centres["note"]),
+    }
+    return pd.DataFrame(laid, index=pd.Index(centres["center"], name="Centre"))
+
+
+def amap_ct_table_s2(images: pd.DataFrame) -> pd.DataFrame:
+    """aMAP-CT Supplementary Table 2: what the images of each centre are like, over all phases or of one.
+
+    Parameters
+    ----------
+    images : pandas.DataFrame
+        Columns center, phase, characteristic, n, median, q1, q3, least, greatest.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Strings; rows by centre and phase; the grid as median (least to greatest), HU as median (quartiles).
+
+    Raises
+    ------
+    DataError
+        If a column is missing.
+
+    References
+    ----------
+    aMAP-CT, Supplementary Table 2.
+    """
+    columns = ("center", "phase", "characteristic", "n", "median", "q1", "q3", "least", "greatest")
+    require_columns(images, columns, "image characteristics")
+    lines: dict[tuple[str, str], dict[str, str]] = {}
+    for row in images.itertuples():
+        line = lines.setdefault((row.center, str(row.phase).capitalize()), {})
+        title, places = _IMAGE_FACT_TITLES.get(row.characteristic, (row.characteristic, 1))
+        line.setdefault("Patients", decimal_text(row.n, 0))
+        limits = (row.q1, row.q3) if "firstorder" in row.characteristic else (row.least, row.greatest)
+        line[title] = estimate_text(row.median, *limits, places)
+    laid = pd.DataFrame.from_dict(lines, orient="index")
+    laid.index = pd.MultiIndex.from_tuples(list(lines), names=["Centre", "Phase"])
+    return laid
+
+
+def ibsi_settings(extraction: Mapping[str, object], spacing_mm: float, images: Sequence[str]) -> pd.DataFrame:
+    """aMAP-CT Supplementary Table 3: how the radiomics features were made, in the terms of the IBSI.
+
+    Parameters
+    ----------
+    extraction : mapping
+        Fields of `hccbook.radiomics.ExtractionSettings`, as its ``model_dump`` gives them.
+    spacing_mm : float
+        Edge of the working voxels, mm.
+    images : sequence of str
+        Names of the images that features come from.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns step, parameter, value; strings.
+
+    References
+    ----------
+    Zwanenburg et al. 2020, Radiology 295:328 (IBSI, reporting). aMAP-CT, Supplementary Table 3.
+    """
+    lower, upper = extraction["window_lower"], extraction["window_upper"]
+    count = extraction["bin_count"]
+    spread = "averaged over directions" if extraction["weighting_norm"] is None else str(extraction["weighting_norm"])
+    window = "none" if lower is None and upper is None else f"clipped to {lower:g} to {upper:g} HU"
+    bins = f"fixed size of {extraction['bin_width']:g} HU" if count is None else f"fixed number of {count}"
+    rows = [
+        ("Image", "Modality and unit", "CT, HU"),
+        ("Image", "Phases", "each on its own, moved onto the venous one"),
+        ("Interpolation", "Voxel edge", f"{spacing_mm:g} mm, isotropic"),
+        ("Interpolation", "Image", "linear, after a Gaussian where voxels grow by more than half"),
+        ("Interpolation", "Mask", "nearest neighbour"),
+        ("Intensities", "Range", window),
+        ("Intensities", "Normalisation", "z-score" if extraction["normalize"] else "none"),
+        ("Intensities", "Re-segmentation", "none" if extraction["resegment_range"] is None else "by range"),
+        ("Filters", "Images", f"{len(images)}: {', '.join(images)}"),
+        ("Filters", "Wavelet", f"{extraction['wavelet']}, {extraction['wavelet_levels']} level, undecimated"),
+        ("Discretisation", "Bins", bins),
+        ("Discretisation", "Edges", "multiples of the width, from the one below the smallest intensity"),
+        ("Texture", "Neighbours", "within slices" if extraction["force_2d"] else "in three dimensions"),
+        ("Texture", "Distances", ", ".join(str(one) for one in extraction["distances"]) + " voxel"),
+        ("Texture", "Symmetric co-occurrence", "yes" if extraction["symmetrical_glcm"] else "no"),
+        ("Texture", "Directions", spread),
+        ("Texture", "GLDM difference", str(extraction["gldm_alpha"])),
+        ("Features", "Classes", ", ".join(_title(FEATURE_CLASS_TITLES, one) for one in extraction["feature_classes"])),
+    ]
+    return pd.DataFrame(rows, columns=["step", "parameter", "value"])
+
+
+def coefficient_table(weights: pd.DataFrame) -> pd.DataFrame:
+    """aMAP-CT Supplementary Table 4: selected features with their coefficients.
+
+    Parameters
+    ----------
+    weights : pandas.DataFrame
+        Columns feature (``<phase>.<organ>.<name>``) and coefficient (of the standardised feature).
+
+    Returns
+    -------
+    pandas.DataFrame
+        Strings; rows by phase, organ and feature in the order of the frame, column Coefficient.
+
+    Raises
+    ------
+    DataError
+        If a column is missing.
+
+    References
+    ----------
+    aMAP-CT, Supplementary Table 4.
+    """
+    require_columns(weights, ("feature", "coefficient"), "coefficients")
+    parts = [str(name).split(".", 2) for name in weights["feature"]]
+    index = [(phase.capitalize(), organ.capitalize(), name.replace("_", " ")) for phase, organ, name in parts]
+    cells = {"Coefficient": [decimal_text(value, 3) for value in weights["coefficient"]]}
+    return pd.DataFrame(cells, index=pd.MultiIndex.from_tuples(index, names=["Phase", "Organ", "Feature"]))
+
+
+def amap_ct_table_s8(comparisons: pd.DataFrame, weights: pd.DataFrame) -> pd.DataFrame:
+    """aMAP-CT Supplementary Table 8: what adding the spleen's volume does.
+
+    Parameters
+    ----------
+    comparisons : pandas.DataFrame
+        Tidy, with `DELONG_COLUMNS`: the model with the volume, compared with the one without.
+    weights : pandas.DataFrame
+        Columns model, term, weight, as `hccbook.models.AmapCtFamily.weights` gives.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Strings; rows by cohort and model: AUC with and without the volume, ``Difference (95% CI)``, DeLong's p, and
+        the volume's weight (log odds a standard deviation in the training cohort), note.
+
+    Raises
+    ------
+    DataError
+        If a column is missing.
+
+    References
+    ----------
+    aMAP-CT, Discussion; Supplementary Table 8.
+    """
+    require_columns(comparisons, DELONG_COLUMNS, "model comparisons")
+    require_columns(weights, ("model", "term", "weight"), "weights")
+    rows, index = [], []
+    for row in comparisons.itertuples():
+        own = weights[(weights["model"] == row.model) & (weights["term"] == "spleen_volume_ml")]
+        index.append((cohort_title(row.cohort), model_title(row.model)))
+        rows.append(
+            {
+                "AUC with volume": decimal_text(row.auc, 3),
+                "AUC without": decimal_text(row.auc_compared, 3),
+                "Difference (95% CI)": estimate_text(row.difference, row.lower, row.upper),
+                "p": p_text(row.p),
+                "Weight of the volume": decimal_text(own["weight"].iloc[0] if len(own) else None, 2),
+                "Note": row.note,
+            }
+        )
+    return pd.DataFrame(rows, index=pd.MultiIndex.from_tuples(index, names=["Cohort", "Model"]))
+
+
+def reclassification_table(flows: pd.DataFrame) -> pd.DataFrame:
+    """From aMAP's three groups to the two of the stepwise strategy: HCC and patients.
+
+    Parameters
+    ----------
+    flows : pandas.DataFrame
+        Columns source, target, n, events, from aMAP groups (``aMAP low``) to CT groups (``aMAP-CT high``).
+
+    Returns
+    -------
+    pandas.DataFrame
+        Strings, ``HCC/n``; rows by aMAP group, columns by CT group, an empty cell where there is nobody.
+
+    Raises
+    ------
+    DataError
+        If a column is missing, or no flow starts at aMAP.
+
+    References
+    ----------
+    aMAP-CT, Fig. 4A.
+    """
+    require_columns(flows, ("source", "target", "n", "events"), "flows")
+    first = flows[flows["source"].str.startswith("aMAP ") & flows["target"].str.startswith("aMAP-CT ")]
+    require_columns(first, ("source", "target"), "flows from aMAP to aMAP-CT")
+    laid: dict[str, dict[str, str]] = {}
+    targets = [name for name in ("not needed", "low", "high") if f"aMAP-CT {name}" in set(first["target"])]
+    for source in _in_order(first["source"]):
+        own = first[first["source"] == source].set_index("target")
+        laid[group_title(source.removeprefix("aMAP "))] = {
+            f"aMAP-CT {name}": f"{own.loc[f'aMAP-CT {name}', 'events']}/{own.loc[f'aMAP-CT {name}', 'n']}"
+            if f"aMAP-CT {name}" in own.index
+            else ""
+            for name in targets
+        }
+    table = pd.DataFrame.from_dict(laid, orient="index")
+    table.index.name = "aMAP, HCC/n"
+    return table
+
+
+def tradeoff_table(tradeoff: pd.DataFrame) -> pd.DataFrame:
+    """CTs spared against cancers missed, a row a pair of cut-offs.
+
+    Parameters
+    ----------
+    tradeoff : pandas.DataFrame
+        Tidy, with `TRADEOFF_COLUMNS`, of one cohort.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Strings; rows by aMAP and aMAP-CT cut-off: ``CTs spared, % (95% CI)``, ``Cancers missed, % (95% CI)`` with
+        their counts, those lost by sparing CTs, and the size of the high-risk group.
+
+    Raises
+    ------
+    DataError
+        If a column is missing.
+    """
+    require_columns(tradeoff, TRADEOFF_COLUMNS, "stepwise trade-off")
+    index, rows = [], []
+    for row in tradeoff.itertuples():
+        index.append((f"{row.amap_cutoff:g}", decimal_text(row.ct_cutoff, 3)))
+        spared = percent_text(row.spared_share, row.spared_lower, row.spared_upper)
+        missed = percent_text(row.missed_share, row.missed_lower, row.missed_upper)
+        rows.append(
+            {
+                "CTs spared, % (95% CI)": f"{spared} [{row.spared}/{row.n}]",
+                "Cancers missed, % (95% CI)": f"{missed} [{row.missed}/{row.events}]",
+                "Of these lost by sparing CTs": decimal_text(row.lost, 0),
+                "High-risk, n": decimal_text(row.high, 0),
+            }
+        )
+    return pd.DataFrame(rows, index=pd.MultiIndex.from_tuples(index, names=["aMAP cut-off", "aMAP-CT cut-off"]))
+
+
+def amap_ct_workflow(cohorts: pd.DataFrame, selection: pd.DataFrame) -> pd.DataFrame:
+    """aMAP-CT's pipeline in steps, with this run's numbers, as `hccbook.figures.plot_workflow` draws it.
+
+    Parameters
+    ----------
+    cohorts : pandas.DataFrame
+        Columns cohort, n, events; a row a cohort.
+    selection : pandas.DataFrame
+        Columns organ, kind ("radiomics", "deep"), extracted, selected (features); a row an organ and kind.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns stage, step, detail, follows.
+
+    Raises
+    ------
+    DataError
+        If a column is missing.
+
+    References
+    ----------
+    aMAP-CT, Supplementary Fig. 1.
+    """
+    require_columns(cohorts, ("cohort", "n", "events"), "cohorts")
+    require_columns(selection, ("organ", "kind", "extracted", "selected"), "selection counts")
+    patients = [
+        (
+            cohort_title(row.cohort).removesuffix(" cohort"),
+            f"{decimal_text(row.n, 0)} patients, {decimal_text(row.events, 0)} HCC",
+        )
+        for row in cohorts.itertuples()
+    ]
+    kinds = {"radiomics": "radiomics", "deep": "ResNet-18"}
+    extracted = [
+        (
+            f"{str(row.organ).capitalize()}, {kinds.get(row.kind, row.kind)}",
+            f"{decimal_text(row.extracted, 0)} features",
+        )
+        for row in selection.itertuples()
+    ]
+    by_organ = selection.groupby("organ", sort=False)["selected"].sum()
+    chosen = ", ".join(f"{decimal_text(count, 0)} {organ}" for organ, count in by_organ.items())
+    steps = {
+        "Patients": (False, patients),
+        "CT": (
+            True,
+            [
+                ("Three phases", "at enrolment"),
+                ("Liver and spleen", "outlined by a network"),
+                ("Crops", "to the largest box of each organ"),
+            ],
+        ),
+        "Features": (False, extracted),
+        "Signature": (
+            True,
+            [
+                ("LASSO", f"kept: {chosen}"),
+                ("CT image score", "logistic regression on the kept features"),
+                ("aMAP-CT", "logistic regression on score and aMAP"),
+            ],
+        ),
+        "Evaluation": (
+            False,
+            [
+                ("Discrimination", "ROC, other scores, subgroups"),
+                ("Incidence", "risk groups over time, hazard ratios"),
+                ("Stepwise use", "aMAP first, then aMAP-CT"),
+            ],
+        ),
+    }
+    rows = [
+        (stage, step, detail, ordered and position > 0)
+        for stage, (ordered, given) in steps.items()
+        for position, (step, detail) in enumerate(given)
+    ]
+    return pd.DataFrame(rows, columns=["stage", "step", "detail", "follows"])

@@ -114,12 +114,22 @@ def plot_calibration(
         ax.annotate(
             "\n".join(lines),
             xy=(limit, 0),
-            xytext=(-2, 3),
+            # Above the two lines that follow.
+            xytext=(-2, 3 + 2 * 1.25 * SMALL_PT),
             textcoords="offset points",
             ha="right",
             va="bottom",
             fontsize=SMALL_PT,
             bbox={"boxstyle": "square,pad=0.2", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
+        )
+        ax.annotate(
+            f"E50 {decimal_text(row['e50'], 3)}\nE90 {decimal_text(row['e90'], 3)}",
+            xy=(limit, 0),
+            xytext=(-2, 3),
+            textcoords="offset points",
+            ha="right",
+            va="bottom",
+            fontsize=SMALL_PT,
         )
     bottom = -0.16 * limit if predictions is not None else 0
     ax.set(xlim=(0, limit), ylim=(bottom, limit))

@@ -1,7 +1,19 @@
 """The papers' models as scikit-learn estimators, saved as JSON."""
 
 from hccbook.models.alarm import AlarmModel
-from hccbook.models.amap_ct import AmapCtModel
+from hccbook.models.amap_ct import FAMILY, SPLEEN_VOLUME, AmapCtFamily, AmapCtModel
 from hccbook.models.linear_score import LinearScore
+from hccbook.models.longitudinal import Amap2Refit, GroupModel
+from hccbook.models.nested_alarm import NestedAlarmModel
 
-__all__ = ["AlarmModel", "AmapCtModel", "LinearScore"]
+__all__ = [
+    "FAMILY",
+    "SPLEEN_VOLUME",
+    "AlarmModel",
+    "Amap2Refit",
+    "AmapCtFamily",
+    "AmapCtModel",
+    "GroupModel",
+    "LinearScore",
+    "NestedAlarmModel",
+]

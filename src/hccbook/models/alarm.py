@@ -81,6 +81,9 @@ class AlarmModel(ClassifierMixin, BaseEstimator):
         By block, columns alpha, mse, se, selected; empty where the block did not reach the LASSO.
     lasso_alphas_ : dict of str to float
         By block, the penalty used; absent where the block did not reach the LASSO.
+    selectors_ : dict of str to dict of str to estimator
+        By block and step (mann_whitney, spearman, lasso), the fitted selector; absent where no feature was left.
+        Not kept in the model file.
     notes_ : list of str
         What a reader should know about the fit.
 
@@ -141,6 +144,7 @@ class AlarmModel(ClassifierMixin, BaseEstimator):
         counts: list[tuple[str, str, int]] = []
         self.lasso_paths_: dict[str, pd.DataFrame] = {}
         self.lasso_alphas_: dict[str, float] = {}
+        self.selectors_: dict[str, dict[str, object]] = {block: {} for block in _BLOCKS}
         columns = X.columns[X.columns != CLINICAL]
         deep = columns.str.contains(_DEEP, regex=False)
         for block, extracted in zip(_BLOCKS, (columns[~deep], columns[deep]), strict=True):
@@ -223,6 +227,7 @@ class AlarmModel(ClassifierMixin, BaseEstimator):
         for step, selector in steps.items():
             if left.shape[1]:
                 selector.set_output(transform="pandas").fit(left, outcome)
+                self.selectors_[block][step] = selector
                 self.notes_.extend(f"{block}, {step}: {note}" for note in selector.notes_)
                 if step == "lasso":
                     self.lasso_paths_[block] = selector.path()
@@ -275,6 +280,43 @@ class AlarmModel(ClassifierMixin, BaseEstimator):
             raise ModelError("features", f"must have a column {CLINICAL!r}", "none", "Add it with hccbook.scores.amap.")
         covariates = self._covariates(X)
         return covariates.assign(alarm=probability(self.combination_.evaluate(covariates)))
+
+    def selection_tables(self) -> dict[str, pd.DataFrame]:
+        """What each step of the selection saw and did, for figures; of the fit itself, not of the model file.
+
+        Returns
+        -------
+        dict of str to pandas.DataFrame
+            ``screening``: columns block, feature, p, kept (Mann-Whitney), correlated_with (the feature that Spearman's
+            step kept instead; empty for none). ``lasso_error``: block, penalty, error, lower, upper, chosen.
+            ``lasso_path``: block, feature, penalty, coefficient. Blocks without a feature left have no rows.
+        """
+        screening, error, path = [], [], []
+        for block, steps in self.selectors_.items():
+            if "mann_whitney" in steps:
+                pvalues = steps["mann_whitney"].pvalues_
+                removed = steps["spearman"].removed_by_ if "spearman" in steps else {}
+                kept = pd.Series(steps["mann_whitney"].support_, index=pvalues.index)
+                table = pd.DataFrame({"feature": pvalues.index, "p": pvalues.to_numpy(), "kept": kept.to_numpy()})
+                screening.append(table.assign(block=block, correlated_with=[removed.get(n, "") for n in pvalues.index]))
+            if "lasso" in steps and len(steps["lasso"].alphas_):
+                lasso = steps["lasso"]
+                found = lasso.path().rename(columns={"alpha": "penalty", "mse": "error"})
+                found = found.assign(lower=found["error"] - found["se"], upper=found["error"] + found["se"])
+                error.append(found.assign(block=block, chosen=lasso.alpha_))
+                long = pd.DataFrame(lasso.coef_path_, index=lasso.path_names_, columns=lasso.alphas_).stack()
+                long = long.rename_axis(["feature", "penalty"]).rename("coefficient").reset_index()
+                path.append(long.assign(block=block))
+        columns = {
+            "screening": ["block", "feature", "p", "kept", "correlated_with"],
+            "lasso_error": ["block", "penalty", "error", "lower", "upper", "chosen"],
+            "lasso_path": ["block", "feature", "penalty", "coefficient"],
+        }
+        made = {"screening": screening, "lasso_error": error, "lasso_path": path}
+        return {
+            name: pd.concat(made[name])[own] if made[name] else pd.DataFrame(columns=own)
+            for name, own in columns.items()
+        }
 
     def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
         """Probability of no HCC and of HCC, shape (n_patients, 2); see `scores` for what is refused."""

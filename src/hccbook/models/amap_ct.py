@@ -1,10 +1,11 @@
-"""aMAP-CT: a CT image score of liver and spleen, and aMAP, in one logistic regression."""
+"""aMAP-CT: a CT image score of liver and spleen, and aMAP, in one logistic regression; and the models nested in it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,37 @@ from hccbook.models.model_file import read_model, write_model
 from hccbook.selection import LassoSelector
 from hccbook.settings import ORGANS
 
+SPLEEN_VOLUME = "spleen_volume_ml"
+"""Column of the spleen's volume, mL, as the label maps give it."""
+
+
+class FamilyMember(NamedTuple):
+    """What one model of the family takes beside aMAP.
+
+    Attributes
+    ----------
+    organs : tuple of str
+        Organs whose features make its CT image score.
+    covariates : tuple of str
+        Columns that enter the last regression as they are.
+    """
+
+    organs: tuple[str, ...]
+    covariates: tuple[str, ...] = ()
+
+
+FAMILY: Mapping[str, FamilyMember] = MappingProxyType(
+    {
+        "amap": FamilyMember(()),
+        "amap_liver": FamilyMember(("liver",)),
+        "amap_spleen": FamilyMember(("spleen",)),
+        "amap_ct": FamilyMember(ORGANS),
+        "amap_volume": FamilyMember((), (SPLEEN_VOLUME,)),
+        "amap_ct_volume": FamilyMember(ORGANS, (SPLEEN_VOLUME,)),
+    }
+)
+"""Models that aMAP-CT is compared with, aMAP-CT among them (aMAP-CT, Fig. 1; Supplementary Tables 5 and 8)."""
+
 
 class AmapCtModel(ClassifierMixin, BaseEstimator):
     """aMAP-CT model of the three-year risk of HCC.
@@ -46,6 +78,8 @@ class AmapCtModel(ClassifierMixin, BaseEstimator):
         Penalty with the least cross-validated error, or the largest within one standard error of it.
     random_state : int
         Seed of the folds.
+    covariates : sequence of str
+        Columns beside ``amap`` that enter the last regression, standardised, such as the spleen's volume.
 
     Attributes
     ----------
@@ -54,9 +88,9 @@ class AmapCtModel(ClassifierMixin, BaseEstimator):
     image_logistic_ : LinearScore
         The first regression before standardising: logit of the probability from the image alone.
     combination_ : LinearScore
-        aMAP-CT score, of columns ct_image and amap.
-    coef_ : numpy.ndarray, shape (1, 2)
-        Weights of the standardised CT image score and aMAP.
+        aMAP-CT score, of columns ct_image and amap, and the covariates.
+    coef_ : numpy.ndarray, shape (1, 2 + n_covariates)
+        Weights of the standardised CT image score, aMAP and covariates.
     intercept_ : numpy.ndarray, shape (1,)
         Intercept of the aMAP-CT score.
     classes_ : numpy.ndarray, shape (2,)
@@ -67,6 +101,9 @@ class AmapCtModel(ClassifierMixin, BaseEstimator):
         Columns alpha, mse, se, selected; empty where there was no feature.
     lasso_alpha_ : float or None
         Penalty used; None where there was no feature.
+    lasso_weights_ : pandas.DataFrame
+        Columns feature, penalty, coefficient: weights along the path, of the features that are ever chosen. Not in
+        the model file: empty in a model that was read.
     notes_ : list of str
         What a reader should know about the fit.
 
@@ -86,11 +123,13 @@ class AmapCtModel(ClassifierMixin, BaseEstimator):
         lasso_folds: int = 3,
         lambda_rule: Literal["min", "1se"] = "min",
         random_state: int = 0,
+        covariates: Sequence[str] = (),
     ) -> None:
         self.organs = organs
         self.lasso_folds = lasso_folds
         self.lambda_rule = lambda_rule
         self.random_state = random_state
+        self.covariates = covariates
 
     def fit(self, X: pd.DataFrame, y: ArrayLike) -> AmapCtModel:
         """Learn the scores and the model on a development cohort.
@@ -98,7 +137,7 @@ class AmapCtModel(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : pandas.DataFrame, shape (n_patients, n_features + 1)
-            Columns ``<phase>.<organ>.<name>`` and ``amap``; features of other organs are ignored.
+            Columns ``<phase>.<organ>.<name>``, ``amap`` and the covariates; features of other organs are ignored.
         y : array-like, shape (n_patients,)
             1 for HCC, 0 otherwise.
 
@@ -107,10 +146,21 @@ class AmapCtModel(ClassifierMixin, BaseEstimator):
         DataError
             If a value is missing (the column is named) or the outcome has one class.
         ModelError
-            If a setting is out of range, ``amap`` or an organ's features are absent, or a class has fewer than
-            two patients.
+            If a setting is out of range, ``amap``, a covariate or an organ's features are absent, or a class has
+            fewer than two patients.
         """
         X, outcome = check_development(X, y)
+        self._check_covariates(X)
+        self._fit_image(X, outcome)
+        self._fit_combination(X, outcome)
+        return self
+
+    def _check_covariates(self, X: pd.DataFrame) -> None:
+        for name in self.covariates:
+            if name not in X.columns:
+                raise ModelError("features", f"must have a column {name!r}", "none", "Add it, or leave it out.")
+
+    def _fit_image(self, X: pd.DataFrame, outcome: np.ndarray) -> None:
         chosen = self._columns_of_organs(X)
         self.feature_names_in_ = X.columns.to_numpy(dtype=object)
         self.n_features_in_ = X.shape[1]
@@ -119,6 +169,7 @@ class AmapCtModel(ClassifierMixin, BaseEstimator):
         self.image_score_ = self.image_logistic_ = LinearScore.of((), (), (), (), 0.0)
         self.lasso_path_ = pd.DataFrame({"alpha": [], "mse": [], "se": [], "selected": []}).astype({"selected": int})
         self.lasso_alpha_: float | None = None
+        self.lasso_weights_ = pd.DataFrame({"feature": [], "penalty": [], "coefficient": []})
         used = {name for names in chosen.values() for name in names}
         columns = [name for name in X.columns if name in used]
         varying, kept = (), ()
@@ -133,9 +184,19 @@ class AmapCtModel(ClassifierMixin, BaseEstimator):
             for step, left in (("extracted", names), ("varying", varying), ("lasso", kept)):
                 rows.append((organ, step, len(set(names) & set(left))))
         self.selection_counts_ = selection_counts(rows)
-        self.combination_ = logistic_score(self._covariates(X), outcome)
+
+    def _fit_combination(self, X: pd.DataFrame, outcome: np.ndarray) -> None:
+        self.combination_ = logistic_score(self._entering(X), outcome)
         self._expose_weights()
-        return self
+
+    def _take_image(self, other: AmapCtModel) -> None:
+        """The image score of a model with the same organs and settings, so that the LASSO runs once."""
+        for name in (
+            "image_score_", "image_logistic_", "lasso_path_", "lasso_alpha_", "lasso_weights_", "selection_counts_",
+            "classes_",
+        ):  # fmt: skip
+            setattr(self, name, getattr(other, name))
+        self.notes_ = list(other.notes_)
 
     def _columns_of_organs(self, X: pd.DataFrame) -> dict[str, list[str]]:
         unknown = [organ for organ in self.organs if organ not in ORGANS]
@@ -144,7 +205,7 @@ class AmapCtModel(ClassifierMixin, BaseEstimator):
                 "organs", f"must be different ones of {', '.join(ORGANS)}", repr(self.organs), "Give a tuple of names."
             )
         by_organ: dict[str, list[str]] = {organ: [] for organ in self.organs}
-        for name in X.columns[X.columns != CLINICAL]:
+        for name in X.columns[~X.columns.isin([CLINICAL, *self.covariates])]:
             organ = phase_organ_name(name)[1]
             if organ in by_organ:
                 by_organ[organ].append(name)
@@ -168,6 +229,13 @@ class AmapCtModel(ClassifierMixin, BaseEstimator):
         selected = lasso.fit(z, outcome).transform(z)
         self.notes_.extend(f"lasso: {note}" for note in lasso.notes_)
         self.lasso_path_, self.lasso_alpha_ = lasso.path(), lasso.alpha_
+        self.lasso_weights_ = pd.DataFrame(
+            {
+                "feature": np.repeat(lasso.path_names_, lasso.alphas_.size),
+                "penalty": np.tile(lasso.alphas_, len(lasso.path_names_)),
+                "coefficient": lasso.coef_path_.ravel(),
+            }
+        )
         names = tuple(selected.columns)
         if not names:
             self.notes_.append("CT image score: no feature was selected; the score is 0 for every patient.")
@@ -183,10 +251,9 @@ class AmapCtModel(ClassifierMixin, BaseEstimator):
         )
         return names
 
-    def _covariates(self, X: pd.DataFrame) -> pd.DataFrame:
-        return pd.DataFrame(
-            {"ct_image": self.image_score_.evaluate(X), CLINICAL: X[CLINICAL].to_numpy(dtype=float)}, index=X.index
-        )
+    def _entering(self, X: pd.DataFrame) -> pd.DataFrame:
+        entering = {"ct_image": self.image_score_.evaluate(X), CLINICAL: X[CLINICAL].to_numpy(dtype=float)}
+        return pd.DataFrame(entering | {name: X[name].to_numpy(dtype=float) for name in self.covariates}, index=X.index)
 
     def _expose_weights(self) -> None:
         self.coef_ = np.array([self.combination_.coefficients])
@@ -197,7 +264,8 @@ class AmapCtModel(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "combination_")
         if CLINICAL not in X.columns:
             raise ModelError("features", f"must have a column {CLINICAL!r}", "none", "Add it with hccbook.scores.amap.")
-        return self.combination_.evaluate(self._covariates(X))
+        self._check_covariates(X)
+        return self.combination_.evaluate(self._entering(X))
 
     def scores(self, X: pd.DataFrame) -> pd.DataFrame:
         """Scores of every patient.
@@ -220,7 +288,7 @@ class AmapCtModel(ClassifierMixin, BaseEstimator):
             If a value is missing.
         """
         logit = self.decision_function(X)
-        return self._covariates(X)[[CLINICAL, "ct_image"]].assign(amap_ct=probability(logit))
+        return self._entering(X)[[CLINICAL, "ct_image"]].assign(amap_ct=probability(logit))
 
     def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
         """Probability of no HCC and of HCC, shape (n_patients, 2); see `scores` for what is refused."""
@@ -234,14 +302,17 @@ class AmapCtModel(ClassifierMixin, BaseEstimator):
     def formula(self, digits: int = 2) -> str:
         """The aMAP-CT score in the paper's form; aMAP is standardised by the development cohort."""
         check_is_fitted(self, "combination_")
-        image, clinical = self.coef_[0]
 
         def signed(value: float, what: str = "") -> str:
             return f"{'-' if value < 0 else '+'} {abs(value):.{digits}f}{what}"
 
+        image, clinical, *others = self.coef_[0]
+        beside = "".join(
+            f"{signed(weight, f' x {name}')} " for name, weight in zip(self.covariates, others, strict=True)
+        )
         return (
             f"aMAP-CT score = {image:.{digits}f} x CT image score "
-            f"{signed(clinical, ' x aMAP score')} {signed(self.intercept_[0])}"
+            f"{signed(clinical, ' x aMAP score')} {beside}{signed(self.intercept_[0])}"
         )
 
     def to_json(self, file: str | Path) -> Path:
@@ -252,9 +323,13 @@ class AmapCtModel(ClassifierMixin, BaseEstimator):
         file : path-like
             JSON file to write.
         """
+        return write_model(file, "amap_ct", self._content())
+
+    def _content(self) -> dict[str, Any]:
         check_is_fitted(self, "combination_")
-        content = {
-            "parameters": {**self.get_params(), "organs": list(self.organs)},
+        listed = {"organs": list(self.organs), "covariates": list(self.covariates)}
+        return {
+            "parameters": self.get_params() | listed,
             "image_score": self.image_score_.to_dict(),
             "image_logistic": self.image_logistic_.to_dict(),
             "combination": self.combination_.to_dict(),
@@ -264,7 +339,6 @@ class AmapCtModel(ClassifierMixin, BaseEstimator):
             "lasso_alpha": self.lasso_alpha_,
             "notes": self.notes_,
         }
-        return write_model(file, "amap_ct", content)
 
     @classmethod
     def from_json(cls, file: str | Path) -> AmapCtModel:
@@ -280,8 +354,12 @@ class AmapCtModel(ClassifierMixin, BaseEstimator):
         ModelError
             If the file is missing or holds something else.
         """
-        content = read_model(file, "amap_ct")
-        model = cls(**{**content["parameters"], "organs": tuple(content["parameters"]["organs"])})
+        return cls._of_content(read_model(file, "amap_ct"))
+
+    @classmethod
+    def _of_content(cls, content: Mapping[str, Any]) -> AmapCtModel:
+        tuples = {name: tuple(content["parameters"].get(name, ())) for name in ("organs", "covariates")}
+        model = cls(**{**content["parameters"], **tuples})
         model.image_score_ = LinearScore.from_dict(content["image_score"])
         model.image_logistic_ = LinearScore.from_dict(content["image_logistic"])
         model.combination_ = LinearScore.from_dict(content["combination"])
@@ -290,7 +368,165 @@ class AmapCtModel(ClassifierMixin, BaseEstimator):
         model.selection_counts_ = pd.DataFrame(content["selection_counts"], columns=["block", "step", "features"])
         model.lasso_path_ = pd.DataFrame(content["lasso_path"])
         model.lasso_alpha_ = content["lasso_alpha"]
+        model.lasso_weights_ = pd.DataFrame({"feature": [], "penalty": [], "coefficient": []})
         model.notes_ = content["notes"]
         model.classes_ = np.array([0, 1])
         model._expose_weights()
         return model
+
+
+class AmapCtFamily(BaseEstimator):
+    """aMAP-CT and the models nested in it, fitted on one development cohort.
+
+    Each member is an `AmapCtModel`; members with the same organs share one LASSO. The member ``amap`` is a logistic
+    regression on aMAP alone: it gives aMAP a probability, which calibration, decision curves and reclassification
+    need, and ranks patients as aMAP itself does, or the other way round where a small cohort turns its sign.
+
+    Parameters
+    ----------
+    members : sequence of str
+        Names out of `FAMILY`.
+    lasso_folds, lambda_rule, random_state
+        As in `AmapCtModel`, the same for all members.
+
+    Attributes
+    ----------
+    models_ : dict of str to AmapCtModel
+        By member.
+
+    References
+    ----------
+    aMAP-CT, Results, Discrimination; Discussion (overfitting of the model without the spleen; spleen volume).
+    """
+
+    def __init__(
+        self,
+        members: Sequence[str] = tuple(FAMILY),
+        lasso_folds: int = 3,
+        lambda_rule: Literal["min", "1se"] = "min",
+        random_state: int = 0,
+    ) -> None:
+        self.members = members
+        self.lasso_folds = lasso_folds
+        self.lambda_rule = lambda_rule
+        self.random_state = random_state
+
+    def fit(self, X: pd.DataFrame, y: ArrayLike) -> AmapCtFamily:
+        """Learn every member on a development cohort.
+
+        Parameters
+        ----------
+        X : pandas.DataFrame, shape (n_patients, n_columns)
+            Columns ``<phase>.<organ>.<name>``, ``amap``, and ``spleen_volume_ml`` where a member takes it.
+        y : array-like, shape (n_patients,)
+            1 for HCC, 0 otherwise.
+
+        Raises
+        ------
+        DataError
+            If a value is missing (the column is named) or the outcome has one class.
+        ModelError
+            If a member is unknown or there twice, or as `AmapCtModel`.
+        """
+        unknown = [name for name in self.members if name not in FAMILY]
+        if isinstance(self.members, str) or unknown or len(set(self.members)) != len(self.members) or not self.members:
+            raise ModelError(
+                "members",
+                f"must be different ones of {', '.join(FAMILY)}",
+                repr(self.members),
+                "Give a tuple of names.",
+            )
+        X, outcome = check_development(X, y)
+        extra = {name for member in FAMILY.values() for name in member.covariates} & set(X.columns)
+        images: dict[tuple[str, ...], AmapCtModel] = {}
+        self.models_: dict[str, AmapCtModel] = {}
+        for name in self.members:
+            organs, covariates = FAMILY[name]
+            model = AmapCtModel(organs, self.lasso_folds, self.lambda_rule, self.random_state, covariates)
+            own = X.drop(columns=sorted(extra - set(covariates)))
+            if organs not in images:
+                images[organs] = model.fit(own, outcome)
+            else:
+                model._check_covariates(own)
+                model._take_image(images[organs])
+                model.feature_names_in_, model.n_features_in_ = own.columns.to_numpy(dtype=object), own.shape[1]
+                model._fit_combination(own, outcome)
+            self.models_[name] = model
+        return self
+
+    def probabilities(self, X: pd.DataFrame) -> pd.DataFrame:
+        """Probability of HCC from every member.
+
+        Parameters
+        ----------
+        X : pandas.DataFrame, shape (n_patients, n_columns)
+            Table with the selected features, ``amap`` and the covariates.
+
+        Returns
+        -------
+        pandas.DataFrame, shape (n_patients, n_members)
+            0 to 1; a higher value means a higher risk.
+
+        Raises
+        ------
+        ModelError
+            If a column is absent.
+        DataError
+            If a value is missing.
+        """
+        check_is_fitted(self, "models_")
+        return pd.DataFrame({name: model.predict_proba(X)[:, 1] for name, model in self.models_.items()}, index=X.index)
+
+    def weights(self) -> pd.DataFrame:
+        """Weights of every member's last regression.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns model, term (ct_image, amap, covariates, intercept), weight (of the standardised term: log odds a
+            standard deviation), features (in the CT image score).
+        """
+        check_is_fitted(self, "models_")
+        rows = [
+            (name, term, weight, len(model.image_score_.names))
+            for name, model in self.models_.items()
+            for term, weight in (
+                *zip(model.combination_.names, model.combination_.coefficients, strict=True),
+                ("intercept", model.combination_.intercept),
+            )
+            # Without features the CT image score is 0 for everybody, and its weight says nothing.
+            if term != "ct_image" or model.image_score_.names
+        ]
+        return pd.DataFrame(rows, columns=["model", "term", "weight", "features"])
+
+    def to_json(self, file: str | Path) -> Path:
+        """Write all members, without any patient's values.
+
+        Parameters
+        ----------
+        file : path-like
+            JSON file to write.
+        """
+        check_is_fitted(self, "models_")
+        parameters = self.get_params() | {"members": list(self.members)}
+        members = {name: model._content() for name, model in self.models_.items()}
+        return write_model(file, "amap_ct_family", {"parameters": parameters, "members": members})
+
+    @classmethod
+    def from_json(cls, file: str | Path) -> AmapCtFamily:
+        """Family that `to_json` wrote: the same probabilities to the last bit.
+
+        Parameters
+        ----------
+        file : path-like
+            JSON file.
+
+        Raises
+        ------
+        ModelError
+            If the file is missing or holds something else.
+        """
+        content = read_model(file, "amap_ct_family")
+        family = cls(**{**content["parameters"], "members": tuple(content["parameters"]["members"])})
+        family.models_ = {name: AmapCtModel._of_content(one) for name, one in content["members"].items()}
+        return family

@@ -2,9 +2,11 @@
 
 `simulate_clinical` makes the patients, `render_patient` their CT, `write_cohort` puts both on disk,
 `truth` says how well a perfect reader of the planted risk would do.
+`simulate_visits` adds repeated measurements, `simulate_hbv_dna` the virus, each from a stream of its own.
 """
 
 from hccbook.phantom.clinical import LATENT_COLUMNS, simulate_clinical, simulate_segmentation_patients
+from hccbook.phantom.longitudinal import LongitudinalSettings, simulate_hbv_dna, simulate_visits
 from hccbook.phantom.perfect_reader import truth
 from hccbook.phantom.rendering import RENDERER_VERSION, render_patient
 from hccbook.phantom.scanner import SCANNERS, Scanner
@@ -14,10 +16,13 @@ __all__ = [
     "LATENT_COLUMNS",
     "RENDERER_VERSION",
     "SCANNERS",
+    "LongitudinalSettings",
     "Scanner",
     "render_patient",
     "simulate_clinical",
+    "simulate_hbv_dna",
     "simulate_segmentation_patients",
+    "simulate_visits",
     "truth",
     "write_cohort",
     "write_segmentation_set",

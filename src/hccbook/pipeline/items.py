@@ -84,16 +84,19 @@ def save_item(
     synthetic: bool = True,
     dpi: int = 110,
 ) -> None:
-    """Keep the numbers of a published item, and its figure where it has one, under the item's name."""
-    folder = run.stage("figures_and_tables")
+    """Keep the numbers of a published item, and its figure where it has one, where ``items.yaml`` says."""
+    (listed,) = [entry for entry in published.items() if entry.id == item]
+    folder = run.stage(listed.data.partition("/")[0])
     save_table(data, folder / f"{item}.csv")
     if figure is not None:
         figures.save_figure(figure, folder / f"{item}.png", synthetic=synthetic, dpi=dpi)
 
 
-def items_made(run: RunPaths) -> list[str]:
-    """Published items whose numbers this run has kept."""
-    return sorted(file.stem for file in run.stage("figures_and_tables").glob("*-*.csv"))
+def items_missing(run: RunPaths, chapter: str, papers: list[str]) -> list[str]:
+    """Items that ``items.yaml`` promises from a chapter and whose numbers this run has not kept."""
+    listed = [item for item in published.items() if item.paper in papers and not item.is_planned]
+    own = [item for item in listed if item.data.startswith(f"{chapter}/")]
+    return [item.id for item in own if not (run.root / item.data).is_file()]
 
 
 def printed(item: str, *, quantity: str, by: str = "cohort", model: str = "") -> pd.DataFrame:

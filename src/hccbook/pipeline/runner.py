@@ -16,7 +16,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from hccbook.errors import HccbookError, SettingsError
 from hccbook.parallel import atomic_path
-from hccbook.paths import PATIENT_FREE, STAGES, RunPaths, notebook_file, notebook_name, profile_file, project_root
+from hccbook.paths import CHAPTERS, STAGES, RunPaths, notebook_file, notebook_name, profile_file, project_root
 from hccbook.settings import PAPERS, Profile, load_profile
 
 CONTROL_STAGES = STAGES[:6]
@@ -31,9 +31,16 @@ STAGE_FILES = {
     "amap_ct": ("model.json", "scores.csv"),
     "stepwise_stratification": ("groups.csv",),
     "figures_and_tables": (),
-    **dict.fromkeys(PATIENT_FREE, ()),
+    **dict.fromkeys(CHAPTERS, ()),
 }
 """Files of a stage that later stages read, in its folder; ``{paper}`` stands for each paper of the run."""
+
+CHAPTER_AFTER = {
+    "alarm_supplement": "alarm",
+    "amap_ct_supplement": "stepwise_stratification",
+    "leakage_and_negative_controls": "alarm",
+}
+"""Last stage that a chapter reads; one that is not here reads no patient."""
 
 _MARK = "[hccbook] "
 
@@ -56,7 +63,7 @@ def profile_path(profile: str) -> Path:
 def stages_of(profile: Profile) -> tuple[str, ...]:
     """Stages that a run with `profile` has, in order: a paper that is left out takes its stages along.
 
-    Chapters that read no patient are not among them.
+    Chapters beside the stages are not among them, see `chapters_of`.
     """
     papers = profile.run.papers.split(",")
     absent = set()
@@ -67,13 +74,19 @@ def stages_of(profile: Profile) -> tuple[str, ...]:
     return tuple(stage for stage in STAGES if stage not in absent)
 
 
+def chapters_of(profile: Profile) -> tuple[str, ...]:
+    """Chapters beside the stages that a run with `profile` has."""
+    stages = stages_of(profile)
+    return tuple(name for name in CHAPTERS if CHAPTER_AFTER.get(name, stages[0]) in stages)
+
+
 def notebook_parameters(stage: str, profile: Profile, results: str, workers: int) -> dict[str, object]:
     """Parameters that papermill hands to the notebook of `stage`.
 
     Parameters
     ----------
     stage : str
-        One of `hccbook.paths.STAGES` or `hccbook.paths.PATIENT_FREE`.
+        One of `hccbook.paths.STAGES` or `hccbook.paths.CHAPTERS`.
     profile : Profile
         Checked settings.
     results : str

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from hccbook import cohort, deep_features, images, phantom, preprocessing, segmentation
@@ -376,8 +377,10 @@ def extract_radiomics(
 def extract_deep(run: RunPaths, paper: str, settings: FeatureSettings, phases: tuple[str, ...]) -> pd.DataFrame:
     """Deep features of every patient of one paper, as ``<paper>_deep.parquet``.
 
-    ALARM: ResNet-50, and a projection to 100 values a phase that is tuned on the development cohort alone.
-    aMAP-CT: the 512 pooled values of ResNet-18 a phase and organ.
+    ALARM: ResNet-50 and a projection to 100 values a phase, fine-tuned on the development cohort alone.
+    The tuned part with its model card, the training history and the negative control are kept beside the features, as
+    ``fine_tuned.safetensors`` and ``.json``, ``fine_tuning_history.csv`` and ``fine_tuning_control.csv``.
+    aMAP-CT: the 512 pooled values of ResNet-18 a phase and organ, untuned.
     The organ boxes are those of the development cohort in both.
 
     Returns
@@ -385,9 +388,9 @@ def extract_deep(run: RunPaths, paper: str, settings: FeatureSettings, phases: t
     pandas.DataFrame
         Index ``patient``, columns ``<phase>.<organ>.deep_<number>``.
     """
-    network, weights = {
-        "alarm": ("resnet50", settings.resnet50_weights),
-        "amap_ct": ("resnet18", settings.resnet18_weights),
+    network, weights, depth = {
+        "alarm": ("resnet50", settings.resnet50_weights, settings.fine_tune),
+        "amap_ct": ("resnet18", settings.resnet18_weights, "projection"),
     }[paper]
     backbone = deep_features.load_backbone(network, weights, settings.seed, settings.device)
     clinical = read_cohort(run, paper)
@@ -403,30 +406,49 @@ def extract_deep(run: RunPaths, paper: str, settings: FeatureSettings, phases: t
     }
     development = [key for key in tasks if clinical.loc[key, "role"] == "development"]
     extents = [deep_features.organ_extents_task(tasks[key]) for key in development]
-    outcome = deep_features.extract_deep_features(
+    outcome = deep_features.extract_stage_inputs(
         tasks,
         backbone,
         deep_features.largest_boxes(extents),
+        depth=depth,
         crop_voxels=settings.crop_voxels,
         window=_window_hu(read_preprocessing_settings(run)),
         stage="deep features",
     )
     failures = _joined(pd.read_csv(run.stage("features") / f"{paper}_failures.csv"), outcome.failures)
     _keep(Outcome(outcome.results, failures, outcome.computed), run, "features", paper)
-    table = deep_features.deep_table(outcome.results)
     if paper == "alarm":
-        learnt = [key for key in development if key in table.index]
-        head = deep_features.fit_projection(
-            table.loc[learnt],
-            clinical.loc[learnt, "hcc"],
-            epochs=settings.fine_tune_epochs,
-            seed=settings.seed,
-            backbone=backbone,
-        )
-        head.save(run.stage("features") / "projection.safetensors")
-        table = head.transform(table)
+        hcc = clinical.loc[list(outcome.results), "hcc"]
+        table = _fine_tuned(run, settings, backbone, outcome.results, hcc, hcc.index.isin(development))
+    else:
+        table = deep_features.deep_table(outcome.results)
     _save_features(table, run.stage("features") / f"{paper}_deep.parquet")
     return table
+
+
+def _fine_tuned(
+    run: RunPaths,
+    settings: FeatureSettings,
+    backbone: deep_features.Backbone,
+    inputs: deep_features.Inputs,
+    hcc: pd.Series,
+    learnt: np.ndarray,
+) -> pd.DataFrame:
+    """Values of the network tuned on the patients `learnt`; its file, history and negative control are written."""
+    folder = run.stage("features")
+    depth, epochs = settings.fine_tune, settings.fine_tune_epochs
+    stored = deep_features.stored_fine_tuning(
+        backbone, inputs, hcc[learnt], depth=depth, epochs=epochs, seed=settings.seed, store=run.store
+    )
+    for ending in (".safetensors", ".json"):
+        link(stored.with_suffix(ending), folder / f"fine_tuned{ending}")
+    tuned = deep_features.FineTunedNetwork.load(stored, backbone)
+    save_table(tuned.history, folder / "fine_tuning_history.csv")
+    control = deep_features.shuffled_outcomes(
+        tuned, inputs, hcc[learnt], hcc[~learnt], shuffles=settings.fine_tune_shuffles, store=run.store
+    )
+    save_table(control, folder / "fine_tuning_control.csv")
+    return tuned.transform(inputs)
 
 
 def _window_hu(settings: PreprocessingSettings) -> tuple[float, float]:

@@ -1,0 +1,436 @@
+"""What leakage buys: one switch a leak, on cohorts whose features know nothing of the outcome.
+
+In such a cohort every AUC should be 0.5, and sensitivity + specificity should be 1; whatever a leak adds to the
+leakage-free result of the same patients is optimism.
+
+References
+----------
+Ambroise and McLachlan 2002, PNAS 99:6562 (selection before the split); Blagus and Lusa 2015, BMC Bioinformatics
+16:363 (SMOTE before the split); Kapoor and Narayanan 2023, Patterns 4:100804.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import pandas as pd
+from imblearn.over_sampling import BorderlineSMOTE
+from scipy.stats import t
+from sklearn.base import clone
+from sklearn.model_selection import train_test_split
+
+from hccbook.errors import DataError
+from hccbook.evaluation.discrimination import AucEstimate, auc_delong, roc_points
+from hccbook.evaluation.outcomes import check_binary, check_level
+from hccbook.models import NestedAlarmModel
+from hccbook.models.development import CLINICAL, standardise
+from hccbook.selection import LassoSelector, MannWhitneySelector, SpearmanSelector
+
+LEAKS = ("selection", "smote", "thresholds", "scaling")
+"""Switches: what is done with the validation patients in hand, before or beside the fit."""
+
+NO_LEAK, ALL_LEAKS = "none", "all"
+
+EXPERIMENTS = MappingProxyType({NO_LEAK: (), **{leak: (leak,) for leak in LEAKS}, ALL_LEAKS: LEAKS})
+"""Leaks of each experiment: none, one at a time, all together."""
+
+CHANCE = MappingProxyType({"auc": 0.5, "youden": 0.0})
+"""True value of each measure where the features know nothing: AUC, and sensitivity + specificity - 1."""
+
+
+@dataclass(frozen=True)
+class LeakExperiment:
+    """A model fitted with some leaks, and what its validation then says.
+
+    Attributes
+    ----------
+    model : NestedAlarmModel
+        Fitted on the development part.
+    risk : pandas.Series
+        Probability of HCC of the validation patients (and of synthetic ones, where SMOTE leaks).
+    outcome : pandas.Series
+        Theirs, 1 for HCC.
+    auc : AucEstimate
+        In validation, with DeLong's 95 % interval.
+    cutoff : float
+        Probability at or above which a patient is called.
+    sensitivity, specificity : float
+        In validation, at the cut-off.
+    notes : tuple of str
+        What a reader should know, the model's notes among it.
+    """
+
+    model: NestedAlarmModel
+    risk: pd.Series
+    outcome: pd.Series
+    auc: AucEstimate
+    cutoff: float
+    sensitivity: float
+    specificity: float
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    model: NestedAlarmModel
+    risk: pd.Series
+    outcome: pd.Series
+    notes: tuple[str, ...]
+
+
+def none_cohort(
+    seed: int,
+    n_patients: int = 200,
+    n_hcc: int = 40,
+    n_features: int = 500,
+    correlation: float = 0.7,
+    block_size: int = 6,
+) -> tuple[pd.DataFrame, pd.Series]:
+    """Patients whose features know nothing of the outcome.
+
+    Features are normal and come in blocks, as radiomics do (one texture, many filters): within a block any two are
+    correlated, between blocks none. Blocks of six are about as many as the radiomics of the demo's 124 patients
+    have: features whose ranks correlate above 0.7 with a first one of theirs form 576 groups of 3,651. aMAP is noise
+    too.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of all values.
+    n_patients, n_hcc : int
+        Patients, and those of them with HCC.
+    n_features : int
+        Image features.
+    correlation : float
+        Correlation of two features of one block, 0 or more, below 1.
+    block_size : int
+        Features a block; the last one may be smaller.
+
+    Returns
+    -------
+    features : pandas.DataFrame, shape (n_patients, n_features + 1)
+        Columns ``venous.liver.noise_0001`` and on, then ``amap``; index ``N0001`` and on.
+    outcome : pandas.Series of int
+        1 for HCC, 0 otherwise, in random order.
+
+    Raises
+    ------
+    DataError
+        If a size or the correlation is out of range.
+    """
+    if not 0 < n_hcc < n_patients:
+        raise DataError("n_hcc", "must be above 0, below n_patients", f"{n_hcc} of {n_patients}", "Give both classes.")
+    if min(n_features, block_size) < 1:
+        raise DataError(
+            "n_features, block_size", "must be 1 or more", f"{n_features}, {block_size}", "Give at least one feature."
+        )
+    if not 0 <= correlation < 1:
+        raise DataError("correlation", "must be 0 or more, below 1", correlation, "Give 0.7.")
+    rng = np.random.default_rng(seed)
+    blocks = np.arange(n_features) // block_size
+    shared = rng.standard_normal((n_patients, blocks[-1] + 1))[:, blocks]
+    own = rng.standard_normal((n_patients, n_features))
+    values = np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * own
+    patients = pd.Index([f"N{number:04d}" for number in range(1, n_patients + 1)], name="patient")
+    names = [f"venous.liver.noise_{number:04d}" for number in range(1, n_features + 1)]
+    amap = 58 + 6 * rng.standard_normal(n_patients)
+    features = pd.DataFrame(np.column_stack([values, amap]), index=patients, columns=[*names, CLINICAL])
+    outcome = rng.permutation(np.repeat([1, 0], [n_hcc, n_patients - n_hcc]))
+    return features, pd.Series(outcome, index=patients, name="hcc")
+
+
+def split_cohort(y: pd.Series, share: float = 0.5, seed: int = 0) -> pd.Series:
+    """Which patients develop the model: a share of each class, at random.
+
+    Parameters
+    ----------
+    y : pandas.Series
+        1 for HCC, 0 otherwise.
+    share : float
+        Share of the development part, between 0 and 1.
+    seed : int
+        Seed of the draw.
+
+    Returns
+    -------
+    pandas.Series of bool
+        Index of `y`.
+    """
+    chosen, _ = train_test_split(np.arange(len(y)), train_size=share, stratify=y, random_state=seed)
+    development = pd.Series(False, index=y.index, name="development")
+    development.iloc[chosen] = True
+    return development
+
+
+def leak_experiment(
+    X: pd.DataFrame,
+    y: pd.Series,
+    development: pd.Series,
+    leaks: Iterable[str] = (),
+    model: NestedAlarmModel | None = None,
+) -> LeakExperiment:
+    """Fit on the development part and validate on the rest, with the leaks that are switched on.
+
+    Each switch lets the validation patients into one step, and leaves all others as they were:
+
+    - ``selection``: Mann-Whitney, Spearman and LASSO choose the features on all patients; inside the folds only the
+      LASSO is left, to weigh them.
+    - ``smote``: all patients are oversampled together, then split; synthetic patients lie in both parts, between
+      real ones of either. They are counted as patients, as whoever makes this mistake does.
+    - ``thresholds``: the cut-off is the best of the validation patients, not of the development part's
+      out-of-fold predictions.
+    - ``scaling``: features are standardised once, by the mean and SD of all patients.
+
+    Parameters
+    ----------
+    X : pandas.DataFrame, shape (n_patients, n_features + 1)
+        Columns ``<phase>.<organ>.<name>`` and ``amap``.
+    y : pandas.Series
+        1 for HCC, 0 otherwise; index of `X`.
+    development : pandas.Series of bool
+        Which patients develop the model; index of `X`.
+    leaks : iterable of str
+        Out of `LEAKS`; none for the leakage-free result.
+    model : NestedAlarmModel, optional
+        Settings of the fit; the defaults where not given.
+
+    Returns
+    -------
+    LeakExperiment
+
+    Raises
+    ------
+    DataError
+        If a leak is unknown, the patients do not match, a value is missing, or a class is absent from a part.
+    ModelError
+        As `NestedAlarmModel.fit`.
+    """
+    chosen = _check_leaks(leaks)
+    return _assess(_fit(X, y, development, chosen, model or NestedAlarmModel()), chosen)
+
+
+def leak_table(
+    seeds: Iterable[int],
+    n_patients: int = 200,
+    n_hcc: int = 40,
+    n_features: int = 500,
+    correlation: float = 0.7,
+    share: float = 0.5,
+    experiments: Mapping[str, Sequence[str]] = EXPERIMENTS,
+    model: NestedAlarmModel | None = None,
+) -> pd.DataFrame:
+    """Experiments on none-cohorts, a cohort a seed, all experiments on the same patients and split.
+
+    Parameters
+    ----------
+    seeds : iterable of int
+        Seeds of the cohorts, and of their splits.
+    n_patients, n_hcc, n_features, correlation
+        As for `none_cohort`.
+    share : float
+        Share of the development part.
+    experiments : mapping of str to sequence of str
+        Leaks of each experiment.
+    model : NestedAlarmModel, optional
+        Settings of the fits; the defaults where not given.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns seed, leak (name of the experiment), n, events, selected (features of the model), auc, lower, upper,
+        cutoff, sensitivity, specificity, youden (sensitivity + specificity - 1).
+    """
+    rows = []
+    for seed in seeds:
+        X, y = none_cohort(seed, n_patients, n_hcc, n_features, correlation)
+        development = split_cohort(y, share, seed)
+        fitted: dict[tuple[str, ...], _Fitted] = {}
+        for name, leaks in experiments.items():
+            chosen = _check_leaks(leaks)
+            # The cut-off is chosen after the fit, which is the same with either choice.
+            of_fit = tuple(leak for leak in chosen if leak != "thresholds")
+            if of_fit not in fitted:
+                fitted[of_fit] = _fit(X, y, development, of_fit, model or NestedAlarmModel())
+            found = _assess(fitted[of_fit], chosen)
+            rows.append(
+                {
+                    "seed": seed,
+                    "leak": name,
+                    "n": len(found.outcome),
+                    "events": int(found.outcome.sum()),
+                    "selected": len(found.model.radiomics_score_.names),
+                    "auc": found.auc.auc,
+                    "lower": found.auc.lower,
+                    "upper": found.auc.upper,
+                    "cutoff": found.cutoff,
+                    "sensitivity": found.sensitivity,
+                    "specificity": found.specificity,
+                    "youden": found.sensitivity + found.specificity - 1,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def optimism_table(table: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+    """Mean of each experiment over the seeds, and its optimism: the mean difference to no leak, seed by seed.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `leak_table`, with the experiment ``none`` and two or more seeds.
+    level : float
+        Confidence level of the interval of the optimism (Student's t over the seeds).
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns leak, measure (``auc``, ``youden``), seeds, mean, se, covered (share of the AUC's intervals that hold
+        0.5; NaN for the other measure), optimism, optimism_se, lower, upper.
+
+    Raises
+    ------
+    DataError
+        If there is no experiment without leak, an experiment lacks a seed, or there is one seed only.
+    """
+    seeds = sorted(table["seed"].unique())
+    if NO_LEAK not in set(table["leak"]) or len(seeds) < 2:
+        raise DataError(
+            "leak table",
+            f"must hold the experiment {NO_LEAK!r} and two seeds or more",
+            f"{', '.join(table['leak'].unique())}; {len(seeds)} seeds",
+            "Make it with leak_table.",
+        )
+    quantile = float(t.isf((1 - check_level(level)) / 2, len(seeds) - 1))
+    rows = []
+    for measure, chance in CHANCE.items():
+        wide = table.pivot(index="seed", columns="leak", values=measure)
+        if wide.isna().any(axis=None):
+            raise DataError(
+                "leak table", "must hold every experiment of every seed", "gaps", "Make it with leak_table."
+            )
+        for leak in table["leak"].unique():
+            gain = wide[leak] - wide[NO_LEAK]
+            optimism, se = float(gain.mean()), float(gain.std(ddof=1) / np.sqrt(len(seeds)))
+            own = table[table["leak"] == leak]
+            rows.append(
+                {
+                    "leak": leak,
+                    "measure": measure,
+                    "seeds": len(seeds),
+                    "mean": float(wide[leak].mean()),
+                    "se": float(wide[leak].std(ddof=1) / np.sqrt(len(seeds))),
+                    "covered": float(((own["lower"] <= chance) & (own["upper"] >= chance)).mean())
+                    if measure == "auc"
+                    else float("nan"),
+                    "optimism": optimism,
+                    "optimism_se": se,
+                    "lower": optimism - quantile * se,
+                    "upper": optimism + quantile * se,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+# --- the leaks --------------------------------------------------------------------------------------------------------
+
+
+def _check_leaks(leaks: Iterable[str]) -> tuple[str, ...]:
+    given = (leaks,) if isinstance(leaks, str) else tuple(leaks)
+    unknown = [leak for leak in given if leak not in LEAKS]
+    if unknown:
+        raise DataError("leaks", f"must be out of {', '.join(LEAKS)}", repr(unknown[0]), "Correct the name.")
+    return tuple(leak for leak in LEAKS if leak in given)
+
+
+def _fit(
+    X: pd.DataFrame, y: pd.Series, development: pd.Series, leaks: tuple[str, ...], model: NestedAlarmModel
+) -> _Fitted:
+    for what, given in (("outcome", y), ("development", development)):
+        if not given.index.equals(X.index):
+            raise DataError(what, "must have the features' patients in their order", "another index", "Align them.")
+    learner = clone(model)
+    notes: list[str] = []
+    if "smote" in leaks:
+        X, y, development = _oversampled_together(X, y, development, learner, notes)
+    if "selection" in leaks:
+        X = X[[*_selected_on_all(X, y, learner, notes), CLINICAL]]
+        learner.set_params(p_threshold=1.0, spearman_threshold=1.0)
+    if "scaling" in leaks:
+        z, *_ = standardise(X.drop(columns=CLINICAL))
+        X = z.assign(**{CLINICAL: X[CLINICAL]})
+        learner.set_params(standardise=False)
+    inside = development.to_numpy(dtype=bool)
+    learner.fit(X[inside], y[inside])
+    risk = pd.Series(learner.predict_proba(X[~inside])[:, 1], index=X.index[~inside], name="risk")
+    outcome = pd.Series(check_binary(y[~inside], place="validation outcome"), index=risk.index, name="hcc")
+    return _Fitted(learner, risk, outcome, (*notes, *learner.notes_))
+
+
+def _oversampled_together(
+    X: pd.DataFrame, y: pd.Series, development: pd.Series, model: NestedAlarmModel, notes: list[str]
+) -> tuple[pd.DataFrame, pd.Series, pd.Series]:
+    """Real and synthetic patients, with as many synthetic ones in the development part as balance it."""
+    z, means, scales, _ = standardise(X)
+    outcome = check_binary(y)
+    neighbours = min(5, int(min(outcome.sum(), len(outcome) - outcome.sum())) - 1)
+    smote = BorderlineSMOTE(k_neighbors=neighbours, m_neighbors=min(10, len(z) - 1), random_state=model.random_state)
+    values, augmented = smote.fit_resample(z.to_numpy(), outcome)
+    added = len(values) - len(z)
+    if not added:
+        notes.append("SMOTE before the split added nobody.")
+        return X, y, development
+    patients = X.index.append(pd.Index([f"S{number:04d}" for number in range(1, added + 1)]))
+    # A column that is constant in the real patients is so in the synthetic ones.
+    synthetic = np.tile(X.iloc[0].to_numpy(dtype=float), (added, 1))
+    synthetic[:, X.columns.get_indexer(z.columns)] = values[len(z) :] * scales.to_numpy() + means.to_numpy()
+    inside = development.to_numpy(dtype=bool)
+    in_development = abs(int((1 - 2 * outcome[inside]).sum()))
+    place = np.random.default_rng(model.random_state).permutation(np.arange(added) < in_development)
+    return (
+        pd.DataFrame(np.concatenate([X.to_numpy(dtype=float), synthetic]), index=patients, columns=X.columns),
+        pd.Series(augmented, index=patients, name=y.name),
+        pd.Series(np.concatenate([inside, place]), index=patients, name=development.name),
+    )
+
+
+def _selected_on_all(X: pd.DataFrame, y: pd.Series, model: NestedAlarmModel, notes: list[str]) -> list[str]:
+    """Features that the three steps leave when they see every patient."""
+    z, *_ = standardise(X.drop(columns=CLINICAL))
+    for selector in (
+        MannWhitneySelector(model.p_threshold),
+        SpearmanSelector(model.spearman_threshold),
+        LassoSelector(model.lasso_folds, model.lambda_rule, model.random_state),
+    ):
+        if z.shape[1]:
+            z = z.loc[:, selector.fit(z, y).get_support()]
+    if not z.shape[1]:
+        notes.append("Selection before the split kept no feature.")
+    return list(z.columns)
+
+
+def _assess(fitted: _Fitted, leaks: tuple[str, ...]) -> LeakExperiment:
+    if "thresholds" in leaks:
+        cutoff = _best_cutoff(fitted.outcome, fitted.risk)
+    else:
+        cutoff = _best_cutoff(fitted.model.out_of_fold_["y"], fitted.model.out_of_fold_["alarm"])
+    called, hcc = fitted.risk >= cutoff, fitted.outcome == 1
+    return LeakExperiment(
+        fitted.model,
+        fitted.risk,
+        fitted.outcome,
+        auc_delong(fitted.outcome, fitted.risk),
+        cutoff,
+        float(called[hcc].mean()),
+        float((~called[~hcc]).mean()),
+        fitted.notes,
+    )
+
+
+def _best_cutoff(y: pd.Series, risk: pd.Series) -> float:
+    """Risk at which sensitivity + specificity is greatest; of equal ones the lowest, which calls more patients."""
+    points = roc_points(y, risk).iloc[1:]
+    youden = (points["tpr"] - points["fpr"]).to_numpy()
+    return float(points["cutoff"].to_numpy()[np.flatnonzero(youden >= youden.max() - 1e-12)[-1]])

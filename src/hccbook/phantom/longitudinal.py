@@ -1,0 +1,206 @@
+"""SYNTHETIC repeated measurements: aMAP and AFP before and around enrolment, a cell-free-DNA score, HBV DNA.
+
+Everything here is drawn from streams of its own, after and apart from the patients themselves, so that no image, no
+clinical value and no outcome changes with it. What is not printed in either paper is a choice, and is said to be.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from hccbook.errors import DataError
+from hccbook.phantom.outcome import check_paper
+from hccbook.phantom.perfect_reader import binormal_auc
+from hccbook.settings import PAPERS, Settings
+
+_VISITS_STREAM, _HBV_DNA_STREAM = 30_000_001, 30_000_023
+_NOMINAL_MONTHS = np.array([-24.0, -18.0, -12.0, -6.0, 0.0, 6.0, 12.0])
+_ENROLMENT = int(np.flatnonzero(_NOMINAL_MONTHS == 0)[0])
+
+# aMAP-CT, Table 1, overall: aMAP 58.70 [54.2, 63.3]; AFP 2.93 [1.8, 5.2] ug/L, as decimal logarithms.
+_QUARTILE_Z = 0.6744897501960817
+_AMAP_CENTRE, _AMAP_SD = 58.70, (63.3 - 54.2) / (2 * _QUARTILE_Z)
+_AFP_CENTRE, _AFP_SD = float(np.log10(2.93)), float(np.log10(5.2 / 1.8)) / (2 * _QUARTILE_Z)
+# Choices. A year of age alone adds 0.06 / 14.77 x 100 = 0.41 to aMAP.
+_AMAP_SLOPE, _AMAP_SLOPE_SD, _AMAP_NOISE = 0.4, 0.9, 2.0
+_AFP_SLOPE, _AFP_SLOPE_SD, _AFP_NOISE = 0.0, 0.10, 0.12
+_LEAST_AFP, _GREATEST_AFP = 0.5, 10_000.0
+
+
+class LongitudinalSettings(Settings):
+    """Repeated measurements of synthetic patients, and what is planted in them."""
+
+    effect: Literal["planted", "none"] = Field(
+        "planted", description="Whether slopes and cell-free DNA depend on the outcome ('planted') or not ('none')."
+    )
+    amap_slope: float = Field(0.5, ge=0, le=10, description="Added to aMAP's slope in HCC, points a year.")
+    afp_slope: float = Field(0.06, ge=0, le=2, description="Added to the slope of log10 AFP in HCC, a year.")
+    cfdna_shift: float = Field(
+        1.8, ge=0, le=6, description="Shift of the cell-free-DNA score in HCC within the horizon, SD."
+    )
+    cfdna_horizon_months: float = Field(
+        18.0, gt=0, description="HCC up to here shows in the cell-free DNA; 18 in aMAP-CT, Table 4."
+    )
+    cfdna_share: float = Field(0.8, ge=0, le=1, description="Share of patients who have a cell-free-DNA score.")
+    missed_share: float = Field(0.15, ge=0, le=1, description="Chance that a visit is missed, enrolment apart.")
+    jitter_months: float = Field(0.8, ge=0, le=1, description="SD of a visit's distance from its date, cut at 2.5.")
+
+    def cfdna_auc(self) -> float:
+        """AUC of the cell-free-DNA score alone for HCC within its horizon, exact."""
+        return binormal_auc(self.cfdna_shift if self.effect == "planted" else 0.0)
+
+
+def _numbers(patients: pd.Index) -> np.ndarray:
+    keys = patients.astype(str)
+    wrong = keys[~keys.str.fullmatch(r"P\d+")]
+    if len(wrong) or keys.has_duplicates:
+        found = wrong[0] if len(wrong) else f"{keys[keys.duplicated()][0]} twice"
+        raise DataError("patients", "must be keyed P0001, P0002, ...", found, "Give a synthetic clinical table.")
+    return keys.str[1:].astype(int).to_numpy()
+
+
+def _line(
+    enrolment: float, centre: float, sd: float, noise: float, normals: np.ndarray, years: np.ndarray, slope: float
+) -> np.ndarray:
+    """Values on a noisy line that has the enrolment value at enrolment.
+
+    The enrolment value is level plus noise; given it, the noise is normal about its share of the distance from the
+    centre, so that the other visits vary as much as this one.
+    """
+    reliability = 1.0 - noise**2 / sd**2
+    at_enrolment = (1.0 - reliability) * (enrolment - centre) + np.sqrt(reliability) * noise * normals[_ENROLMENT]
+    values = enrolment - at_enrolment + slope * years + noise * normals
+    values[_ENROLMENT] = enrolment
+    return values
+
+
+def simulate_visits(
+    clinical: pd.DataFrame, paper: str, seed: int, settings: LongitudinalSettings | None = None
+) -> pd.DataFrame:
+    """SYNTHETIC repeated aMAP and AFP from 24 months before to 12 after enrolment, and a cell-free-DNA score.
+
+    Visits are due every six months, come early or late, and may be missed; the visit at month 0 always takes place
+    and has the patient's enrolment values. None comes after the patient's follow-up. With the effect, slopes of
+    aMAP and log10 AFP are steeper in patients who develop HCC, and the cell-free-DNA score is shifted in those who
+    do within its horizon; without, nothing but the enrolment values themselves goes with the outcome.
+
+    The score is measured at enrolment, so that no predictor is younger than the CT; in the paper it was available
+    within the first 12 months.
+
+    Parameters
+    ----------
+    clinical : pandas.DataFrame, shape (n_patients, n_columns)
+        Synthetic patients: index P0001, ...; columns amap, afp (ug/L, may be missing), hcc and months.
+    paper : {"alarm", "amap_ct"}
+        Whose patients they are.
+    seed : int
+        Seed of the cohort.
+    settings : LongitudinalSettings, optional
+        The defaults where not given.
+
+    Returns
+    -------
+    pandas.DataFrame, shape (n_visits, 5)
+        Columns patient, months (from enrolment), amap, afp (ug/L), cfdna (SD units, higher means a higher risk; NaN
+        but at enrolment, and there in patients without). By patient and time.
+
+    Raises
+    ------
+    DataError
+        If the paper is unknown, a column is absent, or the patients are not synthetic.
+
+    Notes
+    -----
+    Each patient follows from (seed, paper, number, settings, enrolment values, outcome, follow-up) alone, and the
+    random numbers of all but the first three do not depend on the rest: with ``effect: none``, another outcome
+    changes nothing.
+
+    References
+    ----------
+    aMAP-CT, Table 1 (spread of aMAP and AFP) and Table 4, footnote a (18 months). Slopes, noise and strengths are
+    choices.
+    """
+    settings = settings or LongitudinalSettings()
+    check_paper(paper)
+    absent = [name for name in ("amap", "afp", "hcc", "months") if name not in clinical]
+    if absent:
+        raise DataError("clinical table", f"must have a column {absent[0]!r}", "none", "Give the cohort's table.")
+    planted = settings.effect == "planted"
+    numbers = _numbers(clinical.index)
+    parts = []
+    values = clinical[["amap", "afp", "hcc", "months"]].to_numpy(dtype=float)
+    for key, number, (amap, afp, hcc, follow_up) in zip(clinical.index, numbers, values, strict=True):
+        # A fixed number of draws, whatever the patient: nothing shifts from one to the next.
+        sequence = np.random.SeedSequence([seed, PAPERS.index(paper), int(number), _VISITS_STREAM])
+        rng = np.random.default_rng(sequence)
+        jitter, *noise = rng.standard_normal((3, len(_NOMINAL_MONTHS)))
+        slopes, dna = rng.standard_normal(2), rng.standard_normal()
+        missed, measured = rng.random(len(_NOMINAL_MONTHS)) < settings.missed_share, rng.random() < settings.cfdna_share
+        months = _NOMINAL_MONTHS + np.clip(settings.jitter_months * jitter, -2.5, 2.5)
+        months = np.clip(months, _NOMINAL_MONTHS[0], _NOMINAL_MONTHS[-1])
+        months[_ENROLMENT] = 0.0
+        years = months / 12.0
+        up = float(planted and hcc == 1)
+        amap_slope = _AMAP_SLOPE + settings.amap_slope * up + _AMAP_SLOPE_SD * slopes[0]
+        afp_slope = _AFP_SLOPE + settings.afp_slope * up + _AFP_SLOPE_SD * slopes[1]
+        amaps = _line(amap, _AMAP_CENTRE, _AMAP_SD, _AMAP_NOISE, noise[0], years, amap_slope)
+        logs = _line(np.log10(max(afp, _LEAST_AFP)), _AFP_CENTRE, _AFP_SD, _AFP_NOISE, noise[1], years, afp_slope)
+        afps = np.round(np.clip(10.0**logs, _LEAST_AFP, _GREATEST_AFP), 1)
+        amaps, afps[_ENROLMENT] = np.round(amaps, 2), afp
+        amaps[_ENROLMENT] = amap
+        soon = planted and hcc == 1 and follow_up <= settings.cfdna_horizon_months
+        dnas = np.full(len(months), np.nan)
+        if measured:
+            dnas[_ENROLMENT] = round(dna + settings.cfdna_shift * soon, 3)
+        missed[_ENROLMENT] = False
+        kept = ~missed & (months <= follow_up)
+        parts.append(
+            pd.DataFrame(
+                {"patient": key, "months": np.round(months, 1), "amap": amaps, "afp": afps, "cfdna": dnas}
+            ).loc[kept]
+        )
+    columns = ["patient", "months", "amap", "afp", "cfdna"]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+def simulate_hbv_dna(clinical: pd.DataFrame, paper: str, seed: int) -> pd.Series:
+    """SYNTHETIC HBV DNA at enrolment, which CU-HCC and LSM-HCC ask for and neither paper prints.
+
+    All patients with hepatitis B are on antiviral treatment (aMAP-CT, Methods, Study population): in four of five
+    the virus is undetectable, in the others it is log-normal about 1,000 IU/mL (choices). It never depends on the
+    outcome.
+
+    Parameters
+    ----------
+    clinical : pandas.DataFrame, shape (n_patients, n_columns)
+        Synthetic patients: index P0001, ...; column etiology.
+    paper : {"alarm", "amap_ct"}
+        Whose patients they are.
+    seed : int
+        Seed of the cohort.
+
+    Returns
+    -------
+    pandas.Series, shape (n_patients,)
+        IU/mL; 0 where undetectable, NaN for other causes than hepatitis B.
+
+    Raises
+    ------
+    DataError
+        If the paper is unknown, the column is absent, or the patients are not synthetic.
+    """
+    check_paper(paper)
+    if "etiology" not in clinical:
+        raise DataError("clinical table", "must have a column 'etiology'", "none", "Give the cohort's table.")
+    values = []
+    for number, cause in zip(_numbers(clinical.index), clinical["etiology"], strict=True):
+        sequence = np.random.SeedSequence([seed, PAPERS.index(paper), int(number), _HBV_DNA_STREAM])
+        rng = np.random.default_rng(sequence)
+        share, normal = rng.random(), rng.standard_normal()
+        level = round(float(np.clip(10 ** (3.0 + 1.2 * normal), 10.0, 1e9)), 0) if share < 0.2 else 0.0
+        values.append(level if cause == "HBV" else np.nan)
+    return pd.Series(values, index=clinical.index, name="hbv_dna_iu_ml", dtype=float)
