@@ -7,15 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from lifelines import CoxPHFitter
-from lifelines.statistics import proportional_hazard_test
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq, linprog, minimize
 from scipy.stats import chi2, norm
 
 from hccbook.errors import DataError
 from hccbook.evaluation.outcomes import check_level
-from hccbook.evaluation.survival import _check_follow_up, _labels, _strata, group_order
+from hccbook.evaluation.survival import _check_follow_up, _event_table, _labels, _strata, group_order
 from hccbook.selection import constant_features
 
 MONTHS_A_YEAR = 12.0
@@ -44,6 +42,7 @@ HAZARD_RATIO_COLUMNS = (
 
 _ESTIMATES = ("hazard_ratio", "lower", "upper", "p", "p_proportional")
 _MONOTONE = 1e-7
+_MOST_STEPS = 100
 _FURTHEST = 60.0  # beyond exp(60) a hazard ratio has no meaning, and no limit is looked for
 
 
@@ -81,8 +80,20 @@ def _design(covariates: ArrayLike, rows: int) -> np.ndarray:
     return design
 
 
-def _efron(weights: np.ndarray, design: np.ndarray, months: np.ndarray, event: np.ndarray) -> tuple[float, np.ndarray]:
-    """Partial log-likelihood with Efron's treatment of ties, and its information matrix."""
+class _Partial(NamedTuple):
+    """Partial likelihood at some weights, with Efron's treatment of ties.
+
+    ``residuals`` are Schoenfeld's, a row an event in the order of time; ``at`` are the times of the events.
+    """
+
+    value: float
+    gradient: np.ndarray
+    information: np.ndarray
+    residuals: np.ndarray
+    at: np.ndarray
+
+
+def _efron(weights: np.ndarray, design: np.ndarray, months: np.ndarray, event: np.ndarray) -> _Partial:
     order = np.argsort(-months, kind="stable")
     x, time, happened = design[order], months[order], event[order] == 1
     shift = float((x @ weights).max())
@@ -92,17 +103,57 @@ def _efron(weights: np.ndarray, design: np.ndarray, months: np.ndarray, event: n
     second = np.cumsum(risk[:, None] * x, axis=0)
     third = np.cumsum(risk[:, None, None] * x[:, :, None] * x[:, None, :], axis=0)
     value, information = 0.0, np.zeros((x.shape[1], x.shape[1]))
-    for at in np.unique(time[happened]):
-        last = np.searchsorted(-time, -at, side="right") - 1
-        tied = happened & (time == at)
+    residuals, at = [], []
+    for moment in np.unique(time[happened]):
+        last = np.searchsorted(-time, -moment, side="right") - 1
+        tied = happened & (time == moment)
         r, xt = risk[tied], x[tied]
         own = r.sum(), r @ xt, (r[:, None, None] * xt[:, :, None] * xt[:, None, :]).sum(axis=0)
         value += float((xt @ weights).sum()) - shift * r.size
+        expected = np.zeros(x.shape[1])
         for share in np.arange(r.size) / r.size:
             s0, s1, s2 = first[last] - share * own[0], second[last] - share * own[1], third[last] - share * own[2]
             value -= float(np.log(s0))
             information += s2 / s0 - np.outer(s1, s1) / s0**2
-    return value, information
+            expected += s1 / s0 / r.size
+        residuals.append(xt - expected)
+        at.append(np.full(r.size, moment))
+    found = np.concatenate(residuals)
+    return _Partial(value, found.sum(axis=0), information, found, np.concatenate(at))
+
+
+def _newton(design: np.ndarray, months: np.ndarray, event: np.ndarray) -> tuple[np.ndarray, _Partial]:
+    """Maximum of the partial likelihood, which is concave: Newton steps, halved while they do not climb."""
+    weights = np.zeros(design.shape[1])
+    here = _efron(weights, design, months, event)
+    for _ in range(_MOST_STEPS):
+        step = np.linalg.solve(here.information, here.gradient)
+        there = _efron(weights + step, design, months, event)
+        while not there.value >= here.value - 1e-12 * (1 + abs(here.value)):
+            step /= 2
+            there = _efron(weights + step, design, months, event)
+        weights, here = weights + step, there
+        if np.abs(step).max() < 1e-10 * (1 + np.abs(weights).max()):
+            return weights, here
+    raise DataError(
+        "Cox regression",
+        f"must converge in {_MOST_STEPS} steps",
+        f"a last step of {np.abs(step).max():.2g}",
+        "Look for a covariate that nearly repeats another, and leave one of the two out.",
+    )
+
+
+def _proportional_p(fitted: _Partial, variance: np.ndarray, months: np.ndarray, event: np.ndarray) -> np.ndarray:
+    """p of no trend of the scaled Schoenfeld residuals over Kaplan-Meier transformed time, by covariate."""
+    times, events, at_risk = _event_table(months, event)
+    survival = np.cumprod(1 - events / at_risk)[np.searchsorted(times, fitted.at)]
+    centred = survival - survival.mean()
+    spread = float(centred @ centred)
+    if spread < 1e-12:
+        return np.full(len(variance), np.nan)
+    deaths = len(fitted.residuals)
+    scaled = deaths * fitted.residuals @ variance
+    return chi2.sf((centred @ scaled) ** 2 / (deaths * np.diag(variance) * spread), 1)
 
 
 def _is_monotone(design: np.ndarray, months: np.ndarray, event: np.ndarray) -> bool:
@@ -164,9 +215,9 @@ def firth_cox(months: ArrayLike, event: ArrayLike, covariates: ArrayLike, level:
     z = design / scale
 
     def shortfall(weights: np.ndarray) -> float:
-        value, information = _efron(weights, z, time, happened)
-        sign, log_determinant = np.linalg.slogdet(information)
-        return -(value + 0.5 * log_determinant) if sign > 0 else np.inf
+        there = _efron(weights, z, time, happened)
+        sign, log_determinant = np.linalg.slogdet(there.information)
+        return -(there.value + 0.5 * log_determinant) if sign > 0 else np.inf
 
     if not np.isfinite(shortfall(np.zeros(z.shape[1]))):
         raise DataError(
@@ -207,12 +258,11 @@ def firth_cox(months: ArrayLike, event: ArrayLike, covariates: ArrayLike, level:
         upper / scale,
         p,
         np.full(weights.size, np.nan),
-        _efron(weights, z, time, happened)[0],
+        _efron(weights, z, time, happened).value,
         FIRTH,
     )
 
 
-_CONVERGED = {"precision": 1e-10, "r_precision": 1e-14, "max_steps": 500}
 _SEARCH = {"xatol": 1e-9, "fatol": 1e-11, "maxiter": 4000, "maxfev": 4000}
 
 
@@ -242,7 +292,7 @@ def cox_regression(months: ArrayLike, event: ArrayLike, covariates: ArrayLike, l
     Returns
     -------
     CoxFit
-        From lifelines, with the test of proportional hazards on Kaplan-Meier transformed time; from `firth_cox`
+        By Newton steps, with the test of proportional hazards on Kaplan-Meier transformed time; from `firth_cox`
         where every event is at the top of those at risk in some direction (a group without events, for example).
 
     Raises
@@ -261,28 +311,24 @@ def cox_regression(months: ArrayLike, event: ArrayLike, covariates: ArrayLike, l
         raise DataError("event", "must hold a patient with HCC", "none", "Pool cohorts, or leave this one out.")
     if _is_monotone(design, time, happened):
         return firth_cox(time, happened, design, level)
-    # lifelines takes its steps on columns as they are: those of unit spread converge from any start.
+    # Columns of unit spread keep the steps well conditioned.
     scale = np.where(constant_features(design), 1.0, design.std(axis=0))
-    names = [f"x{column}" for column in range(design.shape[1])]
-    table = pd.DataFrame(design / scale, columns=names).assign(months=time, event=happened)
-    if np.linalg.slogdet(_efron(np.zeros(len(names)), design / scale, time, happened)[1])[0] <= 0:
+    z = design / scale
+    if np.linalg.slogdet(_efron(np.zeros(z.shape[1]), z, time, happened).information)[0] <= 0:
         raise DataError(
             "covariates", "must tell patients at risk apart", "no information at the events", "Leave one group out."
         )
-    # At lifelines' own precision a ratio is off in its fourth digit.
-    fitted = CoxPHFitter(alpha=1 - check_level(level)).fit(table, "months", "event", fit_options=_CONVERGED)
-    weights = fitted.params_[names].to_numpy()
-    half = norm.isf((1 - level) / 2) * fitted.standard_errors_[names].to_numpy()
-    proportional = np.full(len(names), np.nan)
-    if np.unique(time[happened == 1]).size > 1:
-        proportional = np.atleast_1d(proportional_hazard_test(fitted, table, time_transform="km").p_value)
+    weights, fitted = _newton(z, time, happened)
+    variance = np.linalg.inv(fitted.information)
+    errors = np.sqrt(np.diag(variance))
+    half = norm.isf((1 - check_level(level)) / 2) * errors
     return CoxFit(
         weights / scale,
         (weights - half) / scale,
         (weights + half) / scale,
-        fitted.summary.loc[names, "p"].to_numpy(),
-        proportional.astype(float),
-        float(fitted.log_likelihood_),
+        2 * norm.sf(np.abs(weights) / errors),
+        _proportional_p(fitted, variance, time, happened),
+        fitted.value,
         PARTIAL_LIKELIHOOD,
     )
 
