@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 from imblearn.over_sampling import BorderlineSMOTE
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from hccbook.errors import ModelError
@@ -22,7 +20,7 @@ from hccbook.models.development import (
     standardise,
 )
 from hccbook.models.linear_score import LinearScore
-from hccbook.models.model_file import read_model, write_model
+from hccbook.models.three_scores import ThreeScoreModel
 from hccbook.selection import LassoSelector, MannWhitneySelector, SpearmanSelector
 
 _BLOCKS = ("radiomics", "deep")
@@ -31,7 +29,7 @@ _NEIGHBOURS = 5
 _DANGER_NEIGHBOURS = 10
 
 
-class AlarmModel(ClassifierMixin, BaseEstimator):
+class AlarmModel(ThreeScoreModel):
     """ALARM model of the 3 to 12 months' risk of HCC.
 
     On the development cohort alone: z-score; Borderline-SMOTE 1 (5 neighbours to interpolate with, 10 to find
@@ -92,6 +90,8 @@ class AlarmModel(ClassifierMixin, BaseEstimator):
     ALARM, Methods, Image feature extraction and selection, Model construction and validation; Supplementary A6,
     A8 (not public). Han et al. 2005, Borderline-SMOTE.
     """
+
+    _file_name = "alarm"
 
     def __init__(
         self,
@@ -251,10 +251,6 @@ class AlarmModel(ClassifierMixin, BaseEstimator):
             index=X.index,
         )
 
-    def _expose_weights(self) -> None:
-        self.coef_ = np.array([self.combination_.coefficients])
-        self.intercept_ = np.array([self.combination_.intercept])
-
     def scores(self, X: pd.DataFrame) -> pd.DataFrame:
         """Scores of every patient.
 
@@ -317,77 +313,6 @@ class AlarmModel(ClassifierMixin, BaseEstimator):
             name: pd.concat(made[name])[own] if made[name] else pd.DataFrame(columns=own)
             for name, own in columns.items()
         }
-
-    def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
-        """Probability of no HCC and of HCC, shape (n_patients, 2); see `scores` for what is refused."""
-        alarm = self.scores(X)["alarm"].to_numpy()
-        return np.column_stack([1 - alarm, alarm])
-
-    def predict(self, X: pd.DataFrame) -> np.ndarray:
-        """1 where the probability is 0.5 or more, shape (n_patients,); the papers' cut-offs are set elsewhere."""
-        return (self.scores(X)["alarm"].to_numpy() >= 0.5).astype(int)
-
-    def formula(self, digits: int = 3) -> str:
-        """The radiomics score, the deep-learning score and the logit of ALARM, a line each."""
-        check_is_fitted(self, "combination_")
-        return "\n".join(
-            (
-                self.radiomics_score_.formula("radiomics score", digits),
-                self.deep_score_.formula("deep learning score", digits),
-                self.combination_.formula("logit(ALARM)", digits),
-            )
-        )
-
-    def to_json(self, file: str | Path) -> Path:
-        """Write the model, without any patient's values.
-
-        Parameters
-        ----------
-        file : path-like
-            JSON file to write.
-        """
-        check_is_fitted(self, "combination_")
-        content = {
-            "parameters": self.get_params(),
-            "radiomics_score": self.radiomics_score_.to_dict(),
-            "deep_score": self.deep_score_.to_dict(),
-            "combination": self.combination_.to_dict(),
-            "feature_names": self.feature_names_in_.tolist(),
-            "selection_counts": self.selection_counts_.to_dict(orient="list"),
-            "lasso_paths": {block: path.to_dict(orient="list") for block, path in self.lasso_paths_.items()},
-            "lasso_alphas": self.lasso_alphas_,
-            "notes": self.notes_,
-        }
-        return write_model(file, "alarm", content)
-
-    @classmethod
-    def from_json(cls, file: str | Path) -> AlarmModel:
-        """Model that `to_json` wrote: the same scores to the last bit, without ``augmented_``.
-
-        Parameters
-        ----------
-        file : path-like
-            JSON file.
-
-        Raises
-        ------
-        ModelError
-            If the file is missing or holds something else.
-        """
-        content = read_model(file, "alarm")
-        model = cls(**content["parameters"])
-        model.radiomics_score_ = LinearScore.from_dict(content["radiomics_score"])
-        model.deep_score_ = LinearScore.from_dict(content["deep_score"])
-        model.combination_ = LinearScore.from_dict(content["combination"])
-        model.feature_names_in_ = np.array(content["feature_names"], dtype=object)
-        model.n_features_in_ = len(model.feature_names_in_)
-        model.selection_counts_ = pd.DataFrame(content["selection_counts"])
-        model.lasso_paths_ = {block: pd.DataFrame(path) for block, path in content["lasso_paths"].items()}
-        model.lasso_alphas_ = content["lasso_alphas"]
-        model.notes_ = content["notes"]
-        model.classes_ = np.array([0, 1])
-        model._expose_weights()
-        return model
 
 
 def _synthetic_rows(z: pd.DataFrame, real: pd.DataFrame, means: pd.Series, scales: pd.Series) -> pd.DataFrame:

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -15,7 +14,6 @@ import pandas as pd
 from imblearn.over_sampling import BorderlineSMOTE
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Lasso, LogisticRegression, lasso_path
 from sklearn.model_selection import StratifiedKFold
@@ -31,7 +29,7 @@ from hccbook.models.development import (
     standardise,
 )
 from hccbook.models.linear_score import LinearScore
-from hccbook.models.model_file import read_model, write_model
+from hccbook.models.three_scores import ThreeScoreModel
 from hccbook.selection import MannWhitneySelector, SpearmanSelector
 
 BLOCKS = ("radiomics", "deep")
@@ -77,7 +75,7 @@ class _Learnt:
         return pd.DataFrame(columns, index=X.index)
 
 
-class NestedAlarmModel(ClassifierMixin, BaseEstimator):
+class NestedAlarmModel(ThreeScoreModel):
     """ALARM with nested cross-validation: the same three covariates, learnt without leakage.
 
     One step, *learning*, is what `AlarmModel` does, with its order changed:
@@ -157,6 +155,8 @@ class NestedAlarmModel(ClassifierMixin, BaseEstimator):
     Wolpert 1992, Neural Netw 5:241, for regressions on out-of-fold scores; Platt 1999, Advances in Large
     Margin Classifiers, 61, for recalibration.
     """
+
+    _file_name = "nested_alarm"
 
     def __init__(
         self,
@@ -422,10 +422,6 @@ class NestedAlarmModel(ClassifierMixin, BaseEstimator):
 
         return float(brentq(surplus, -far, far, xtol=1e-13)), slope
 
-    def _expose_weights(self) -> None:
-        self.coef_ = np.array([self.combination_.coefficients])
-        self.intercept_ = np.array([self.combination_.intercept])
-
     # --- prediction -------------------------------------------------------------------------------------------------
 
     def scores(self, X: pd.DataFrame) -> pd.DataFrame:
@@ -456,78 +452,11 @@ class NestedAlarmModel(ClassifierMixin, BaseEstimator):
         covariates = _Learnt(image_scores, self.combination_, pd.DataFrame()).covariates(X)
         return covariates.assign(alarm=probability(self.combination_.evaluate(covariates)))
 
-    def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
-        """Probability of no HCC and of HCC, shape (n_patients, 2); see `scores` for what is refused."""
-        alarm = self.scores(X)["alarm"].to_numpy()
-        return np.column_stack([1 - alarm, alarm])
+    def _own_content(self) -> dict[str, object]:
+        return {"recalibration": list(self.recalibration_)}
 
-    def predict(self, X: pd.DataFrame) -> np.ndarray:
-        """1 where the probability is 0.5 or more, shape (n_patients,); cut-offs are chosen on `out_of_fold_`."""
-        return (self.scores(X)["alarm"].to_numpy() >= 0.5).astype(int)
-
-    def formula(self, digits: int = 3) -> str:
-        """The radiomics score, the deep-learning score and the logit of the recalibrated model, a line each."""
-        check_is_fitted(self, "combination_")
-        return "\n".join(
-            (
-                self.radiomics_score_.formula("radiomics score", digits),
-                self.deep_score_.formula("deep learning score", digits),
-                self.combination_.formula("logit(ALARM)", digits),
-            )
-        )
-
-    def to_json(self, file: str | Path) -> Path:
-        """Write the model, without any patient's values.
-
-        Parameters
-        ----------
-        file : path-like
-            JSON file to write.
-        """
-        check_is_fitted(self, "combination_")
-        content = {
-            "parameters": self.get_params(),
-            "radiomics_score": self.radiomics_score_.to_dict(),
-            "deep_score": self.deep_score_.to_dict(),
-            "combination": self.combination_.to_dict(),
-            "recalibration": list(self.recalibration_),
-            "feature_names": self.feature_names_in_.tolist(),
-            "selection_counts": self.selection_counts_.to_dict(orient="list"),
-            "lasso_paths": {block: path.to_dict(orient="list") for block, path in self.lasso_paths_.items()},
-            "lasso_alphas": self.lasso_alphas_,
-            "notes": self.notes_,
-        }
-        return write_model(file, "nested_alarm", content)
-
-    @classmethod
-    def from_json(cls, file: str | Path) -> NestedAlarmModel:
-        """Model that `to_json` wrote: the same scores to the last bit, without ``out_of_fold_``.
-
-        Parameters
-        ----------
-        file : path-like
-            JSON file.
-
-        Raises
-        ------
-        ModelError
-            If the file is missing or holds something else.
-        """
-        content = read_model(file, "nested_alarm")
-        model = cls(**content["parameters"])
-        model.radiomics_score_ = LinearScore.from_dict(content["radiomics_score"])
-        model.deep_score_ = LinearScore.from_dict(content["deep_score"])
-        model.combination_ = LinearScore.from_dict(content["combination"])
-        model.recalibration_ = tuple(content["recalibration"])
-        model.feature_names_in_ = np.array(content["feature_names"], dtype=object)
-        model.n_features_in_ = len(model.feature_names_in_)
-        model.selection_counts_ = pd.DataFrame(content["selection_counts"])
-        model.lasso_paths_ = {block: pd.DataFrame(path) for block, path in content["lasso_paths"].items()}
-        model.lasso_alphas_ = content["lasso_alphas"]
-        model.notes_ = content["notes"]
-        model.classes_ = np.array([0, 1])
-        model._expose_weights()
-        return model
+    def _restore(self, content: dict[str, object]) -> None:
+        self.recalibration_ = tuple(content["recalibration"])
 
 
 def _penalties(chosen: _Chosen) -> np.ndarray:
