@@ -1,7 +1,8 @@
 """What the fast engine costs beside PyRadiomics: time, memory and throughput for ALARM's 1,223 features.
 
     .venv/bin/python benchmarks/radiomics.py             # everything, about half an hour on two cores
-    .venv/bin/python benchmarks/radiomics.py --quick     # 10,000 voxels only, a minute
+    .venv/bin/python benchmarks/radiomics.py --size 10000   # one size anew, a minute; the others stay
+    .venv/bin/python benchmarks/radiomics.py --quick        # 10,000 voxels, writes nothing
 
 PyRadiomics is its own extractor, `RadiomicsFeatureExtractor.execute`, on the same image, already clipped and cropped to
 the organ with a margin, which spares it filtering the whole volume. Each measurement is a process of its own, that says
@@ -256,6 +257,7 @@ def machine() -> dict[str, str | int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="10,000 voxels only; writes nothing")
+    parser.add_argument("--size", type=int, choices=SIZES, help="one size only; the others keep their rows")
     parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
@@ -266,13 +268,18 @@ def main() -> None:
     print(", ".join(f"{name} {value}" for name, value in about.items()))
     cores = about["cores"]
     rows = []
+    sizes = SIZES[:1] if arguments.quick else (arguments.size,) if arguments.size else SIZES
     with tempfile.TemporaryDirectory() as folder:
-        for size, (own, voxels) in organs(Path(folder), SIZES[:1] if arguments.quick else SIZES).items():
+        for size, (own, voxels) in organs(Path(folder), sizes).items():
             slow = {10_000: 5, 100_000: 3, 1_200_000: 1}[size]
             for levels in LEVELS:
                 rows += measure_one(own, voxels, levels, {"fast": 7, "PyRadiomics": slow}, cores)
             side_by_side = {"fast": {10_000: 20, 100_000: 10, 1_200_000: 3}[size], "PyRadiomics": slow}
             rows += measure_throughput(own, voxels, LEVELS[0], side_by_side, cores)
+    if arguments.size:
+        measured = {row["voxels"] for row in rows}
+        kept = json.loads(RESULTS.read_text(encoding="utf-8"))["rows"]
+        rows = sorted([*rows, *(row for row in kept if row["voxels"] not in measured)], key=lambda row: row["voxels"])
     if not arguments.quick:
         RESULTS.write_text(json.dumps({"machine": about, "rows": rows}, indent=1) + "\n", encoding="utf-8")
 

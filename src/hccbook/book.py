@@ -332,7 +332,7 @@ def _list_table(rows: list[list[str]], widths: str, kind: str) -> str:
 
 
 def _chapter(page: str) -> str:
-    return f"Chapter {int(page[:2])}" if page[:2].isdigit() else page
+    return f"Chapter {int(page[:2])}" if page[:2].isdigit() else page.rpartition("_")[2].capitalize()
 
 
 def _claims_lines(claimed: list[Claim]) -> list[str]:
