@@ -21,6 +21,13 @@ def test_treat_all_by_hand():
     assert net_benefit(y, np.ones(750), [0.25]) == pytest.approx([-0.1466667], abs=5e-8)
 
 
+def test_marker_as_dcurves_prints():
+    """cancerpredmarker of the data in dcurves 1.1.7: 72 of 105 with cancer and 72 others at .25 or more; 0.0640."""
+    y = np.repeat([1, 1, 0, 0], [72, 33, 72, 573])
+    p = np.repeat([0.25, 0.1, 0.25, 0.1], [72, 33, 72, 573])
+    assert net_benefit(y, p, [0.25]) == pytest.approx([0.0640], abs=5e-8)
+
+
 def test_at_threshold_zero_everybody_is_treated():
     """At threshold 0 any model has the prevalence as net benefit."""
     assert net_benefit([1, 0, 0, 0], [0.1, 0.9, 0.0, 0.3], [0.0]) == pytest.approx([0.25])
