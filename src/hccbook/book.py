@@ -386,7 +386,9 @@ def results_page(listed: Iterable[Item], claimed: Iterable[Claim] = (), *, synth
         "",
         "Every table and figure of both papers, in the papers' order, and where this book shows it.",
         "The supplements are not public; their items are listed as the main texts name them.",
-        f"Of {len(listed)} items, {len(shown)} are in this edition; the others are planned and have no page yet.",
+        f"All {len(listed)} items are in this edition."
+        if len(shown) == len(listed)
+        else f"Of {len(listed)} items, {len(shown)} are in this edition; the others are planned and have no page yet.",
         "",
     ]
     ran = REPRODUCED if synthetic else "method run on own data"
