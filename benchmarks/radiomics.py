@@ -1,6 +1,6 @@
 """What the fast engine costs beside PyRadiomics: time, memory and throughput for ALARM's 1,223 features.
 
-    .venv/bin/python benchmarks/radiomics.py             # everything, about half an hour on two cores
+    .venv/bin/python benchmarks/radiomics.py             # everything, about ten minutes on two cores
     .venv/bin/python benchmarks/radiomics.py --size 10000   # one size anew, a minute; the others stay
     .venv/bin/python benchmarks/radiomics.py --quick        # 10,000 voxels, writes nothing
 
