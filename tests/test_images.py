@@ -416,9 +416,9 @@ def test_mask_on_another_grid(tmp_path, move, words):
 
 
 def test_mask_of_another_size(tmp_path):
-    """A mask with one slice fewer is refused."""
-    write_image(ball(ct((3, 5, 6))), tmp_path / "m.nii.gz")
-    with refused(MaskError, "6 x 5 x 3 voxels", "6 x 5 x 4 voxels"):
+    """A mask with one slice more is refused; parts of an image are in tests/test_mask_files.py."""
+    write_image(ball(ct((5, 5, 6))), tmp_path / "m.nii.gz")
+    with refused(MaskError, "6 x 5 x 5 voxels", "6 x 5 x 4 voxels"):
         read_mask(tmp_path / "m.nii.gz", ct())
 
 

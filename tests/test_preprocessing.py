@@ -376,7 +376,7 @@ def test_patient_half_done_is_not_found(patient, tmp_path, monkeypatch):
 def test_patient_mask_on_another_grid(patient, tmp_path):
     """The error names patient, phase and organ."""
     small, liver, _ = field_image()
-    write_image(from_array(liver, small)[:-1, :, :], tmp_path / "liver.nii.gz")
+    write_image(sitk.Shrink(from_array(liver, small), (1, 1, 2)), tmp_path / "liver.nii.gz")
     wrong = {**patient, "liver_mask_venous": str(tmp_path / "liver.nii.gz")}
     with pytest.raises(MaskError, match="P0007, venous, liver: mask must lie on the grid of its image"):
         preprocess_patient(task(wrong, tmp_path))

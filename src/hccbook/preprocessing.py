@@ -17,8 +17,8 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import ArrayLike
 
-from hccbook.errors import DataError, ImageError
-from hccbook.images import from_array, read_image, read_mask, to_array, volume_ml, write_image
+from hccbook.errors import DataError, ImageError, MaskError
+from hccbook.images import from_array, mask_file, read_image, read_mask, to_array, volume_ml, write_image
 from hccbook.parallel import atomic_path, digest, link
 from hccbook.settings import ORGANS, PHASES, PreprocessingSettings
 
@@ -449,7 +449,7 @@ class PreprocessingTask:
     phases : tuple of (str, Path)
         Phase and its image.
     masks : tuple of (str, str, Path)
-        Phase, organ and its mask; may be empty.
+        Phase, organ and its mask, as `hccbook.images.read_mask` takes it; may be empty.
     settings : PreprocessingSettings
     store : pathlib.Path
         Where results are kept under their hash.
@@ -540,7 +540,7 @@ def preprocess_patient(task: PreprocessingTask) -> dict[str, list[Any]]:
         moved = resample(image, grid.spacing_mm, grid=grid, transform=transform)
         write_image(from_array(np.rint(to_array(moved)), moved, dtype=np.int16), folder / f"{phase}.nii.gz")
         masks = {
-            organ: read_mask(path, image, f"{task.key}, {phase}, {organ}")
+            organ: read_mask(path, image, f"{task.key}, {phase}, {organ}", organ)
             for of_phase, organ, path in task.masks
             if of_phase == phase
         }
@@ -568,9 +568,12 @@ def stored_preprocessing(task: PreprocessingTask) -> dict[str, list[Any]] | None
     dict of str to list, or None
         As `preprocess_patient` returns it; None where there is no whole result yet, or a file is missing.
     """
-    if not all(path.exists() for path in (*(file for _, file in task.phases), *(file for *_, file in task.masks))):
+    if not all(path.exists() for _, path in task.phases):
         return None
-    folder = _kept(task)
+    try:
+        folder = _kept(task)
+    except MaskError:
+        return None
     if not (folder / "facts.json").is_file() or not all(file.is_file() for file in _files(task, folder)):
         return None
     facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
@@ -585,7 +588,9 @@ def _kept(task: PreprocessingTask) -> Path:
     for phase, path in task.phases:
         parts += [phase, path] if path.exists() else [phase]
     for phase, organ, path in task.masks:
-        parts += [phase, organ, path] if path.exists() else [phase, organ]
+        # Of a folder, the one file that is read counts: others may come and go.
+        file, part = mask_file(path, organ, f"{task.key}, {phase}, {organ}")
+        parts += [phase, organ, file, part] if part else [phase, organ, file]
     return task.store / "preprocessing" / digest(*parts)
 
 

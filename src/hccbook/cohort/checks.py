@@ -84,7 +84,7 @@ def _check_images(task: _ImageCheck) -> list[tuple[str, str, str, str]]:
             if not organ:
                 images[phase] = read_image(path, f"{task.key}, {phase}")
             elif phase in images:
-                read_mask(path, images[phase], f"{task.key}, {phase}, {organ}")
+                read_mask(path, images[phase], f"{task.key}, {phase}, {organ}", organ)
         except HccbookError as error:
             findings.append((column, error.rule, str(error.found), error.cure))
     for first, second in itertools.combinations(images, 2):

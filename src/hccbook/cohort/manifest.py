@@ -18,6 +18,7 @@ import pandera.pandas as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from hccbook.errors import ManifestError
+from hccbook.images import is_nifti, split_mask_path
 from hccbook.settings import ORGANS, PHASES
 
 COHORTS = MappingProxyType(
@@ -197,7 +198,11 @@ def _columns() -> dict[str, ManifestColumn]:
         columns[phase] = column(f"CT of the {phase} phase: DICOM folder or NIfTI file.", "path", **_BLOOD)
     for organ in ORGANS:
         for phase in PHASES:
-            columns[f"{organ}_mask_{phase}"] = column(f"Mask of the {organ} on the {phase} phase: NIfTI file.", "path")
+            columns[f"{organ}_mask_{phase}"] = column(
+                f"Mask of the {organ} on the {phase} phase: NIfTI file, DICOM SEG or RTSTRUCT, or a folder of these; "
+                "'#' and a label or name behind the path choose one of several.",
+                "path",
+            )
     columns |= {
         "ast": column("Aspartate aminotransferase.", unit="U/L", least=1, greatest=10000),
         "creatinine": column(
@@ -628,22 +633,50 @@ def _with_paths(typed: pd.DataFrame, raw: pd.DataFrame, folder: Path, phases: tu
     return table
 
 
+@dataclass(frozen=True)
+class _Named:
+    """Where a file is named, and what of it: organ or what stands behind ``#``; None for all of it."""
+
+    line: int
+    column: str
+    part: str | None
+
+    def may_share(self, other: _Named) -> bool:
+        """Whether both may name one file: masks of one patient that are different parts of it."""
+        return self.line == other.line and None not in (self.part, other.part) and self.part != other.part
+
+
 def _missing_files(table: pd.DataFrame, raw: pd.DataFrame, phases: tuple[str, ...]) -> list[Problem]:
     problems = []
     rows = {key: row for row, key in enumerate(table.index)}
-    seen: dict[str, tuple[int, str]] = {}
+    seen: dict[Path, list[_Named]] = {}
     for patient, phase, organ, column, path in sources(table).itertuples(index=False):
         row = rows[patient]
-        if not Path(path).exists():
+        file, part = split_mask_path(path) if organ else (Path(path), "")
+        if not file.exists():
             rule = "mask must exist" if organ else f"image of the {phase} phase must exist"
             cure = "Correct the path; it is relative to the manifest."
             problems.append(_at(raw, row, column, rule, f"no file {raw[column].iloc[row]!r}", cure))
-        elif path in seen:
-            line, other = seen[path]
-            found = f"that of line {line}, column {other!r}"
-            problems.append(
-                _at(raw, row, column, "every image and mask must be a file of its own", found, "Correct it.")
+            continue
+        named = _Named(int(raw["line"].iloc[row]), column, _part(file, part, organ))
+        others = seen.setdefault(file.resolve(), [])
+        twice = next((other for other in others if not named.may_share(other)), None)
+        if twice is None:
+            others.append(named)
+            continue
+        found = f"that of line {twice.line}, column {twice.column!r}"
+        cure = "Correct it."
+        if organ and twice.line == named.line and twice.column not in phases:
+            cure = (
+                "Correct it; where a file holds several organs, write which is meant behind '#', as in FILE.nii.gz#5."
             )
-        else:
-            seen[path] = (int(raw["line"].iloc[row]), column)
+        problems.append(_at(raw, row, column, "every image and mask must be a file of its own", found, cure))
     return problems
+
+
+def _part(file: Path, part: str, organ: str) -> str | None:
+    if not organ or (is_nifti(file) and not part):
+        return None
+    if is_nifti(file):
+        return part.lstrip("0")
+    return (part or organ).casefold()

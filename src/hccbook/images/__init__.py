@@ -1,0 +1,27 @@
+"""Reading and writing CT volumes and masks, with their geometry.
+
+Arrays are (z, y, x) and hold Hounsfield units (HU); `SimpleITK.Image` carries the geometry, in its own order (x, y, z),
+in mm and in the patient's LPS axes (left, posterior, superior).
+"""
+
+from hccbook.images.ct import HU_LIMITS, read_image
+from hccbook.images.geometry import GRID_TOLERANCE_MM, from_array, same_grid, to_array, volume_ml
+from hccbook.images.masks import mask_file, read_label_map, read_mask, split_mask_path
+from hccbook.images.nifti import NIFTI_ENDINGS, is_nifti, write_image
+
+__all__ = [
+    "GRID_TOLERANCE_MM",
+    "HU_LIMITS",
+    "NIFTI_ENDINGS",
+    "from_array",
+    "is_nifti",
+    "mask_file",
+    "read_image",
+    "read_label_map",
+    "read_mask",
+    "same_grid",
+    "split_mask_path",
+    "to_array",
+    "volume_ml",
+    "write_image",
+]

@@ -1,0 +1,224 @@
+"""Arrays and images, and where their voxels lie."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+
+from hccbook.errors import ImageError
+
+GRID_TOLERANCE_MM = 0.05
+"""Distance between corresponding corners up to which two grids are the same."""
+
+
+def to_array(image: sitk.Image) -> np.ndarray:
+    """Voxel values of an image.
+
+    Parameters
+    ----------
+    image : SimpleITK.Image
+        Image of size (x, y, z).
+
+    Returns
+    -------
+    ndarray of shape (z, y, x)
+        A copy, in the image's own type.
+    """
+    return sitk.GetArrayFromImage(image)
+
+
+def from_array(array: np.ndarray, reference: sitk.Image, dtype: type | None = None) -> sitk.Image:
+    """Image with the values of an array and the geometry of another image.
+
+    Parameters
+    ----------
+    array : ndarray of shape (z, y, x)
+        Values; booleans become uint8.
+    reference : SimpleITK.Image
+        Image of size (x, y, z) whose spacing, origin and direction are taken over.
+    dtype : type, optional
+        Type of the result; that of `array` if absent.
+
+    Returns
+    -------
+    SimpleITK.Image
+
+    Raises
+    ------
+    ImageError
+        If the shapes differ.
+    """
+    if tuple(array.shape) != reference.GetSize()[::-1]:
+        raise ImageError(
+            "array",
+            f"must have the shape of its reference, {reference.GetSize()[::-1]} (z, y, x)",
+            tuple(array.shape),
+            "Pass the image that the array was made from.",
+        )
+    if array.dtype == bool and dtype is None:
+        dtype = np.uint8
+    image = sitk.GetImageFromArray(np.ascontiguousarray(array if dtype is None else array.astype(dtype)))
+    image.CopyInformation(reference)
+    return image
+
+
+def same_grid(a: sitk.Image, b: sitk.Image, tolerance: float = GRID_TOLERANCE_MM) -> bool:
+    """Whether two images have the same voxels in space.
+
+    Parameters
+    ----------
+    a, b : SimpleITK.Image
+        3-D images.
+    tolerance : float
+        Largest distance between corresponding corner voxels, mm.
+
+    Returns
+    -------
+    bool
+        True if the sizes agree and so do the positions of all eight corner voxels.
+    """
+    if a.GetSize() != b.GetSize():
+        return False
+    return max(float(np.linalg.norm(p - q)) for p, q in zip(_corners(a), _corners(b), strict=True)) <= tolerance
+
+
+def volume_ml(mask: sitk.Image, label: int | None = None) -> float:
+    """Volume of a mask.
+
+    Parameters
+    ----------
+    mask : SimpleITK.Image
+        Mask or label map.
+    label : int, optional
+        Label to measure; every voxel other than 0 if absent.
+
+    Returns
+    -------
+    float
+        Volume, mL.
+    """
+    array = sitk.GetArrayViewFromImage(mask)
+    voxels = np.count_nonzero(array if label is None else array == label)
+    return float(voxels * np.prod(mask.GetSpacing()) / 1000.0)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the voxels of a volume, or the pixels of a single frame, lie.
+
+    Attributes
+    ----------
+    size : tuple of three int
+        Voxels along x, y and z.
+    origin : ndarray of shape (3,)
+        Centre of the first voxel in LPS axes, mm.
+    steps : ndarray of shape (3, 3)
+        Columns: the way from a voxel to the next one along x, y and z, mm.
+    """
+
+    size: tuple[int, int, int]
+    origin: np.ndarray
+    steps: np.ndarray
+
+    @classmethod
+    def of(cls, image: sitk.Image) -> Grid:
+        """Grid of a 3-D image."""
+        direction = np.array(image.GetDirection()).reshape(3, 3)
+        return cls(image.GetSize(), np.array(image.GetOrigin()), direction * np.array(image.GetSpacing()))
+
+    def points(self, indices: np.ndarray) -> np.ndarray:
+        """Points (mm) of voxel indices; both of shape (..., 3) in x, y and z."""
+        return self.origin + np.asarray(indices, float) @ self.steps.T
+
+    def indices(self, points: np.ndarray) -> np.ndarray:
+        """Voxel indices, with fractions, of points (mm); both of shape (..., 3) in x, y and z."""
+        return (np.asarray(points, float) - self.origin) @ np.linalg.inv(self.steps).T
+
+    def __str__(self) -> str:
+        edges = np.linalg.norm(self.steps, axis=0)
+        size = " x ".join(str(length) for length in self.size)
+        spacing = " x ".join(f"{edge:.3g}" for edge in edges)
+        origin = ", ".join(f"{value:.1f}" for value in self.origin)
+        cosines = (self.steps / edges).ravel().tolist()
+        axes = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(cosines)
+        return f"{size} voxels of {spacing} mm at ({origin}), axes {axes}"
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How the voxels of one grid are found again among those of another.
+
+    Attributes
+    ----------
+    axes : tuple of three int
+        For x, y and z of the other grid, the axis of the first one that lies along it.
+    flipped : tuple of three bool
+        For x, y and z of the other grid, whether the first one runs against it.
+    start : tuple of three int
+        Lowest x, y and z of the other grid that the first one covers.
+    """
+
+    axes: tuple[int, int, int]
+    flipped: tuple[bool, bool, bool]
+    start: tuple[int, int, int]
+
+    def add(self, marked: np.ndarray, target: np.ndarray) -> None:
+        """Mark the voxels of one grid in an array of the other one.
+
+        Parameters
+        ----------
+        marked : ndarray of bool, shape (z, y, x)
+            Voxels on the first grid.
+        target : ndarray of bool, shape (z, y, x)
+            Voxels on the other grid; changed in place, and what it marks already stays.
+        """
+        # Both transposes only turn the index order, (z, y, x) to (x, y, z), in which `axes` counts.
+        moved = np.flip(marked.T.transpose(self.axes), [axis for axis in range(3) if self.flipped[axis]])
+        box = tuple(slice(first, first + length) for first, length in zip(self.start, moved.shape, strict=True))
+        target.T[box] |= moved
+
+
+def find_placement(grid: Grid, other: Grid, tolerance: float = GRID_TOLERANCE_MM) -> Placement | None:
+    """Where the voxels of one grid lie among those of another, if each is one of them.
+
+    Axes may come in another order or run the other way, and the grid may cover a part of the other one.
+    Nothing is interpolated: a grid that is turned, shifted by part of a voxel, finer or coarser has no placement.
+
+    Parameters
+    ----------
+    grid, other : Grid
+    tolerance : float
+        Largest distance of a corner voxel of `grid` from the voxel of `other` that it is taken for, mm.
+
+    Returns
+    -------
+    Placement or None
+        None where a voxel of `grid` is none of `other`, or lies outside it.
+    """
+    turned = np.linalg.inv(other.steps) @ grid.steps
+    whole = np.rint(turned).astype(int)
+    # One step along an axis must be one step along one axis of the other grid, forwards or backwards.
+    if (np.abs(whole).sum(axis=0) != 1).any() or (np.abs(whole).sum(axis=1) != 1).any():
+        return None
+    first = np.rint(other.indices(grid.origin)).astype(int)
+    ends = np.array(_ends(grid.size))
+    taken = first + ends @ whole.T
+    if np.linalg.norm(grid.points(ends) - other.points(taken), axis=1).max() > tolerance:
+        return None
+    if (taken < 0).any() or (taken >= np.array(other.size)).any():
+        return None
+    axes = np.abs(whole).argmax(axis=1)
+    flipped = whole[np.arange(3), axes] < 0
+    return Placement(tuple(axes.tolist()), tuple(flipped.tolist()), tuple(taken.min(axis=0).tolist()))
+
+
+def _ends(size: Sequence[int]) -> list[tuple[int, ...]]:
+    return list(itertools.product(*((0, length - 1) for length in size)))
+
+
+def _corners(image: sitk.Image) -> list[np.ndarray]:
+    return [np.array(image.TransformIndexToPhysicalPoint(index)) for index in _ends(image.GetSize())]

@@ -1,0 +1,261 @@
+"""Masks of organs: from NIfTI files, DICOM SEG and RTSTRUCT objects, and folders of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from hccbook.errors import MaskError
+from hccbook.images.dicom_seg import read_segment
+from hccbook.images.geometry import Grid, find_placement, from_array, same_grid, to_array
+from hccbook.images.nifti import NIFTI_ENDINGS, is_nifti, read_nifti
+from hccbook.images.outlines import SEGMENTATION, STRUCTURES, check_is_not_another, modality
+from hccbook.images.rtstruct import read_region
+from hccbook.images.series import possible_dicom
+
+_READERS = {SEGMENTATION: read_segment, STRUCTURES: read_region}
+_LONGEST_LIST = 8  # names in an error; TotalSegmentator writes more than a hundred files
+
+
+def read_mask(path: str | Path, image: sitk.Image, place: str | None = None, organ: str | None = None) -> sitk.Image:
+    """Read the mask of one organ.
+
+    Parameters
+    ----------
+    path : path-like
+        One of
+
+        - a NIfTI file that holds 0 (background) and 1 (organ);
+        - a NIfTI file of several labels, with the label of the organ behind ``#``: ``all.nii.gz#5``;
+        - a DICOM SEG object, of which the segment is taken whose label or coded type is the organ, or whose label
+          stands behind ``#``: ``seg.dcm#Liver``;
+        - a DICOM RTSTRUCT object, of which the region is taken whose name is the organ, or stands behind ``#``;
+        - a folder that holds one file an organ, named after it (``liver.nii.gz``), as TotalSegmentator writes it;
+        - a folder that holds one SEG or RTSTRUCT object.
+
+    image : SimpleITK.Image
+        The image that the mask belongs to, as `read_image` returns it: of a DICOM series, it knows its frame of
+        reference.
+    place : str, optional
+        How errors name the mask; the name of the file if absent.
+    organ : str, optional
+        Organ that the mask is of, such as ``"liver"``. If absent, a file that holds more than one must say which
+        is meant behind ``#``.
+
+    Returns
+    -------
+    SimpleITK.Image
+        uint8, 0 and 1, with exactly the geometry of `image`. A mask whose voxels are those of `image` in another
+        order of axes, in another direction, or a part of them, is put there voxel by voxel; nothing is interpolated.
+        Which series a SEG or RTSTRUCT was drawn on is not compared: the phases of a session share one frame of
+        reference, and outlines of one may be meant for another.
+
+    Raises
+    ------
+    MaskError
+        If the path is missing or unreadable, or holds no outline or several ones of that name; if a voxel is none of
+        `image` (a corner more than `GRID_TOLERANCE_MM` away) or lies outside it; if SEG or RTSTRUCT name another
+        frame of reference than the series of `image`, or another organ; if a NIfTI file holds other values than 0 and
+        1 without a label behind ``#``; or if no voxel is marked.
+
+    References
+    ----------
+    TotalSegmentator 2, ``map_to_binary.py``, task ``total``: in its file of all labels, 1 is the
+    spleen and 5 the liver.
+    """
+    place = Path(path).name if place is None else place
+    file, part = mask_file(path, organ, place)
+    if is_nifti(file):
+        marked = _read_labelled(file, part, image, place)
+    else:
+        kind = modality(file)
+        if kind not in _READERS:
+            raise MaskError(
+                place,
+                "mask must be a NIfTI file (.nii, .nii.gz), a DICOM SEG or a DICOM RTSTRUCT",
+                f"a DICOM object of modality {kind}" if kind else f"a file ending in {_ending(file)!r}",
+                "Name the file that holds the outline; convert other formats to NIfTI.",
+            )
+        marked = _READERS[kind](file, part, organ, image, place)
+    if not marked.any():
+        raise MaskError(place, "mask must hold at least one voxel of the organ", "an empty mask", "Outline the organ.")
+    return from_array(marked, image, dtype=np.uint8)
+
+
+def split_mask_path(path: str | Path) -> tuple[Path, str]:
+    """File or folder of a mask, and what of it is meant.
+
+    Parameters
+    ----------
+    path : path-like
+        Path, with or without ``#`` and a label or name behind it. A ``#`` within the name of a file or folder that
+        is there belongs to that name.
+
+    Returns
+    -------
+    path : pathlib.Path
+    part : str
+        What stands behind ``#``; empty if nothing does.
+    """
+    text = str(path)
+    if "#" not in text or Path(text).exists():
+        return Path(text), ""
+    places = [position for position, letter in enumerate(text) if letter == "#"]
+    for position in reversed(places):
+        if Path(text[:position]).exists():
+            return Path(text[:position]), text[position + 1 :].strip()
+    return Path(text[: places[-1]]), text[places[-1] + 1 :].strip()
+
+
+def mask_file(path: str | Path, organ: str | None = None, place: str | None = None) -> tuple[Path, str]:
+    """The one file that `read_mask` would read, and what of it; the file is not opened unless a folder leaves a choice.
+
+    Parameters
+    ----------
+    path, organ, place
+        As of `read_mask`.
+
+    Returns
+    -------
+    file : pathlib.Path
+    part : str
+        Label of a NIfTI file, or name of a segment or region; empty where none is chosen.
+
+    Raises
+    ------
+    MaskError
+        If the path is missing, nothing stands behind ``#``, or a folder holds no or several masks of the organ.
+    """
+    place = Path(path).name if place is None else place
+    file, part = split_mask_path(path)
+    if not file.exists():
+        raise MaskError(place, "mask must be a file or folder", f"no file {file.name!r}", "Correct the path.")
+    if not part and str(path).endswith("#") and not Path(path).exists():
+        raise MaskError(place, "a label or name must stand behind '#'", "nothing", "Write it, or leave '#' out.")
+    if part:
+        check_is_not_another(organ, (part,), place)
+    return _file_of_folder(file, part, organ, place) if file.is_dir() else (file, part)
+
+
+def _file_of_folder(folder: Path, part: str, organ: str | None, place: str) -> tuple[Path, str]:
+    name = part or organ or ""
+    named = [file for file in (folder / f"{name}{ending}" for ending in NIFTI_ENDINGS) if name and file.is_file()]
+    others = [file for file in possible_dicom(folder) if not is_nifti(file)]
+    # Reading hundreds of headers takes a while; a file beside the named one is looked at only if it says it is DICOM.
+    doubtful = [file for file in others if file.suffix.lower() == ".dcm"] if named else others
+    objects = [file for file in doubtful if modality(file) in _READERS]
+    if len(named) + len(objects) == 1:
+        return (named[0], "") if named else (objects[0], part)
+    files = sorted(file.name for file in folder.iterdir() if is_nifti(file))
+    shown = ", ".join(files[:_LONGEST_LIST]) + (
+        f" and {len(files) - _LONGEST_LIST} more" if files[_LONGEST_LIST:] else ""
+    )
+    found = [f"{len(objects)} SEG or RTSTRUCT objects" if objects else "no SEG or RTSTRUCT object"]
+    raise MaskError(
+        place,
+        "folder must hold one mask of the organ: " + (f"{name}.nii.gz, or " if name else "") + "one SEG or RTSTRUCT",
+        " and ".join([*found, f"the NIfTI files {shown}" if files else "no NIfTI file"]),
+        "Name the file itself, with '#' and its label or name where it holds several organs.",
+    )
+
+
+def _ending(file: Path) -> str:
+    return "".join(file.suffixes[-2:]) or "nothing"
+
+
+def _read_labelled(file: Path, part: str, image: sitk.Image, place: str) -> np.ndarray:
+    """Voxels of an image that a NIfTI file marks with 1, or with the label asked for."""
+    if part and not (part.isascii() and part.isdigit() and int(part) > 0):
+        raise MaskError(
+            place,
+            "a whole number above 0 must stand behind '#' of a NIfTI file",
+            repr(part),
+            "Write the label of the organ, as in FILE.nii.gz#5; names are known to SEG and RTSTRUCT only.",
+        )
+    mask = read_nifti(file, place, MaskError)
+    placement = find_placement(Grid.of(mask), Grid.of(image))
+    if placement is None:
+        raise MaskError(
+            place,
+            "mask must lie on the grid of its image, or on a part of it",
+            f"mask {Grid.of(mask)} and image {Grid.of(image)}",
+            "Resample the mask onto the image (nearest neighbour), or name the mask that was drawn on this image.",
+        )
+    array = sitk.GetArrayViewFromImage(mask)
+    values = np.unique(array)
+    if not part and not np.isin(values, (0, 1)).all():
+        raise MaskError(
+            place,
+            "mask must hold 0 (background) and 1 (organ) only",
+            f"the values {_listed(values)}",
+            "Write one file an organ, with 1 inside it and 0 outside; or name the organ's label, as in FILE.nii.gz#5.",
+        )
+    if part and not np.array_equal(values, np.rint(values)):
+        raise MaskError(
+            place, "labels must be whole numbers", f"the values {_listed(values)}", "Write a label map, not shares."
+        )
+    label = int(part or 1)
+    if part and label not in values:
+        raise MaskError(
+            place, f"must hold the label {label}", f"the values {_listed(values)}", "Correct the label behind '#'."
+        )
+    marked = np.zeros(image.GetSize()[::-1], bool)
+    placement.add(array == label, marked)
+    return marked
+
+
+def _listed(values: np.ndarray) -> str:
+    return ", ".join(f"{value:g}" for value in values[:6]) + (", ..." if len(values) > 6 else "")
+
+
+def read_label_map(path: str | Path, image: sitk.Image | None = None, place: str | None = None) -> sitk.Image:
+    """Read a label map: 0 background, 1 liver, 2 spleen.
+
+    Parameters
+    ----------
+    path : path-like
+        NIfTI file.
+    image : SimpleITK.Image, optional
+        The image that it belongs to; its geometry is taken over.
+    place : str, optional
+        How errors name the label map; the name of the file if absent.
+
+    Returns
+    -------
+    SimpleITK.Image
+        uint8.
+
+    Raises
+    ------
+    MaskError
+        If the file is missing or unreadable, lies on another grid than `image`, or holds other values than
+        whole numbers from 0 to 255.
+    """
+    path = Path(path)
+    place = path.name if place is None else place
+    if not path.is_file():
+        raise MaskError(place, "label map must be a file", f"no file {path.name!r}", "Run the segmentation stage.")
+    try:
+        labels = sitk.ReadImage(str(path))
+    except RuntimeError:
+        raise MaskError(
+            place, "label map must be readable", "a file that is no image", "Run the segmentation stage again."
+        ) from None
+    if image is not None and not same_grid(labels, image):
+        raise MaskError(
+            place,
+            "label map must lie on the grid of its image",
+            f"{labels.GetSize()} and {image.GetSize()} voxels (x, y, z) or another place",
+            "Run the segmentation stage again on this image.",
+        )
+    array = to_array(labels)
+    if array.min() < 0 or array.max() > 255 or not np.array_equal(array, np.floor(array)):
+        raise MaskError(
+            place,
+            "label map must hold whole numbers from 0 to 255",
+            f"{array.min():g} to {array.max():g}",
+            "Write it as uint8: 0 background, 1 liver, 2 spleen.",
+        )
+    return from_array(array, labels if image is None else image, dtype=np.uint8)
