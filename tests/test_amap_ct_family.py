@@ -1,10 +1,12 @@
 """aMAP-CT's nested models, and the spleen's volume."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, lasso_path
 
 from hccbook.errors import DataError, ModelError
 from hccbook.evaluation import delong_table
@@ -99,6 +101,79 @@ def test_json_gives_the_same_probabilities(family, cohort, tmp_path):
     assert read.get_params() == {**family.get_params(), "members": tuple(FAMILY)}
     pd.testing.assert_frame_equal(read.probabilities(cohort[0]), family.probabilities(cohort[0]), check_exact=True)
     assert "P0001" not in file.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_json_keeps_how_each_member_was_chosen(name, family, tmp_path):
+    """Path, weights along it, penalty, counts and notes of every member, to the last bit; no member is refitted."""
+    before = family.models_[name]
+    after = AmapCtFamily.from_json(family.to_json(tmp_path / "family.json")).models_[name]
+    for table in ("lasso_path_", "lasso_weights_", "selection_counts_"):
+        pd.testing.assert_frame_equal(
+            getattr(after, table), getattr(before, table), check_exact=True, check_dtype=len(getattr(before, table)) > 0
+        )
+    assert (after.lasso_alpha_, after.notes_, after.get_params()) == (
+        before.lasso_alpha_, before.notes_, before.get_params(),
+    )  # fmt: skip
+    assert after.feature_names_in_.tolist() == before.feature_names_in_.tolist()
+    assert (len(after.lasso_weights_) > 0) == bool(FAMILY[name].organs)
+
+
+def test_weights_along_the_path_are_the_lasso_s(family, cohort, tmp_path):
+    """What the file keeps is scikit-learn's path on the standardised features, at every penalty of it."""
+    x, y = cohort
+    model = AmapCtFamily.from_json(family.to_json(tmp_path / "family.json")).models_["amap_liver"]
+    features = x.filter(like=".liver.")
+    z = (features - features.mean()) / features.std(ddof=0)
+    penalties = model.lasso_path_["alpha"].to_numpy()
+    _, expected, _ = lasso_path(z.to_numpy(), y.to_numpy() - y.mean(), alphas=penalties, tol=1e-10, max_iter=100_000)
+    kept = model.lasso_weights_.pivot(index="feature", columns="penalty", values="coefficient")[penalties]
+    found = kept.reindex(features.columns, fill_value=0.0).to_numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_missing_family_file_says_what_to_do(tmp_path):
+    """The file is named, and the cure is to fit the model."""
+    with pytest.raises(ModelError, match=r"family\.json: model file must exist, .* Fit the model first\."):
+        AmapCtFamily.from_json(tmp_path / "family.json")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content.pop("members"),
+        lambda content: content.pop("version"),
+        lambda content: content["members"].pop("amap_liver"),
+        lambda content: content["members"]["amap_ct"].pop("combination"),
+        lambda content: content["members"]["amap_ct"].update(image_score=[1, 2]),
+        lambda content: content["parameters"].update(trees=500),
+    ],
+    ids=["no members", "no version", "a member less", "half a member", "another score", "unknown setting"],
+)
+def test_damaged_family_file_is_refused(change, family, tmp_path):
+    """What lacks a part, or has one of another kind, is refused by the file's name, with the cure."""
+    file = family.to_json(tmp_path / "family.json")
+    content = json.loads(file.read_text(encoding="utf-8"))
+    change(content)
+    file.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(ModelError, match=r"family\.json: must hold a whole model, .* Fit the model again\."):
+        AmapCtFamily.from_json(file)
+
+
+@pytest.mark.parametrize("text", ["patient,risk\nP0001,0.3\n", '{"amap_ct": {"effect": "none"}}', "[]", ""])
+def test_foreign_file_is_no_family(text, tmp_path):
+    """A table, another JSON, an empty file: refused by name."""
+    file = tmp_path / "family.json"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ModelError, match=r"family\.json: must "):
+        AmapCtFamily.from_json(file)
+
+
+def test_family_of_other_features_is_refused(family, cohort, tmp_path):
+    """A family learnt on features that the table does not have names the first of them."""
+    read = AmapCtFamily.from_json(family.to_json(tmp_path / "family.json"))
+    with pytest.raises(ModelError, match="feature_0"):
+        read.probabilities(cohort[0].rename(columns=lambda name: name.replace("venous.", "arterial.")))
 
 
 def test_file_of_one_model_is_no_family(family, tmp_path):

@@ -13,8 +13,10 @@ from scipy.stats import multivariate_normal, norm
 from sklearn.base import clone
 from statsmodels.regression.mixed_linear_model import MixedLM
 
+from hccbook import tables
 from hccbook.errors import DataError, ModelError
-from hccbook.models import Amap2Refit, GroupModel
+from hccbook.evaluation import comparator_table
+from hccbook.models import Amap2Refit, GroupModel, refit_scores
 from hccbook.models.longitudinal import DENSITIES, _MixedModel, _sums, check_refit_name
 
 TRUE_SD = {"amap": (5.0, 1.2, 2.0), "afp": (0.3, 0.15, 0.12)}
@@ -274,7 +276,7 @@ def test_cell_free_dna_is_learnt_by_group(data):
     pd.testing.assert_frame_equal(
         model.scores(earlier)[["amap_2_plus_refit"]], model.scores(dna)[["amap_2_plus_refit"]]
     )
-    with pytest.raises(ModelError, match="must have two different values or more"):
+    with pytest.raises(ModelError, match="must be known of 3 patients or more, and vary between them"):
         Amap2Refit(cell_free_dna=True).fit(dna.assign(cfdna=1.0), hcc)
 
 
@@ -290,6 +292,114 @@ def test_pooled_covariances_are_shared(data):
     # A covariance for both can't be likelier than one each.
     free = Amap2Refit(cell_free_dna=True).fit(dna, hcc)
     assert sum(model.log_likelihood_.values()) < sum(free.log_likelihood_.values())
+
+
+# --- what cannot be learnt -------------------------------------------------------------------------------------------
+
+
+def dna_of(visits: pd.DataFrame, hcc: pd.Series, cases: int) -> pd.DataFrame:
+    """Cell-free DNA, different in everybody, at the last visit: of so many patients with HCC, and all without."""
+    chosen = [*hcc.index[hcc == 1][:cases], *hcc.index[hcc == 0]]
+    last = ~visits.duplicated("patient", keep="last") & visits["patient"].isin(chosen)
+    return visits.assign(cfdna=np.where(last, np.arange(len(visits)) / 100, np.nan))
+
+
+PLUS = Amap2Refit(covariance="pooled", cell_free_dna=True, name="aMAP-2 Plus refit")
+
+
+@pytest.mark.parametrize("cases", [0, 1, 2])
+def test_too_few_with_cell_free_dna_have_no_score(cases, data):
+    """Of 30 patients with HCC so many have the signature: no score, and a sentence; the other refit is not touched."""
+    visits, hcc = data
+    plain = Amap2Refit(covariance="pooled")
+    scores, missing = refit_scores([(plain, hcc), (PLUS, hcc)], dna_of(visits, hcc, cases), hcc.index)
+    assert scores["aMAP-2 Plus refit"].isna().all()
+    expected = clone(plain).fit(visits, hcc).scores(visits, hcc.index)["amap_2_refit"]
+    np.testing.assert_array_equal(scores["aMAP-2 refit"], expected)
+    assert missing.to_dict("records") == [
+        {
+            "model": "aMAP-2 Plus refit",
+            "reason": "not learnt: cfdna, with HCC must be known of 3 patients or more, and vary between them, "
+            f"but found {cases} values, {cases} of them different",
+            "patients": len(hcc),
+        }
+    ]
+
+
+def test_three_with_cell_free_dna_are_enough(data):
+    """The first number that is: the score is that of the refit fitted by hand, and nothing is missing."""
+    visits, hcc = data
+    dna = dna_of(visits, hcc, 3)
+    scores, missing = refit_scores([(PLUS, hcc)], dna, hcc.index)
+    assert missing.empty and list(missing) == ["model", "reason", "patients"]
+    expected = clone(PLUS).fit(dna, hcc).scores(dna, hcc.index)["amap_2_plus_refit"]
+    np.testing.assert_array_equal(scores["aMAP-2 Plus refit"], expected)
+    assert scores.notna().all(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("cases", "controls", "found"), [(0, 9, "0 with and 9 without"), (9, 0, "9 with and 0 without")]
+)
+def test_one_class_has_no_score(cases, controls, found, data):
+    """Nobody with HCC within the horizon, or everybody: an outcome, where a fit by hand would be refused."""
+    visits, hcc = data
+    chosen = [*hcc.index[hcc == 1][:cases], *hcc.index[hcc == 0][:controls]]
+    scores, missing = refit_scores([(PLUS, hcc[chosen])], dna_of(visits, hcc, 30), hcc.index)
+    assert scores.isna().all(axis=None) and len(scores) == len(hcc)
+    assert found in missing.loc[0, "reason"]
+
+
+@pytest.mark.parametrize("cases", [1, 2])
+def test_too_few_with_the_outcome_have_no_score(cases, data):
+    """Fewer than three patients with HCC, others unknown: the refit of repeated markers is not learnt either."""
+    visits, hcc = data
+    outcome = hcc.astype(float)
+    outcome[hcc.index[hcc == 1][cases:]] = np.nan
+    scores, missing = refit_scores([(Amap2Refit(), outcome)], visits, hcc.index)
+    assert scores.isna().all(axis=None)
+    assert missing.loc[0, "reason"] == (
+        f"not learnt: visits, with HCC must have 3 patients or more with measurements, but found {cases}"
+    )
+
+
+def test_unknown_outcomes_are_left_out(data):
+    """A patient whose outcome is not known is not learnt from, but has a score."""
+    visits, hcc = data
+    outcome = hcc.astype(float)
+    outcome.iloc[::5] = np.nan
+    scores, _ = refit_scores([(Amap2Refit(), outcome)], visits, hcc.index)
+    expected = Amap2Refit().fit(visits, outcome.dropna().astype(int)).scores(visits, hcc.index)["amap_2_refit"]
+    np.testing.assert_array_equal(scores["aMAP-2 refit"], expected)
+    assert scores.notna().all(axis=None)
+
+
+def test_what_was_not_learnt_is_na_in_table_4(data):
+    """The comparison keeps the score's place: no AUC, no test, and the family is one test smaller."""
+    visits, hcc = data
+    scores, _ = refit_scores([(Amap2Refit(), hcc), (PLUS, hcc)], dna_of(visits, hcc, 2), hcc.index)
+    months = pd.Series(np.where(hcc == 1, 10.0, 40.0), index=hcc.index)
+    clinical = pd.DataFrame({"cohort": "training", "hcc": hcc, "months": months})
+    compared = {**scores, "aMAP-CT": pd.Series(np.arange(len(hcc)) % 7 + hcc.to_numpy(), hcc.index)}
+    table = comparator_table(clinical, compared, horizons={PLUS.name: 18.0}).set_index(["model", "horizon"])
+    row = table.loc[(PLUS.name, 18.0)]
+    assert row[["auc", "lower", "p"]].isna().all() and row["n"] == 0
+    assert row["tests"] == 1
+    cell = tables.amap_ct_table_4(table.reset_index()).iloc[0]
+    assert cell["aMAP-2 Plus refit (18 months)"] == "no patients [n = 0]"
+    assert cell["aMAP-CT (18 months)"].startswith(f"{table.loc[('aMAP-CT', 18.0), 'auc']:.3f} (")
+
+
+def test_mistakes_are_no_outcome(data):
+    """A column that is absent, a published name, other codes or one name twice still stop."""
+    visits, hcc = data
+    with pytest.raises(ModelError, match="must have a column 'cfdna'"):
+        refit_scores([(PLUS, hcc)], visits, hcc.index)
+    with pytest.raises(ModelError, match="must say that the score is refitted"):
+        refit_scores([(Amap2Refit(name="aMAP-2"), hcc)], visits, hcc.index)
+    with pytest.raises(DataError, match="must be 0 or 1"):
+        refit_scores([(Amap2Refit(), hcc + 1)], visits, hcc.index)
+    with pytest.raises(ModelError, match="refits: must have different names"):
+        refit_scores([(Amap2Refit(), hcc), (Amap2Refit(), hcc)], visits, hcc.index)
 
 
 # --- time ------------------------------------------------------------------------------------------------------------

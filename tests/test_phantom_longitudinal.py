@@ -5,13 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 from scipy.stats import norm, rankdata
 
 from hccbook import phantom
 from hccbook.errors import DataError
+from hccbook.paths import RunPaths
 from hccbook.phantom import LongitudinalSettings, simulate_hbv_dna, simulate_visits
+from hccbook.pipeline import files, items
 from hccbook.scores import amap
-from hccbook.settings import CohortSettings
+from hccbook.settings import CohortSettings, Profile
 
 SEED = 20240718
 SIZES = CohortSettings(
@@ -107,6 +110,36 @@ def test_without_effect_the_outcome_changes_nothing(clinical):
     pd.testing.assert_frame_equal(plain, flipped)
     difference, error = steeper(plain, clinical)
     assert (difference.abs() < 3 * error).all()
+
+
+@pytest.mark.parametrize("effect", ["planted", "none"])
+def test_visits_carry_what_the_run_planted(effect, clinical, tmp_path):
+    """The effect comes from the truth that the run's cohort wrote: in a none run another outcome changes nothing."""
+    run = RunPaths(tmp_path)
+    known = {"amap_ct": phantom.truth("amap_ct", CohortSettings(effect=effect))}
+    files.save_json(known, run.stage("cohort") / "truth.json")
+    settings = LongitudinalSettings(effect=items.planted_effect(run, "amap_ct"), cfdna_shift=3.0)
+    own = simulate_visits(clinical, "amap_ct", SEED, settings)
+    flipped = simulate_visits(clinical.assign(hcc=1 - clinical["hcc"]), "amap_ct", SEED, settings)
+    assert own.equals(flipped) == (effect == "none")
+    assert settings.cfdna_auc() == pytest.approx(0.5 if effect == "none" else norm.cdf(3.0 / np.sqrt(2)))
+
+
+def test_without_a_truth_nothing_is_planted(tmp_path):
+    """A user's own patients, or another paper's: no truth, so that no visit is given a risk."""
+    run = RunPaths(tmp_path)
+    files.save_json({}, run.stage("cohort") / "truth.json")
+    assert items.planted_effect(run, "amap_ct") == "none"
+
+
+def test_profile_sets_the_strengths():
+    """A section of the profile reaches the chapter's parameters; what cannot be is refused, the effect itself too."""
+    profile = Profile(amap_ct_supplement={"cfdna_shift": 0.5, "cfdna_horizon_months": 12})
+    given = profile.parameters("amap_ct_supplement")
+    assert (given["cfdna_shift"], given["cfdna_horizon_months"], given["missed_share"]) == (0.5, 12, 0.15)
+    for wrong in ({"missed_share": 1.2}, {"cfdna_shift": -1}, {"effect": "planted"}):
+        with pytest.raises(ValidationError, match=next(iter(wrong))):
+            Profile(amap_ct_supplement=wrong)
 
 
 def test_effect_of_size_zero_is_none(clinical):

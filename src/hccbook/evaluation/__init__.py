@@ -1,25 +1,11 @@
 """Evaluation: association, discrimination, reclassification, calibration, decisions, diagnosis, subgroups, survival."""
 
 from hccbook.evaluation.association import (
-    CLINICAL_COMBINATIONS,
-    LogisticFit,
-    NotedAuc,
-    clinical_combinations,
-    delong_table,
     feature_associations,
     feature_counts,
-    firth_logistic,
-    idi_table,
-    is_separated,
-    multivariable_odds_ratios,
-    nomogram_scales,
-    noted_auc,
-    nri_table,
     outcome_densities,
     outcome_differences,
-    single_score_probabilities,
     spearman_correlations,
-    univariable_odds_ratios,
 )
 from hccbook.evaluation.calibration import (
     CalibrationSummary,
@@ -54,12 +40,28 @@ from hccbook.evaluation.hazards import (
     cox_regression,
     firth_cox,
     group_hazard_ratios,
-    person_year_rates,
-    rate_from_risk,
-    risk_from_rate,
     score_hazard_ratios,
 )
 from hccbook.evaluation.high_risk import high_risk_calls, high_risk_performance
+from hccbook.evaluation.incidence_rates import person_year_rates, rate_from_risk, risk_from_rate
+from hccbook.evaluation.model_comparison import (
+    CLINICAL_COMBINATIONS,
+    NotedAuc,
+    clinical_combinations,
+    delong_table,
+    idi_table,
+    noted_auc,
+    nri_table,
+    single_score_probabilities,
+)
+from hccbook.evaluation.nomogram import nomogram_scales
+from hccbook.evaluation.odds_ratios import (
+    LogisticFit,
+    firth_logistic,
+    is_separated,
+    multivariable_odds_ratios,
+    univariable_odds_ratios,
+)
 from hccbook.evaluation.reclassification import (
     IntegratedDiscrimination,
     NetReclassification,

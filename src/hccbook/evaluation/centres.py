@@ -9,7 +9,7 @@ import pandas as pd
 
 from hccbook.cohort import COHORTS
 from hccbook.errors import DataError
-from hccbook.evaluation.hazards import person_year_rates
+from hccbook.evaluation.incidence_rates import person_year_rates
 from hccbook.settings import ORGANS
 
 CENTRE_COLUMNS = (

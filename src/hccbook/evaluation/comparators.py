@@ -18,8 +18,8 @@ from statsmodels.stats.multitest import multipletests
 
 from hccbook import scores as published_scores
 from hccbook.errors import DataError
-from hccbook.evaluation.association import noted_auc
 from hccbook.evaluation.discrimination import delong_test
+from hccbook.evaluation.model_comparison import noted_auc
 from hccbook.evaluation.outcomes import check_binary, check_level
 from hccbook.harmonisation import ComBatHarmoniser
 from hccbook.models import AmapCtModel

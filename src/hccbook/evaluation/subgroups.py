@@ -12,9 +12,9 @@ from scipy.stats import chi2, norm
 from sklearn.model_selection import StratifiedKFold
 
 from hccbook.errors import DataError
-from hccbook.evaluation.association import noted_auc
 from hccbook.evaluation.diagnostic import diagnostic_performance
 from hccbook.evaluation.discrimination import roc_points
+from hccbook.evaluation.model_comparison import noted_auc
 from hccbook.evaluation.outcomes import check_binary, check_level, check_values, cohorts
 from hccbook.models.development import logistic_score, probability
 from hccbook.selection import check_features

@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from hccbook.errors import DataError
-from hccbook.evaluation.association import noted_auc
 from hccbook.evaluation.decision import TREAT_ALL, TREAT_NONE
+from hccbook.evaluation.model_comparison import noted_auc
 from hccbook.evaluation.outcomes import check_level, check_probability, check_values, cohorts
 from hccbook.evaluation.survival import _check_follow_up, incidence_at
 

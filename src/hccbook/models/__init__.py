@@ -3,7 +3,7 @@
 from hccbook.models.alarm import AlarmModel
 from hccbook.models.amap_ct import FAMILY, SPLEEN_VOLUME, AmapCtFamily, AmapCtModel
 from hccbook.models.linear_score import LinearScore
-from hccbook.models.longitudinal import Amap2Refit, GroupModel
+from hccbook.models.longitudinal import Amap2Refit, GroupModel, TooFewPatientsError, refit_scores
 from hccbook.models.nested_alarm import NestedAlarmModel
 
 __all__ = [
@@ -16,4 +16,6 @@ __all__ = [
     "GroupModel",
     "LinearScore",
     "NestedAlarmModel",
+    "TooFewPatientsError",
+    "refit_scores",
 ]

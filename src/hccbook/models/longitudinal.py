@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
 from scipy.stats import norm
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from hccbook.errors import DataError, ModelError
@@ -44,12 +44,16 @@ LEAST_AFP = 0.5
 PUBLISHED_NAMES = ("aMAP-2", "aMAP-2 Plus")
 """Names that a refit must not carry."""
 
-_LEAST_PATIENTS = 3
+_LEAST_PATIENTS = 3  # of a group: with fewer, a spread between patients is a guess
 _LEAST_RELATIVE_SD = 0.01
 _LEAST_SHARE_OF_SD = 1e-3
 _STEEPEST = 1e-4
 _MONTHS_A_YEAR = 12.0
 _WIDTH = 2  # intercept and slope
+
+
+class TooFewPatientsError(ModelError):
+    """Patients from whom no refit can be learnt: an outcome to report, where other errors are mistakes to correct."""
 
 
 def check_refit_name(name: str) -> str:
@@ -358,8 +362,10 @@ class Amap2Refit(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ModelError
-            If a setting or the name is wrong, a column is absent, or a group has fewer than three patients with
-            measurements or too few of them.
+            If a setting or the name is wrong, or a column is absent.
+        TooFewPatientsError
+            If a group has fewer than three patients with measurements or too few of them, fewer than three with
+            cell-free DNA where it enters, or a marker does not vary.
         DataError
             If a time is missing, AFP is negative, a patient of `y` comes twice, or the outcome has one class.
         """
@@ -381,6 +387,7 @@ class Amap2Refit(ClassifierMixin, BaseEstimator):
         chosen = {group: sums.of(known & (outcome == group)) for group in (0, 1)}
         for group, part in chosen.items():
             _check_group(group, part)
+        dna = self._fit_cell_free_dna(used, y, outcome) if self.cell_free_dna else {}
         joint = self.random_effects == "joint"
         together = [(0, 1)] if self.covariance == "pooled" else [(0,), (1,)]
         learnt: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
@@ -391,7 +398,6 @@ class Amap2Refit(ClassifierMixin, BaseEstimator):
             if self.density == "random_effects" and any("freely" in note for note in notes):
                 self.notes_.append(f"{who}: a held SD makes the density of the lines narrow; prefer the marginal one.")
             learnt |= {group: (mean, covariance, sd) for group, mean in zip(members, means, strict=True)}
-        dna = self._fit_cell_free_dna(used, y, outcome) if self.cell_free_dna else {}
         self.groups_ = {group: GroupModel(len(chosen[group].total), *learnt[group], dna.get(group)) for group in (0, 1)}
         self.log_likelihood_ = {
             group: float(_densities(chosen[group], *learnt[group]).marginal.sum()) for group in (0, 1)
@@ -442,11 +448,11 @@ class Amap2Refit(ClassifierMixin, BaseEstimator):
         values = _last_cell_free_dna(used, y.index)
         parts = {group: values[(outcome == group) & np.isfinite(values)] for group in (0, 1)}
         for group, part in parts.items():
-            if len(part) < 2 or part.std() == 0:
-                raise ModelError(
+            if len(part) < _LEAST_PATIENTS or np.ptp(part) == 0:
+                raise TooFewPatientsError(
                     f"{CELL_FREE_DNA}, {_group_title(group)}",
-                    "must have two different values or more",
-                    f"{len(part)} values",
+                    f"must be known of {_LEAST_PATIENTS} patients or more, and vary between them",
+                    f"{len(part)} values, {len(np.unique(part))} of them different",
                     "Fit without cell_free_dna.",
                 )
         sds = {group: float(part.std(ddof=1)) for group, part in parts.items()}
@@ -617,6 +623,62 @@ class Amap2Refit(ClassifierMixin, BaseEstimator):
         return model
 
 
+def refit_scores(
+    refits: Sequence[tuple[Amap2Refit, pd.Series]], visits: pd.DataFrame, patients: Sequence
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Scores of refits learnt from some patients, for all of them; one that cannot be learnt has none, and says why.
+
+    Parameters
+    ----------
+    refits : sequence of tuple (Amap2Refit, pandas.Series)
+        Each refit, not fitted yet, and the outcome by patient that it is to be learnt from: 1 for HCC, 0 otherwise, NaN
+        where it is not known, which leaves the patient out.
+    visits : pandas.DataFrame, shape (n_visits, n_columns)
+        As in `Amap2Refit.fit`.
+    patients : sequence
+        Keys of the patients wanted.
+
+    Returns
+    -------
+    scores : pandas.DataFrame, shape (n_patients, n_refits)
+        A column a refit under its name: probability of HCC, a higher value meaning a higher risk; NaN for a patient
+        without any measurement, and for everybody where the refit could not be learnt.
+    missing : pandas.DataFrame
+        Columns model, reason (a sentence), patients; a row for each refit that could not be learnt, because the
+        outcome has one class or the patients are too few in the sense of `TooFewPatientsError`.
+
+    Raises
+    ------
+    ModelError
+        If two refits have the same name, or as `Amap2Refit.fit`, too few patients apart.
+    DataError
+        As `Amap2Refit.fit`, an outcome of one class apart.
+    """
+    names = [model.name for model, _ in refits]
+    if len(set(names)) < len(names):
+        raise ModelError("refits", "must have different names", ", ".join(names), "Set name.")
+    scores = pd.DataFrame(np.nan, index=pd.Index(patients, name="patient"), columns=names)
+    reasons = []
+    for model, outcome in refits:
+        known = outcome.dropna()
+        events = int((known == 1).sum())
+        try:
+            if events in (0, len(known)):
+                raise TooFewPatientsError(
+                    "outcome",
+                    "must be known of patients with and without HCC",
+                    f"{events} with and {len(known) - events} without",
+                    "Leave the score out.",
+                )
+            fitted = clone(model).fit(visits, known)
+        except TooFewPatientsError as error:
+            sentence = f"not learnt: {error.place} {error.rule}, but found {error.found}"
+            reasons.append((model.name, sentence, len(scores)))
+        else:
+            scores[model.name] = fitted.scores(visits, patients).iloc[:, 0].to_numpy()
+    return scores, pd.DataFrame(reasons, columns=["model", "reason", "patients"])
+
+
 def _group_title(group: int) -> str:
     return "with HCC" if group else "without HCC"
 
@@ -643,7 +705,7 @@ def _spread(used: pd.DataFrame) -> np.ndarray:
     spread = used[list(MARKERS)].std(ddof=1).to_numpy(dtype=float)
     for name, value in zip(MARKERS, spread, strict=True):
         if not value > 0:
-            raise ModelError(f"visits, {name}", "must vary", f"SD {value:g}", "Give repeated measurements.")
+            raise TooFewPatientsError(f"visits, {name}", "must vary", f"SD {value:g}", "Give repeated measurements.")
     return spread
 
 
@@ -651,12 +713,12 @@ def _check_group(group: int, part: _Sums) -> None:
     who = f"visits, {_group_title(group)}"
     if len(part.total) < _LEAST_PATIENTS:
         rule = f"must have {_LEAST_PATIENTS} patients or more with measurements"
-        raise ModelError(who, rule, len(part.total), "Pool cohorts, or leave the longitudinal score out.")
+        raise TooFewPatientsError(who, rule, len(part.total), "Pool cohorts, or leave the longitudinal score out.")
     for marker, name in enumerate(MARKERS):
         # A line needs two times; a spread about it, and between patients, more measurements than that.
         whole = part.squares[:, marker].sum(axis=0)
         if np.linalg.det(whole) <= 1e-9 or part.count[:, marker].sum() <= len(part.total) + _WIDTH:
-            raise ModelError(
+            raise TooFewPatientsError(
                 f"{who}, {name}",
                 "must be measured repeatedly, at different times",
                 f"{int(part.count[:, marker].sum())} measurements of {len(part.total)} patients",

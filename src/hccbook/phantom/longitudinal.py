@@ -15,7 +15,7 @@ from pydantic import Field
 from hccbook.errors import DataError
 from hccbook.phantom.outcome import check_paper
 from hccbook.phantom.perfect_reader import binormal_auc
-from hccbook.settings import PAPERS, Settings
+from hccbook.settings import PAPERS, AmapCtSupplementSettings
 
 _VISITS_STREAM, _HBV_DNA_STREAM = 30_000_001, 30_000_023
 _NOMINAL_MONTHS = np.array([-24.0, -18.0, -12.0, -6.0, 0.0, 6.0, 12.0])
@@ -31,23 +31,12 @@ _AFP_SLOPE, _AFP_SLOPE_SD, _AFP_NOISE = 0.0, 0.10, 0.12
 _LEAST_AFP, _GREATEST_AFP = 0.5, 10_000.0
 
 
-class LongitudinalSettings(Settings):
-    """Repeated measurements of synthetic patients, and what is planted in them."""
+class LongitudinalSettings(AmapCtSupplementSettings):
+    """Repeated measurements of synthetic patients, and whether anything is planted in them."""
 
     effect: Literal["planted", "none"] = Field(
         "planted", description="Whether slopes and cell-free DNA depend on the outcome ('planted') or not ('none')."
     )
-    amap_slope: float = Field(0.5, ge=0, le=10, description="Added to aMAP's slope in HCC, points a year.")
-    afp_slope: float = Field(0.06, ge=0, le=2, description="Added to the slope of log10 AFP in HCC, a year.")
-    cfdna_shift: float = Field(
-        1.8, ge=0, le=6, description="Shift of the cell-free-DNA score in HCC within the horizon, SD."
-    )
-    cfdna_horizon_months: float = Field(
-        18.0, gt=0, description="HCC up to here shows in the cell-free DNA; 18 in aMAP-CT, Table 4."
-    )
-    cfdna_share: float = Field(0.8, ge=0, le=1, description="Share of patients who have a cell-free-DNA score.")
-    missed_share: float = Field(0.15, ge=0, le=1, description="Chance that a visit is missed, enrolment apart.")
-    jitter_months: float = Field(0.8, ge=0, le=1, description="SD of a visit's distance from its date, cut at 2.5.")
 
     def cfdna_auc(self) -> float:
         """AUC of the cell-free-DNA score alone for HCC within its horizon, exact."""

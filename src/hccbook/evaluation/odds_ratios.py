@@ -1,0 +1,400 @@
+"""Odds ratios of variables for HCC, one by one and together: logistic regression, penalised where it must be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.optimize import brentq, linprog, minimize
+from scipy.special import expit
+from scipy.stats import chi2, norm
+from statsmodels.discrete.discrete_model import Logit
+
+from hccbook.errors import DataError
+from hccbook.evaluation.outcomes import check_binary, check_level
+from hccbook.selection import constant_features
+
+EVENTS_A_VARIABLE = 5
+"""Patients of the rarer class a variable below which the likelihood is penalised.
+
+Vittinghoff and McCulloch 2007, Am J Epidemiol 165:710: from 5 to 9 on, plain logistic regression holds up.
+"""
+
+MAXIMUM_LIKELIHOOD, FIRTH = "maximum likelihood", "Firth"
+
+_MOST_STEPS = 40
+_LONGEST_STEP = 5.0
+_SEPARATED = 1e-5
+_ODDS_RATIO_COLUMNS = [
+    "analysis", "variable", "per", "step", "n", "events", "missing", "odds_ratio", "lower", "upper", "p", "method",
+    "note",
+]  # fmt: skip
+
+
+class LogisticFit(NamedTuple):
+    """Weights of a logistic regression with their intervals; the first is the intercept.
+
+    Attributes
+    ----------
+    weights, lower, upper, p : numpy.ndarray, shape (n_variables + 1,)
+        Log odds ratios a unit of each column, their limits and two-sided p.
+    method : str
+        ``maximum likelihood`` (Wald limits and p) or ``Firth`` (limits and p from the profile of the penalised
+        likelihood).
+    """
+
+    weights: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    p: np.ndarray
+    method: str
+
+
+def is_separated(design: np.ndarray, y: np.ndarray) -> bool:
+    """Whether some combination of the columns separates the classes, completely or but for ties.
+
+    The likelihood of a logistic regression then has no maximum. A linear program decides it: of all directions
+    that put no patient on the wrong side, is there one that puts somebody on the right side?
+
+    Parameters
+    ----------
+    design : numpy.ndarray, shape (n_patients, n_columns)
+        Columns of the regression, the constant among them; best of one size.
+    y : numpy.ndarray of int, shape (n_patients,)
+        0 or 1.
+
+    Returns
+    -------
+    bool
+
+    References
+    ----------
+    Albert and Anderson 1984, Biometrika 71:1; the linear program as in Konis 2007, thesis, Oxford, 4.
+    """
+    signed = (2 * y - 1)[:, None] * design
+    found = linprog(-signed.sum(axis=0), A_ub=-signed, b_ub=np.zeros(len(y)), bounds=(-1, 1), method="highs")
+    return bool(-found.fun > _SEPARATED)
+
+
+def firth_logistic(design: ArrayLike, y: ArrayLike, level: float = 0.95) -> LogisticFit:
+    """Logistic regression with Firth's penalty, whose weights are finite under separation too.
+
+    The likelihood is multiplied by the root of the information's determinant (Jeffreys' prior).
+
+    Parameters
+    ----------
+    design : array-like, shape (n_patients, n_columns)
+        Columns of the regression, the constant first; of full rank.
+    y : array-like, shape (n_patients,)
+        1 for HCC, 0 otherwise.
+    level : float
+        Confidence level.
+
+    Returns
+    -------
+    LogisticFit
+        Limits and p come from the profile of the penalised likelihood: Wald's are misleading where the profile is
+        as lopsided as separation makes it. NaN where the profile is too flat to be followed.
+
+    Raises
+    ------
+    DataError
+        If a class is absent, a value is missing, or the maximum is not reached.
+
+    References
+    ----------
+    Firth 1993, Biometrika 80:27; Heinze and Schemper 2002, Stat Med 21:2409.
+    """
+    outcome = check_binary(y)
+    columns = np.asarray(design, dtype=float)
+    if columns.ndim != 2 or len(columns) != outcome.size or not np.isfinite(columns).all():
+        raise DataError("design", f"must be a finite table of {outcome.size} rows", columns.shape, "Align the two.")
+    weights, best = _penalised_maximum(columns, outcome, np.zeros(columns.shape[1]), None)
+    allowed = float(chi2.isf(1 - check_level(level), 1)) / 2
+    lower, upper, p = (np.empty(weights.size) for _ in range(3))
+    for one in range(weights.size):
+
+        def shortfall(value: float, one: int = one) -> float:
+            start = weights.copy()
+            start[one] = value
+            return best - _penalised_maximum(columns, outcome, start, one)[1] - allowed
+
+        for limits, sign in ((lower, -1), (upper, 1)):
+            try:
+                limits[one] = _profile_limit(shortfall, weights[one], sign)
+            except DataError:
+                limits[one] = np.nan
+        try:
+            p[one] = chi2.sf(2 * max(shortfall(0.0) + allowed, 0.0), 1)
+        except DataError:
+            p[one] = np.nan
+    return LogisticFit(weights, lower, upper, p, FIRTH)
+
+
+def _penalised_maximum(
+    design: np.ndarray, y: np.ndarray, weights: np.ndarray, held: int | None
+) -> tuple[np.ndarray, float]:
+    """Maximum of the penalised log-likelihood by Newton steps, with one weight held where `held` says so."""
+    free = [column for column in range(design.shape[1]) if column != held]
+
+    def penalised(at: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        eta = design @ at
+        fitted = expit(eta)
+        information = (design * (fitted * (1 - fitted))[:, None]).T @ design
+        sign, log_determinant = np.linalg.slogdet(information)
+        likelihood = float(y @ eta - np.logaddexp(0, eta).sum())
+        return (likelihood + 0.5 * log_determinant if sign > 0 else -np.inf), fitted, information
+
+    def slope(at: np.ndarray) -> np.ndarray:
+        _, fitted, information = penalised(at)
+        # The pseudo-inverse: a trial step may lead where the information has no inverse.
+        leverage = fitted * (1 - fitted) * np.einsum("ij,jk,ik->i", design, np.linalg.pinv(information), design)
+        return design[:, free].T @ (y - fitted + leverage * (0.5 - fitted))
+
+    weights = weights.astype(float)
+    value, _, information = penalised(weights)
+    if not free:
+        return weights, value
+    for _ in range(_MOST_STEPS):
+        score = slope(weights)
+        step = np.linalg.solve(information[np.ix_(free, free)], score)
+        longest = np.abs(step).max()
+        step *= min(1.0, _LONGEST_STEP / longest) if longest > 0 else 1.0
+        for _ in range(60):
+            moved = weights.copy()
+            moved[free] += step
+            new, _, information = penalised(moved)
+            if new >= value - 1e-12 * (1 + abs(value)):
+                break
+            step /= 2
+        weights, value = moved, new
+        if np.abs(step).max() < 1e-9 * (1 + np.abs(weights).max()) and np.abs(score).max() < 1e-6:
+            return weights, value
+    # Near separation the information says little of the penalty's own curvature, and the steps crawl.
+    found = minimize(
+        lambda part: -penalised(_with(weights, free, part))[0],
+        weights[free],
+        jac=lambda part: -slope(_with(weights, free, part)),
+        method="BFGS",
+        options={"gtol": 1e-7, "maxiter": 10 * _MOST_STEPS},
+    )
+    if not np.isfinite(found.fun) or np.abs(found.jac).max() > 1e-4:
+        raise DataError(
+            "Firth's regression",
+            "must converge",
+            f"a slope of {np.abs(found.jac).max():.2g} at the end",
+            "Look for a variable that nearly repeats another, and leave one of the two out.",
+        )
+    return _with(weights, free, found.x), -float(found.fun)
+
+
+def _with(weights: np.ndarray, free: list[int], part: np.ndarray) -> np.ndarray:
+    moved = weights.copy()
+    moved[free] = part
+    return moved
+
+
+def _profile_limit(shortfall, estimate: float, sign: int) -> float:
+    """Where the profile falls to the limit, on one side of its maximum."""
+    reach = 0.5
+    while shortfall(estimate + sign * reach) < 0:
+        reach *= 2
+        if reach > 1e4:
+            raise DataError("Firth's regression", "must have a finite limit", "none", "Leave the variable out.")
+    return float(brentq(shortfall, *sorted((estimate, estimate + sign * reach)), xtol=1e-8))
+
+
+def _likelihood_fit(design: np.ndarray, y: np.ndarray, level: float) -> LogisticFit:
+    fitted = Logit(y, design).fit(method="newton", maxiter=100, tol=1e-10, disp=0, warn_convergence=False)
+    half = norm.isf((1 - level) / 2) * fitted.bse
+    return LogisticFit(fitted.params, fitted.params - half, fitted.params + half, fitted.pvalues, MAXIMUM_LIKELIHOOD)
+
+
+def check_variables(variables: pd.DataFrame, y: ArrayLike) -> tuple[pd.DataFrame, np.ndarray]:
+    """Numeric table whose values may be missing but not infinite, and the outcome of its patients."""
+    if not isinstance(variables, pd.DataFrame):
+        raise DataError(
+            "variables", "must be a DataFrame, a column a variable", type(variables).__name__, "Name the variables."
+        )
+    if isinstance(y, pd.Series) and not y.index.equals(variables.index):
+        raise DataError("outcome", "must have the variables' patients in their order", "another index", "Align them.")
+    outcome = check_binary(y, both=False)
+    if outcome.size != len(variables):
+        raise DataError("outcome", f"must have {len(variables)} values", outcome.size, "Give one value a patient.")
+    for name, column in variables.items():
+        if column.dtype.kind not in "biuf":
+            raise DataError(
+                f"variable {name}", "must be numeric", str(column.dtype), "Code it, for example male as 1 and 0."
+            )
+        if np.isinf(column.to_numpy(dtype=float)).any():
+            raise DataError(f"variable {name}", "must be finite or missing", "an infinite value", "Mark it missing.")
+    return variables.astype(float), outcome
+
+
+def _aliased(z: np.ndarray) -> np.ndarray:
+    """Which columns the constant and those before them give exactly."""
+    aliased = np.zeros(z.shape[1], dtype=bool)
+    basis = np.ones((len(z), 1))
+    for column in range(z.shape[1]):
+        rest = z[:, column] - basis @ np.linalg.lstsq(basis, z[:, column], rcond=None)[0]
+        aliased[column] = np.linalg.norm(rest) < 1e-8 * np.sqrt(len(z))
+        if not aliased[column]:
+            basis = np.column_stack([basis, z[:, column]])
+    return aliased
+
+
+def _odds_ratios(
+    table: pd.DataFrame, outcome: np.ndarray, per: str | Mapping[str, float], level: float, analysis: str
+) -> list[dict]:
+    complete = table.notna().all(axis=1).to_numpy()
+    values, y = table.to_numpy()[complete], outcome[complete]
+    n, events = len(y), int(y.sum())
+    rarest = min(events, n - events)
+    rows = {
+        name: {
+            "analysis": analysis, "variable": name, "per": "", "step": np.nan, "n": n, "events": events,
+            "missing": int((~complete).sum()), "odds_ratio": np.nan, "lower": np.nan, "upper": np.nan, "p": np.nan,
+            "method": "", "note": "",
+        }
+        for name in table
+    }  # fmt: skip
+    if rarest < 1:
+        for row in rows.values():
+            row["note"] = f"not estimable: {events} patients with HCC of {n}"
+        return list(rows.values())
+    constant = constant_features(values)
+    for name in table.columns[constant]:
+        rows[name]["note"] = "not estimable: the same value in every patient"
+    varying = np.flatnonzero(~constant)
+    spread = values[:, varying].std(axis=0, ddof=1)
+    z = (values[:, varying] - values[:, varying].mean(axis=0)) / spread
+    aliased = _aliased(z)
+    for name in table.columns[varying[aliased]]:
+        rows[name]["note"] = "not estimable: the variables before it give it exactly"
+    varying, spread, z = varying[~aliased], spread[~aliased], z[:, ~aliased]
+    if not varying.size:
+        return list(rows.values())
+    design = np.column_stack([np.ones(n), z])
+    why = ""
+    if is_separated(design, y):
+        why = "Firth: the classes are separated"
+    elif rarest < EVENTS_A_VARIABLE * varying.size:
+        why = f"Firth: {rarest} patients of the rarer class for {varying.size} variable{'s' * (varying.size > 1)}"
+    fit = firth_logistic(design, y, level) if why else _likelihood_fit(design, y, level)
+    for place, (position, sd) in enumerate(zip(varying, spread, strict=True), start=1):
+        name = table.columns[position]
+        binary = np.isin(values[:, position], (0, 1)).all()
+        if isinstance(per, Mapping) and name in per:
+            step, kind = float(per[name]), "unit"
+        elif binary or per == "unit":
+            step, kind = 1.0, "unit"
+        else:
+            step, kind = float(sd), "SD"
+        scale = step / sd
+        rows[name] |= {
+            "per": kind,
+            "step": step,
+            "odds_ratio": float(np.exp(fit.weights[place] * scale)),
+            "lower": float(np.exp(fit.lower[place] * scale)),
+            "upper": float(np.exp(fit.upper[place] * scale)),
+            "p": float(fit.p[place]),
+            "method": fit.method,
+            "note": why,
+        }
+        if np.isnan([fit.lower[place], fit.upper[place], fit.p[place]]).any():
+            rows[name]["note"] = f"{why}; its profile is too flat for a limit"
+    return list(rows.values())
+
+
+def univariable_odds_ratios(
+    y: ArrayLike, variables: pd.DataFrame, per: str | Mapping[str, float] = "sd", level: float = 0.95
+) -> pd.DataFrame:
+    """Odds ratio of HCC for each variable alone.
+
+    Each variable takes the patients whose value is known. See `multivariable_odds_ratios` for the rules, which are
+    the same.
+
+    Parameters
+    ----------
+    y : array-like, shape (n_patients,)
+        1 for HCC, 0 otherwise.
+    variables : pandas.DataFrame, shape (n_patients, n_variables)
+        Numeric; missing values allowed, infinite ones not.
+    per : {"sd", "unit"} or mapping of str to float
+        What one step is.
+    level : float
+        Confidence level.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `multivariable_odds_ratios`; analysis is "univariable".
+
+    Raises
+    ------
+    DataError
+        As there.
+    """
+    table, outcome = check_variables(variables, y)
+    _check_per(per, table)
+    rows = [row for name in table for row in _odds_ratios(table[[name]], outcome, per, level, "univariable")]
+    return pd.DataFrame(rows, columns=_ODDS_RATIO_COLUMNS)
+
+
+def multivariable_odds_ratios(
+    y: ArrayLike, variables: pd.DataFrame, per: str | Mapping[str, float] = "sd", level: float = 0.95
+) -> pd.DataFrame:
+    """Odds ratio of HCC for each variable, the others held.
+
+    Patients with a missing value are left out and counted. The regression is plain maximum likelihood with Wald
+    limits; Firth's, with profile limits, where the classes are separated or the rarer one has fewer than
+    `EVENTS_A_VARIABLE` patients a variable. A variable that is constant, or that the variables before it give
+    exactly, has no odds ratio. ``method`` and ``note`` say which of these happened.
+
+    In the cohort that chose them, image scores look better than they are: their odds ratios there are optimistic.
+
+    Parameters
+    ----------
+    y : array-like, shape (n_patients,)
+        1 for HCC, 0 otherwise.
+    variables : pandas.DataFrame, shape (n_patients, n_variables)
+        Numeric; missing values allowed, infinite ones not.
+    per : {"sd", "unit"} or mapping of str to float
+        What one step is: one standard deviation of the patients analysed, one unit of the variable, or so many
+        units by variable (others an SD). A variable of 0 and 1 alone is always 1 against 0.
+    level : float
+        Confidence level.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns analysis, variable, per ("SD" or "unit"), step (in the variable's unit), n, events, missing (left
+        out), odds_ratio, lower, upper, p, method, note; NaN never without a note.
+
+    Raises
+    ------
+    DataError
+        If a variable is not numeric or infinite, the outcome is not 0 or 1, the patients differ, or `per` is
+        unknown.
+
+    References
+    ----------
+    ALARM, Methods, Model construction and validation; Figure S13.
+    """
+    table, outcome = check_variables(variables, y)
+    _check_per(per, table)
+    return pd.DataFrame(_odds_ratios(table, outcome, per, level, "multivariable"), columns=_ODDS_RATIO_COLUMNS)
+
+
+def _check_per(per: str | Mapping[str, float], table: pd.DataFrame) -> None:
+    if isinstance(per, Mapping):
+        unknown = [name for name in per if name not in table]
+        if unknown or any(not step > 0 for step in per.values()):
+            raise DataError(
+                "per", "must give a positive step by variable", unknown or dict(per), "Name the variables as given."
+            )
+    elif per not in ("sd", "unit"):
+        raise DataError("per", "must be 'sd', 'unit' or steps by variable", repr(per), "Choose one of them.")
