@@ -27,14 +27,17 @@ from hccbook.phantom.outcome import (
     cohort_sizes,
     hcc_ranks,
     lead_time,
+    planted_shifts,
     time_to_hcc,
 )
 from hccbook.phantom.scanner import SCANNERS
-from hccbook.settings import PAPERS, CohortSettings
+from hccbook.settings import ORGANS, PAPERS, CohortSettings
 
 LATENT_COLUMNS = ("number", "image_seed", "liver_latent", "spleen_latent", "spleen_size")
 """Columns of `simulate_clinical` that no manifest shows."""
 
+# Every second one has the textures of a high risk, whatever the effects are set to: one network serves every run.
+_SEGMENTATION_SPREAD = 2.4
 _SEGMENTATION = len(PAPERS)  # the paper's place in the seed, so that these patients are nobody else's
 _LARGEST = "C01"
 # Sizes of the ten other centres relative to each other; the papers' Supplementary Table 1 is not public.
@@ -208,7 +211,7 @@ def simulate_clinical(paper: str, settings: CohortSettings) -> pd.DataFrame:
     Notes
     -----
     Each patient follows from (seed, paper, number, settings) alone. Without an effect, everything that the renderer
-    takes is independent of the outcome; with one, HCC adds ``liver_effect`` and ``spleen_effect`` to the same latents.
+    takes is independent of the outcome; with one, HCC adds `planted_shifts` to the same latents.
 
     References
     ----------
@@ -222,9 +225,8 @@ def simulate_clinical(paper: str, settings: CohortSettings) -> pd.DataFrame:
         tables.append(_patients(paper, size.name, PAPERS.index(paper), numbers, ranks, size.hcc, settings.seed))
         first += size.patients
     table = pd.concat([part for part in tables if len(part)], ignore_index=True)
-    if settings.effect == "planted":
-        table["liver_latent"] += settings.liver_effect * table["hcc"]
-        table["spleen_latent"] += settings.spleen_effect * table["hcc"]
+    for organ, shift in planted_shifts(paper, settings).items():
+        table[f"{organ}_latent"] += shift * table["hcc"]
     name = paper.upper().replace("_", "-")
     table.insert(0, "patient_id", [f"SYN-{name}-{number:04d}" for number in table["number"]])
     return _keyed(table)
@@ -251,8 +253,8 @@ def simulate_segmentation_patients(settings: CohortSettings) -> pd.DataFrame:
     table["center"] = [list(SCANNERS)[(number - 1) % len(SCANNERS)] for number in numbers]
     table["cohort"] = ""
     high = np.where(numbers % 2 == 0, 1.0, 0.0)
-    table["liver_latent"] += settings.liver_effect * high
-    table["spleen_latent"] += settings.spleen_effect * high
+    for organ in ORGANS:
+        table[f"{organ}_latent"] += _SEGMENTATION_SPREAD * high
     table.insert(0, "patient_id", [f"SYN-SEGMENTATION-{number:04d}" for number in numbers])
     return _keyed(table)
 

@@ -79,6 +79,27 @@ def cohort_sizes(paper: str, settings: CohortSettings) -> tuple[CohortSize, ...]
     return tuple(sizes)
 
 
+def planted_shifts(paper: str, settings: CohortSettings) -> dict[str, float]:
+    """How far HCC moves the latent risk of each organ, in SD.
+
+    Parameters
+    ----------
+    paper : {"alarm", "amap_ct"}
+    settings : CohortSettings
+
+    Returns
+    -------
+    dict of str to float
+        Shift by organ; 0 with ``effect: none``, and for the spleen in ALARM, which reads livers only.
+    """
+    liver, spleen = {
+        "alarm": (settings.alarm_liver_effect, 0.0),
+        "amap_ct": (settings.amap_ct_liver_effect, settings.amap_ct_spleen_effect),
+    }[check_paper(paper)]
+    planted = float(settings.effect == "planted")
+    return {"liver": liver * planted, "spleen": spleen * planted}
+
+
 def hcc_ranks(paper: str, cohort: int, size: CohortSize, seed: int) -> np.ndarray:
     """Which patients of a cohort develop HCC.
 

@@ -9,7 +9,7 @@ from scipy import stats
 
 from hccbook.phantom.clinical import clinical_values
 from hccbook.phantom.distributions import LATENTS, latent_correlation
-from hccbook.phantom.outcome import check_paper, cohort_sizes
+from hccbook.phantom.outcome import check_paper, cohort_sizes, planted_shifts
 from hccbook.scores import amap
 from hccbook.settings import PAPERS, CohortSettings
 
@@ -52,8 +52,8 @@ def _markers(paper: str, cohort: str, hcc: bool, settings: CohortSettings, rng: 
     values = clinical_values(paper, cohort, hcc, drawn, rng.random(MONTE_CARLO_PATIENTS), _AMAP_VALUES)
     score = amap(values["age"], values["male"], values["bilirubin"], values["albumin"], values["platelets"])
     latents = rng.standard_normal((MONTE_CARLO_PATIENTS, 2))
-    if hcc and settings.effect == "planted":
-        latents += (settings.liver_effect, settings.spleen_effect)
+    if hcc:
+        latents += tuple(planted_shifts(paper, settings).values())
     return np.column_stack([latents, score])
 
 
@@ -93,8 +93,7 @@ def truth(paper: str, settings: CohortSettings) -> dict[str, Any]:
     `MONTE_CARLO_PATIENTS` patients a group. Combinations are Fisher's linear discriminant, its weights taken from the
     development population, as a model fitted there would have them at best.
     """
-    planted = settings.effect == "planted"
-    shifts = {"liver": settings.liver_effect if planted else 0.0, "spleen": settings.spleen_effect if planted else 0.0}
+    shifts = planted_shifts(paper, settings)
     development, validation, test = cohort_sizes(check_paper(paper), settings)
     populations = {
         "development": [development],
