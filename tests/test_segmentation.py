@@ -1,4 +1,4 @@
-"""Training, inference and plausibility of liver and spleen outlines, on volumes small enough to check by hand."""
+"""Training and inference of liver and spleen outlines, and masks from elsewhere, on volumes checked by hand."""
 
 from __future__ import annotations
 
@@ -19,11 +19,9 @@ from hccbook.segmentation import (
     IntensityNormalisation,
     SegmentationTask,
     Segmenter,
-    check_masks,
     dice,
     external_labels,
     largest_components,
-    mask_quality,
     organ_dice,
     segment_patient,
     stored_segmentation,
@@ -388,52 +386,6 @@ def test_the_largest_piece_stays():
     expected[0, 1] = 0
     assert np.array_equal(kept, expected)
     assert np.array_equal(largest_components(np.zeros((1, 2, 2), np.uint8)), np.zeros((1, 2, 2), np.uint8))
-
-
-# --- plausibility -----------------------------------------------------------------------------------------------------
-
-
-def test_quality_of_a_made_up_patient():
-    """Voxels of 1 mL: liver 10 x 10 x 10 = 1000 mL, spleen 5 x 5 x 4 = 100 mL, x growing to the left."""
-    labels = label_map((14, 14, 24), {1: [np.s_[2:12, 2:12, 1:11]], 2: [np.s_[2:7, 2:7, 18:22]]})
-    assert mask_quality(labels) == {
-        "liver_volume_ml": pytest.approx(1000.0),
-        "liver_components": 1,
-        "liver_touches_border": False,
-        "spleen_volume_ml": pytest.approx(100.0),
-        "spleen_components": 1,
-        "spleen_touches_border": False,
-        "liver_right_of_spleen": True,
-    }
-    assert check_masks(labels) == []
-
-
-def test_sides_follow_the_direction_not_the_array():
-    """The same array with x growing to the right has its liver on the wrong side."""
-    labels = label_map((14, 14, 24), {1: [np.s_[2:12, 2:12, 1:11]], 2: [np.s_[2:7, 2:7, 18:22]]})
-    labels.SetDirection([-1, 0, 0, 0, -1, 0, 0, 0, 1])
-    assert [(finding.organ, finding.rule) for finding in check_masks(labels)] == [
-        ("both", "liver lies to the patient's right of the spleen")
-    ]
-
-
-def test_findings_of_a_bad_label_map():
-    """A liver of 8 mL in two pieces on the border, and no spleen."""
-    labels = label_map((6, 6, 6), {1: [np.s_[0:2, 0:2, 0:1], np.s_[0:2, 0:2, 3:4]]})
-    findings = [str(finding) for finding in check_masks(labels)]
-    assert findings == [
-        "liver: volume is 500 to 4000 mL, but found 8 mL",
-        "liver: is one piece, but found 2 pieces",
-        "liver: lies inside the image, but found voxels on the edge of the image",
-        "spleen: must be outlined, but found no voxel",
-    ]
-    assert mask_quality(labels)["liver_right_of_spleen"] is False
-
-
-def test_quality_refuses_other_labels():
-    """Label 3 is no organ here."""
-    with pytest.raises(MaskError, match=r"must hold 0 .* only, but found 3"):
-        mask_quality(label_map((2, 2, 2), {3: [np.s_[:1, :1, :1]]}))
 
 
 # --- masks from elsewhere ---------------------------------------------------------------------------------------------

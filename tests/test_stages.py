@@ -10,6 +10,7 @@ import textwrap
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -110,6 +111,27 @@ def test_organ_in_no_voxel_is_refused(one_worker: RunPaths, tmp_path: Path) -> N
     task = stages.QualityTask("P0001", (("arterial", blank),), "alarm")
     with pytest.raises(MaskError, match="P0001, arterial: the liver must be outlined, but found no voxel"):
         stages.measure_quality(task)
+
+
+def test_true_outlines_have_no_finding(one_worker: RunPaths) -> None:
+    """The table of findings is there, with its columns and no row."""
+    for paper in ("alarm", "amap_ct"):
+        table = pd.read_csv(one_worker.stage("segmentation") / f"{paper}_findings.csv")
+        assert list(table) == ["patient", "phase", "organ", "rule", "found", "cure", "suspicion"]
+        assert table.empty
+
+
+def test_a_finding_stops_no_patient(one_worker: RunPaths, tmp_path: Path) -> None:
+    """Liver and spleen swapped in one phase: the patient is measured, and found on the wrong side."""
+    labels = read_label_map(files.label_map(one_worker, "amap_ct", "P0001", "venous"))
+    swapped = tmp_path / "swapped.nii.gz"
+    write_image(from_array(np.array([0, 2, 1], np.uint8)[to_array(labels)], labels), swapped)
+    image = files.working_image(one_worker, "amap_ct", "P0001", "venous")
+    task = stages.QualityTask("P0001", (("venous", swapped),), "amap_ct", (("venous", image),))
+    (quality,), findings = stages.measure_quality(task)
+    assert (quality["patient"], quality["phase"], quality["liver_right_of_spleen"]) == ("P0001", "venous", False)
+    assert "liver lies to the patient's right of the spleen" in [finding["rule"] for finding in findings]
+    assert {finding["patient"] for finding in findings} == {"P0001"}
 
 
 def test_network_without_anybody_to_train_on_is_refused(tmp_path: Path) -> None:

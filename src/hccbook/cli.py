@@ -144,7 +144,9 @@ def build(
 @app.command()
 def extract(
     image: Annotated[Path, typer.Argument(help="NIfTI file or DICOM folder.")],
-    mask: Annotated[Path, typer.Argument(help="NIfTI mask on the image's grid.")],
+    mask: Annotated[
+        Path, typer.Argument(help="NIfTI file, DICOM SEG or RTSTRUCT, or folder; FILE#NAME for one of several.")
+    ],
     settings: Annotated[Path | None, typer.Option("--settings", help="PyRadiomics parameter file.")] = None,
     engine: Annotated[str, typer.Option("--engine", help="Radiomics engine: fast or pyradiomics.")] = "fast",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV to write; the terminal otherwise.")] = None,
@@ -164,6 +166,29 @@ def extract(
     with atomic_path(output) as part:
         table.to_csv(part, index=False)
     print(f"{len(table)} features in {output}")
+
+
+@app.command(name="nnunet-dataset")
+def nnunet_dataset(
+    out: Annotated[Path, typer.Option("--out", help="nnU-Net's nnUNet_raw folder; made if absent.")],
+    profile: ProfileOption = "demo",
+    results: Annotated[str, typer.Option("--results", help="Folder of the run; results/<profile> otherwise.")] = "",
+    name: Annotated[str, typer.Option("--name", help="Name of the data set.")] = "LiverSpleen",
+    number: Annotated[int, typer.Option("--number", help="Number of the data set, 1 to 999.")] = 501,
+) -> None:
+    """Write the working images of a run as a raw data set of nnU-Net v2; its preprocessing must be done."""
+    from hccbook.paths import RunPaths
+    from hccbook.pipeline.runner import profile_path
+    from hccbook.pipeline.stages import write_nnunet_dataset
+    from hccbook.settings import load_profile
+
+    file = profile_path(profile)
+    settings = load_profile(file).run
+    run = RunPaths.at(results or f"results/{file.stem}")
+    papers, phases = tuple(settings.papers.split(",")), tuple(settings.phases.split(","))
+    written = write_nnunet_dataset(run, papers, phases, out, name, number, settings.synthetic)
+    counts = {kind: len(list((written / kind).iterdir())) for kind in ("imagesTr", "imagesTs")}
+    print(f"{written}: {counts['imagesTr']} training and {counts['imagesTs']} test cases")
 
 
 @app.command()

@@ -68,8 +68,15 @@ class CohortSettings(Settings):
     effect: Literal["planted", "none"] = Field(
         "planted", description="Whether the images carry a risk ('planted') or nothing ('none')."
     )
-    liver_effect: float = Field(2.4, ge=0, le=6, description="Shift of the liver's latent risk in HCC, in SD.")
-    spleen_effect: float = Field(1.3, ge=0, le=6, description="Shift of the spleen's latent risk in HCC, in SD.")
+    alarm_liver_effect: float = Field(
+        2.4, ge=0, le=6, description="Shift of the liver's latent risk in ALARM's HCC, in SD; ALARM reads no spleen."
+    )
+    amap_ct_liver_effect: float = Field(
+        1.6, ge=0, le=6, description="Shift of the liver's latent risk in aMAP-CT's HCC, in SD."
+    )
+    amap_ct_spleen_effect: float = Field(
+        2.2, ge=0, le=6, description="Shift of the spleen's latent risk in aMAP-CT's HCC, in SD."
+    )
     acquisition_spacing_mm: float = Field(
         5.0, gt=0, le=10, description="Nominal voxel edge of the synthetic scanners, mm; centres vary around it."
     )
@@ -103,8 +110,13 @@ class PreprocessingSettings(Settings):
 class SegmentationSettings(Settings):
     """Source of the liver and spleen outlines, and the network's training."""
 
-    mask_source: Literal["network", "manifest"] = Field(
-        "network", description="Outlines from the trained network, or from the mask columns of the manifest."
+    mask_source: Literal["network", "manifest", "nnunet"] = Field(
+        "network",
+        description="Outlines from the trained network, from the mask columns of the manifest, or from nnU-Net.",
+    )
+    predictions: str = Field(
+        "",
+        description="Folder of nnU-Net's predictions, absolute or relative to the project; for mask_source nnunet.",
     )
     weights: str = Field("", description="Local file of trained weights (safetensors); empty to train here.")
     seed: int = Field(20240718, ge=0, description="Seed of weights, patches and augmentation.")
@@ -151,7 +163,25 @@ class FeatureSettings(Settings):
     fine_tune_shuffles: int = Field(
         4, ge=0, description="Fine-tunings with shuffled outcomes, the negative control; 0 for none."
     )
+    outline_patients: int = Field(
+        10,
+        ge=0,
+        description="Development patients of each paper whose features are taken under other outlines too, for their "
+        "intraclass correlation; 0 for none, else 3 or more.",
+    )
+    outline_changes: str = Field(
+        "given,erosion:2,dilation:2,rotation:5",
+        description="Those outlines: the manifest's ('given'), and changes of the ones used: erosion, dilation, "
+        "translation or contour by mm, rotation by degrees.",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the networks run.")
+
+    @field_validator("outline_patients")
+    @classmethod
+    def _none_or_three(cls, count: int) -> int:
+        if count in (1, 2):
+            raise ValueError("must be 0, or 3 or more, for an intraclass correlation")
+        return count
 
 
 class AlarmSettings(Settings):
@@ -160,6 +190,12 @@ class AlarmSettings(Settings):
     seed: int = Field(20240718, ge=0, description="Seed of SMOTE, folds and bootstrap.")
     smote: Literal["before_selection", "before_model", "off"] = Field(
         "before_selection", description="Where Borderline-SMOTE 1 enters; the paper leaves the order open."
+    )
+    least_icc: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Least intraclass correlation between outlines of a feature that may be selected; 0 for any.",
     )
     p_threshold: float = Field(0.05, gt=0, le=1, description="Mann-Whitney p below which a feature stays.")
     spearman_threshold: float = Field(
@@ -175,6 +211,12 @@ class AmapCtSettings(Settings):
     """Selection, scores and model of aMAP-CT."""
 
     seed: int = Field(20240718, ge=0, description="Seed of folds and bootstrap.")
+    least_icc: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Least intraclass correlation between outlines of a feature that may be selected; 0 for any.",
+    )
     lasso_folds: int = Field(3, ge=2, description="Folds that choose the LASSO penalty (paper: 3).")
     lambda_rule: Literal["min", "1se"] = Field("min", description="Penalty at the least error, or one SE above it.")
     cutoff_rule: Literal["youden", "xtile"] = Field("youden", description="What 'optimal cut-off' means.")
@@ -199,6 +241,24 @@ class AlarmSupplementSettings(Settings):
     afp_ug_l: float = Field(20.0, gt=0, description="AFP that parts the subgroups, ug/L; ALARM prints no bound.")
 
 
+class AmapCtSupplementSettings(Settings):
+    """Supplementary items of aMAP-CT: the repeated measurements that are simulated for the refits of aMAP-2."""
+
+    amap_slope: float = Field(0.5, ge=0, le=10, description="Added to aMAP's slope in HCC, points a year.")
+    afp_slope: float = Field(0.06, ge=0, le=2, description="Added to the slope of log10 AFP in HCC, a year.")
+    cfdna_shift: float = Field(
+        1.8, ge=0, le=6, description="Shift of the cell-free-DNA score in HCC within its horizon, SD."
+    )
+    cfdna_horizon_months: float = Field(
+        18.0,
+        gt=0,
+        description="HCC up to here shows in the cell-free DNA, and is what aMAP-2 Plus is about; 18 in Table 4.",
+    )
+    cfdna_share: float = Field(0.8, ge=0, le=1, description="Share of patients who have a cell-free-DNA score.")
+    missed_share: float = Field(0.15, ge=0, le=1, description="Chance that a visit is missed, enrolment apart.")
+    jitter_months: float = Field(0.8, ge=0, le=1, description="SD of a visit's distance from its date, cut at 2.5.")
+
+
 class LeakageSettings(Settings):
     """Leaks on cohorts of noise, and ALARM without leaks."""
 
@@ -214,6 +274,15 @@ class LeakageSettings(Settings):
         "platt", description="How out-of-fold predictions recalibrate the leakage-free ALARM."
     )
     min_group_fraction: float = Field(0.1, gt=0, lt=0.34, description="Least share of a risk group in X-tile.")
+
+
+class OutlineSensitivitySettings(Settings):
+    """The fitted models under other outlines."""
+
+    seed: int = Field(20240718, ge=0, description="Seed that draws the patients.")
+    patients: int = Field(
+        0, ge=0, description="Unseen patients of each paper whose scores are taken under other outlines; 0 for all."
+    )
 
 
 class RadiomicsByHandSettings(Settings):
@@ -232,7 +301,7 @@ class FiguresSettings(Settings):
 _BORROWED: dict[str, dict[str, tuple[str, ...]]] = {
     "alarm_supplement": {"figures_and_tables": ("dpi",)},
     "amap_ct_supplement": {
-        "amap_ct": ("seed", "lasso_folds", "lambda_rule", "horizon_months", "bootstrap_replicates"),
+        "amap_ct": ("seed", "horizon_months", "bootstrap_replicates"),
         "stepwise_stratification": ("amap_low", "amap_high"),
         "features": ("bin_width", "amap_ct_filters"),
         "figures_and_tables": ("dpi",),
@@ -254,7 +323,9 @@ class Profile(Settings):
     stepwise_stratification: StepwiseSettings = StepwiseSettings()
     figures_and_tables: FiguresSettings = FiguresSettings()
     alarm_supplement: AlarmSupplementSettings = AlarmSupplementSettings()
+    amap_ct_supplement: AmapCtSupplementSettings = AmapCtSupplementSettings()
     leakage_and_negative_controls: LeakageSettings = LeakageSettings()
+    outline_sensitivity: OutlineSensitivitySettings = OutlineSensitivitySettings()
     radiomics_by_hand: RadiomicsByHandSettings = RadiomicsByHandSettings()
 
     def parameters(self, stage: str) -> dict[str, Any]:

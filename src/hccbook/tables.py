@@ -2140,3 +2140,52 @@ def amap_ct_workflow(cohorts: pd.DataFrame, selection: pd.DataFrame) -> pd.DataF
         for position, (step, detail) in enumerate(given)
     ]
     return pd.DataFrame(rows, columns=["stage", "step", "detail", "follows"])
+
+
+OUTLINE_COLUMNS = ("n", "mean", "least", "p5", "hd95_mm", "surface_dice", "tolerance_mm")
+
+
+def outline_table(groups: pd.DataFrame) -> pd.DataFrame:
+    """How good the outlines are, a row a group of them.
+
+    Parameters
+    ----------
+    groups : pandas.DataFrame
+        Any of the columns paper, organ, phase and center, which make the rows; then `OUTLINE_COLUMNS`:
+        outlines, mean, least and 5th percentile of the Dice, median of the 95th percentile Hausdorff distance (mm),
+        mean surface Dice, and its tolerance (mm).
+
+    Returns
+    -------
+    pandas.DataFrame
+        Strings; a distance that is infinite, because one of two outlines is empty, is ``∞``.
+
+    Raises
+    ------
+    DataError
+        If a column is missing, there is no row, nothing names the rows, or the tolerances differ.
+    """
+    require_columns(groups, OUTLINE_COLUMNS, "outlines")
+    titles = {"paper": "Paper", "organ": "Organ", "phase": "Phase", "center": "Centre"}
+    by = [name for name in groups if name in titles]
+    if not by:
+        raise DataError("outlines", "need organ, phase, center or paper to name their rows", "none", "Group by one.")
+    tolerances = groups["tolerance_mm"].unique()
+    if len(tolerances) > 1:
+        raise DataError("outlines", "must have one tolerance a table", f"{len(tolerances)}", "Make a table for each.")
+    surface = "Surface Dice, mean" + "".join(f" (within {value:g} mm)" for value in tolerances)
+    named = groups[by].rename(columns=titles).astype(str)
+    if "paper" in by:
+        named["Paper"] = named["Paper"].map(model_title)
+    laid = pd.DataFrame(
+        {
+            "Outlines": [decimal_text(value, 0) for value in groups["n"]],
+            "Dice, mean": [decimal_text(value, 3) for value in groups["mean"]],
+            "Dice, least": [decimal_text(value, 3) for value in groups["least"]],
+            "Dice, 5th percentile": [decimal_text(value, 3) for value in groups["p5"]],
+            "HD95, median, mm": ["∞" if math.isinf(mm) else decimal_text(mm, 1) for mm in groups["hd95_mm"]],
+            surface: [decimal_text(value, 3) for value in groups["surface_dice"]],
+        }
+    )
+    laid.index = pd.MultiIndex.from_frame(named)
+    return laid

@@ -10,7 +10,7 @@ import pandas as pd
 
 from hccbook.parallel import FAILURE_COLUMNS, atomic_path
 from hccbook.paths import STAGES, RunPaths
-from hccbook.settings import ORGANS, PreprocessingSettings
+from hccbook.settings import ORGANS, FeatureSettings, PreprocessingSettings
 
 ORGANS_OF_PAPER = {"alarm": ("liver",), "amap_ct": ORGANS}
 """Organs that each paper's features come from."""
@@ -89,6 +89,11 @@ def read_preprocessing_settings(run: RunPaths) -> PreprocessingSettings:
     """Settings that the preprocessing stage used."""
     file = run.stage("preprocessing") / "settings.json"
     return PreprocessingSettings(**json.loads(file.read_text(encoding="utf-8")))
+
+
+def read_feature_settings(run: RunPaths) -> FeatureSettings:
+    """Settings that the features stage used."""
+    return FeatureSettings(**read_json(run.stage("features") / "settings.json"))
 
 
 def preprocessed_patients(run: RunPaths, paper: str) -> list[str]:

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from hccbook import cohort, deep_features, images, phantom, preprocessing, segmentation
-from hccbook.errors import DataError, MaskError, ModelError
+from hccbook.errors import DataError, MaskError, ModelError, SettingsError
 from hccbook.parallel import FAILURE_COLUMNS, Outcome, atomic_path, digest, link, map_patients
-from hccbook.paths import RunPaths
+from hccbook.paths import RunPaths, project_root
 from hccbook.pipeline.files import (
     ORGANS_OF_PAPER,
     TRAINING_SET,
@@ -34,11 +34,14 @@ from hccbook.radiomics import (
     stored_radiomics,
 )
 from hccbook.settings import (
+    ORGANS,
+    PHASES,
     CohortSettings,
     FeatureSettings,
     PreprocessingSettings,
     SegmentationSettings,
 )
+from hccbook.tables import SYNTHETIC_NOTICE
 
 
 def _keep(outcome: Outcome, run: RunPaths, stage: str, paper: str) -> None:
@@ -160,14 +163,18 @@ def segmentation_network(run: RunPaths, settings: SegmentationSettings, phases: 
     Returns
     -------
     pathlib.Path or None
-        File of the weights; None where the outlines come from the manifest.
+        File of the weights; None where the outlines come from the manifest or from nnU-Net.
 
     Raises
     ------
     ModelError
         If there is nobody to train on.
+    SettingsError
+        If nnU-Net's predictions are asked for, and their folder is not there.
     """
-    if settings.mask_source == "manifest":
+    if settings.mask_source == "nnunet":
+        _predictions(settings)  # refused here, not in every patient
+    if settings.mask_source != "network":
         return None
     target = run.stage("segmentation") / "network.safetensors"
     if settings.weights:
@@ -209,12 +216,17 @@ def segment_cohort(
     Returns
     -------
     pandas.DataFrame
-        A row a patient and phase: what `hccbook.segmentation.mask_quality` measures.
+        A row a patient and phase: what `hccbook.segmentation.patient_quality` measures.
         A patient without one of the paper's organs is in the failures table instead.
+        What is suspicious is in ``<paper>_findings.csv`` beside it, and stops no patient.
     """
     patients = preprocessed_patients(run, paper)
     out = label_map(run, paper, "", "").parent
-    if network is None:
+    if settings.mask_source == "nnunet":
+        folder = _predictions(settings)
+        tasks = {key: PredictionsTask(key, paper, _images(run, paper, key, phases), folder, out) for key in patients}
+        outcome = map_patients(take_predictions, tasks, stage="segmentation", workers=workers)
+    elif network is None:
         tasks = {key: LabelsTask(key, _given(run, paper, key, phases), out) for key in patients}
         outcome = map_patients(take_given_labels, tasks, stage="segmentation", workers=1)
     else:
@@ -232,14 +244,17 @@ def segment_cohort(
             is_done=segmentation.stored_segmentation,
         )
     checks = {
-        key: QualityTask(key, tuple((phase, label_map(run, paper, key, phase)) for phase in phases), paper)
+        key: QualityTask(key, _labels(run, paper, key, phases), paper, _images(run, paper, key, phases))
         for key in outcome.results
     }
-    checked = map_patients(measure_quality, checks, stage="segmentation", workers=1)
+    checked = map_patients(measure_quality, checks, stage="segmentation", workers=workers)
     failures = _joined(outcome.failures, checked.failures)
     _keep(Outcome(checked.results, failures, outcome.computed), run, "segmentation", paper)
-    table = pd.DataFrame([row for rows in checked.results.values() for row in rows])
+    table = pd.DataFrame([row for rows, _ in checked.results.values() for row in rows])
     save_table(table, run.stage("segmentation") / f"{paper}.csv")
+    findings = [row for _, rows in checked.results.values() for row in rows]
+    findings = pd.DataFrame(findings, columns=list(segmentation.FINDING_COLUMNS))
+    save_table(findings, run.stage("segmentation") / f"{paper}_findings.csv")
     return table
 
 
@@ -272,58 +287,319 @@ def take_given_labels(task: LabelsTask) -> list[str]:
     return [phase for phase, _ in task.labels]
 
 
+def _predictions(settings: SegmentationSettings) -> Path:
+    folder = project_root() / settings.predictions
+    if not settings.predictions or not folder.is_dir():
+        raise SettingsError(
+            "segmentation.predictions",
+            "mask_source 'nnunet' needs the folder that nnUNetv2_predict wrote",
+            f"no folder {folder.name!r}" if settings.predictions else "none named",
+            "Correct the path; `hccbook nnunet-dataset` writes the images to predict on.",
+        )
+    return folder
+
+
+@dataclass(frozen=True)
+class PredictionsTask:
+    """One patient whose outlines nnU-Net predicted: images by phase, the predictions, and where the labels go."""
+
+    key: str
+    paper: str
+    images: tuple[tuple[str, Path], ...]
+    predictions: Path
+    out: Path
+
+
+def take_predictions(task: PredictionsTask) -> list[str]:
+    """Put nnU-Net's predictions, on the grid of their images, where the network's label maps would be.
+
+    Raises
+    ------
+    MaskError
+        If a phase has none, or it does not belong to its image.
+    """
+    for phase, path in task.images:
+        image = images.read_image(path, f"{task.key}, {phase}")
+        case = segmentation.nnunet.case_name(task.paper, task.key, phase)
+        labels = segmentation.nnunet.read_prediction(task.predictions, case, image)
+        images.write_image(labels, task.out / f"{task.key}_{phase}.nii.gz")
+    return [phase for phase, _ in task.images]
+
+
+def write_nnunet_dataset(
+    run: RunPaths,
+    papers: tuple[str, ...],
+    phases: tuple[str, ...],
+    folder: Path,
+    name: str,
+    number: int,
+    synthetic: bool,
+) -> Path:
+    """Raw data set of nnU-Net v2 out of a run whose preprocessing is done.
+
+    The patients that train the segmentation, with their true masks, are its training cases;
+    the patients of the papers are its test cases.
+    Each phase is a case, named by cohort, key and phase; no identifier and no path of the source goes along.
+
+    Parameters
+    ----------
+    run : RunPaths
+    papers, phases : tuple of str
+    folder : pathlib.Path
+        nnU-Net's ``nnUNet_raw``.
+    name : str
+    number : int
+        See `hccbook.segmentation.nnunet.write_dataset`.
+    synthetic : bool
+        Whether ``dataset.json`` says SYNTHETIC.
+
+    Returns
+    -------
+    pathlib.Path
+        Folder of the data set.
+
+    Raises
+    ------
+    DataError
+        If the preprocessing of a paper is not done.
+    """
+    cohorts = (*papers, TRAINING_SET)
+    done = [cohort for cohort in cohorts if (run.root / "preprocessing" / f"{cohort}.csv").is_file()]
+    absent = [paper for paper in papers if paper not in done]
+    if absent:
+        raise DataError(
+            f"{run.root.name}, preprocessing",
+            "must be done for every paper",
+            f"none of {', '.join(absent)}",
+            "Run `hccbook run --until preprocessing` first, or name the folder of the run.",
+        )
+    cases = {
+        cohort: {
+            segmentation.nnunet.case_name(cohort, patient, phase): (patient, phase)
+            for patient in preprocessed_patients(run, cohort)
+            for phase in phases
+        }
+        for cohort in done
+    }
+    training = {
+        case: (working_image(run, TRAINING_SET, *of), given_labels(run, TRAINING_SET, *of))
+        for case, of in cases.get(TRAINING_SET, {}).items()
+    }
+    testing = {case: working_image(run, paper, *of) for paper in papers for case, of in cases[paper].items()}
+    note = SYNTHETIC_NOTICE if synthetic else ""
+    return segmentation.nnunet.write_dataset(folder, training, testing, name, number, note)
+
+
 @dataclass(frozen=True)
 class QualityTask:
-    """One patient's label maps by phase, and the paper whose organs must be there."""
+    """One patient's label maps by phase, the paper whose organs must be there, and the images that were outlined."""
 
     key: str
     labels: tuple[tuple[str, Path], ...]
     paper: str
+    images: tuple[tuple[str, Path], ...] = ()
 
 
-def measure_quality(task: QualityTask) -> list[dict[str, object]]:
-    """Measure the label maps of one patient; an organ that is missing is a failure.
+def measure_quality(task: QualityTask) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
+    """Measure the label maps of one patient and judge them; only an organ that is missing is a failure.
+
+    Returns
+    -------
+    quality : list of dict
+        A row a phase, as `hccbook.segmentation.patient_quality` measures.
+    findings : list of dict
+        A row a finding, with `hccbook.segmentation.FINDING_COLUMNS`.
 
     Raises
     ------
     MaskError
         If an organ of the paper is in no voxel.
     """
-    rows = []
-    for phase, path in task.labels:
-        quality = segmentation.mask_quality(images.read_label_map(path))
-        for organ in ORGANS_OF_PAPER[task.paper]:
-            if quality[f"{organ}_volume_ml"] == 0:
+    labels = {phase: images.read_label_map(path) for phase, path in task.labels}
+    volumes = {phase: images.read_image(path, f"{task.key}, {phase}") for phase, path in task.images}
+    quality = segmentation.patient_quality(labels, volumes)
+    organs = ORGANS_OF_PAPER[task.paper]
+    for phase, measured in quality.items():
+        for organ in organs:
+            if measured[f"{organ}_volume_ml"] == 0:
                 raise MaskError(
                     f"{task.key}, {phase}",
                     f"the {organ} must be outlined",
                     "no voxel",
                     "Look at the image, or give a mask.",
                 )
-        rows.append({"patient": task.key, "phase": phase, **quality})
-    return rows
+    rows = [{"patient": task.key, "phase": phase, **measured} for phase, measured in quality.items()]
+    return rows, segmentation.finding_rows(segmentation.quality_findings(quality, organs, task.key))
 
 
-def segmentation_dice(run: RunPaths, paper: str, phases: tuple[str, ...]) -> pd.DataFrame:
-    """Overlap of the outlines used with those that the manifest gave, where it gave any.
+def segmentation_dice(
+    run: RunPaths, paper: str, phases: tuple[str, ...], workers: int = 1, tolerance_mm: float | None = None
+) -> pd.DataFrame:
+    """Overlap of the outlines used with those that the manifest gave, where it gave any, and how far they lie apart.
+
+    Parameters
+    ----------
+    run : RunPaths
+    paper : {"alarm", "amap_ct"}
+    phases : tuple of str
+    workers : int
+    tolerance_mm : float, optional
+        Distance up to which two surfaces count as the same; the working voxel edge if absent, and at least
+        `LEAST_TOLERANCE_MM`: no surface is known better than its grid.
 
     Returns
     -------
     pandas.DataFrame
-        Columns paper, patient, center, phase, organ, dice; also kept as ``<paper>_dice.csv``.
+        `DICE_COLUMNS`, a row a patient, phase and organ; also kept as ``<paper>_dice.csv``.
+        Distances and surface Dice are those of `hccbook.segmentation.boundary_measures`.
+
+    Raises
+    ------
+    MaskError
+        If a label map cannot be compared; the first one is named.
     """
+    if tolerance_mm is None:
+        tolerance_mm = max(LEAST_TOLERANCE_MM, read_preprocessing_settings(run).spacing_mm)
     center = read_cohort(run, paper)["center"]
-    rows = []
-    for patient in pd.read_csv(run.stage("segmentation") / f"{paper}.csv")["patient"].unique():
-        for phase in phases:
-            truth = given_labels(run, paper, patient, phase)
-            if truth.is_file():
-                found = images.read_label_map(label_map(run, paper, patient, phase))
-                overlaps = segmentation.organ_dice(found, images.read_label_map(truth))
-                rows += [(paper, patient, center[patient], phase, organ, value) for organ, value in overlaps.items()]
-    table = pd.DataFrame(rows, columns=["paper", "patient", "center", "phase", "organ", "dice"])
+    tasks = {}
+    for patient in segmented_patients(run, paper):
+        pairs = tuple(
+            (phase, label_map(run, paper, patient, phase), given_labels(run, paper, patient, phase)) for phase in phases
+        )
+        tasks[patient] = DiceTask(patient, tuple(pair for pair in pairs if pair[-1].is_file()), tolerance_mm)
+    outcome = map_patients(compare_outlines, tasks, stage="Dice", workers=workers)
+    if len(outcome.failures):
+        first = outcome.failures.iloc[0]
+        raise MaskError(
+            f"{paper}, {first['patient']}",
+            "outlines must be comparable with those of the manifest",
+            f"{first['kind']}: {first['reason'].rstrip('.')}",
+            "Run the segmentation stage again.",
+        )
+    rows = [
+        {"paper": paper, "patient": patient, "center": center[patient], **row}
+        for patient, found in outcome.results.items()
+        for row in found
+    ]
+    table = pd.DataFrame(rows, columns=list(DICE_COLUMNS))
     save_table(table, run.stage("segmentation") / f"{paper}_dice.csv")
     return table
+
+
+DICE_COLUMNS = (
+    "paper",
+    "patient",
+    "center",
+    "phase",
+    "organ",
+    "dice",
+    "hd95_mm",
+    "mean_distance_mm",
+    "surface_dice",
+    "tolerance_mm",
+)
+"""Columns of `segmentation_dice`."""
+
+LEAST_TOLERANCE_MM = 2.0
+"""Tolerance of the surface Dice on grids finer than this, mm."""
+
+
+@dataclass(frozen=True)
+class DiceTask:
+    """One patient's outlines: phase, label map used, label map given."""
+
+    key: str
+    pairs: tuple[tuple[str, Path, Path], ...]
+    tolerance_mm: float
+
+
+def compare_outlines(task: DiceTask) -> list[dict[str, object]]:
+    """Overlap and distance of one patient's outlines, a row a phase and organ.
+
+    Raises
+    ------
+    DataError
+        If the two lie on different grids.
+    """
+    rows = []
+    for phase, *pair in task.pairs:
+        used, given = (images.read_label_map(path) for path in pair)
+        distances = segmentation.organ_boundary(used, given, task.tolerance_mm)
+        # One grid, or the line above had raised; comparing arrays spares SimpleITK a copy an organ.
+        overlaps = segmentation.organ_dice(*(images.to_array(labels) for labels in (used, given)))
+        for organ, apart in distances.items():
+            rows.append(
+                {
+                    "phase": phase,
+                    "organ": organ,
+                    "dice": overlaps[organ],
+                    "hd95_mm": apart.hd95_mm,
+                    "mean_distance_mm": apart.mean_mm,
+                    "surface_dice": apart.surface_dice,
+                    "tolerance_mm": task.tolerance_mm,
+                }
+            )
+    return rows
+
+
+def dice_by(dice: pd.DataFrame, by: tuple[str, ...] = ("organ", "phase", "center")) -> pd.DataFrame:
+    """How good the outlines are, a row a group of them.
+
+    Parameters
+    ----------
+    dice : pandas.DataFrame
+        With the columns of `segmentation_dice`.
+    by : tuple of str
+        What makes a group: any of organ, phase, center, paper.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of `by`, organs and phases in their usual order and the others sorted; then ``n`` (outlines),
+        ``mean``, ``least`` and ``p5`` (5th percentile, linear between ranks) of the Dice,
+        ``hd95_mm`` (median, mm), ``surface_dice`` (mean) and ``tolerance_mm``.
+
+    Raises
+    ------
+    DataError
+        If the surface Dice were taken at several tolerances.
+    """
+    if dice["tolerance_mm"].nunique() > 1:
+        found = ", ".join(f"{value:g}" for value in sorted(dice["tolerance_mm"].unique()))
+        raise DataError("surface Dice", "must have one tolerance to be averaged", f"{found} mm", "Pass tolerance_mm.")
+    ordered = dice.copy()
+    for column, order in (("organ", ORGANS), ("phase", PHASES)):
+        ordered[column] = pd.Categorical(ordered[column], order)
+    groups = ordered.groupby(list(by), observed=True, sort=True)
+    table = groups.agg(
+        n=("dice", "size"),
+        mean=("dice", "mean"),
+        least=("dice", "min"),
+        p5=("dice", lambda values: values.quantile(0.05)),
+        hd95_mm=("hd95_mm", "median"),
+        surface_dice=("surface_dice", "mean"),
+        tolerance_mm=("tolerance_mm", "first"),
+    ).reset_index()
+    return table.astype({name: str for name in by if name in ("organ", "phase")})
+
+
+def worst_outlines(dice: pd.DataFrame, count: int = 5) -> pd.DataFrame:
+    """Patients with the least Dice, each with their own worst phase and organ.
+
+    Parameters
+    ----------
+    dice : pandas.DataFrame
+        With the columns of `segmentation_dice`, of one paper or more.
+    count : int
+        Patients; fewer where there are fewer.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows of `dice`, the least first; of equal ones the first in the order of `dice`.
+    """
+    ordered = dice.sort_values("dice", kind="stable")
+    return ordered.drop_duplicates(["paper", "patient"]).head(count).reset_index(drop=True)
 
 
 # --- features ---------------------------------------------------------------------------------------------------------
@@ -352,6 +628,7 @@ def extract_radiomics(
         Index ``patient``, columns ``<phase>.<organ>.<feature>``.
     """
     extraction = getattr(ExtractionSettings, paper)(settings, read_preprocessing_settings(run))
+    save_json(settings.model_dump(), run.stage("features") / "settings.json")
     patients = segmented_patients(run, paper)
     tasks = {
         key: RadiomicsTask(
@@ -412,7 +689,7 @@ def extract_deep(run: RunPaths, paper: str, settings: FeatureSettings, phases: t
         deep_features.largest_boxes(extents),
         depth=depth,
         crop_voxels=settings.crop_voxels,
-        window=_window_hu(read_preprocessing_settings(run)),
+        window=window_hu(read_preprocessing_settings(run)),
         stage="deep features",
     )
     failures = _joined(pd.read_csv(run.stage("features") / f"{paper}_failures.csv"), outcome.failures)
@@ -451,7 +728,8 @@ def _fine_tuned(
     return tuned.transform(inputs)
 
 
-def _window_hu(settings: PreprocessingSettings) -> tuple[float, float]:
+def window_hu(settings: PreprocessingSettings) -> tuple[float, float]:
+    """Lower and upper end of the window, HU."""
     return settings.window_level - settings.window_width / 2, settings.window_level + settings.window_width / 2
 
 

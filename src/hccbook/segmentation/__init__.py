@@ -3,34 +3,53 @@
 A label map holds 0 for background, 1 for liver and 2 for spleen (the order of `hccbook.settings.ORGANS`, plus one).
 """
 
-from hccbook.segmentation.masks import (
+from hccbook.segmentation import nnunet
+from hccbook.segmentation.boundary import BoundaryMeasures, boundary_measures, organ_boundary
+from hccbook.segmentation.masks import dice, external_labels, largest_components, organ_dice
+from hccbook.segmentation.network import IntensityNormalisation, Segmenter
+from hccbook.segmentation.patients import SegmentationTask, segment_patient, stored_segmentation
+from hccbook.segmentation.plausibility import (
+    FINDING_COLUMNS,
+    MOST_SUSPICION,
     VOLUME_BOUNDS_ML,
     MaskFinding,
     check_masks,
-    dice,
-    external_labels,
-    largest_components,
+    finding_rows,
+    findings_in_words,
     mask_quality,
-    organ_dice,
+    patient_findings,
+    patient_quality,
+    quality_findings,
+    suspicion,
 )
-from hccbook.segmentation.network import IntensityNormalisation, Segmenter
-from hccbook.segmentation.patients import SegmentationTask, segment_patient, stored_segmentation
 from hccbook.segmentation.training import TRAINING_VERSION, train_segmenter
 
 __all__ = [
+    "FINDING_COLUMNS",
+    "MOST_SUSPICION",
     "TRAINING_VERSION",
     "VOLUME_BOUNDS_ML",
+    "BoundaryMeasures",
     "IntensityNormalisation",
     "MaskFinding",
     "SegmentationTask",
     "Segmenter",
+    "boundary_measures",
     "check_masks",
     "dice",
     "external_labels",
+    "finding_rows",
+    "findings_in_words",
     "largest_components",
     "mask_quality",
+    "nnunet",
+    "organ_boundary",
     "organ_dice",
+    "patient_findings",
+    "patient_quality",
+    "quality_findings",
     "segment_patient",
     "stored_segmentation",
+    "suspicion",
     "train_segmenter",
 ]

@@ -1,25 +1,14 @@
-"""Label maps of liver and spleen: overlap, cleaning, plausibility, and masks from elsewhere."""
+"""Label maps of liver and spleen: overlap, cleaning, and masks from elsewhere."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
 from hccbook.errors import DataError, MaskError
-from hccbook.images import from_array, same_grid, to_array, volume_ml
+from hccbook.images import from_array, same_grid, to_array
 from hccbook.settings import ORGANS
-
-VOLUME_BOUNDS_ML = {"liver": (500.0, 4000.0), "spleen": (30.0, 3000.0)}
-"""Volume (mL) outside which an adult's organ is suspicious.
-
-A healthy adult liver holds 1000 to 2000 mL and shrinks to about half in end-stage cirrhosis;
-a healthy spleen holds 100 to 300 mL, and portal hypertension can multiply that by ten.
-The bounds are wide on purpose: they catch a wrong outline, they diagnose nothing.
-"""
 
 LARGEST_OVERLAP = 0.01
 """Share of the smaller organ up to which two masks may claim the same voxels."""
@@ -102,106 +91,6 @@ def largest_components(labels: np.ndarray) -> np.ndarray:
     return kept
 
 
-def mask_quality(labels: sitk.Image) -> dict[str, float | int | bool]:
-    """Measure what makes a label map believable.
-
-    Parameters
-    ----------
-    labels : SimpleITK.Image
-        Label map.
-
-    Returns
-    -------
-    dict
-        For each organ ``<organ>_volume_ml`` (float), ``<organ>_components`` (pieces whose voxels join by faces) and
-        ``<organ>_touches_border`` (whether it reaches the edge of the image, and may go on beyond it);
-        and ``liver_right_of_spleen``, whether the liver's centre lies further to the patient's right than the
-        spleen's. That last one is False where an organ is missing.
-
-    Raises
-    ------
-    MaskError
-        If the label map holds other values than 0, 1 and 2.
-    """
-    array = _checked_labels(labels)
-    quality: dict[str, float | int | bool] = {}
-    left: dict[str, float] = {}
-    for label, organ in enumerate(ORGANS, start=1):
-        organ_voxels = array == label
-        quality[f"{organ}_volume_ml"] = volume_ml(labels, label)
-        quality[f"{organ}_components"] = int(ndimage.label(organ_voxels)[1])
-        quality[f"{organ}_touches_border"] = _touches_border(organ_voxels)
-        if organ_voxels.any():
-            centre = [float(np.mean(index)) for index in np.nonzero(organ_voxels)]
-            # Physical coordinates are LPS: the first grows towards the patient's left, however the array is stored.
-            left[organ] = labels.TransformContinuousIndexToPhysicalPoint(centre[::-1])[0]
-    quality["liver_right_of_spleen"] = len(left) == len(ORGANS) and left["liver"] < left["spleen"]
-    return quality
-
-
-@dataclass(frozen=True)
-class MaskFinding:
-    """Something about a label map that a reader should look at.
-
-    Attributes
-    ----------
-    organ : str
-        ``liver``, ``spleen`` or ``both``.
-    rule : str
-        What is expected.
-    found : str
-        What the label map holds.
-    """
-
-    organ: str
-    rule: str
-    found: str
-
-    def __str__(self) -> str:
-        return f"{self.organ}: {self.rule}, but found {self.found}"
-
-
-def check_masks(labels: sitk.Image) -> list[MaskFinding]:
-    """List what is suspicious about a label map.
-
-    Parameters
-    ----------
-    labels : SimpleITK.Image
-        Label map.
-
-    Returns
-    -------
-    list of MaskFinding
-        Empty where each organ is there in one piece, inside the image, of a volume within `VOLUME_BOUNDS_ML`,
-        and the liver lies to the patient's right of the spleen.
-        A finding is a reason to look, not an error: spleens get removed, and organs lie mirrored in situs inversus.
-
-    Raises
-    ------
-    MaskError
-        If the label map holds other values than 0, 1 and 2.
-    """
-    quality = mask_quality(labels)
-    findings = []
-    for organ in ORGANS:
-        volume, pieces = quality[f"{organ}_volume_ml"], quality[f"{organ}_components"]
-        if pieces == 0:
-            findings.append(MaskFinding(organ, "must be outlined", "no voxel"))
-            continue
-        low, high = VOLUME_BOUNDS_ML[organ]
-        if not low <= volume <= high:
-            findings.append(MaskFinding(organ, f"volume is {low:g} to {high:g} mL", f"{volume:.0f} mL"))
-        if pieces > 1:
-            findings.append(MaskFinding(organ, "is one piece", f"{pieces} pieces"))
-        if quality[f"{organ}_touches_border"]:
-            findings.append(MaskFinding(organ, "lies inside the image", "voxels on the edge of the image"))
-    if all(quality[f"{organ}_components"] for organ in ORGANS) and not quality["liver_right_of_spleen"]:
-        findings.append(
-            MaskFinding("both", "liver lies to the patient's right of the spleen", "liver to the left of the spleen")
-        )
-    return findings
-
-
 def external_labels(
     liver_mask: sitk.Image,
     spleen_mask: sitk.Image,
@@ -275,19 +164,3 @@ def external_labels(
 
 def _values(mask: np.ndarray | sitk.Image) -> np.ndarray:
     return sitk.GetArrayViewFromImage(mask) if isinstance(mask, sitk.Image) else np.asarray(mask)
-
-
-def _checked_labels(labels: sitk.Image, place: str = "label map") -> np.ndarray:
-    array = to_array(labels)
-    others = np.setdiff1d(np.unique(array), np.arange(len(ORGANS) + 1))
-    if others.size:
-        listed = ", ".join(f"{value:g}" for value in others[:6])
-        raise MaskError(
-            place, "must hold 0 (background), 1 (liver) and 2 (spleen) only", listed, "Renumber the labels."
-        )
-    return array
-
-
-def _touches_border(organ: np.ndarray) -> bool:
-    faces: Sequence[np.ndarray] = [organ.take(end, axis) for axis in range(organ.ndim) for end in (0, -1)]
-    return any(bool(face.any()) for face in faces)

@@ -1,0 +1,626 @@
+"""Whether outlines of liver and spleen can be true: what is measured on them, and what looks wrong.
+
+Nothing here knows the truth.
+A finding is a reason to look at the patient, not an error: spleens get removed, and organs lie mirrored in situs
+inversus.
+Every finding carries a suspicion, so that the patients of a cohort can be looked at in a sensible order.
+
+References
+----------
+.. [1] Unenhanced post-mortem CT of 64 livers without disease and 37 with severe steatosis, against histology,
+   Int J Legal Med 2019, doi:10.1007/s00414-019-02016-1.
+.. [2] Isensee et al., nnU-Net, Nat Methods 2021;18:203-211; the intensities of its tasks Liver and Spleen.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+from scipy import ndimage
+
+from hccbook.errors import MaskError
+from hccbook.images import from_array, same_grid, to_array
+from hccbook.settings import ORGANS
+
+VOLUME_BOUNDS_ML = {"liver": (500.0, 4000.0), "spleen": (30.0, 3000.0)}
+"""Volume (mL) outside which an adult's organ is suspicious.
+
+A healthy adult liver holds 1000 to 2000 mL and shrinks to about half in end-stage cirrhosis;
+a healthy spleen holds 100 to 300 mL, and portal hypertension can multiply that by ten.
+The bounds are wide on purpose: they catch a wrong outline, they diagnose nothing.
+"""
+
+LARGEST_EXTENT_MM = {"liver": 320.0, "spleen": 300.0}
+"""Longest side of the box around an organ, mm, above which its outline is suspicious.
+
+A liver is some 200 mm wide and 150 mm tall, a spleen some 110 mm long; a long right lobe and a massive spleen reach
+twice that.
+An outline that runs on into the bowel or the body wall goes beyond it while its volume is still believable.
+"""
+
+STRAY_SHARE = 0.01
+"""Share of an organ's voxels outside its largest piece up to which it counts as one piece.
+
+Resampling by nearest neighbour tears a voxel or two off a thin tip (0.2 % in the worst of the demo's true spleens).
+"""
+
+MEAN_HU_BOUNDS = (0.0, 250.0)
+"""Mean HU inside a liver or a spleen, with or without contrast.
+
+Without contrast a liver without disease has 58 HU (SD 9) and one with severe steatosis 32 (SD 14) [1]_, which leaves
+almost all above water, 0 HU.
+With contrast both organs stay below the arterial aorta, some 300 HU.
+"""
+
+SOFT_TISSUE_HU = (-50.0, 300.0)
+"""Range of a single voxel of soft tissue, noise and contrast included, HU.
+
+The 0.5 and 99.5 percentiles of nnU-Net's foreground are -17 and 201 HU in its liver task and -41 and 176 in its
+spleen task [2]_, so that a true outline has about one voxel in a hundred outside.
+Lung, fat around the bowel and bone lie outside.
+"""
+
+OTHER_TISSUE_SHARE = 0.10
+"""Share of an organ's voxels outside `SOFT_TISSUE_HU` from which its outline is suspicious.
+
+Voxels on the lung's edge hold half air; at 5 mm they are up to 3 % of a true liver.
+"""
+
+PHASE_DICE = 0.75
+"""Dice of an organ between a phase and the phase most like it, below which the two disagree.
+
+The phases are one patient within minutes, so that on the aligned grid the organ is the same but for breathing.
+A spleen of 100 mm that lies 20 mm higher has a Dice of 0.8 with itself; true outlines of the demo have 0.82 or more,
+and that only where alignment left a centimetre.
+"""
+
+PHASE_VOLUME_RATIO = 1.25
+"""Larger by smaller volume of an organ in a phase and the phase most like it, above which the two disagree.
+
+An organ hardly changes its volume within minutes; true outlines of the demo, voxels of 5 mm, differ by up to 1.08.
+"""
+
+PHASE_DISTANCE_MM = 20.0
+"""Distance of an organ's centres in two phases, mm, above which they disagree.
+
+Alignment leaves a few millimetres of a breath, a centimetre at worst; without it this much may be true.
+"""
+
+MOST_SUSPICION = 3.0
+"""Suspicion of what cannot be worse, such as an organ without a voxel, and the most that any finding has."""
+
+_LABELS = dict(zip(ORGANS, range(1, len(ORGANS) + 1), strict=True))
+
+
+@dataclass(frozen=True)
+class MaskFinding:
+    """Something about a patient's outlines that a reader should look at.
+
+    Attributes
+    ----------
+    patient, phase : str
+        Key of the patient and phase of the outline; empty where a label map was checked alone.
+    organ : str
+        ``liver``, ``spleen`` or ``both``.
+    rule : str
+        What is expected.
+    found : str
+        What the label map holds.
+    cure : str
+        What to do about it.
+    suspicion : float
+        How far beyond its bound, 0 (at the bound) to `MOST_SUSPICION`; 1 is where only a wrong outline lies.
+        See `quality_findings` for the formula.
+    """
+
+    patient: str
+    phase: str
+    organ: str
+    rule: str
+    found: str
+    cure: str
+    suspicion: float
+
+    def __str__(self) -> str:
+        return f"{f'{self.phase}, ' if self.phase else ''}{self.organ}: {self.rule}, but found {self.found}"
+
+
+FINDING_COLUMNS = tuple(field.name for field in fields(MaskFinding))
+"""Columns of a table of findings."""
+
+
+def mask_quality(labels: sitk.Image, image: sitk.Image | None = None) -> dict[str, float | int | bool]:
+    """Measure what makes a label map believable.
+
+    Parameters
+    ----------
+    labels : SimpleITK.Image
+        Label map.
+    image : SimpleITK.Image, optional
+        The CT that was outlined, HU.
+
+    Returns
+    -------
+    dict
+        ``on_image_grid`` (whether the label map lies on the grid of `image`; True without one), and for each organ
+        ``<organ>_volume_ml`` (float), ``<organ>_components`` (pieces whose voxels join by faces),
+        ``<organ>_stray_share`` (share of its voxels outside the largest piece), ``<organ>_extent_mm`` (longest side of
+        the box around it), ``<organ>_border_share`` (share of its voxels on the edge of the image, beyond which it
+        may go on), ``<organ>_touches_border`` (whether there is any), ``<organ>_mean_hu`` and
+        ``<organ>_other_tissue_share`` (share of its voxels outside `SOFT_TISSUE_HU`).
+        ``liver_left_of_spleen_mm`` says how far the liver's centre lies to the patient's left of the spleen's, a
+        negative number where all is well, and ``liver_right_of_spleen`` whether it is one; False where an organ is
+        missing.
+        What cannot be measured is NaN: HU without an image on the same grid, shares of an organ without a voxel.
+
+    Raises
+    ------
+    MaskError
+        If the label map holds other values than 0, 1 and 2.
+    """
+    return _measured(labels, image)[0]
+
+
+def patient_quality(
+    labels: Mapping[str, sitk.Image], images: Mapping[str, sitk.Image] | None = None
+) -> dict[str, dict[str, Any]]:
+    """Measure the label maps of all phases of one patient, each by itself and against the others.
+
+    Parameters
+    ----------
+    labels : mapping of str to SimpleITK.Image
+        Label map by phase; on the common working grid, or else resampled to compare them.
+    images : mapping of str to SimpleITK.Image, optional
+        CT by phase, HU.
+
+    Returns
+    -------
+    dict of str to dict
+        By phase, what `mask_quality` measures, and for each organ ``<organ>_closest_phase`` (the phase whose outline
+        overlaps this one most), ``<organ>_phase_dice`` (their Dice), ``<organ>_phase_volume_ratio`` (larger by
+        smaller volume) and ``<organ>_phase_distance_mm`` (between their centres).
+        A phase is held against the closest one, so that of three phases the odd one out is found and not all three.
+        Empty and NaN where no other phase has the organ.
+
+    Raises
+    ------
+    MaskError
+        If a label map holds other values than 0, 1 and 2.
+    """
+    images = {} if images is None else images
+    measured = {phase: _measured(mask, images.get(phase)) for phase, mask in labels.items()}
+    quality = {phase: dict(values) for phase, (values, _) in measured.items()}
+    for organ in ORGANS:
+        centres = {phase: places[organ] for phase, (_, places) in measured.items() if organ in places}
+        pairs = _agreements(labels, quality, centres, organ)
+        for phase in labels:
+            closest = max(
+                (pair for (one, _), pair in pairs.items() if one == phase),
+                key=lambda pair: (pair["phase_dice"], -pair["phase_distance_mm"]),
+                default={
+                    "closest_phase": "",
+                    "phase_dice": math.nan,
+                    "phase_volume_ratio": math.nan,
+                    "phase_distance_mm": math.nan,
+                },
+            )
+            quality[phase] |= {f"{organ}_{name}": value for name, value in closest.items()}
+    return quality
+
+
+def quality_findings(
+    quality: Mapping[str, Mapping[str, Any]], organs: Sequence[str] = ORGANS, patient: str = ""
+) -> list[MaskFinding]:
+    """What is suspicious about the measures of one patient's outlines.
+
+    A finding's suspicion is ``min(excess / scale, MOST_SUSPICION)``.
+    The excess is the distance of the value from the bound that it breaks, for volumes and their ratios in doublings
+    (base-2 logarithm), and the scale is what takes it from the bound to a value that no true outline has.
+    So 1 means the same under each rule:
+
+    ============================  ==========================  =====================
+    rule                          bound                       scale
+    ============================  ==========================  =====================
+    volume                        `VOLUME_BOUNDS_ML`          a doubling
+    extent                        `LARGEST_EXTENT_MM`         100 mm
+    one piece                     `STRAY_SHARE`               10 % of the organ
+    inside the image              no voxel on the edge        5 % of the organ
+    mean HU                       `MEAN_HU_BOUNDS`            100 HU
+    soft tissue                   `OTHER_TISSUE_SHARE`        20 % of the organ
+    sides                         0 mm                        50 mm
+    phases, Dice                  `PHASE_DICE`                0.25
+    phases, volume                `PHASE_VOLUME_RATIO`        a doubling
+    phases, place                 `PHASE_DISTANCE_MM`         30 mm
+    grid, labels, missing organ   -                           `MOST_SUSPICION`
+    ============================  ==========================  =====================
+
+    Parameters
+    ----------
+    quality : mapping of str to mapping
+        By phase, as `patient_quality` or `mask_quality` measures; a rule whose measure is absent or NaN is passed over.
+    organs : sequence of str
+        Organs that must be there and are judged; both enter the rule on sides where both have voxels.
+    patient : str
+        Key of the patient.
+
+    Returns
+    -------
+    list of MaskFinding
+        Phase by phase and organ by organ, in a fixed order; empty where all is plausible.
+    """
+    findings: list[MaskFinding] = []
+    for phase, measured in quality.items():
+
+        def add(organ: str, rule: str, found: str, cure: str, excess: float, scale: float, phase: str = phase) -> None:
+            beyond = round(min(excess / scale, MOST_SUSPICION), 4)
+            findings.append(MaskFinding(patient, phase, organ, rule, found, cure, beyond))
+
+        if not measured["on_image_grid"]:
+            add(
+                "both",
+                "label map lies on the grid of its image",
+                "another grid",
+                "Resample the label map onto the image, or outline this image.",
+                math.inf,
+                1,
+            )
+        for organ in organs:
+            for rule in _organ_rules(organ, {name: measured.get(f"{organ}_{name}", math.nan) for name in _MEASURES}):
+                add(organ, *rule)
+        if measured["liver_left_of_spleen_mm"] >= 0:
+            add(
+                "both",
+                "liver lies to the patient's right of the spleen",
+                f"{measured['liver_left_of_spleen_mm']:.0f} mm to the left of it",
+                "Look whether the labels are swapped, or image or outline mirrored; in situs inversus it is right.",
+                measured["liver_left_of_spleen_mm"],
+                50,
+            )
+    return findings
+
+
+def check_masks(labels: sitk.Image, image: sitk.Image | None = None) -> list[MaskFinding]:
+    """List what is suspicious about one label map.
+
+    Parameters
+    ----------
+    labels : SimpleITK.Image
+        Label map.
+    image : SimpleITK.Image, optional
+        The CT that was outlined, HU; without it the rules on grid and HU are passed over.
+
+    Returns
+    -------
+    list of MaskFinding
+        Empty where each organ is there in one piece, inside the image, of a volume within `VOLUME_BOUNDS_ML`,
+        and the liver lies to the patient's right of the spleen; see `quality_findings` for all rules.
+
+    Raises
+    ------
+    MaskError
+        If the label map holds other values than 0, 1 and 2.
+    """
+    return quality_findings({"": mask_quality(labels, image)})
+
+
+def patient_findings(
+    images: Mapping[str, sitk.Image],
+    labels: Mapping[str, sitk.Image],
+    organs: Sequence[str] = ORGANS,
+    patient: str = "",
+) -> list[MaskFinding]:
+    """List what is suspicious about the outlines of one patient, over all phases.
+
+    Parameters
+    ----------
+    images, labels : mapping of str to SimpleITK.Image
+        CT (HU) and label map by phase.
+    organs : sequence of str
+        Organs that must be there and are judged.
+    patient : str
+        Key of the patient.
+
+    Returns
+    -------
+    list of MaskFinding
+        As `quality_findings` has them.
+        A label map with other values than 0, 1 and 2 is a finding here, and those voxels count as background.
+    """
+    findings, known = [], {}
+    for phase, mask in labels.items():
+        array = to_array(mask)
+        others = _other_labels(array)
+        if others.size:
+            findings.append(
+                MaskFinding(
+                    patient,
+                    phase,
+                    "both",
+                    "label map holds 0 (background), 1 (liver) and 2 (spleen) only",
+                    ", ".join(f"{value:g}" for value in others[:6]),
+                    "Renumber the labels.",
+                    MOST_SUSPICION,
+                )
+            )
+            mask = from_array(np.where(np.isin(array, others), 0, array), mask, dtype=np.uint8)
+        known[phase] = mask
+    return findings + quality_findings(patient_quality(known, images), organs, patient)
+
+
+def suspicion(findings: Iterable[MaskFinding]) -> float:
+    """How suspicious a patient is: the sum over rules and organs of the largest suspicion in any phase.
+
+    One fault that all phases share counts once, two different faults count both.
+
+    Parameters
+    ----------
+    findings : iterable of MaskFinding
+        Findings of one patient.
+
+    Returns
+    -------
+    float
+        0 where there are none; a higher value is more suspicious.
+    """
+    largest: dict[tuple[str, str], float] = {}
+    for finding in findings:
+        fault = (finding.organ, finding.rule)
+        largest[fault] = max(largest.get(fault, 0.0), finding.suspicion)
+    return math.fsum(largest.values())
+
+
+def findings_in_words(findings: Iterable[MaskFinding]) -> list[str]:
+    """One line a fault of a patient, the most suspicious first; what the phases share is said once.
+
+    Parameters
+    ----------
+    findings : iterable of MaskFinding
+        Findings of one patient.
+
+    Returns
+    -------
+    list of str
+        Such as ``liver: mean is 0 to 250 HU, but found -22 HU (arterial), -30 HU (delayed)``.
+    """
+    faults: dict[tuple[str, str], list[MaskFinding]] = {}
+    for finding in findings:
+        faults.setdefault((finding.organ, finding.rule), []).append(finding)
+    # A stable sort, so that faults of one suspicion keep their order.
+    ordered = sorted(faults.items(), key=lambda fault: -max(finding.suspicion for finding in fault[1]))
+    return [
+        f"{organ}: {rule}, but found " + ", ".join(f"{finding.found} ({finding.phase})" for finding in found)
+        for (organ, rule), found in ordered
+    ]
+
+
+def finding_rows(findings: Iterable[MaskFinding]) -> list[dict[str, object]]:
+    """Rows of a table with `FINDING_COLUMNS`."""
+    return [dict(zip(FINDING_COLUMNS, astuple(finding), strict=True)) for finding in findings]
+
+
+# --- measures ---------------------------------------------------------------------------------------------------------
+
+_MEASURES = (
+    "volume_ml",
+    "extent_mm",
+    "components",
+    "stray_share",
+    "border_share",
+    "mean_hu",
+    "other_tissue_share",
+    "closest_phase",
+    "phase_dice",
+    "phase_volume_ratio",
+    "phase_distance_mm",
+)
+
+
+def _other_labels(array: np.ndarray) -> np.ndarray:
+    known = array == 0
+    for label in _LABELS.values():
+        known |= array == label
+    return np.unique(array[~known])
+
+
+def _checked_labels(labels: sitk.Image, place: str = "label map") -> np.ndarray:
+    array = sitk.GetArrayViewFromImage(labels)
+    others = _other_labels(array)
+    if others.size:
+        listed = ", ".join(f"{value:g}" for value in others[:6])
+        raise MaskError(
+            place, "must hold 0 (background), 1 (liver) and 2 (spleen) only", listed, "Renumber the labels."
+        )
+    return array
+
+
+def _measured(
+    labels: sitk.Image, image: sitk.Image | None
+) -> tuple[dict[str, float | int | bool], dict[str, tuple[float, ...]]]:
+    """What `mask_quality` gives, and the centre of each organ that is there in space (x, y, z), mm."""
+    array = _checked_labels(labels)
+    on_grid = image is None or same_grid(labels, image)
+    hu = sitk.GetArrayViewFromImage(image) if image is not None and on_grid else None
+    quality: dict[str, float | int | bool] = {"on_image_grid": on_grid}
+    centres: dict[str, tuple[float, ...]] = {}
+    for organ, label in _LABELS.items():
+        measured, centre = _organ_quality(array, label, hu, labels)
+        quality |= {f"{organ}_{name}": value for name, value in measured.items()}
+        if centre is not None:
+            centres[organ] = centre
+    # Physical coordinates are LPS: the first grows towards the patient's left, however the array is stored.
+    apart = centres["liver"][0] - centres["spleen"][0] if len(centres) == len(ORGANS) else math.nan
+    quality["liver_left_of_spleen_mm"] = apart
+    quality["liver_right_of_spleen"] = apart < 0
+    return quality, centres
+
+
+def _organ_quality(
+    array: np.ndarray, label: int, hu: np.ndarray | None, grid: sitk.Image
+) -> tuple[dict[str, float | int | bool], tuple[float, ...] | None]:
+    """Measures of one organ, and its centre in space (x, y, z), mm; everything is counted within its box."""
+    found = ndimage.find_objects((array == label).view(np.uint8))
+    if not found:
+        absent = dict.fromkeys(("stray_share", "border_share", "mean_hu", "other_tissue_share"), math.nan)
+        return {"volume_ml": 0.0, "components": 0, "touches_border": False, "extent_mm": 0.0, **absent}, None
+    box = found[0]
+    organ = array[box] == label
+    edges = grid.GetSpacing()[::-1]
+    pieces, count = ndimage.label(organ)
+    voxels = int(np.count_nonzero(organ))
+    largest = int(np.bincount(pieces.ravel())[1:].max()) if count > 1 else voxels
+    on_border = _border_voxels(organ, box, array.shape)
+    inside = None if hu is None else hu[box][organ]
+    low, high = SOFT_TISSUE_HU
+    measured = {
+        "volume_ml": voxels * math.prod(edges) / 1000,
+        "components": int(count),
+        "stray_share": 1 - largest / voxels,
+        "extent_mm": max((part.stop - part.start) * edge for part, edge in zip(box, edges, strict=True)),
+        "border_share": on_border / voxels,
+        "touches_border": on_border > 0,
+        "mean_hu": math.nan if inside is None else float(inside.mean(dtype=float)),
+        "other_tissue_share": math.nan
+        if inside is None
+        else float(np.count_nonzero((inside < low) | (inside > high)) / voxels),
+    }
+    # Sums along the other axes give the centre faster than the place of every voxel.
+    slabs = organ.sum(axis=2)
+    profiles = (slabs.sum(axis=1), slabs.sum(axis=0), organ.sum(axis=(0, 1)))
+    centre = [
+        part.start + float(np.average(np.arange(len(profile)), weights=profile))
+        for part, profile in zip(box, profiles, strict=True)
+    ]
+    return measured, grid.TransformContinuousIndexToPhysicalPoint(centre[::-1])
+
+
+def _border_voxels(organ: np.ndarray, box: tuple[slice, ...], shape: tuple[int, ...]) -> int:
+    """Voxels on a face of the image, those on an edge of it counted once."""
+    inner = tuple(
+        slice(int(part.start == 0), organ.shape[axis] - int(part.stop == shape[axis])) for axis, part in enumerate(box)
+    )
+    return int(np.count_nonzero(organ) - np.count_nonzero(organ[inner]))
+
+
+def _agreements(
+    labels: Mapping[str, sitk.Image],
+    quality: Mapping[str, Mapping[str, Any]],
+    centres: Mapping[str, tuple[float, ...]],
+    organ: str,
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """How two phases agree on an organ, for every ordered pair of phases that have it, which are those of `centres`."""
+    pairs: dict[tuple[str, str], dict[str, Any]] = {}
+    for one, other in itertools.combinations(centres, 2):
+        moved = labels[other]
+        if not same_grid(moved, labels[one]):
+            moved = sitk.Resample(moved, labels[one], sitk.Transform(), sitk.sitkNearestNeighbor, 0)
+        first, second = (sitk.GetArrayViewFromImage(mask) == _LABELS[organ] for mask in (labels[one], moved))
+        volumes = [quality[phase][f"{organ}_volume_ml"] for phase in (one, other)]
+        agreement = {
+            "phase_dice": float(
+                2 * np.count_nonzero(first & second) / (np.count_nonzero(first) + np.count_nonzero(second))
+            ),
+            "phase_volume_ratio": max(volumes) / min(volumes),
+            "phase_distance_mm": math.dist(centres[one], centres[other]),
+        }
+        pairs[one, other] = {"closest_phase": other, **agreement}
+        pairs[other, one] = {"closest_phase": one, **agreement}
+    return pairs
+
+
+# --- rules ------------------------------------------------------------------------------------------------------------
+
+
+def _organ_rules(organ: str, measured: Mapping[str, Any]) -> Iterator[tuple[str, str, str, float, float]]:
+    """Rules that an organ breaks in one phase: rule, found, cure, excess beyond the bound, scale of the suspicion."""
+    volume = measured["volume_ml"]
+    if volume == 0:
+        yield (
+            "must be outlined",
+            "no voxel",
+            "Look at the image; was the organ removed, or does the network miss it? Give a mask.",
+            math.inf,
+            1,
+        )
+        return
+    low, high = VOLUME_BOUNDS_ML[organ]
+    if not low <= volume <= high:
+        yield (
+            f"volume is {low:g} to {high:g} mL",
+            f"{volume:.0f} mL",
+            "Look whether the outline ends early or runs on into a neighbour.",
+            math.log2(low / volume if volume < low else volume / high),
+            1,
+        )
+    if measured["extent_mm"] > LARGEST_EXTENT_MM[organ]:
+        yield (
+            f"is at most {LARGEST_EXTENT_MM[organ]:g} mm long",
+            f"{measured['extent_mm']:.0f} mm",
+            "Look for a part of the outline far from the organ.",
+            measured["extent_mm"] - LARGEST_EXTENT_MM[organ],
+            100,
+        )
+    if measured["stray_share"] > STRAY_SHARE:
+        yield (
+            "is one piece",
+            f"{measured['components']} pieces, {measured['stray_share']:.1%} of it outside the largest",
+            "Remove the stray pieces, or join the organ.",
+            measured["stray_share"] - STRAY_SHARE,
+            0.1,
+        )
+    if measured["border_share"] > 0:
+        yield (
+            "lies inside the image",
+            f"{measured['border_share']:.1%} of it on the edge of the image",
+            "Look whether the scan cuts the organ off; then volume and shape are those of a part.",
+            measured["border_share"],
+            0.05,
+        )
+    low, high = MEAN_HU_BOUNDS
+    if measured["mean_hu"] < low or measured["mean_hu"] > high:
+        yield (
+            f"mean is {low:g} to {high:g} HU",
+            f"{measured['mean_hu']:.0f} HU",
+            "Look whether the outline lies on lung, fat or bone, and whether the image is in HU.",
+            max(low - measured["mean_hu"], measured["mean_hu"] - high),
+            100,
+        )
+    if measured["other_tissue_share"] > OTHER_TISSUE_SHARE:
+        low, high = SOFT_TISSUE_HU
+        yield (
+            f"at most {OTHER_TISSUE_SHARE:.0%} of it is outside {low:g} to {high:g} HU",
+            f"{measured['other_tissue_share']:.0%}",
+            "Look whether the outline runs into lung, fat or bone, or is shifted against the image.",
+            measured["other_tissue_share"] - OTHER_TISSUE_SHARE,
+            0.2,
+        )
+    closest = measured["closest_phase"]
+    if measured["phase_dice"] < PHASE_DICE:
+        yield (
+            f"overlaps another phase with a Dice of {PHASE_DICE:g} or more",
+            f"{measured['phase_dice']:.2f} against {closest}",
+            "Compare the phases; one outline is wrong, or the phases are not aligned.",
+            PHASE_DICE - measured["phase_dice"],
+            0.25,
+        )
+    if measured["phase_volume_ratio"] > PHASE_VOLUME_RATIO:
+        yield (
+            f"volumes of two phases differ by a factor of at most {PHASE_VOLUME_RATIO:g}",
+            f"{measured['phase_volume_ratio']:.1f} against {closest}",
+            "Compare the phases; one outline is wrong.",
+            math.log2(measured["phase_volume_ratio"] / PHASE_VOLUME_RATIO),
+            1,
+        )
+    if measured["phase_distance_mm"] > PHASE_DISTANCE_MM:
+        yield (
+            f"lies within {PHASE_DISTANCE_MM:g} mm of itself in another phase",
+            f"{measured['phase_distance_mm']:.0f} mm from {closest}",
+            "Compare the phases; one outline is wrong, or the phases are not aligned.",
+            measured["phase_distance_mm"] - PHASE_DISTANCE_MM,
+            30,
+        )
