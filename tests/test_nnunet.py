@@ -298,7 +298,6 @@ def preprocessed(tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
     """Two patients a paper and one for the training, up to the preprocessing."""
     run = RunPaths(tmp_path_factory.mktemp("nnunet") / "run")
     stages.make_training_set(run, COHORT, 1)
-    stages.preprocess_training_set(run, COARSE, PHASES, 1)
     for paper in ("alarm", "amap_ct"):
         stages.make_cohort(run, paper, "", COHORT, PHASES, 1)
         stages.preprocess_cohort(run, paper, "", COARSE, PHASES, 1)
@@ -355,9 +354,9 @@ def test_round_trip_of_a_run(preprocessed: RunPaths, dataset: Path, tmp_path: Pa
     settings = SegmentationSettings(mask_source="nnunet", predictions=str(predictions))
     assert stages.segmentation_network(preprocessed, settings, PHASES) is None
     for paper in ("alarm", "amap_ct"):
-        quality = stages.segment_cohort(preprocessed, paper, settings, None, PHASES, 1)
+        quality = stages.segment_cohort(preprocessed, paper, "", settings, None, PHASES, 1)
         assert len(quality) == 2 * 3
-        dice = stages.segmentation_dice(preprocessed, paper, PHASES)
+        dice = stages.segmentation_dice(preprocessed, paper, "", PHASES)
         assert len(dice) == 2 * 3 * 2
         assert set(dice["dice"]) == set(dice["surface_dice"]) == {1.0}
         assert set(dice["hd95_mm"]) == {0.0}
@@ -374,7 +373,7 @@ def test_patient_without_prediction_falls_out(preprocessed: RunPaths, tmp_path: 
             if (patient, phase) != ("P0002", "delayed"):
                 write_image(truth, tmp_path / f"alarm_{patient}_{phase}.nii.gz")
     settings = SegmentationSettings(mask_source="nnunet", predictions=str(tmp_path))
-    quality = stages.segment_cohort(preprocessed, "alarm", settings, None, PHASES, 1)
+    quality = stages.segment_cohort(preprocessed, "alarm", "", settings, None, PHASES, 1)
     assert set(quality["patient"]) == {"P0001"}
     failures = pd.read_csv(preprocessed.stage("segmentation") / "alarm_failures.csv")
     assert failures["patient"].tolist() == ["P0002"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -27,13 +28,30 @@ from hccbook.segmentation import (
     stored_segmentation,
     train_segmenter,
 )
-from hccbook.segmentation.network import body_box, build_network, window_shape
-from hccbook.segmentation.training import _Case, _cut, _start_from_shares, _turned, supervised_loss
+from hccbook.segmentation.network import body_box, build_network, network_grid, window_shape
+from hccbook.segmentation.training import (
+    _Case,
+    _cut,
+    _patch,
+    _start_from_shares,
+    _turned,
+    coarsened,
+    supervised_loss,
+    target_spacing,
+)
 from hccbook.settings import SegmentationSettings
 
 SPACING = 8.0
 TINY = SegmentationSettings(
-    filters=4, levels=3, patch_voxels=16, iterations=60, batch_size=2, learning_rate=0.2, seed=7, device="cpu"
+    filters=4,
+    levels=3,
+    patch_voxels=16,
+    pretraining_iterations=20,
+    iterations=60,
+    batch_size=2,
+    learning_rate=0.2,
+    seed=7,
+    device="cpu",
 )
 
 
@@ -178,6 +196,7 @@ def test_outputs_begin_at_the_shares_of_the_classes():
 
 def test_training_learns_two_organs(trained):
     """Loss falls to less than half, and a patient never seen is outlined."""
+    assert len(trained.losses) == 20 + 60
     assert np.mean(trained.losses[-5:]) < np.mean(trained.losses[:5]) / 2
     image, truth = blobs(100)
     overlap = organ_dice(trained.predict(image), truth)
@@ -188,7 +207,7 @@ def test_training_learns_two_organs(trained):
 def test_same_seed_same_file(tmp_path):
     """Two runs give the same bytes, with one core or two; another seed gives other weights."""
     cases = [blobs(number) for number in range(2)]
-    short = TINY.model_copy(update={"iterations": 4})
+    short = TINY.model_copy(update={"pretraining_iterations": 2, "iterations": 4})
     files = []
     threads = torch.get_num_threads()
     for name, settings, number in (("a", short, 1), ("b", short, 2), ("c", short.model_copy(update={"seed": 8}), 1)):
@@ -207,10 +226,11 @@ def test_training_leaves_torch_as_it_was():
     torch.manual_seed(5)
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     seen = []
-    train_segmenter([blobs(0)], TINY.model_copy(update={"iterations": 2}), progress=lambda *step: seen.append(step))
+    brief = TINY.model_copy(update={"pretraining_iterations": 1, "iterations": 2})
+    train_segmenter([blobs(0)], brief, progress=lambda *step: seen.append(step))
     assert torch.rand(1) == expected
     assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == before
-    assert [step for step, _ in seen] == [1, 2]
+    assert [step for step, _ in seen] == [1, 2, 3]
 
 
 def test_training_refuses_what_it_cannot_learn_from():
@@ -220,8 +240,6 @@ def test_training_refuses_what_it_cannot_learn_from():
     other.SetSpacing([6.0] * 3)
     with pytest.raises(ModelError, match="at least one image"):
         train_segmenter([], TINY)
-    with pytest.raises(ModelError, match="isotropic"):
-        train_segmenter([(image, labels), (other, from_array(to_array(labels), other))], TINY)
     with pytest.raises(MaskError, match="training image 1: label map must lie on the image's grid"):
         train_segmenter([(image, from_array(to_array(labels), other))], TINY)
     with pytest.raises(MaskError, match="0, 1 and 2"):
@@ -232,6 +250,98 @@ def test_training_refuses_what_it_cannot_learn_from():
         train_segmenter([(image, labels)], TINY.model_copy(update={"levels": 4, "patch_voxels": 20}))
     with pytest.raises(ModelError, match="levels"):
         train_segmenter([(image, labels)], TINY.model_copy(update={"levels": 2}))
+
+
+@pytest.mark.parametrize("step", [5, 9])
+def test_an_interrupted_training_ends_the_same(step, tmp_path, monkeypatch):
+    """Stopped in the pre-training (8 steps) or after it, and begun again, it gives the uninterrupted one's bytes."""
+    monkeypatch.setattr("hccbook.segmentation.checkpoint.CHECKPOINT_EVERY", 2)
+    cases = [blobs(number) for number in range(2)]
+    settings = TINY.model_copy(update={"pretraining_iterations": 8, "iterations": 6})
+    train_segmenter(cases, settings).save(tmp_path / "whole.safetensors")
+    seen = []
+
+    def interrupt(number, loss):
+        seen.append(number)
+        if number == step and len(seen) == step:
+            raise KeyboardInterrupt
+
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        train_segmenter(cases, settings, interrupt, checkpoint)
+    train_segmenter(cases, settings, interrupt, checkpoint).save(tmp_path / "resumed.safetensors")
+    # The last checkpoint was after an even number of steps in either part.
+    assert seen[step] == {5: 5, 9: 9}[step]
+    assert seen[-1] == 14
+    assert (tmp_path / "resumed.safetensors").read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
+
+
+def test_a_checkpoint_of_another_training_is_refused(tmp_path, monkeypatch):
+    """Other settings, and a file that is no checkpoint, are named with the cure."""
+    monkeypatch.setattr("hccbook.segmentation.checkpoint.CHECKPOINT_EVERY", 1)
+    brief = TINY.model_copy(update={"pretraining_iterations": 0, "iterations": 1})
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    train_segmenter([blobs(0)], brief, checkpoint=checkpoint)
+    with pytest.raises(ModelError, match=r"checkpoint\.safetensors: checkpoint must be of this training.*Delete it"):
+        train_segmenter([blobs(0)], brief.model_copy(update={"seed": 8}), checkpoint=checkpoint)
+    with pytest.raises(ModelError, match="checkpoint must be of this training"):
+        train_segmenter([blobs(1)], brief, checkpoint=checkpoint)
+    checkpoint.write_text("weights")
+    with pytest.raises(ModelError, match="checkpoint must be a safetensors file"):
+        train_segmenter([blobs(0)], brief, checkpoint=checkpoint)
+
+
+def test_the_spacing_is_the_median_edge():
+    """Edges 4, 4, 6 and 5, 5, 8 mm: the middle of 4, 4, 5, 5, 6, 8 is 5."""
+    images = [sitk.Image(2, 2, 2, sitk.sitkInt16) for _ in range(2)]
+    images[0].SetSpacing([4.0, 4.0, 6.0])
+    images[1].SetSpacing([5.0, 5.0, 8.0])
+    assert target_spacing(images) == 5.0
+
+
+def test_edges_near_the_network_s_are_taken_as_they_are():
+    """A voxel 15 % off keeps its values; 25 % off it is resampled to the network's."""
+    image, _ = blobs(130)
+    near, far = sitk.Image(image), sitk.Image(image)
+    near.SetSpacing([0.85 * SPACING, SPACING, 1.15 * SPACING])
+    far.SetSpacing([SPACING, SPACING, 1.25 * SPACING])
+    assert np.array_equal(to_array(network_grid(near, SPACING)), to_array(image))
+    assert network_grid(near, SPACING).GetSpacing() == near.GetSpacing()
+    assert network_grid(far, SPACING).GetSpacing() == (SPACING,) * 3
+    assert network_grid(far, SPACING).GetSize()[2] == 20  # 16 slices of 10 mm
+
+
+def test_coarse_voxels_are_means_and_majorities():
+    """2 x 2 x 2 voxels 0 to 7 become 3.5; four of eight liver is liver, three of eight spleen is not."""
+    array = np.arange(8.0, dtype=np.float32).reshape(2, 2, 2)
+    labels = np.zeros((2, 2, 5), np.uint8)
+    labels[0, :, :2] = 1
+    labels[0, :, 2] = labels[1, 0, 3] = 2
+    wide = np.concatenate([array, 2 * array, np.zeros((2, 2, 1), np.float32)], axis=2)
+    found = coarsened(_Case(wide, labels, ()), 2)
+    assert found.array.tolist() == [[[3.5, 7.0]]]
+    assert found.labels.tolist() == [[[1, 0]]]
+    assert [voxels.tolist() for voxels in found.centres] == [[[0, 0, 0]], []]
+
+
+def test_patches_are_mirrored_only_along_the_axes_asked_for():
+    """Along x about half of them, image and labels together; without axes none."""
+    volume = toy_volume()
+    edges = np.array(volume.array.shape)
+
+    def right_to_left(axes: str) -> list[bool]:
+        swapped = []
+        for seed in range(40):
+            image, labels = _patch(volume, edges, False, axes, np.random.default_rng(seed))
+            livers = [float(np.mean(np.nonzero(labels.numpy() == label)[2])) for label in (1, 2)]
+            bright = float(image[0][labels == 2].mean()) > float(image[0][labels == 1].mean())
+            assert bright  # the spleen's label still lies on the spleen
+            swapped.append(livers[0] > livers[1])
+        return swapped
+
+    assert not any(right_to_left(""))
+    assert not any(right_to_left("zy"))
+    assert 10 <= sum(right_to_left("x")) <= 30
 
 
 class FixedDraws:
@@ -445,12 +555,21 @@ def test_masks_that_do_not_fit_are_refused():
 @pytest.fixture
 def task(trained, tmp_path) -> SegmentationTask:
     trained.save(tmp_path / "weights.safetensors")
-    images = []
+    images, shifts = [], []
     for number, phase in enumerate(("arterial", "venous")):
         write_image(blobs(110 + number)[0], tmp_path / "images" / f"{phase}.nii.gz")
         images.append((phase, tmp_path / "images" / f"{phase}.nii.gz"))
+        shifts.append((phase, (0.0, 0.0, number * SPACING)))
     return SegmentationTask(
-        "P0001", tuple(images), tmp_path / "store", tmp_path / "weights.safetensors", tmp_path / "run", "cpu"
+        key="P0001",
+        sources=tuple(images),
+        working=tuple(images),
+        shifts_mm=tuple(shifts),
+        store=tmp_path / "store",
+        weights=tmp_path / "weights.safetensors",
+        out=tmp_path / "run",
+        own=tmp_path / "own",
+        device="cpu",
     )
 
 
@@ -463,23 +582,31 @@ def test_a_patient_is_outlined_once(task, trained):
     )
     assert outcome.computed == 1
     assert outcome.results == {"P0001": expected}
-    written = sitk.ReadImage(str(task.out / "P0001_venous.nii.gz"))
+    written = sitk.ReadImage(str(task.own / "P0001_venous.nii.gz"))
     assert min(organ_dice(written, trained.predict(blobs(111)[0])).values()) > 0.98
-    kept = {file: file.stat().st_mtime_ns for file in (task.store / "segmentation").iterdir()}
-    assert len(kept) == 2
-    again = SegmentationTask("P0007", task.images, task.store, task.weights, task.out.parent / "other", "cpu")
+    # The venous phase is moved by one voxel towards the head: what lies at z + 1 comes to z.
+    moved = to_array(sitk.ReadImage(str(task.out / "P0001_venous.nii.gz")))
+    assert np.array_equal(moved[:-1], to_array(written)[1:])
+    still = [to_array(sitk.ReadImage(str(folder / "P0001_arterial.nii.gz"))) for folder in (task.own, task.out)]
+    assert np.array_equal(*still)
+    kept = {file: file.stat().st_mtime_ns for file in (task.store / "segmentation").rglob("*.nii.gz")}
+    assert len(kept) == 4
+    other = task.out.parent / "other"
+    again = dataclasses.replace(task, key="P0007", out=other, own=other / "own")
     assert stored_segmentation(again) == {phase: name.replace("P0001", "P0007") for phase, name in expected.items()}
     assert (again.out / "P0007_venous.nii.gz").read_bytes() == (task.out / "P0001_venous.nii.gz").read_bytes()
-    assert {file: file.stat().st_mtime_ns for file in (task.store / "segmentation").iterdir()} == kept
+    assert {file: file.stat().st_mtime_ns for file in (task.store / "segmentation").rglob("*.nii.gz")} == kept
 
 
 def test_stored_labels_go_with_image_and_weights(task, trained):
     """A changed image, or other weights, are no longer done."""
     segment_patient(task)
     assert stored_segmentation(task) is not None
-    write_image(blobs(120)[0], dict(task.images)["venous"])
+    write_image(blobs(120)[0], dict(task.sources)["venous"])
     assert stored_segmentation(task) is None
     segment_patient(task)
+    elsewhere = tuple((phase, (1.0, 0.0, 0.0)) for phase, _ in task.sources)
+    assert stored_segmentation(dataclasses.replace(task, shifts_mm=elsewhere)) is None
     stamp = task.weights.stat().st_mtime_ns + 10**9
     train_segmenter([blobs(0)], TINY.model_copy(update={"iterations": 1})).save(task.weights)
     os.utime(task.weights, ns=(stamp, stamp))
@@ -488,7 +615,7 @@ def test_stored_labels_go_with_image_and_weights(task, trained):
 
 def test_one_unreadable_patient_does_not_stop_the_other(task):
     """It becomes a row of the failures table that names patient and phase."""
-    broken = SegmentationTask("P0002", (("venous", Path("none.nii.gz")),), task.store, task.weights, task.out, "cpu")
+    broken = dataclasses.replace(task, key="P0002", sources=(("venous", Path("none.nii.gz")),))
     outcome = map_patients(
         segment_patient,
         {"P0002": broken, "P0001": task},

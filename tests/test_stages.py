@@ -45,12 +45,11 @@ FEATURES = FeatureSettings(crop_voxels=16, fine_tune_epochs=2, amap_ct_filters="
 def all_stages(root: Path, workers: int) -> RunPaths:
     run = RunPaths(root / "run")
     stages.make_training_set(run, COHORT, workers)
-    stages.preprocess_training_set(run, PREPROCESSING, PHASES, workers)
     for paper in ("alarm", "amap_ct"):
         stages.make_cohort(run, paper, "", COHORT, PHASES, workers)
         stages.preprocess_cohort(run, paper, "", PREPROCESSING, PHASES, workers)
-        stages.segment_cohort(run, paper, GIVEN, None, PHASES, workers)
-        stages.segmentation_dice(run, paper, PHASES)
+        stages.segment_cohort(run, paper, "", GIVEN, None, PHASES, workers)
+        stages.segmentation_dice(run, paper, "", PHASES)
     stages.extract_radiomics(run, "amap_ct", FEATURES, PHASES, workers)
     stages.extract_deep(run, "amap_ct", FEATURES, PHASES)
     stages.segmentation_network(run, NETWORK, PHASES)

@@ -165,6 +165,10 @@ def stage_source(run: RunPaths, source: Path) -> Path:
     stepwise = used.get("stepwise_stratification", {})
     for name, content in web_files(run, papers, synthetic=synthetic, stepwise=stepwise).items():
         put(f"assets/{name}", content)
+    for paper in papers:
+        sheets = run.contact_sheets(paper)
+        for file in (*sheets.glob("*.png"), *sheets.glob("*.html")):
+            put(f"assets/contact_sheets/{paper}/{file.name}", file.read_bytes())
     for file in sorted(source.rglob("*")):
         if file.is_file() and file not in written:
             file.unlink()

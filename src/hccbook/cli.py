@@ -186,7 +186,7 @@ def nnunet_dataset(
     settings = load_profile(file).run
     run = RunPaths.at(results or f"results/{file.stem}")
     papers, phases = tuple(settings.papers.split(",")), tuple(settings.phases.split(","))
-    written = write_nnunet_dataset(run, papers, phases, out, name, number, settings.synthetic)
+    written = write_nnunet_dataset(run, papers, phases, out, name, number, settings.synthetic, _cores())
     counts = {kind: len(list((written / kind).iterdir())) for kind in ("imagesTr", "imagesTs")}
     print(f"{written}: {counts['imagesTr']} training and {counts['imagesTs']} test cases")
 

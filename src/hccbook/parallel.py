@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -203,7 +204,13 @@ def map_patients(
     todo = [(key, item) for key, item in pairs if found.get(key) is None]
     done = {key: result for key, result in found.items() if result is not None}
     failed: dict[str, tuple[str, str]] = {}
-    with progress_line(stage, len(pairs), len(pairs) - len(todo), show=progress and bool(todo)) as advance:
+    with (
+        progress_line(stage, len(pairs), len(pairs) - len(todo), show=progress and bool(todo)) as advance,
+        warnings.catch_warnings(),
+    ):
+        # A worker that grew by some hundred MB is replaced, and nothing is lost. Loading torch or compiled loops is
+        # growth enough; where warnings are errors, this one would end the thread that all results come through.
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs", category=UserWarning)
         pool = joblib.Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch="2*n_jobs")
         for key, result, failure in pool(joblib.delayed(_guarded)(task, key, item) for key, item in todo):
             if failure is None:

@@ -25,6 +25,7 @@ CHAPTERS = {
     "amap_ct_supplement": "amap_ct_supplement",
     "audit": "09_audit",
     "leakage_and_negative_controls": "10_leakage_and_negative_controls",
+    "outline_sensitivity": "outline_sensitivity",
     "radiomics_by_hand": "radiomics_by_hand",
     "radiomics_speed": "radiomics_speed",
 }
@@ -138,6 +139,10 @@ class RunPaths:
     def manifest(self, paper: str) -> Path:
         """Checked manifest of one paper's cohort (``alarm`` or ``amap_ct``)."""
         return self.stage("cohort") / f"{paper}.csv"
+
+    def contact_sheets(self, paper: str) -> Path:
+        """Folder of the contact sheets of one paper's patients, with the page that shows them."""
+        return self.root / "segmentation" / "contact_sheets" / paper
 
     def executed_notebook(self, stage: str) -> Path:
         """Notebook of `stage` as papermill executed it in this run."""

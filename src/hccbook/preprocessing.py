@@ -605,6 +605,32 @@ def _put_out(task: PreprocessingTask, folder: Path) -> None:
         link(file, task.out / f"{task.key}_{file.name}")
 
 
+def labels_on_grid(
+    labels: sitk.Image, working: sitk.Image, shift_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+) -> sitk.Image:
+    """Label map of a source image on the working grid, moved with its phase.
+
+    The masks of a manifest take the same way in `preprocess_patient`.
+
+    Parameters
+    ----------
+    labels : SimpleITK.Image
+        Label map (0 background, 1 liver, 2 spleen) on the grid of the source image.
+    working : SimpleITK.Image
+        The same phase on the working grid.
+    shift_mm : tuple of three float
+        Translation (x, y, z) that preprocessing found for the phase, mm.
+
+    Returns
+    -------
+    SimpleITK.Image
+        uint8, on the grid of `working`; a voxel belongs to the organ that covers at least half of it.
+    """
+    grid = WorkingGrid(working.GetSize(), working.GetSpacing()[0], working.GetOrigin())
+    masks = {organ: labels == label for label, organ in enumerate(ORGANS, start=1)}
+    return _label_map(masks, grid, sitk.TranslationTransform(3, shift_mm))
+
+
 def _label_map(masks: Mapping[str, sitk.Image], grid: WorkingGrid, transform: sitk.Transform) -> sitk.Image:
     """Label map (uint8): the organ whose share of a voxel is greatest, and at least a half."""
     labels, best, like = None, None, None

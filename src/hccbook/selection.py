@@ -124,6 +124,51 @@ def constant_features(values: np.ndarray) -> np.ndarray:
     return spread <= 16 * np.finfo(float).eps * np.abs(values).max(axis=0)
 
 
+def unreliable_features(features: Sequence[str], icc: pd.Series, least_icc: float) -> tuple[str, ...]:
+    """Features that depend too much on who drew the outline to be selected.
+
+    Parameters
+    ----------
+    features : sequence of str
+        Names.
+    icc : pandas.Series
+        Intraclass correlation by feature; NaN of a feature that is constant, which is left out too.
+    least_icc : float
+        Least one of a feature that may be selected, 0 to 1; 0 lets all pass, whatever `icc` holds.
+
+    Returns
+    -------
+    tuple of str
+        In the order of `features`.
+
+    Raises
+    ------
+    ModelError
+        If `least_icc` lies outside 0 to 1.
+    DataError
+        If a feature has no intraclass correlation.
+
+    References
+    ----------
+    Koo and Li 2016, Journal of Chiropractic Medicine 15:155: 0.75 and more is good.
+    """
+    if not 0 <= least_icc <= 1:
+        raise ModelError("least_icc", "must be 0 to 1", least_icc, "Correct the setting.")
+    if least_icc == 0:
+        return ()
+    unknown = [name for name in features if name not in icc.index]
+    if unknown:
+        more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+        raise DataError(
+            f"feature {unknown[0]}{more}",
+            "must have an intraclass correlation for least_icc",
+            "none",
+            "Run stage 04 again with features.outline_patients above 0, or set least_icc: 0.",
+        )
+    reliable = icc[list(features)].to_numpy(dtype=float) >= least_icc
+    return tuple(name for name, kept in zip(features, reliable, strict=True) if not kept)
+
+
 def mann_whitney_p(values: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Two-sided asymptotic Mann-Whitney p of every column, corrected for ties and continuity.
 

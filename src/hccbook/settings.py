@@ -75,14 +75,14 @@ class CohortSettings(Settings):
         1.6, ge=0, le=6, description="Shift of the liver's latent risk in aMAP-CT's HCC, in SD."
     )
     amap_ct_spleen_effect: float = Field(
-        2.2, ge=0, le=6, description="Shift of the spleen's latent risk in aMAP-CT's HCC, in SD."
+        3.0, ge=0, le=6, description="Shift of the spleen's latent risk in aMAP-CT's HCC, in SD."
     )
     acquisition_spacing_mm: float = Field(
         5.0, gt=0, le=10, description="Nominal voxel edge of the synthetic scanners, mm; centres vary around it."
     )
     dicom_patients: int = Field(2, ge=0, description="Patients of each paper also written as DICOM series.")
     segmentation_patients: int = Field(
-        12, ge=0, description="Synthetic patients, apart from both cohorts, that train the segmentation; 0 for none."
+        36, ge=0, description="Synthetic patients, apart from both cohorts, that train the segmentation; 0 for none."
     )
     alarm_discovery: int = Field(62, ge=0, description="ALARM discovery cohort, patients.")
     alarm_discovery_hcc: int = Field(13, ge=0, description="ALARM discovery cohort, patients who develop HCC.")
@@ -123,11 +123,21 @@ class SegmentationSettings(Settings):
     filters: int = Field(8, ge=2, le=64, description="Filters of the first level; each deeper level doubles them.")
     levels: int = Field(4, ge=3, le=6, description="Resolution levels of the U-Net.")
     patch_voxels: int = Field(80, ge=16, le=192, description="Edge of the cubic training patch, voxels.")
-    iterations: int = Field(240, ge=1, description="Optimiser steps.")
+    pretraining_iterations: int = Field(
+        400, ge=0, description="Optimiser steps of the pre-training on coarse volumes; 0 for none."
+    )
+    coarse_factor: int = Field(2, ge=2, le=4, description="Voxel edge of the coarse volumes, in fine ones.")
+    iterations: int = Field(350, ge=1, description="Optimiser steps of the formal training.")
     batch_size: int = Field(2, ge=1, description="Patches a step.")
     learning_rate: float = Field(0.2, gt=0, description="Initial learning rate of Nesterov SGD; 0.01 in nnU-Net.")
     momentum: float = Field(
         0.9, ge=0, lt=1, description="Nesterov momentum; 0.99 in nnU-Net, whose training is a thousand times longer."
+    )
+    mirror_axes: str = Field(
+        "",
+        pattern="^z?y?x?$",
+        description="Axes along which training patches may be mirrored, out of zyx; nnU-Net takes all. Along x, liver "
+        "and spleen change sides, and the side is half of what tells them apart.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the network runs.")
 
@@ -281,7 +291,7 @@ class OutlineSensitivitySettings(Settings):
 
     seed: int = Field(20240718, ge=0, description="Seed that draws the patients.")
     patients: int = Field(
-        0, ge=0, description="Unseen patients of each paper whose scores are taken under other outlines; 0 for all."
+        24, ge=0, description="Unseen patients of each paper whose scores are taken under other outlines; 0 for all."
     )
 
 

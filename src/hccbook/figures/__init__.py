@@ -6,6 +6,13 @@ Every function takes and returns matplotlib Axes; `panels` makes a figure in the
 
 from __future__ import annotations
 
+from hccbook.figures.agreement import (
+    family_title,
+    outline_title,
+    plot_agreement,
+    plot_outline_auc,
+    plot_score_shift,
+)
 from hccbook.figures.calibration import (
     plot_calibration,
     plot_calibration_panels,
@@ -31,7 +38,7 @@ from hccbook.figures.images import before_after, largest_slice, phases_strip, pl
 from hccbook.figures.leakage import plot_leak_aucs, plot_leak_optimism
 from hccbook.figures.nomogram import plot_nomogram
 from hccbook.figures.screening import plot_correlations, plot_volcano
-from hccbook.figures.segmentation import plot_dice
+from hccbook.figures.segmentation import plot_dice, plot_outline_loss
 from hccbook.figures.selection import plot_coefficients, plot_feature_families, plot_lasso_error, plot_lasso_path
 from hccbook.figures.stepwise import plot_spared_missed
 from hccbook.figures.stratification import plot_group_incidence, plot_risk_waterfall, plot_sankey
@@ -42,11 +49,14 @@ from hccbook.figures.xtile import plot_xtile, plot_xtile_histogram
 
 __all__ = [
     "before_after",
+    "family_title",
     "is_stamped",
     "largest_slice",
     "letter_panel",
+    "outline_title",
     "panels",
     "phases_strip",
+    "plot_agreement",
     "plot_calibration",
     "plot_calibration_panels",
     "plot_centre_effect",
@@ -76,12 +86,15 @@ __all__ = [
     "plot_nomogram",
     "plot_outcome_box_panels",
     "plot_outcome_boxes",
+    "plot_outline_auc",
+    "plot_outline_loss",
     "plot_oversampling",
     "plot_ridgelines",
     "plot_risk_waterfall",
     "plot_roc",
     "plot_roc_panels",
     "plot_sankey",
+    "plot_score_shift",
     "plot_shuffled_outcomes",
     "plot_spared_missed",
     "plot_subgroup_forest",

@@ -88,6 +88,7 @@ def show_slice(
     image: Volume,
     *,
     outlines: Volume | None = None,
+    given: Volume | None = None,
     plane: str = "axial",
     index: int | None = None,
     spacing: Sequence[float] | None = None,
@@ -108,6 +109,8 @@ def show_slice(
         CT, HU.
     outlines : SimpleITK.Image or ndarray of int, shape (z, y, x), optional
         Label map on the image's grid, 0 background and then `organs` in order.
+    given : SimpleITK.Image or ndarray of int, shape (z, y, x), optional
+        A second label map to compare with, drawn dashed and white.
     plane : {'axial', 'coronal', 'sagittal'}
         Plane of the picture.
     index : int, optional
@@ -146,6 +149,13 @@ def show_slice(
             raise DataError(
                 "label map", "must lie on the image's grid", f"{labels.shape} on {array.shape}", "Resample it."
             )
+    other = None
+    if given is not None:
+        other, _ = _volume(given, spacing, "given label map")
+        if other.shape != array.shape:
+            raise DataError(
+                "given label map", "must lie on the image's grid", f"{other.shape} on {array.shape}", "Resample it."
+            )
     axis = _AXES[plane]
     if index is None:
         index = array.shape[axis] // 2 if labels is None or not labels.any() else largest_slice(labels, plane)
@@ -171,13 +181,15 @@ def show_slice(
         for number, organ in enumerate(organs, start=1):
             if not (cut == number).any():
                 continue
-            # A rim of background closes the outline of an organ that touches the edge.
-            inside = np.pad((cut == number).astype(float), 1)
-            x = (np.arange(columns + 2) - 0.5) * across
-            y = (np.arange(rows + 2) - 0.5) * down
             colour = ORGAN_COLOURS.get(organ, series_look("", number).color)
-            ax.contour(x, y, inside, levels=[0.5], colors=[colour], linewidths=1.3)
+            _draw_rim(ax, cut == number, across, down, colour, "solid")
             drawn.append(Line2D([], [], color=colour, linewidth=2, label=organ.capitalize()))
+    if other is not None:
+        cut = _plane(other, plane, index)
+        for number in range(1, len(organs) + 1):
+            if (cut == number).any():
+                _draw_rim(ax, cut == number, across, down, "white", "dashed")
+        drawn.append(Line2D([], [], color="white", linestyle="dashed", linewidth=1.3, label="Given"))
     left, right, *_ = _SIDES[plane]
     for text, x, align in ((left, 0.02, "left"), (right, 0.98, "right")):
         ax.text(
@@ -222,6 +234,15 @@ def show_slice(
     if title is not None:
         ax.set_title(title)
     return ax
+
+
+def _draw_rim(ax: Axes, inside: np.ndarray, across: float, down: float, colour: str, style: str) -> None:
+    """Outline of the pixels `inside`, pixels `across` by `down` mm."""
+    rows, columns = inside.shape
+    # A rim of background closes the outline of an organ that touches the edge.
+    closed = np.pad(inside.astype(float), 1)
+    x, y = (np.arange(columns + 2) - 0.5) * across, (np.arange(rows + 2) - 0.5) * down
+    ax.contour(x, y, closed, levels=[0.5], colors=[colour], linewidths=1.3, linestyles=style)
 
 
 def phases_strip(

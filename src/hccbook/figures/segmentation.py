@@ -1,17 +1,60 @@
-"""Overlap of outlines: Dice by phase and organ."""
+"""Training of the segmentation, and overlap of outlines: Dice by phase and organ."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from hccbook.figures.style import BLACK, ORGAN_COLOURS, SMALL_PT, in_style
+from hccbook.figures.style import BLACK, BLUE, ORANGE, ORGAN_COLOURS, SMALL_PT, in_style
 from hccbook.tables import require_columns
 
+SMOOTHED_STEPS = 20
+"""Optimiser steps that a point of the loss curve averages."""
+
 DICE_COLUMNS = ("patient", "phase", "organ", "dice")
+
+
+@in_style()
+def plot_outline_loss(ax: Axes, losses: Sequence[float], pretraining: int) -> Axes:
+    """Loss of the segmentation's training, step by step.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Panel.
+    losses : sequence of float
+        Dice plus cross-entropy of each optimiser step, the pre-training's first.
+    pretraining : int
+        Steps of the pre-training.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same panel: every step as a point, and the mean of each `SMOOTHED_STEPS` as a line.
+
+    References
+    ----------
+    aMAP-CT, Methods: "a two-step process of pre-training and formal training".
+    """
+    parts = {"Pre-training, coarse": (0, losses[:pretraining]), "Formal training": (pretraining, losses[pretraining:])}
+    for (name, (start, values)), colour in zip(parts.items(), (ORANGE, BLUE), strict=True):
+        if not len(values):
+            continue
+        steps = start + 1 + np.arange(len(values))
+        ax.plot(steps, values, ".", color=colour, markersize=2, alpha=0.35)
+        blocks = np.array_split(np.arange(len(values)), max(1, len(values) // SMOOTHED_STEPS))
+        ax.plot(
+            [steps[block].mean() for block in blocks],
+            [np.mean(np.asarray(values)[block]) for block in blocks],
+            color=colour,
+            label=name,
+        )
+    ax.set(xlabel="Optimiser step", ylabel="Loss", ylim=(0, None), xlim=(0, len(losses) + 1))
+    ax.legend(loc="upper right", fontsize=SMALL_PT)
+    return ax
 
 
 @in_style()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from hccbook.errors import ModelError
 from hccbook.models.development import (
     CLINICAL,
+    allowed_columns,
     check_development,
     logistic_score,
     probability,
@@ -57,6 +59,8 @@ class AlarmModel(ThreeScoreModel):
         Penalty with the least cross-validated error, or the largest within one standard error of it.
     random_state : int
         Seed of SMOTE and of the folds.
+    left_out : sequence of str
+        Features that no step sees, such as those of `hccbook.selection.unreliable_features`.
 
     Attributes
     ----------
@@ -74,7 +78,8 @@ class AlarmModel(ThreeScoreModel):
         Development cohort as the last regression saw it, synthetic patients included (S0001, ...): columns amap,
         radiomics, deep, alarm (probability), y, synthetic. Not kept in the model file.
     selection_counts_ : pandas.DataFrame
-        Columns block, step, features; steps extracted, varying, mann_whitney, spearman, lasso.
+        Columns block, step, features; steps extracted, allowed (where some are left out), varying, mann_whitney,
+        spearman, lasso.
     lasso_paths_ : dict of str to pandas.DataFrame
         By block, columns alpha, mse, se, selected; empty where the block did not reach the LASSO.
     lasso_alphas_ : dict of str to float
@@ -101,6 +106,7 @@ class AlarmModel(ThreeScoreModel):
         lasso_folds: int = 10,
         lambda_rule: Literal["min", "1se"] = "min",
         random_state: int = 0,
+        left_out: Sequence[str] = (),
     ) -> None:
         self.smote = smote
         self.p_threshold = p_threshold
@@ -108,6 +114,7 @@ class AlarmModel(ThreeScoreModel):
         self.lasso_folds = lasso_folds
         self.lambda_rule = lambda_rule
         self.random_state = random_state
+        self.left_out = left_out
 
     def fit(self, X: pd.DataFrame, y: ArrayLike) -> AlarmModel:
         """Learn the scores and the model on a development cohort.
@@ -135,7 +142,10 @@ class AlarmModel(ThreeScoreModel):
         self.n_features_in_ = X.shape[1]
         self.classes_ = np.array([0, 1])
         self.notes_: list[str] = []
-        z, means, scales, constant = standardise(X)
+        allowed = allowed_columns(X.columns, self.left_out)
+        if len(allowed) < X.shape[1]:
+            self.notes_.append(f"{X.shape[1] - len(allowed)} features left out before any step.")
+        z, means, scales, constant = standardise(X[allowed])
         if constant:
             self.notes_.append(f"{len(constant)} constant columns dropped, the first {constant[0]}.")
         y_selection = outcome
@@ -149,6 +159,8 @@ class AlarmModel(ThreeScoreModel):
         deep = columns.str.contains(_DEEP, regex=False)
         for block, extracted in zip(_BLOCKS, (columns[~deep], columns[deep]), strict=True):
             counts.append((block, "extracted", len(extracted)))
+            if self.left_out:
+                counts.append((block, "allowed", len(set(extracted) & set(allowed))))
             varying = [name for name in extracted if name in means.index]
             setattr(self, f"{block}_score_", self._block_score(block, z[varying], y_selection, means, scales, counts))
         self.selection_counts_ = selection_counts(counts)

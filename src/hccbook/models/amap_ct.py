@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -16,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from hccbook.errors import ModelError
 from hccbook.models.development import (
     CLINICAL,
+    allowed_columns,
     check_development,
     logistic_score,
     phase_organ_name,
@@ -30,6 +32,8 @@ from hccbook.settings import ORGANS
 
 SPLEEN_VOLUME = "spleen_volume_ml"
 """Column of the spleen's volume, mL, as the label maps give it."""
+
+_LISTS = ("organs", "covariates", "left_out")
 
 
 class FamilyMember(NamedTuple):
@@ -80,6 +84,8 @@ class AmapCtModel(ClassifierMixin, BaseEstimator):
         Seed of the folds.
     covariates : sequence of str
         Columns beside ``amap`` that enter the last regression, standardised, such as the spleen's volume.
+    left_out : sequence of str
+        Features that the LASSO does not see, such as those of `hccbook.selection.unreliable_features`.
 
     Attributes
     ----------
@@ -96,14 +102,14 @@ class AmapCtModel(ClassifierMixin, BaseEstimator):
     classes_ : numpy.ndarray, shape (2,)
         0 and 1.
     selection_counts_ : pandas.DataFrame
-        Columns block, step, features; blocks are the organs; steps extracted, varying, lasso.
+        Columns block, step, features; blocks are the organs; steps extracted, allowed (where some are left out),
+        varying, lasso.
     lasso_path_ : pandas.DataFrame
         Columns alpha, mse, se, selected; empty where there was no feature.
     lasso_alpha_ : float or None
         Penalty used; None where there was no feature.
     lasso_weights_ : pandas.DataFrame
-        Columns feature, penalty, coefficient: weights along the path, of the features that are ever chosen. Not in
-        the model file: empty in a model that was read.
+        Columns feature, penalty, coefficient: weights along the path, of the features that are ever chosen.
     notes_ : list of str
         What a reader should know about the fit.
 
@@ -124,12 +130,14 @@ class AmapCtModel(ClassifierMixin, BaseEstimator):
         lambda_rule: Literal["min", "1se"] = "min",
         random_state: int = 0,
         covariates: Sequence[str] = (),
+        left_out: Sequence[str] = (),
     ) -> None:
         self.organs = organs
         self.lasso_folds = lasso_folds
         self.lambda_rule = lambda_rule
         self.random_state = random_state
         self.covariates = covariates
+        self.left_out = left_out
 
     def fit(self, X: pd.DataFrame, y: ArrayLike) -> AmapCtModel:
         """Learn the scores and the model on a development cohort.
@@ -169,9 +177,11 @@ class AmapCtModel(ClassifierMixin, BaseEstimator):
         self.image_score_ = self.image_logistic_ = LinearScore.of((), (), (), (), 0.0)
         self.lasso_path_ = pd.DataFrame({"alpha": [], "mse": [], "se": [], "selected": []}).astype({"selected": int})
         self.lasso_alpha_: float | None = None
-        self.lasso_weights_ = pd.DataFrame({"feature": [], "penalty": [], "coefficient": []})
+        self.lasso_weights_ = _along_path((), (), ())
         used = {name for names in chosen.values() for name in names}
-        columns = [name for name in X.columns if name in used]
+        columns = allowed_columns([name for name in X.columns if name in used], self.left_out)
+        if len(columns) < len(used):
+            self.notes_.append(f"{len(used) - len(columns)} features left out before any step.")
         varying, kept = (), ()
         if columns:
             z, means, scales, constant = standardise(X[columns])
@@ -181,7 +191,8 @@ class AmapCtModel(ClassifierMixin, BaseEstimator):
             kept = self._fit_image_score(z, outcome, means, scales)
         rows = []
         for organ, names in chosen.items():
-            for step, left in (("extracted", names), ("varying", varying), ("lasso", kept)):
+            allowed = (("allowed", columns),) if self.left_out else ()
+            for step, left in (("extracted", names), *allowed, ("varying", varying), ("lasso", kept)):
                 rows.append((organ, step, len(set(names) & set(left))))
         self.selection_counts_ = selection_counts(rows)
 
@@ -229,13 +240,7 @@ class AmapCtModel(ClassifierMixin, BaseEstimator):
         selected = lasso.fit(z, outcome).transform(z)
         self.notes_.extend(f"lasso: {note}" for note in lasso.notes_)
         self.lasso_path_, self.lasso_alpha_ = lasso.path(), lasso.alpha_
-        self.lasso_weights_ = pd.DataFrame(
-            {
-                "feature": np.repeat(lasso.path_names_, lasso.alphas_.size),
-                "penalty": np.tile(lasso.alphas_, len(lasso.path_names_)),
-                "coefficient": lasso.coef_path_.ravel(),
-            }
-        )
+        self.lasso_weights_ = _along_path(lasso.path_names_, lasso.alphas_, lasso.coef_path_)
         names = tuple(selected.columns)
         if not names:
             self.notes_.append("CT image score: no feature was selected; the score is 0 for every patient.")
@@ -327,7 +332,7 @@ class AmapCtModel(ClassifierMixin, BaseEstimator):
 
     def _content(self) -> dict[str, Any]:
         check_is_fitted(self, "combination_")
-        listed = {"organs": list(self.organs), "covariates": list(self.covariates)}
+        listed = {name: list(getattr(self, name)) for name in _LISTS}
         return {
             "parameters": self.get_params() | listed,
             "image_score": self.image_score_.to_dict(),
@@ -337,8 +342,17 @@ class AmapCtModel(ClassifierMixin, BaseEstimator):
             "selection_counts": self.selection_counts_.to_dict(orient="list"),
             "lasso_path": self.lasso_path_.to_dict(orient="list"),
             "lasso_alpha": self.lasso_alpha_,
+            "lasso_weights": self._path_weights(),
             "notes": self.notes_,
         }
+
+    def _path_weights(self) -> dict[str, list]:
+        """Weights along the path as a feature's row of weights, the penalties once."""
+        table = self.lasso_weights_
+        features = list(pd.unique(table["feature"]))
+        steps = len(table) // max(len(features), 1)
+        weights = table["coefficient"].to_numpy(dtype=float).reshape(len(features), steps)
+        return {"features": features, "penalties": table["penalty"].tolist()[:steps], "weights": weights.tolist()}
 
     @classmethod
     def from_json(cls, file: str | Path) -> AmapCtModel:
@@ -354,11 +368,12 @@ class AmapCtModel(ClassifierMixin, BaseEstimator):
         ModelError
             If the file is missing or holds something else.
         """
-        return cls._of_content(read_model(file, "amap_ct"))
+        with _whole(file):
+            return cls._of_content(read_model(file, "amap_ct"))
 
     @classmethod
     def _of_content(cls, content: Mapping[str, Any]) -> AmapCtModel:
-        tuples = {name: tuple(content["parameters"].get(name, ())) for name in ("organs", "covariates")}
+        tuples = {name: tuple(content["parameters"].get(name, ())) for name in _LISTS}
         model = cls(**{**content["parameters"], **tuples})
         model.image_score_ = LinearScore.from_dict(content["image_score"])
         model.image_logistic_ = LinearScore.from_dict(content["image_logistic"])
@@ -368,7 +383,9 @@ class AmapCtModel(ClassifierMixin, BaseEstimator):
         model.selection_counts_ = pd.DataFrame(content["selection_counts"], columns=["block", "step", "features"])
         model.lasso_path_ = pd.DataFrame(content["lasso_path"])
         model.lasso_alpha_ = content["lasso_alpha"]
-        model.lasso_weights_ = pd.DataFrame({"feature": [], "penalty": [], "coefficient": []})
+        # Files of earlier versions have no weights along the path.
+        along = content.get("lasso_weights", {"features": (), "penalties": (), "weights": ()})
+        model.lasso_weights_ = _along_path(along["features"], along["penalties"], along["weights"])
         model.notes_ = content["notes"]
         model.classes_ = np.array([0, 1])
         model._expose_weights()
@@ -386,7 +403,7 @@ class AmapCtFamily(BaseEstimator):
     ----------
     members : sequence of str
         Names out of `FAMILY`.
-    lasso_folds, lambda_rule, random_state
+    lasso_folds, lambda_rule, random_state, left_out
         As in `AmapCtModel`, the same for all members.
 
     Attributes
@@ -405,11 +422,13 @@ class AmapCtFamily(BaseEstimator):
         lasso_folds: int = 3,
         lambda_rule: Literal["min", "1se"] = "min",
         random_state: int = 0,
+        left_out: Sequence[str] = (),
     ) -> None:
         self.members = members
         self.lasso_folds = lasso_folds
         self.lambda_rule = lambda_rule
         self.random_state = random_state
+        self.left_out = left_out
 
     def fit(self, X: pd.DataFrame, y: ArrayLike) -> AmapCtFamily:
         """Learn every member on a development cohort.
@@ -442,7 +461,9 @@ class AmapCtFamily(BaseEstimator):
         self.models_: dict[str, AmapCtModel] = {}
         for name in self.members:
             organs, covariates = FAMILY[name]
-            model = AmapCtModel(organs, self.lasso_folds, self.lambda_rule, self.random_state, covariates)
+            model = AmapCtModel(
+                organs, self.lasso_folds, self.lambda_rule, self.random_state, covariates, self.left_out
+            )
             own = X.drop(columns=sorted(extra - set(covariates)))
             if organs not in images:
                 images[organs] = model.fit(own, outcome)
@@ -508,7 +529,7 @@ class AmapCtFamily(BaseEstimator):
             JSON file to write.
         """
         check_is_fitted(self, "models_")
-        parameters = self.get_params() | {"members": list(self.members)}
+        parameters = self.get_params() | {"members": list(self.members), "left_out": list(self.left_out)}
         members = {name: model._content() for name, model in self.models_.items()}
         return write_model(file, "amap_ct_family", {"parameters": parameters, "members": members})
 
@@ -526,7 +547,31 @@ class AmapCtFamily(BaseEstimator):
         ModelError
             If the file is missing or holds something else.
         """
-        content = read_model(file, "amap_ct_family")
-        family = cls(**{**content["parameters"], "members": tuple(content["parameters"]["members"])})
-        family.models_ = {name: AmapCtModel._of_content(one) for name, one in content["members"].items()}
-        return family
+        with _whole(file):
+            content = read_model(file, "amap_ct_family")
+            tuples = {name: tuple(content["parameters"].get(name, ())) for name in ("members", "left_out")}
+            family = cls(**{**content["parameters"], **tuples})
+            family.models_ = {name: AmapCtModel._of_content(content["members"][name]) for name in family.members}
+            return family
+
+
+def _along_path(features: Sequence[str], penalties: Sequence[float], weights: ArrayLike) -> pd.DataFrame:
+    """Long table of the weights, shape (n_features, n_penalties), along a LASSO path."""
+    return pd.DataFrame(
+        {
+            "feature": np.repeat(np.array(features, dtype=object), len(penalties)),
+            "penalty": np.tile(np.array(penalties, dtype=float), len(features)),
+            "coefficient": np.array(weights, dtype=float).ravel(),
+        }
+    )
+
+
+@contextlib.contextmanager
+def _whole(file: str | Path) -> Iterator[None]:
+    """Turn what a file lacks, or has of the wrong kind, into an error that names the file."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(
+            Path(file).name, "must hold a whole model", f"{type(error).__name__}: {error}", "Fit the model again."
+        ) from error

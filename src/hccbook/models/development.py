@@ -54,6 +54,20 @@ def check_development(X: pd.DataFrame, y: ArrayLike) -> tuple[pd.DataFrame, np.n
     return X, check_outcome(y, len(X))
 
 
+def allowed_columns(columns: Sequence[str], left_out: Sequence[str]) -> list[str]:
+    """Columns that are not left out; the clinical score never is, and a name that is no column changes nothing.
+
+    Raises
+    ------
+    ModelError
+        If `left_out` is one text instead of names.
+    """
+    if isinstance(left_out, str):
+        raise ModelError("left_out", "must be names of features", repr(left_out), "Give a tuple of names.")
+    dropped = set(left_out) - {CLINICAL}
+    return [name for name in columns if name not in dropped]
+
+
 def phase_organ_name(column: str) -> tuple[str, str, str]:
     """Phase, organ and name of a feature column ``<phase>.<organ>.<name>``.
 

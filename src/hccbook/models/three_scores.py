@@ -80,7 +80,9 @@ class ThreeScoreModel(ClassifierMixin, BaseEstimator):
             If the file is missing or holds something else.
         """
         content = read_model(file, cls._file_name)
-        model = cls(**content["parameters"])
+        # JSON knows lists only.
+        listed = {name: tuple(value) for name, value in content["parameters"].items() if isinstance(value, list)}
+        model = cls(**content["parameters"] | listed)
         model.radiomics_score_ = LinearScore.from_dict(content["radiomics_score"])
         model.deep_score_ = LinearScore.from_dict(content["deep_score"])
         model.combination_ = LinearScore.from_dict(content["combination"])

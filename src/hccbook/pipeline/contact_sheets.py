@@ -87,7 +87,8 @@ def write(
         sheet's file relative to the run's folder (empty where it could not be drawn).
         A patient that the segmentation stage let go is here too, with the reason as its one finding.
     """
-    folder = sheets_folder(run, paper)
+    folder = run.contact_sheets(paper)
+    folder.mkdir(parents=True, exist_ok=True)
     table, remarks = _patients(run, paper, dice)
     tasks = {
         row.patient: SheetTask(
@@ -113,13 +114,6 @@ def write(
     with atomic_path(folder / PAGE) as part:
         part.write_text(page, encoding="utf-8")
     return table
-
-
-def sheets_folder(run: RunPaths, paper: str) -> Path:
-    """Folder of one paper's contact sheets and their page."""
-    folder = run.stage("segmentation") / "contact_sheets" / paper
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _patients(run: RunPaths, paper: str, dice: pd.DataFrame | None) -> tuple[pd.DataFrame, dict[str, list[str]]]:

@@ -106,6 +106,11 @@ def label_map(run: RunPaths, paper: str, patient: str, phase: str) -> Path:
     return run.stage("segmentation") / "labels" / paper / f"{patient}_{phase}.nii.gz"
 
 
+def own_outline(run: RunPaths, paper: str, patient: str, phase: str) -> Path:
+    """Label map on the image's own grid; there only where the network made it."""
+    return run.stage("segmentation") / "outlines" / paper / f"{patient}_{phase}.nii.gz"
+
+
 def segmented_patients(run: RunPaths, paper: str) -> list[str]:
     """Keys of the patients whose organs are outlined, in manifest order."""
     return list(pd.read_csv(run.stage("segmentation") / f"{paper}.csv")["patient"].unique())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -23,6 +25,12 @@ def read_truth(run: RunPaths, paper: str) -> dict[str, float]:
     if known is None:
         return {}
     return {model: known["auc"]["validation_and_test"][marker] for model, marker in _MARKERS[paper].items()}
+
+
+def planted_effect(run: RunPaths, paper: str) -> Literal["planted", "none"]:
+    """Whether this run's synthetic patients carry a risk, as its truth says; a run without a truth plants nothing."""
+    known = read_json(run.stage("cohort") / "truth.json").get(paper)
+    return "none" if known is None else known["effect"]
 
 
 def truth_table(run: RunPaths, papers: list[str], negative_control: bool) -> pd.DataFrame:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
-from hccbook import cohort, images, segmentation
+from hccbook import cohort, images
 from hccbook.paths import RunPaths
-from hccbook.pipeline.files import ORGANS_OF_PAPER, label_map, source_manifest, working_image
+from hccbook.pipeline import stages
+from hccbook.pipeline.files import (
+    ORGANS_OF_PAPER,
+    given_labels,
+    label_map,
+    own_outline,
+    source_manifest,
+    working_image,
+)
 from hccbook.settings import ORGANS
 
 
@@ -26,15 +33,7 @@ def source_images(
         Label maps by phase; empty where the manifest has no masks.
     """
     row = cohort.read_manifest(source_manifest(run, paper, manifest), phases).loc[patient]
-    volumes = {phase: images.read_image(row[phase], f"{patient}, {phase}") for phase in phases}
-    labels = {}
-    for phase in phases:
-        masks = [row.get(f"{organ}_mask_{phase}") for organ in ORGANS]
-        if all(isinstance(mask, str | Path) and str(mask) for mask in masks):
-            labels[phase] = segmentation.external_labels(
-                *(images.read_mask(mask, volumes[phase], f"{patient}, {phase}") for mask in masks), volumes[phase]
-            )
-    return volumes, labels
+    return stages.source_volumes(row, patient, phases)
 
 
 def working_volumes(
@@ -44,6 +43,44 @@ def working_volumes(
     volumes = {phase: images.read_image(working_image(run, paper, patient, phase)) for phase in phases}
     labels = {phase: images.read_label_map(label_map(run, paper, patient, phase)) for phase in phases}
     return volumes, labels
+
+
+def compared_outlines(
+    run: RunPaths, paper: str, manifest: str, patient: str, phase: str
+) -> tuple[sitk.Image, sitk.Image, sitk.Image]:
+    """One phase of a patient with the outline used and the one that the manifest gives, as the Dice is taken of them.
+
+    Returns
+    -------
+    image, used, given : SimpleITK.Image
+        HU and two label maps, on the image's own grid where the network outlined it, else on the working grid.
+    """
+    own = own_outline(run, paper, patient, phase)
+    if own.is_file():
+        volumes, given = source_images(run, paper, manifest, patient, (phase,))
+        return volumes[phase], images.read_label_map(own, volumes[phase]), given[phase]
+    image = images.read_image(working_image(run, paper, patient, phase))
+    used = images.read_label_map(label_map(run, paper, patient, phase), image)
+    return image, used, images.read_label_map(given_labels(run, paper, patient, phase), image)
+
+
+def most_different_slice(used: sitk.Image, given: sitk.Image, organ: str) -> int:
+    """Axial slice, counted from the foot, in which two outlines of an organ differ in most voxels.
+
+    Parameters
+    ----------
+    used, given : SimpleITK.Image
+        Label maps on one grid.
+    organ : {"liver", "spleen"}
+
+    Returns
+    -------
+    int
+        The first of several.
+    """
+    label = ORGANS.index(organ) + 1
+    first, second = (images.to_array(sitk.DICOMOrient(labels, "LPS")) == label for labels in (used, given))
+    return int(np.argmax((first != second).sum(axis=(1, 2))))
 
 
 def latent_association(run: RunPaths, paper: str, features: pd.DataFrame) -> pd.DataFrame:

@@ -26,9 +26,9 @@ STAGE_FILES = {
     "cohort": ("{paper}.csv",),
     "preprocessing": ("{paper}.csv",),
     "segmentation": ("{paper}.csv",),
-    "features": ("{paper}_radiomics.parquet", "{paper}_deep.parquet"),
+    "features": ("{paper}_radiomics.parquet", "{paper}_deep.parquet", "{paper}_icc.csv"),
     "alarm": ("model.json", "scores.csv"),
-    "amap_ct": ("model.json", "scores.csv"),
+    "amap_ct": ("model.json", "family.json", "scores.csv"),
     "stepwise_stratification": ("groups.csv",),
     "figures_and_tables": (),
     **dict.fromkeys(CHAPTERS, ()),
@@ -39,6 +39,8 @@ CHAPTER_AFTER = {
     "alarm_supplement": "alarm",
     "amap_ct_supplement": "stepwise_stratification",
     "leakage_and_negative_controls": "alarm",
+    # It reads both models, and is there where a paper is left out.
+    "outline_sensitivity": "figures_and_tables",
 }
 """Last stage that a chapter reads; one that is not here reads no patient."""
 

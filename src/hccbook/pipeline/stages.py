@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import SimpleITK as sitk
 
 from hccbook import cohort, deep_features, images, phantom, preprocessing, segmentation
 from hccbook.errors import DataError, MaskError, ModelError, SettingsError
-from hccbook.parallel import FAILURE_COLUMNS, Outcome, atomic_path, digest, link, map_patients
+from hccbook.parallel import FAILURE_COLUMNS, Outcome, atomic_path, digest, link, map_patients, progress_line
 from hccbook.paths import RunPaths, project_root
 from hccbook.pipeline.files import (
     ORGANS_OF_PAPER,
     TRAINING_SET,
     given_labels,
     label_map,
+    own_outline,
     preprocessed_patients,
     read_cohort,
     read_preprocessing_settings,
+    read_table,
     save_json,
     save_table,
     segmented_patients,
@@ -139,21 +143,6 @@ def preprocess_cohort(
     return facts
 
 
-def preprocess_training_set(
-    run: RunPaths, settings: PreprocessingSettings, phases: tuple[str, ...], workers: int
-) -> int:
-    """Bring the patients that train the segmentation onto the working grid, if there are any.
-
-    Returns
-    -------
-    int
-        Volumes ready for training.
-    """
-    if not source_manifest(run, TRAINING_SET, "").is_file():
-        return 0
-    return len(preprocess_cohort(run, TRAINING_SET, "", settings, phases, workers))
-
-
 # --- segmentation -----------------------------------------------------------------------------------------------------
 
 
@@ -181,37 +170,98 @@ def segmentation_network(run: RunPaths, settings: SegmentationSettings, phases: 
         segmentation.Segmenter.load(Path(settings.weights))  # refused here, not in every patient
         link(Path(settings.weights), target)
         return target
-    table = run.stage("preprocessing") / f"{TRAINING_SET}.csv"
-    if not table.is_file():
+    manifest = source_manifest(run, TRAINING_SET, "")
+    if not manifest.is_file():
         raise ModelError(
             "segmentation network",
             "needs patients to train on, or weights",
             "neither",
             "Set cohort.segmentation_patients, segmentation.weights, or mask_source: manifest.",
         )
-    pairs = [
-        (working_image(run, TRAINING_SET, patient, phase), given_labels(run, TRAINING_SET, patient, phase))
-        for patient in preprocessed_patients(run, TRAINING_SET)
-        for phase in phases
-    ]
-    known = digest(*(path for pair in pairs for path in pair), settings, segmentation.TRAINING_VERSION)
+    rows = cohort.read_manifest(manifest, phases)
+    paths = [Path(row[name]) for _, row in rows.iterrows() for phase in phases for name in _mask_columns(phase)]
+    known = digest(*paths, settings, segmentation.TRAINING_VERSION)
     stored = run.store / "segmentation" / f"network-{known}.safetensors"
     if not stored.is_file():
-        cases = [(images.read_image(image), images.read_label_map(labels)) for image, labels in pairs]
-        segmentation.train_segmenter(cases, settings).save(stored)
+        _train(rows, settings, phases, stored)
     link(stored, target)
     return target
+
+
+def _mask_columns(phase: str) -> tuple[str, ...]:
+    return (phase, *(f"{organ}_mask_{phase}" for organ in ORGANS))
+
+
+def _train(rows: pd.DataFrame, settings: SegmentationSettings, phases: tuple[str, ...], stored: Path) -> None:
+    """Train on the images as they came; an interrupted training goes on from its last checkpoint."""
+    cases = []
+    for key, row in rows.iterrows():
+        volumes, labels = source_volumes(row, key, phases)
+        cases += [(volumes[phase], labels[phase]) for phase in phases]
+    checkpoint = stored.with_name(stored.stem + "-checkpoint.safetensors")
+    with progress_line("segmentation, training", settings.pretraining_iterations + settings.iterations) as advance:
+        trained = segmentation.train_segmenter(cases, settings, lambda step, loss: advance(), checkpoint)
+    trained.save(stored)
+    checkpoint.unlink(missing_ok=True)
+
+
+def source_volumes(
+    row: Mapping[str, object], patient: str, phases: tuple[str, ...]
+) -> tuple[dict[str, sitk.Image], dict[str, sitk.Image]]:
+    """Images of one patient as the manifest has them, with its masks where it gives them.
+
+    Parameters
+    ----------
+    row : mapping
+        Row of a manifest, as `hccbook.cohort.read_manifest` returns it.
+    patient : str
+        Key, for errors.
+    phases : tuple of str
+
+    Returns
+    -------
+    images : dict of str to SimpleITK.Image
+        By phase, HU.
+    labels : dict of str to SimpleITK.Image
+        Label maps by phase; empty where the manifest has no masks of both organs.
+    """
+    volumes = {phase: images.read_image(row[phase], f"{patient}, {phase}") for phase in phases}
+    labels = {}
+    for phase in phases:
+        masks = [row.get(f"{organ}_mask_{phase}") for organ in ORGANS]
+        if all(isinstance(mask, str | Path) and str(mask) for mask in masks):
+            organs = (
+                images.read_mask(mask, volumes[phase], f"{patient}, {phase}, {organ}", organ)
+                for organ, mask in zip(ORGANS, masks, strict=True)
+            )
+            labels[phase] = segmentation.external_labels(*organs, volumes[phase])
+    return volumes, labels
 
 
 def segment_cohort(
     run: RunPaths,
     paper: str,
+    manifest: str,
     settings: SegmentationSettings,
     network: Path | None,
     phases: tuple[str, ...],
     workers: int,
 ) -> pd.DataFrame:
     """Outline liver and spleen of every patient of one paper.
+
+    The network sees the images as they came; its outlines are moved onto the working grid as given masks are.
+
+    Parameters
+    ----------
+    run : RunPaths
+    paper : {"alarm", "amap_ct"}
+    manifest : str
+        The user's manifest; empty for the synthetic cohort.
+    settings : SegmentationSettings
+    network : pathlib.Path or None
+        What `segmentation_network` returned.
+    phases : tuple of str
+    workers : int
 
     Returns
     -------
@@ -230,9 +280,19 @@ def segment_cohort(
         tasks = {key: LabelsTask(key, _given(run, paper, key, phases), out) for key in patients}
         outcome = map_patients(take_given_labels, tasks, stage="segmentation", workers=1)
     else:
+        rows = cohort.read_manifest(source_manifest(run, paper, manifest), phases)
+        shifts = read_table(run, "preprocessing", f"{paper}.csv").set_index(["patient", "phase"])[list(_SHIFTS)]
         tasks = {
             key: segmentation.SegmentationTask(
-                key, _images(run, paper, key, phases), run.store, network, out, settings.device
+                key,
+                tuple((phase, Path(rows.loc[key, phase])) for phase in phases),
+                _images(run, paper, key, phases),
+                tuple((phase, tuple(map(float, shifts.loc[(key, phase)]))) for phase in phases),
+                run.store,
+                network,
+                out,
+                own_outline(run, paper, "", "").parent,
+                settings.device,
             )
             for key in patients
         }
@@ -256,6 +316,9 @@ def segment_cohort(
     findings = pd.DataFrame(findings, columns=list(segmentation.FINDING_COLUMNS))
     save_table(findings, run.stage("segmentation") / f"{paper}_findings.csv")
     return table
+
+
+_SHIFTS = ("shift_x_mm", "shift_y_mm", "shift_z_mm")
 
 
 @dataclass(frozen=True)
@@ -334,10 +397,12 @@ def write_nnunet_dataset(
     name: str,
     number: int,
     synthetic: bool,
+    workers: int,
 ) -> Path:
     """Raw data set of nnU-Net v2 out of a run whose preprocessing is done.
 
-    The patients that train the segmentation, with their true masks, are its training cases;
+    The patients that train the segmentation, with their true masks, are its training cases, brought onto the working
+    grid here;
     the patients of the papers are its test cases.
     Each phase is a case, named by cohort, key and phase; no identifier and no path of the source goes along.
 
@@ -352,6 +417,7 @@ def write_nnunet_dataset(
         See `hccbook.segmentation.nnunet.write_dataset`.
     synthetic : bool
         Whether ``dataset.json`` says SYNTHETIC.
+    workers : int
 
     Returns
     -------
@@ -363,9 +429,7 @@ def write_nnunet_dataset(
     DataError
         If the preprocessing of a paper is not done.
     """
-    cohorts = (*papers, TRAINING_SET)
-    done = [cohort for cohort in cohorts if (run.root / "preprocessing" / f"{cohort}.csv").is_file()]
-    absent = [paper for paper in papers if paper not in done]
+    absent = [paper for paper in papers if not (run.root / "preprocessing" / f"{paper}.csv").is_file()]
     if absent:
         raise DataError(
             f"{run.root.name}, preprocessing",
@@ -373,13 +437,17 @@ def write_nnunet_dataset(
             f"none of {', '.join(absent)}",
             "Run `hccbook run --until preprocessing` first, or name the folder of the run.",
         )
+    cohorts = list(papers)
+    if source_manifest(run, TRAINING_SET, "").is_file():
+        preprocess_cohort(run, TRAINING_SET, "", read_preprocessing_settings(run), phases, workers)
+        cohorts.append(TRAINING_SET)
     cases = {
         cohort: {
             segmentation.nnunet.case_name(cohort, patient, phase): (patient, phase)
             for patient in preprocessed_patients(run, cohort)
             for phase in phases
         }
-        for cohort in done
+        for cohort in cohorts
     }
     training = {
         case: (working_image(run, TRAINING_SET, *of), given_labels(run, TRAINING_SET, *of))
@@ -433,14 +501,24 @@ def measure_quality(task: QualityTask) -> tuple[list[dict[str, object]], list[di
 
 
 def segmentation_dice(
-    run: RunPaths, paper: str, phases: tuple[str, ...], workers: int = 1, tolerance_mm: float | None = None
+    run: RunPaths,
+    paper: str,
+    manifest: str,
+    phases: tuple[str, ...],
+    workers: int = 1,
+    tolerance_mm: float | None = None,
 ) -> pd.DataFrame:
     """Overlap of the outlines used with those that the manifest gave, where it gave any, and how far they lie apart.
+
+    The network's outlines are compared where the given ones were drawn, on the image's own grid: on the working grid
+    both would have been interpolated. Outlines from elsewhere are compared on the working grid.
 
     Parameters
     ----------
     run : RunPaths
     paper : {"alarm", "amap_ct"}
+    manifest : str
+        The user's manifest; empty for the synthetic cohort.
     phases : tuple of str
     workers : int
     tolerance_mm : float, optional
@@ -461,12 +539,18 @@ def segmentation_dice(
     if tolerance_mm is None:
         tolerance_mm = max(LEAST_TOLERANCE_MM, read_preprocessing_settings(run).spacing_mm)
     center = read_cohort(run, paper)["center"]
+    rows = cohort.read_manifest(source_manifest(run, paper, manifest), phases)
     tasks = {}
     for patient in segmented_patients(run, paper):
-        pairs = tuple(
-            (phase, label_map(run, paper, patient, phase), given_labels(run, paper, patient, phase)) for phase in phases
-        )
-        tasks[patient] = DiceTask(patient, tuple(pair for pair in pairs if pair[-1].is_file()), tolerance_mm)
+        pairs = []
+        for phase in phases:
+            used, given = own_outline(run, paper, patient, phase), given_labels(run, paper, patient, phase)
+            masks = {organ: rows.loc[patient].get(f"{organ}_mask_{phase}") or "" for organ in ORGANS}
+            if used.is_file() and all(masks.values()):
+                pairs.append((phase, used, tuple((organ, Path(mask)) for organ, mask in masks.items())))
+            elif given.is_file():
+                pairs.append((phase, label_map(run, paper, patient, phase), given))
+        tasks[patient] = DiceTask(patient, tuple(pairs), tolerance_mm)
     outcome = map_patients(compare_outlines, tasks, stage="Dice", workers=workers)
     if len(outcome.failures):
         first = outcome.failures.iloc[0]
@@ -506,10 +590,10 @@ LEAST_TOLERANCE_MM = 2.0
 
 @dataclass(frozen=True)
 class DiceTask:
-    """One patient's outlines: phase, label map used, label map given."""
+    """One patient's outlines: phase, label map used, and label map given or the masks given by organ."""
 
     key: str
-    pairs: tuple[tuple[str, Path, Path], ...]
+    pairs: tuple[tuple[str, Path, Path | tuple[tuple[str, Path], ...]], ...]
     tolerance_mm: float
 
 
@@ -522,8 +606,13 @@ def compare_outlines(task: DiceTask) -> list[dict[str, object]]:
         If the two lie on different grids.
     """
     rows = []
-    for phase, *pair in task.pairs:
-        used, given = (images.read_label_map(path) for path in pair)
+    for phase, path, truth in task.pairs:
+        used = images.read_label_map(path)
+        if isinstance(truth, Path):
+            given = images.read_label_map(truth)
+        else:
+            masks = (images.read_mask(mask, used, f"{task.key}, {phase}, {organ}", organ) for organ, mask in truth)
+            given = segmentation.external_labels(*masks, used, place=f"{task.key}, {phase}")
         distances = segmentation.organ_boundary(used, given, task.tolerance_mm)
         # One grid, or the line above had raised; comparing arrays spares SimpleITK a copy an organ.
         overlaps = segmentation.organ_dice(*(images.to_array(labels) for labels in (used, given)))

@@ -22,16 +22,23 @@ from hccbook.preprocessing import resample
 from hccbook.segmentation.masks import largest_components
 from hccbook.settings import ORGANS
 
-FILE_FORMAT = "hccbook segmenter 1"
+FILE_FORMAT = "hccbook segmenter 2"
 """First entry of a weights file's metadata; its number grows when the file's content changes."""
 
 ORIENTATION = "LPS"
 """Axes of the arrays that the network sees: x grows to the patient's left, y to the back, z to the head."""
 
-_SPACING_TOLERANCE = 0.02  # share of the voxel edge; working grids differ from each other by rounding only
+SPACING_TOLERANCE = 0.2
+"""Share by which voxel edges may differ from the network's spacing before an image is resampled for it.
+
+Training shows organs up to 15 % larger or smaller, so that scanners of about one voxel size need no resampling, which
+would blur the very edges that an outline is about.
+"""
+
 _AIR_HU = -500.0  # between air, or lung, and everything else
 _LARGEST_FILTERS = 320  # nnU-Net's bound on the filters of a 3-D network
 _METADATA_KEY = "hccbook"
+_Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)
@@ -85,10 +92,12 @@ class Provenance:
     filters, levels, patch_voxels : int
         Architecture and patch, as in `hccbook.settings.SegmentationSettings`.
     spacing_mm : float
-        Isotropic voxel edge of the training images, mm.
-    seed, iterations, batch_size : int
+        Isotropic voxel edge that the network knows, mm; see `hccbook.segmentation.training.target_spacing`.
+    seed, pretraining_iterations, coarse_factor, iterations, batch_size : int
         As in the settings.
     learning_rate, momentum : float
+        As in the settings.
+    mirror_axes : str
         As in the settings.
     images : int
         Number of training images (one a patient and phase).
@@ -99,10 +108,13 @@ class Provenance:
     patch_voxels: int
     spacing_mm: float
     seed: int
+    pretraining_iterations: int
+    coarse_factor: int
     iterations: int
     batch_size: int
     learning_rate: float
     momentum: float
+    mirror_axes: str
     images: int
 
 
@@ -254,7 +266,7 @@ class Segmenter:
     provenance : Provenance
         How it was made.
     losses : tuple of float
-        Training loss by iteration.
+        Training loss by iteration, the pre-training's first.
     device : torch.device
         Where it runs.
     """
@@ -272,7 +284,8 @@ class Segmenter:
         ----------
         image : SimpleITK.Image
             CT volume in HU, of any spacing and orientation.
-            One that differs from the training images in spacing is resampled for the network, and the labels back.
+            One whose voxel edges lie further than `SPACING_TOLERANCE` from the network's is resampled for it, and the
+            class probabilities are brought back, as in nnU-Net.
 
         Returns
         -------
@@ -306,9 +319,12 @@ class Segmenter:
                 found = f"{image.GetDimension()} dimensions"
                 raise ImageError("segmentation", "image must be 3-D", found, "Pass a volume.")
         seen = [network_grid(image, self.provenance.spacing_mm) for image in images]
-        arrays = self.predict_arrays([to_array(image) for image in seen])
+        scores = self._body_scores([to_array(image) for image in seen])
         return [
-            _on_grid(from_array(array, grid), image) for array, grid, image in zip(arrays, seen, images, strict=True)
+            _voxel_labels(found, box, grid, image)
+            if _has_spacing(image, self.provenance.spacing_mm)
+            else _resampled_labels(found, box, grid, image)
+            for (found, box), grid, image in zip(scores, seen, images, strict=True)
         ]
 
     def predict_array(self, array: np.ndarray) -> np.ndarray:
@@ -341,17 +357,9 @@ class Segmenter:
         list of ndarray of uint8
             Label maps, in the order of `arrays`.
         """
-        boxes = [body_box(np.asarray(array)) for array in arrays]
-        bodies = [self._padded(np.asarray(array)[box]) for array, box in zip(arrays, boxes, strict=True)]
-        shapes = [body.shape for body in bodies]
-        labels = [np.zeros(array.shape, np.uint8) for array in arrays]
-        for shape in dict.fromkeys(shapes):
-            members = [index for index, other in enumerate(shapes) if other == shape]
-            batch = torch.from_numpy(np.stack([bodies[index] for index in members])[:, None])
-            for index, scores in zip(members, self._scores(batch), strict=True):
-                inside = labels[index][boxes[index]]
-                z, y, x = inside.shape
-                inside[...] = largest_components(scores.argmax(0)[:z, :y, :x].to(torch.uint8).cpu().numpy())
+        labels = [np.zeros(np.shape(array), np.uint8) for array in arrays]
+        for array, (scores, box) in zip(labels, self._body_scores(arrays), strict=True):
+            array[box] = largest_components(scores.argmax(0).to(torch.uint8).numpy())
         return labels
 
     def save(self, file: str | Path) -> None:
@@ -428,6 +436,20 @@ class Segmenter:
     def _stride(self) -> int:
         return 2 ** (self.provenance.levels - 1)
 
+    def _body_scores(self, arrays: Sequence[np.ndarray]) -> list[tuple[torch.Tensor, _Box]]:
+        """Class scores (class, z, y, x) inside each body's box, and the box."""
+        boxes = [body_box(np.asarray(array)) for array in arrays]
+        bodies = [self._padded(np.asarray(array)[box]) for array, box in zip(arrays, boxes, strict=True)]
+        shapes = [body.shape for body in bodies]
+        found: list[torch.Tensor] = [torch.empty(0)] * len(arrays)
+        for shape in dict.fromkeys(shapes):
+            members = [index for index, other in enumerate(shapes) if other == shape]
+            batch = torch.from_numpy(np.stack([bodies[index] for index in members])[:, None])
+            for index, scores in zip(members, self._scores(batch), strict=True):
+                z, y, x = np.asarray(arrays[index])[boxes[index]].shape
+                found[index] = scores[:, :z, :y, :x].cpu()
+        return list(zip(found, boxes, strict=True))
+
     def _padded(self, array: np.ndarray) -> np.ndarray:
         """Normalised array, filled up with air to its window where it is shorter."""
         window = window_shape(array.shape, self.provenance.patch_voxels, self._stride)
@@ -470,8 +492,8 @@ def network_grid(image: sitk.Image, spacing_mm: float, *, labels: bool = False) 
     Returns
     -------
     SimpleITK.Image
-        The image with its axes in the order and direction of `ORIENTATION`, voxel by voxel, if it has the spacing
-        already; otherwise resampled to it.
+        The image with its axes in the order and direction of `ORIENTATION`, voxel by voxel, if its voxel edges are
+        within `SPACING_TOLERANCE` of the spacing; otherwise resampled to it.
     """
     if _has_spacing(image, spacing_mm):
         return sitk.DICOMOrient(image, ORIENTATION)
@@ -479,15 +501,32 @@ def network_grid(image: sitk.Image, spacing_mm: float, *, labels: bool = False) 
 
 
 def _has_spacing(image: sitk.Image, spacing_mm: float) -> bool:
-    return np.allclose(image.GetSpacing(), spacing_mm, rtol=_SPACING_TOLERANCE, atol=0)
+    return np.allclose(image.GetSpacing(), spacing_mm, rtol=SPACING_TOLERANCE, atol=0)
 
 
-def _on_grid(labels: sitk.Image, image: sitk.Image) -> sitk.Image:
-    """Label map brought from the network's grid onto that of `image`."""
+def _voxel_labels(scores: torch.Tensor, box: _Box, grid: sitk.Image, image: sitk.Image) -> sitk.Image:
+    """Label map of `image` from class scores inside a box of `grid`, which holds the same voxels in other axes."""
+    array = np.zeros(grid.GetSize()[::-1], np.uint8)
+    array[box] = largest_components(scores.argmax(0).to(torch.uint8).numpy())
+    labels = from_array(array, grid)
     if same_grid(labels, image):
         labels.CopyInformation(image)
         return labels
-    # Between spacings, linear membership gives smoother outlines than blocks; turned axes need no interpolation.
-    same_voxels = _has_spacing(image, labels.GetSpacing()[0])
-    interpolator = sitk.sitkNearestNeighbor if same_voxels else sitk.sitkLabelLinear
-    return sitk.Resample(labels, image, sitk.Transform(), interpolator, 0, sitk.sitkUInt8)
+    return sitk.Resample(labels, image, sitk.Transform(), sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8)
+
+
+def _resampled_labels(scores: torch.Tensor, box: _Box, grid: sitk.Image, image: sitk.Image) -> sitk.Image:
+    """Label map of `image` from class scores inside a box of `grid`, whose voxels are others.
+
+    The probabilities are interpolated, not the labels: an outline between two voxels stays between them.
+    """
+    best = np.zeros(image.GetSize()[::-1], np.float32)
+    array = np.zeros(best.shape, np.uint8)
+    for label, shares in enumerate(torch.softmax(scores, dim=0).numpy()):
+        whole = np.full(grid.GetSize()[::-1], float(label == 0), np.float32)
+        whole[box] = shares
+        found = sitk.Resample(from_array(whole, grid), image, sitk.Transform(), sitk.sitkLinear, float(label == 0))
+        shares = sitk.GetArrayViewFromImage(found)
+        array[shares > best] = label
+        np.maximum(best, shares, out=best)
+    return from_array(largest_components(array), image)

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
@@ -16,6 +17,7 @@ from torch.nn import functional
 
 from hccbook.errors import MaskError, ModelError
 from hccbook.images import same_grid, to_array
+from hccbook.segmentation.checkpoint import TrainingState, fingerprint
 from hccbook.segmentation.network import (
     IntensityNormalisation,
     Provenance,
@@ -29,7 +31,7 @@ from hccbook.segmentation.network import (
 )
 from hccbook.settings import ORGANS, SegmentationSettings
 
-TRAINING_VERSION = 3
+TRAINING_VERSION = 4
 """Part of a stored network's hash; grows when the same cases and settings would give other weights."""
 
 WEIGHT_DECAY = 3e-5
@@ -40,8 +42,12 @@ GRADIENT_NORM = 12.0
 FOREGROUND_EVERY = 3
 """Every third patch is centred on an organ (nnU-Net: a third of the patches)."""
 
-TURNED_SHARE = 0.4
-"""Share of the patches that are turned and scaled a little."""
+TURNED_SHARE = 0.2
+NOISE_SHARE = 0.15
+"""Shares of the patches that are turned and scaled a little, and that get noise; about nnU-Net's.
+
+Every patch turned is interpolated once more, and loses some of the edge that it is to teach.
+"""
 
 _VOXELS_KEPT = 10_000  # organ voxels an image keeps for intensities and patch centres; nnU-Net keeps as many
 _SMOOTH = 1e-5
@@ -60,43 +66,51 @@ def train_segmenter(
     cases: Sequence[tuple[sitk.Image, sitk.Image]],
     settings: SegmentationSettings,
     progress: Callable[[int, float], None] | None = None,
+    checkpoint: str | Path | None = None,
 ) -> Segmenter:
-    """Train a network that outlines liver and spleen.
+    """Train a network that outlines liver and spleen, in two steps.
 
     nnU-Net's way at a small size: intensities clipped and scored by the organs' own, every third patch on an organ,
-    Dice plus cross-entropy at all depths, Nesterov SGD with polynomial decay, light augmentation without mirroring.
+    Dice plus cross-entropy at all depths, Nesterov SGD with polynomial decay, rotation, scaling, mirroring (where
+    asked for), contrast, level and noise as augmentation.
+    The first step, the pre-training, sees the volumes coarsened, where a step costs a tenth; the second one starts
+    from its weights and sees them as they are.
     Unlike nnU-Net, a patch is the whole body where it fits (see `hccbook.segmentation.network.window_shape`).
 
     Parameters
     ----------
     cases : sequence of (image, labels)
-        CT volumes in HU, all of one isotropic spacing, and their label maps on the same grid;
-        patients and phases side by side, one pair each.
+        CT volumes in HU and their label maps on the same grid; patients and phases side by side, one pair each.
+        Volumes are brought to `target_spacing`, if they are not near it.
     settings : SegmentationSettings
         Architecture, patch, optimiser steps, seed, device.
     progress : callable, optional
-        Called after each step with the number of steps done and the loss of that step.
+        Called after each optimiser step with the number of steps done in both steps together, and its loss.
+    checkpoint : path-like, optional
+        File ending in ``.safetensors`` that is written every `CHECKPOINT_EVERY` optimiser steps.
+        Where it exists, training goes on from it.
 
     Returns
     -------
     Segmenter
-        The same one, to the bit, for the same cases, settings and hardware; the number of cores plays no part.
+        The same one, to the bit, for the same cases, settings and hardware, interrupted or not; the number of cores
+        plays no part.
 
     Raises
     ------
     ModelError
-        If there is no case, images differ in spacing or are not isotropic, an organ is in no label map,
-        the patch does not fit the levels, or the loss stops being finite.
+        If there is no case, an organ is in no label map, the patch does not fit the levels, the loss stops being
+        finite, or the checkpoint is of another training.
     MaskError
         If a label map lies on another grid than its image, or holds other values than 0, 1 and 2.
 
     References
     ----------
     Isensee et al., nnU-Net, Nature Methods 2021;18:203-211, Methods.
-    aMAP-CT, Methods: liver and spleen were segmented by nnU-Net.
+    aMAP-CT, Methods: nnU-Net, "a two-step process of pre-training and formal training".
     """
     network = _initial_network(settings)
-    spacing = _common_spacing(cases)
+    spacing = target_spacing([image for image, _ in cases])
     volumes = [_case(image, labels, spacing, number) for number, (image, labels) in enumerate(cases, start=1)]
     intensity = IntensityNormalisation.fit(_organ_voxels(volumes))
     # Air becomes zero, which is what patches that reach beyond the image are filled with.
@@ -104,21 +118,88 @@ def train_segmenter(
     _start_from_shares(network, volumes)
     device = choose_device(settings.device)
     network = network.to(device).train()
-    parameters = list(network.parameters())
+    steps = [(settings.iterations, volumes)]
+    if settings.pretraining_iterations:
+        coarse = [coarsened(volume, settings.coarse_factor) for volume in volumes]
+        steps.insert(0, (settings.pretraining_iterations, coarse))
+    provenance = Provenance(
+        filters=settings.filters,
+        levels=settings.levels,
+        patch_voxels=settings.patch_voxels,
+        spacing_mm=spacing,
+        seed=settings.seed,
+        pretraining_iterations=settings.pretraining_iterations,
+        coarse_factor=settings.coarse_factor,
+        iterations=settings.iterations,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        momentum=settings.momentum,
+        mirror_axes=settings.mirror_axes,
+        images=len(volumes),
+    )
+    state = TrainingState(network, Path(checkpoint) if checkpoint else None, fingerprint(provenance, intensity))
+    state.resume()
+    with _reproducible(device):
+        for number, (iterations, seen) in enumerate(steps):
+            _optimise(state, number, iterations, seen, intensity.background, settings, device, progress)
+    return Segmenter(network.eval(), intensity, provenance, tuple(state.losses), device)
+
+
+def target_spacing(images: Sequence[sitk.Image]) -> float:
+    """Voxel edge that the network shall know: the median of the training images' edges.
+
+    nnU-Net takes the median of each axis; here one serves all three, as on the working grid.
+
+    Parameters
+    ----------
+    images : sequence of SimpleITK.Image
+
+    Returns
+    -------
+    float
+        mm.
+
+    Raises
+    ------
+    ModelError
+        If there is no image.
+
+    References
+    ----------
+    Isensee et al., nnU-Net, Nature Methods 2021;18:203-211, Methods, target spacing.
+    """
+    if not images:
+        raise ModelError("training set", "must hold at least one image", "none", "Give images with their label maps.")
+    return round(float(np.median([image.GetSpacing() for image in images])), 6)
+
+
+def _optimise(
+    state: TrainingState,
+    number: int,
+    iterations: int,
+    volumes: Sequence[_Case],
+    background: float,
+    settings: SegmentationSettings,
+    device: torch.device,
+    progress: Callable[[int, float], None] | None,
+) -> None:
+    """One of the two steps, from where `state` stands in it."""
+    if state.done_in(number) >= iterations:
+        return
+    parameters = list(state.network.parameters())
     optimiser = torch.optim.SGD(
         parameters, settings.learning_rate, momentum=settings.momentum, nesterov=True, weight_decay=WEIGHT_DECAY
     )
-    losses = []
-    with (
-        _reproducible(device),
-        _gradients(network, volumes, intensity.background, settings, device) as gradients,
-    ):
-        for step in range(settings.iterations):
-            optimiser.param_groups[0]["lr"] = settings.learning_rate * (1 - step / settings.iterations) ** DECAY_POWER
+    state.enter(number, optimiser)
+    # Either step draws its own patches.
+    seed = (settings.seed, number)
+    with _gradients(state.network, volumes, background, settings, seed, device) as gradients:
+        for step in range(state.done_in(number), iterations):
+            optimiser.param_groups[0]["lr"] = settings.learning_rate * (1 - step / iterations) ** DECAY_POWER
             loss, slopes = gradients(step)
             if not np.isfinite(loss):
                 raise ModelError(
-                    f"segmentation, step {step + 1}",
+                    f"segmentation, step {len(state.losses) + 1}",
                     "the loss must stay finite",
                     loss,
                     "Lower segmentation.learning_rate.",
@@ -127,22 +208,9 @@ def train_segmenter(
                 parameter.grad = slope
             torch.nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
             optimiser.step()
-            losses.append(round(loss, 5))
+            state.advance(loss)
             if progress is not None:
-                progress(step + 1, losses[-1])
-    provenance = Provenance(
-        filters=settings.filters,
-        levels=settings.levels,
-        patch_voxels=settings.patch_voxels,
-        spacing_mm=spacing,
-        seed=settings.seed,
-        iterations=settings.iterations,
-        batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        momentum=settings.momentum,
-        images=len(volumes),
-    )
-    return Segmenter(network.eval(), intensity, provenance, tuple(losses), device)
+                progress(len(state.losses), state.losses[-1])
 
 
 def supervised_loss(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -206,22 +274,6 @@ def _start_from_shares(network: torch.nn.Module, volumes: Sequence[_Case]) -> No
             head.conv.conv.bias.copy_(shares)
 
 
-def _common_spacing(cases: Sequence[tuple[sitk.Image, sitk.Image]]) -> float:
-    if not cases:
-        raise ModelError("training set", "must hold at least one image", "none", "Give images with their label maps.")
-    spacings = np.array([image.GetSpacing() for image, _ in cases])
-    spacing = float(np.median(spacings))
-    off = np.abs(spacings / spacing - 1).max()
-    if off > 0.01:
-        raise ModelError(
-            "training set",
-            "images must share one isotropic spacing",
-            f"voxel edges from {spacings.min():g} to {spacings.max():g} mm",
-            "Preprocess them to the working spacing first.",
-        )
-    return round(spacing, 6)
-
-
 def _case(image: sitk.Image, labels: sitk.Image, spacing: float, number: int) -> _Case:
     place = f"training image {number}"
     if not same_grid(image, labels):
@@ -242,6 +294,25 @@ def _case(image: sitk.Image, labels: sitk.Image, spacing: float, number: int) ->
     return _Case(array, organs.astype(np.uint8), tuple(centres))
 
 
+def coarsened(volume: _Case, factor: int) -> _Case:
+    """Training image with voxels of `factor` times the edge: mean intensity, and the label of at least half of it.
+
+    What does not fill a whole coarse voxel at the far ends is cut off.
+    """
+    shape = [length // factor for length in volume.array.shape]
+    z, y, x = (length * factor for length in shape)
+    blocks = (shape[0], factor, shape[1], factor, shape[2], factor)
+
+    def share(values: np.ndarray) -> np.ndarray:
+        return values[:z, :y, :x].reshape(blocks).mean(axis=(1, 3, 5), dtype=np.float32)
+
+    labels = np.zeros(shape, np.uint8)
+    for label in range(1, len(ORGANS) + 1):
+        labels[share(volume.labels == label) >= 0.5] = label
+    centres = tuple(np.argwhere(labels == label).astype(np.int32) for label in range(1, len(ORGANS) + 1))
+    return _Case(share(volume.array), labels, centres)
+
+
 def _organ_voxels(volumes: Sequence[_Case]) -> np.ndarray:
     for organ, voxels in zip(ORGANS, zip(*(volume.centres for volume in volumes), strict=True), strict=True):
         if not any(len(found) for found in voxels):
@@ -260,6 +331,7 @@ def _gradients(
     volumes: Sequence[_Case],
     background: float,
     settings: SegmentationSettings,
+    seed: tuple[int, int],
     device: torch.device,
 ) -> Iterator[Callable[[int], tuple[float, list[torch.Tensor]]]]:
     """Function from a step's number to its mean loss and mean gradient over the patches of the batch.
@@ -276,10 +348,10 @@ def _gradients(
     replicas = [copy.deepcopy(network, dict(shared)) for _ in range(size)]
 
     def one(number: int) -> tuple[torch.Tensor, Sequence[torch.Tensor]]:
-        rng = np.random.default_rng([settings.seed, number])
+        rng = np.random.default_rng([*seed, number])
         volume = volumes[rng.integers(len(volumes))]
         edges = np.array(window_shape(volume.array.shape, settings.patch_voxels, stride))
-        image, labels = _patch(volume, edges, number % FOREGROUND_EVERY == 0, rng)
+        image, labels = _patch(volume, edges, number % FOREGROUND_EVERY == 0, settings.mirror_axes, rng)
         outputs = class_scores(replicas[number % size], (image + background)[None], device)
         loss = supervised_loss(outputs, labels[None].to(device))
         return loss.detach(), torch.autograd.grad(loss, parameters)
@@ -296,7 +368,7 @@ def _gradients(
 
 
 def _patch(
-    volume: _Case, edges: np.ndarray, on_organ: bool, rng: np.random.Generator
+    volume: _Case, edges: np.ndarray, on_organ: bool, mirror_axes: str, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
     shape = np.array(volume.array.shape)
     # Patches lie inside the image where it is larger than they are, and hold all of it where it is smaller.
@@ -307,13 +379,14 @@ def _patch(
         start = np.clip(voxels[rng.integers(len(voxels))] - edges // 2, low, high)
     else:
         start = rng.integers(low, high + 1)
-    # No patch is mirrored left to right: liver and spleen would change sides, and the side is half of what tells them
-    # apart.
     image, labels = (_turned if rng.random() < TURNED_SHARE else _cut)(volume, start, edges, rng)
     # Air stays air; the rest changes in contrast, level and noise.
     image = image * float(rng.uniform(0.9, 1.1)) + float(rng.normal(0, 0.1)) * (image > 0)
-    noise = rng.standard_normal(image.shape, dtype=np.float32) * np.float32(rng.uniform(0, 0.2))
-    return (image + torch.from_numpy(noise) * (image > 0))[None], labels
+    if rng.random() < NOISE_SHARE:
+        noise = rng.standard_normal(image.shape, dtype=np.float32) * np.float32(rng.uniform(0, 0.2))
+        image = image + torch.from_numpy(noise) * (image > 0)
+    mirrored = [axis for axis, name in enumerate("zyx") if name in mirror_axes and rng.random() < 0.5]
+    return image.flip(mirrored)[None], labels.flip(mirrored)
 
 
 def _cut(
