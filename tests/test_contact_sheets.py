@@ -238,7 +238,7 @@ def size_of(file: Path) -> tuple[int, int]:
 
 
 def page(run: RunPaths) -> BeautifulSoup:
-    file = contact_sheets.sheets_folder(run, "alarm") / contact_sheets.PAGE
+    file = run.contact_sheets("alarm") / contact_sheets.PAGE
     return BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
 
 
@@ -274,7 +274,7 @@ def test_the_page_says_all_and_needs_nothing(run):
     assert soup.find("script") is None
     assert soup.find("link") is None
     assert soup.html["lang"] == "en"
-    folder = contact_sheets.sheets_folder(run, "alarm")
+    folder = run.contact_sheets("alarm")
     for picture in soup.find_all("img"):
         assert picture["alt"].startswith("Synthetic CT of P")
         assert picture["loading"] == "lazy"
@@ -294,7 +294,7 @@ def test_synthetic_is_said_only_where_it_is_true(run):
 
 def test_workers_change_nothing(run):
     """One and two give the same files."""
-    folder = contact_sheets.sheets_folder(run, "alarm")
+    folder = run.contact_sheets("alarm")
     both = []
     for workers in (1, 2):
         contact_sheets.write(run, "alarm", PHASES, synthetic=True, workers=workers)
@@ -309,7 +309,7 @@ def test_sheets_of_patients_that_are_gone_are_removed(run):
     files.save_table(pd.DataFrame({"patient": ["P0001", "P0002", "P0003"]}), run.stage("preprocessing") / "alarm.csv")
     files.working_image(run, "alarm", "P0002", "venous").write_bytes(b"no image")
     table = contact_sheets.write(run, "alarm", PHASES, synthetic=True).set_index("patient")
-    folder = contact_sheets.sheets_folder(run, "alarm")
+    folder = run.contact_sheets("alarm")
     assert sorted(file.name for file in folder.glob("*.png")) == ["P0001.png", "P0003.png"]
     assert table.loc["P0002", "sheet"] == ""
     assert "No contact sheet could be drawn." in page(run).find(id="P0002").get_text()

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from scipy import ndimage
 
 from hccbook import phantom
 from hccbook.errors import MaskError
@@ -70,6 +71,7 @@ def test_quality_of_a_made_up_patient():
         "liver_touches_border": False,
         "liver_mean_hu": nan,
         "liver_other_tissue_share": nan,
+        "liver_alike_outside_share": nan,
         "spleen_volume_ml": pytest.approx(100.0),
         "spleen_components": 1,
         "spleen_stray_share": 0.0,
@@ -78,6 +80,7 @@ def test_quality_of_a_made_up_patient():
         "spleen_touches_border": False,
         "spleen_mean_hu": nan,
         "spleen_other_tissue_share": nan,
+        "spleen_alike_outside_share": nan,
         "liver_left_of_spleen_mm": pytest.approx(-140.0),
         "liver_right_of_spleen": True,
     }
@@ -98,6 +101,32 @@ def test_hu_and_border_counted_by_hand():
     assert quality["liver_other_tissue_share"] == pytest.approx(0.12)
     assert quality["liver_border_share"] == pytest.approx(0.19)
     assert (quality["spleen_mean_hu"], quality["spleen_border_share"]) == (60, 0)
+
+
+def test_what_looks_alike_outside_counted_by_hand():
+    """Around 10 x 10 x 10 voxels of 5 mm lie 6 x 100 at 5 mm and 12 x 10 at 7.1 mm; 100 of them go on at 60 HU."""
+    labels = label_map((18, 18, 24), {1: [np.s_[4:14, 4:14, 4:14]]}, edge=5.0)
+    hu = np.full((18, 18, 24), -100, np.int16)
+    hu[4:14, 4:14, 4:20] = 60
+    assert mask_quality(labels, from_array(hu, labels))["liver_alike_outside_share"] == pytest.approx(100 / 720)
+
+
+def test_an_outline_that_ends_early_is_found(patients):
+    """A liver that lost 16 mm all around leaves liver outside; the whole one does not."""
+    images, labels = patients[0]
+    shrunk = {}
+    for phase, mask in labels.items():
+        array = to_array(mask)
+        core = ndimage.binary_erosion(array == 1, iterations=2)
+        shrunk[phase] = from_array(np.where(core, 1, np.where(array == 2, 2, 0)).astype(np.uint8), mask)
+    rule = "at most 25% of what lies just outside looks like it"
+    found = {
+        finding.phase
+        for finding in patient_findings(images, shrunk)
+        if (finding.organ, finding.rule) == ("liver", rule)
+    }
+    assert found == set(PHASES)
+    assert rule not in {finding.rule for finding in patient_findings(images, labels)}
 
 
 def test_sides_follow_the_direction_not_the_array():
@@ -170,7 +199,7 @@ def test_quality_refuses_other_labels():
     labels[0, 0, 0] = 3
     with pytest.raises(MaskError, match=r"must hold 0 .* only, but found 3"):
         mask_quality(labels)
-    image = from_array(np.full((14, 14, 24), 60, np.int16), labels)
+    image = from_array(np.where(to_array(labels) > 0, 60, -100).astype(np.int16), labels)
     (finding,) = patient_findings({"venous": image}, {"venous": labels}, patient="P0001")
     assert (finding.patient, finding.phase, finding.found) == ("P0001", "venous", "3")
     assert finding.suspicion == MOST_SUSPICION
