@@ -119,6 +119,7 @@ class SegmentationSettings(Settings):
         description="Folder of nnU-Net's predictions, absolute or relative to the project; for mask_source nnunet.",
     )
     weights: str = Field("", description="Local file of trained weights (safetensors); empty to train here.")
+    contact_sheets: bool = Field(True, description="Whether a sheet with every patient's outlines is drawn.")
     seed: int = Field(20240718, ge=0, description="Seed of weights, patches and augmentation.")
     filters: int = Field(8, ge=2, le=64, description="Filters of the first level; each deeper level doubles them.")
     levels: int = Field(4, ge=3, le=6, description="Resolution levels of the U-Net.")

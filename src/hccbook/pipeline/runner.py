@@ -256,6 +256,23 @@ def run(
     return folder
 
 
+def control_profile(profile: Profile, effect: str) -> Profile:
+    """Settings of a negative control: the main run's, with another effect, and without what only the main run shows.
+
+    No chapter reads the control's contact sheets, its shuffled outcomes, or features under other outlines, unless the
+    selection asks for these.
+    """
+    filtered = profile.alarm.least_icc > 0 or profile.amap_ct.least_icc > 0
+    spared = {"fine_tune_shuffles": 0} | ({} if filtered else {"outline_patients": 0})
+    return profile.model_copy(
+        update={
+            "cohort": profile.cohort.model_copy(update={"effect": effect}),
+            "segmentation": profile.segmentation.model_copy(update={"contact_sheets": False}),
+            "features": profile.features.model_copy(update=spared),
+        }
+    )
+
+
 def run_one_stage(stage: str, profile: str, results: str, manifest: str, effect: str, workers: int) -> None:
     """Execute one stage for Snakemake, say how long it took, and leave a failure's reason for `run` to show.
 
@@ -265,9 +282,10 @@ def run_one_stage(stage: str, profile: str, results: str, manifest: str, effect:
         As `execute_stage`.
     """
     checked = load_profile(profile_path(profile))
-    cohort = checked.cohort.model_copy(update={"effect": effect} if effect else {})
     own = checked.run.model_copy(update={"manifest": manifest})
-    checked = checked.model_copy(update={"cohort": cohort, "run": own})
+    checked = checked.model_copy(update={"run": own})
+    if effect:
+        checked = control_profile(checked, effect)
     start = time.monotonic()
     try:
         execute_stage(stage, checked, results, workers)

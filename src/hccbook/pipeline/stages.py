@@ -180,7 +180,9 @@ def segmentation_network(run: RunPaths, settings: SegmentationSettings, phases: 
         )
     rows = cohort.read_manifest(manifest, phases)
     paths = [Path(row[name]) for _, row in rows.iterrows() for phase in phases for name in _mask_columns(phase)]
-    known = digest(*paths, settings, segmentation.TRAINING_VERSION)
+    # Where the network runs and what is drawn afterwards change no weight.
+    training = settings.model_dump(exclude={"mask_source", "predictions", "weights", "contact_sheets", "device"})
+    known = digest(*paths, training, segmentation.TRAINING_VERSION)
     stored = run.store / "segmentation" / f"network-{known}.safetensors"
     if not stored.is_file():
         _train(rows, settings, phases, stored)
