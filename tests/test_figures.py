@@ -533,6 +533,21 @@ def test_dice_draws_every_patient(ax):
     assert {"Liver", "Spleen", "Liver, printed 0.974"} == set(_texts(ax)[1:])
 
 
+def test_segmentation_loss_in_two_steps(ax):
+    """40 coarse steps at 1.0 and 20 fine ones at 0.5: two lines, at their steps and means."""
+    figures.plot_outline_loss(ax, [1.0] * 40 + [0.5] * 20, 40)
+    coarse, fine = _line(ax, "Pre-training"), _line(ax, "Formal")
+    np.testing.assert_allclose(coarse.get_xydata(), [[10.5, 1.0], [30.5, 1.0]])
+    np.testing.assert_allclose(fine.get_xydata(), [[50.5, 0.5]])
+
+
+def test_segmentation_loss_without_pretraining(ax):
+    """One line, from the first step on."""
+    figures.plot_outline_loss(ax, [0.5] * 20, 0)
+    np.testing.assert_allclose(_line(ax, "Formal").get_xydata(), [[10.5, 0.5]])
+    assert "Pre-training, coarse" not in _texts(ax)
+
+
 # --- images -----------------------------------------------------------------------------------------------------------
 
 
@@ -602,6 +617,20 @@ def test_slice_outlines_are_named_and_coloured(ax):
     # 2 x 2 voxels of 1 mm from x = 1 to 3: the outline runs along the voxels' edges.
     box = ax.collections[0].get_paths()[0].get_extents()
     np.testing.assert_allclose([box.x0, box.x1, box.y0, box.y1], [1, 3, 1, 3])
+
+
+def test_slice_shows_a_second_outline_dashed(ax):
+    """The given outline is white and named; one on another grid is refused."""
+    labels, given = np.zeros((1, 6, 6), int), np.zeros((1, 6, 6), int)
+    labels[0, 1:3, 1:3] = given[0, 2:4, 1:3] = 1
+    figures.show_slice(ax, np.zeros((1, 6, 6)), outlines=labels, given=given, index=0)
+    contours = [to_hex(collection.get_edgecolor()[0]).upper() for collection in ax.collections]
+    assert contours == [style.ORGAN_COLOURS["liver"].upper(), "#FFFFFF"]
+    box = ax.collections[1].get_paths()[0].get_extents()
+    np.testing.assert_allclose([box.x0, box.x1, box.y0, box.y1], [1, 3, 2, 4])
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["Liver", "Given"]
+    with pytest.raises(DataError, match="given label map"):
+        figures.show_slice(ax, np.zeros((1, 6, 6)), given=np.zeros((1, 6, 5), int))
 
 
 def test_slice_without_organ_has_no_legend(ax):

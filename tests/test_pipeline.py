@@ -115,6 +115,18 @@ def test_unknown_last_stage_is_refused(tmp_path: Path) -> None:
         run("smoke", results=str(tmp_path / "run"), until="feature")
 
 
+def test_control_is_spared_what_no_chapter_reads() -> None:
+    """No sheets, no shuffles, no other outlines; with a filter on agreement the control filters too."""
+    main = Profile()
+    control = runner.control_profile(main, "none")
+    assert control.cohort == main.cohort.model_copy(update={"effect": "none"})
+    assert (control.segmentation.contact_sheets, control.features.fine_tune_shuffles) == (False, 0)
+    assert control.features.outline_patients == 0
+    assert control.alarm == main.alarm
+    filtered = main.model_copy(update={"alarm": main.alarm.model_copy(update={"least_icc": 0.75})})
+    assert runner.control_profile(filtered, "none").features.outline_patients == main.features.outline_patients
+
+
 def test_control_lies_beside_its_run(tmp_path: Path) -> None:
     """A run and its negative control share one store."""
     paths = RunPaths(tmp_path / "demo")

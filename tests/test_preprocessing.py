@@ -18,6 +18,7 @@ from hccbook.preprocessing import (
     FACTS_COLUMNS,
     align_phase,
     discretise,
+    labels_on_grid,
     normalise,
     physical_extent,
     preprocess_patient,
@@ -151,6 +152,20 @@ def test_labels_stay_labels():
         assert volume_ml(result, label) == pytest.approx(volume_ml(image, label), rel=0.02)
 
 
+def test_a_label_map_takes_the_way_of_given_masks(patient, tmp_path):
+    """Moved onto the working grid with its phase's shift, it is voxel by voxel what preprocessing made of the masks."""
+    facts = preprocess_patient(task(patient, tmp_path))
+    for number, phase in enumerate(facts["phase"]):
+        if phase == "delayed":  # has no masks
+            continue
+        liver, spleen = (sitk.ReadImage(patient[f"{organ}_mask_{phase}"]) for organ in ("liver", "spleen"))
+        drawn = liver + 2 * spleen * (1 - liver)
+        working = sitk.ReadImage(str(tmp_path / "out" / f"P0007_{phase}.nii.gz"))
+        shift = tuple(facts[f"shift_{axis}_mm"][number] for axis in "xyz")
+        expected = sitk.ReadImage(str(tmp_path / "out" / f"P0007_{phase}_labels.nii.gz"))
+        np.testing.assert_array_equal(to_array(labels_on_grid(drawn, working, shift)), to_array(expected))
+
+
 @pytest.mark.parametrize("spacing", [0.0, -1.0, float("nan")])
 def test_spacing_refused(spacing):
     """No grid has voxels without an edge."""
@@ -217,6 +232,19 @@ def test_known_breathing_is_found(shift):
     offset = np.array(align_phase(moving, fixed).GetOffset())
     assert abs(offset[2] - shift[2]) < SPACING_MM / 3
     assert np.abs(offset[:2]).max() < SPACING_MM / 3
+
+
+@pytest.mark.parametrize("degrees", [-12.0, 6.0])
+def test_breathing_of_a_patient_who_lies_turned(degrees):
+    """Organs move along the patient's own axis: 10 mm to the head, turned about x by a, are (0, -10 sin a, 10 cos a)."""
+    c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    turn = np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
+    images = [field_image(contrast=60, seed=1)[0], field_image((0.0, 0.0, 10.0), contrast=20, seed=2)[0]]
+    for image in images:
+        image.SetOrigin((turn @ image.GetOrigin()).tolist())
+        image.SetDirection(turn.ravel().tolist())
+    found = align_phase(images[1], images[0]).GetOffset()
+    np.testing.assert_allclose(found, (0, -10 * s, 10 * c), atol=SPACING_MM / 3)
 
 
 def test_alignment_of_whole_image_on_other_grid():

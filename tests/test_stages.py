@@ -17,7 +17,8 @@ import pytest
 from hccbook.errors import DataError, MaskError, ModelError
 from hccbook.images import from_array, read_label_map, to_array, write_image
 from hccbook.paths import RunPaths
-from hccbook.pipeline import files, stages
+from hccbook.pipeline import files, pictures, stages
+from hccbook.segmentation import Segmenter
 from hccbook.settings import (
     PHASES,
     CohortSettings,
@@ -38,7 +39,9 @@ COHORT = CohortSettings(
 )
 PREPROCESSING = PreprocessingSettings(spacing_mm=10.0)
 GIVEN = SegmentationSettings(mask_source="manifest")
-NETWORK = SegmentationSettings(filters=4, levels=3, patch_voxels=16, iterations=8, batch_size=1)
+NETWORK = SegmentationSettings(
+    filters=4, levels=3, patch_voxels=16, pretraining_iterations=4, iterations=8, batch_size=1
+)
 FEATURES = FeatureSettings(crop_voxels=16, fine_tune_epochs=2, amap_ct_filters="square")
 
 
@@ -183,3 +186,43 @@ def test_killed_run_goes_on_and_gives_the_same_tables(one_worker: RunPaths, tmp_
     assert len(after) == 36
     assert {name: after[name] for name in before} == before
     assert contents(second) == contents(one_worker)
+
+
+def test_the_network_s_outlines_are_compared_where_the_truth_was_drawn(one_worker: RunPaths, tmp_path: Path) -> None:
+    """On the image's own grid, and the pictures show the same two outlines; the working labels are the moved ones."""
+    run = RunPaths(tmp_path / "run")
+    stages.make_training_set(run, COHORT, 1)
+    stages.make_cohort(run, "alarm", "", COHORT, PHASES, 1)
+    stages.preprocess_cohort(run, "alarm", "", PREPROCESSING, PHASES, 1)
+    longer = NETWORK.model_copy(update={"iterations": 60, "batch_size": 2, "filters": 6})
+    network = stages.segmentation_network(run, longer, PHASES)
+    quality = stages.segment_cohort(run, "alarm", "", longer, network, PHASES, 1)
+    dice = stages.segmentation_dice(run, "alarm", "", PHASES)
+    assert len(dice) == len(quality) * 2
+    row = dice[(dice["organ"] == "liver") & (dice["phase"] == "arterial")].iloc[-1]
+    image, used, given = pictures.compared_outlines(run, "alarm", "", row["patient"], "arterial")
+    assert image.GetSize() == used.GetSize() == given.GetSize()
+    assert image.GetSpacing() != (PREPROCESSING.spacing_mm,) * 3
+    a, b = to_array(used) == 1, to_array(given) == 1
+    assert row["dice"] == pytest.approx(2 * (a & b).sum() / (a.sum() + b.sum()))
+    # Of all slices, none differs in more voxels than the one that is shown.
+    differing = [(first != second).sum() for first, second in zip(a, b, strict=True)]
+    assert differing[pictures.most_different_slice(used, given, "liver")] == max(differing)
+
+
+def test_an_interrupted_training_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stage leaves a checkpoint where it was stopped, takes it up, and clears it away."""
+    monkeypatch.setattr("hccbook.segmentation.checkpoint.CHECKPOINT_EVERY", 2)
+    run = RunPaths(tmp_path / "run")
+    stages.make_training_set(run, COHORT, 1)
+    save = Segmenter.save
+    monkeypatch.setattr(Segmenter, "save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        stages.segmentation_network(run, NETWORK, PHASES)
+    (checkpoint,) = (run.store / "segmentation").glob("*-checkpoint.safetensors")
+    before = checkpoint.read_bytes()
+    monkeypatch.setattr(Segmenter, "save", save)
+    network = stages.segmentation_network(run, NETWORK, PHASES)
+    assert len(Segmenter.load(network).losses) == NETWORK.pretraining_iterations + NETWORK.iterations
+    assert before
+    assert not checkpoint.exists()

@@ -22,7 +22,7 @@ from hccbook.images import from_array, mask_file, read_image, read_mask, to_arra
 from hccbook.parallel import atomic_path, digest, link
 from hccbook.settings import ORGANS, PHASES, PreprocessingSettings
 
-PREPROCESSING_VERSION = 1
+PREPROCESSING_VERSION = 2
 """Raised with every change that alters a voxel; results kept under an older version are made anew."""
 
 AIR_HU = -1024
@@ -351,20 +351,30 @@ def align_phase(moving: sitk.Image, fixed: sitk.Image) -> sitk.TranslationTransf
     ----------
     Mattes et al. 2003, IEEE Transactions on Medical Imaging 22:120.
     """
-    return _translation(_for_alignment(moving), *_alignment_target(fixed))
+    return _translation(moving, _alignment_target(fixed))
 
 
-def _alignment_target(fixed: sitk.Image) -> tuple[sitk.Image, sitk.Image]:
-    target = _for_alignment(fixed)
-    return target, _upper_abdomen(target)
+@dataclass(frozen=True)
+class _Target:
+    """The reference phase as the registration sees it, upright, whatever way the patient lay in the scanner."""
+
+    turn: np.ndarray  # (3, 3): from upright axes to those of the patient's coordinates
+    image: sitk.Image
+    region: sitk.Image
 
 
-def _translation(moving: sitk.Image, target: sitk.Image, region: sitk.Image) -> sitk.TranslationTransform:
+def _alignment_target(fixed: sitk.Image) -> _Target:
+    turn = np.reshape(sitk.DICOMOrient(fixed, "LPS").GetDirection(), (3, 3))
+    image = _for_alignment(fixed, turn)
+    return _Target(turn, image, _upper_abdomen(image))
+
+
+def _translation(image: sitk.Image, target: _Target) -> sitk.TranslationTransform:
     # Sums over threads differ in their last bits, and parts of the registration take the global number of threads.
     threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     try:
-        offset = _best_offset(moving, target, region)
+        offset = _best_offset(_for_alignment(image, target.turn), target.image, target.region)
     finally:
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
     if float(np.linalg.norm(offset)) > _GREATEST_SHIFT_MM:
@@ -374,7 +384,8 @@ def _translation(moving: sitk.Image, target: sitk.Image, region: sitk.Image) -> 
             f"a shift of {np.linalg.norm(offset):.0f} mm",
             "Check that both belong to this patient and study, or set align_phases to false.",
         )
-    return sitk.TranslationTransform(3, offset)
+    # A hundredth of a millimetre is finer than the registration; further digits would carry rounding noise.
+    return sitk.TranslationTransform(3, [round(float(value), 2) + 0.0 for value in target.turn @ offset])
 
 
 def _best_offset(moving: sitk.Image, target: sitk.Image, region: sitk.Image) -> tuple[float, ...]:
@@ -399,11 +410,15 @@ def _best_offset(moving: sitk.Image, target: sitk.Image, region: sitk.Image) -> 
             "two that do not overlap",
             "Check that both belong to this patient and study, or set align_phases to false.",
         ) from failure
-    # A hundredth of a millimetre is finer than the registration; further digits would carry rounding noise.
-    return tuple(round(value, 2) for value in found.GetParameters())
+    return found.GetParameters()
 
 
-def _for_alignment(image: sitk.Image) -> sitk.Image:
+def _for_alignment(image: sitk.Image, turn: np.ndarray) -> sitk.Image:
+    # The region without wall and spine is a box and an ellipse: in a patient who lies turned they would hold both.
+    upright = sitk.Image(image)
+    upright.SetOrigin((turn.T @ image.GetOrigin()).tolist())
+    upright.SetDirection((turn.T @ np.reshape(image.GetDirection(), (3, 3))).ravel().tolist())
+    image = upright
     # Averages over whole voxels first: a Gaussian over a full 512 x 512 volume takes seconds.
     blocks = [max(1, int(_ALIGNMENT_SPACING_MM / edge)) for edge in image.GetSpacing()]
     blocks = [min(block, size) for block, size in zip(blocks, image.GetSize(), strict=True)]
@@ -534,7 +549,7 @@ def preprocess_patient(task: PreprocessingTask) -> dict[str, list[Any]]:
         transform = sitk.TranslationTransform(3)
         if target is not None and image is not reference:
             try:
-                transform = _translation(_for_alignment(image), *target)
+                transform = _translation(image, target)
             except ImageError as error:
                 raise ImageError(f"{task.key}, {phase}", error.rule, error.found, error.cure) from error
         moved = resample(image, grid.spacing_mm, grid=grid, transform=transform)

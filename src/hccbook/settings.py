@@ -175,7 +175,7 @@ class FeatureSettings(Settings):
         4, ge=0, description="Fine-tunings with shuffled outcomes, the negative control; 0 for none."
     )
     outline_patients: int = Field(
-        10,
+        8,
         ge=0,
         description="Development patients of each paper whose features are taken under other outlines too, for their "
         "intraclass correlation; 0 for none, else 3 or more.",

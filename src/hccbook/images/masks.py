@@ -237,12 +237,7 @@ def read_label_map(path: str | Path, image: sitk.Image | None = None, place: str
     place = path.name if place is None else place
     if not path.is_file():
         raise MaskError(place, "label map must be a file", f"no file {path.name!r}", "Run the segmentation stage.")
-    try:
-        labels = sitk.ReadImage(str(path))
-    except RuntimeError:
-        raise MaskError(
-            place, "label map must be readable", "a file that is no image", "Run the segmentation stage again."
-        ) from None
+    labels = read_nifti(path, place, MaskError)
     if image is not None and not same_grid(labels, image):
         raise MaskError(
             place,

@@ -82,8 +82,8 @@ def write(
     Returns
     -------
     pandas.DataFrame
-        `TABLE_COLUMNS`, a row a patient, the most suspicious first: key, centre,
-        suspicion (see `hccbook.segmentation.suspicion`), number of findings, least Dice (NaN where not known), and the
+        `TABLE_COLUMNS`, a row a patient, the most suspicious first, of equal ones that with the least Dice: key,
+        centre, suspicion (see `hccbook.segmentation.suspicion`), number of findings, least Dice (NaN where not known), and the
         sheet's file relative to the run's folder (empty where it could not be drawn).
         A patient that the segmentation stage let go is here too, with the reason as its one finding.
     """
@@ -137,7 +137,7 @@ def _patients(run: RunPaths, paper: str, dice: pd.DataFrame | None) -> tuple[pd.
             remarks[key] = [f"left out of the features: {let_go.get(key, 'reason not recorded')}"]
         rows.append((key, center[key], suspicion, count, float(least.get(key, float("nan"))), ""))
     table = pd.DataFrame(rows, columns=list(TABLE_COLUMNS))
-    return table.sort_values("suspicion", ascending=False, kind="stable", ignore_index=True), remarks
+    return table.sort_values(["suspicion", "dice"], ascending=[False, True], ignore_index=True), remarks
 
 
 def read_findings(run: RunPaths, paper: str) -> dict[str, list[segmentation.MaskFinding]]:

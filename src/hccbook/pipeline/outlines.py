@@ -6,13 +6,9 @@ The chapter on outlines applies the fitted models to unseen patients under the s
 
 from __future__ import annotations
 
-import contextlib
 import filecmp
 import functools
-import gzip
-import shutil
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -80,22 +76,6 @@ def listed_outlines(text: str) -> tuple[str | OutlineChange, ...]:
     """
     parts = [part.strip() for part in text.split(",") if part.strip()]
     return tuple(part if part == GIVEN else OutlineChange.parse(part) for part in dict.fromkeys(parts))
-
-
-@contextlib.contextmanager
-def _unpacked(images: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
-    """Images by name, uncompressed for as long as the block lasts: each is read once an outline.
-
-    Reading them compressed takes ten times as long, more than what is then made of them.
-    Results are kept by the content of these files, so that the same image is found again.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        files = {}
-        for number, (name, packed) in enumerate(images.items()):
-            files[name] = Path(folder) / f"{number}.nii"
-            with gzip.open(packed) as source, files[name].open("wb") as target:
-                shutil.copyfileobj(source, target)
-        yield files
 
 
 # --- one patient ------------------------------------------------------------------------------------------------------
@@ -178,8 +158,7 @@ def features_by_outline(task: OutlineTask) -> dict[str, dict[str, float]]:
             changed = perturb(read_label_map(path, place=place), waiting, task._seed(phase), place)
             for change, labels in zip(waiting, changed, strict=True):
                 write_image(labels, files[str(change)][phase])
-    with _unpacked(task.images()) as images:
-        return {outline: _taken(task, images, own, extract_radiomics_task) for outline, own in files.items()}
+    return {outline: _taken(task, own, extract_radiomics_task) for outline, own in files.items()}
 
 
 def stored_features_by_outline(task: OutlineTask) -> dict[str, dict[str, float]] | None:
@@ -189,22 +168,18 @@ def stored_features_by_outline(task: OutlineTask) -> dict[str, dict[str, float]]
     files = task.files()
     if not all(file.is_file() for own in files.values() for file in own.values()):
         return None
-    with _unpacked(task.images()) as images:
-        found = {outline: _taken(task, images, own, stored_radiomics) for outline, own in files.items()}
+    found = {outline: _taken(task, own, stored_radiomics) for outline, own in files.items()}
     return None if any(values is None for values in found.values()) else found
 
 
 def _taken(
     task: OutlineTask,
-    images: Mapping[str, Path],
     labels: Mapping[str, Path],
     take: Callable[[RadiomicsTask], dict[str, float] | None],
 ) -> dict[str, float] | None:
     values: dict[str, float] = {}
     for extraction in task.extractions:
-        phases = [phase for phase, _ in extraction.images]
-        imaged, outlined = (tuple((phase, own[phase]) for phase in phases) for own in (images, labels))
-        found = take(replace(extraction, images=imaged, labels=outlined))
+        found = take(replace(extraction, labels=tuple((phase, labels[phase]) for phase, _ in extraction.images)))
         if found is None:
             return None
         values |= found
@@ -302,42 +277,35 @@ def deep_by_outline(task: NetworkTask) -> tuple[dict[str, pd.DataFrame], pd.Data
     tuned_file = task.run.stage("features") / "fine_tuned.safetensors"
     modified = tuned_file.stat().st_mtime_ns if tuned_file.is_file() else 0
     backbone, tuned = _networks(task.run, task.paper, task.settings, modified)
-    phases = tuple(dict.fromkeys(phase for own in task.parts.values() for phase in own))
-    packed = {
-        f"{key}{_BETWEEN}{phase}": working_image(task.run, task.paper, key, phase)
-        for key in task.labels
-        for phase in phases
-    }
     found: dict[str, dict[str, dict[str, np.ndarray]]] = {}
     failures = []
-    with _unpacked(packed) as images:
-        for organ, own in task.parts.items():
-            tasks = {
-                f"{key}{_BETWEEN}{outline}": deep_features.DeepTask(
-                    key,
-                    tuple((phase, images[f"{key}{_BETWEEN}{phase}"]) for phase in own),
-                    tuple((phase, outlined[phase]) for phase in own),
-                    (organ,),
-                    task.run.store,
-                )
-                for key, outlines in task.labels.items()
-                for outline, outlined in outlines.items()
-            }
-            outcome = deep_features.extract_stage_inputs(
-                tasks,
-                backbone,
-                task.boxes,
-                depth="projection" if tuned is None else tuned.depth,
-                crop_voxels=task.settings.crop_voxels,
-                window=window_hu(read_preprocessing_settings(task.run)),
-                stage="deep features",
-                progress=False,
+    for organ, own in task.parts.items():
+        tasks = {
+            f"{key}{_BETWEEN}{outline}": deep_features.DeepTask(
+                key,
+                tuple((phase, working_image(task.run, task.paper, key, phase)) for phase in own),
+                tuple((phase, outlined[phase]) for phase in own),
+                (organ,),
+                task.run.store,
             )
-            rows = outcome.failures
-            failures.append(rows.assign(patient=[name.partition(_BETWEEN)[0] for name in rows["patient"]]))
-            for name, values in outcome.results.items():
-                key, _, outline = name.partition(_BETWEEN)
-                found.setdefault(outline, {}).setdefault(key, {}).update(values)
+            for key, outlines in task.labels.items()
+            for outline, outlined in outlines.items()
+        }
+        outcome = deep_features.extract_stage_inputs(
+            tasks,
+            backbone,
+            task.boxes,
+            depth="projection" if tuned is None else tuned.depth,
+            crop_voxels=task.settings.crop_voxels,
+            window=window_hu(read_preprocessing_settings(task.run)),
+            stage="deep features",
+            progress=False,
+        )
+        rows = outcome.failures
+        failures.append(rows.assign(patient=[name.partition(_BETWEEN)[0] for name in rows["patient"]]))
+        for name, values in outcome.results.items():
+            key, _, outline = name.partition(_BETWEEN)
+            found.setdefault(outline, {}).setdefault(key, {}).update(values)
     make = deep_features.deep_table if tuned is None else tuned.transform
     whole = sum(len(own) for own in task.parts.values())
     through = {

@@ -359,7 +359,7 @@ class Segmenter:
         """
         labels = [np.zeros(np.shape(array), np.uint8) for array in arrays]
         for array, (scores, box) in zip(labels, self._body_scores(arrays), strict=True):
-            array[box] = largest_components(scores.argmax(0).to(torch.uint8).numpy())
+            array[box] = largest_components(_likeliest(scores))
         return labels
 
     def save(self, file: str | Path) -> None:
@@ -504,10 +504,20 @@ def _has_spacing(image: sitk.Image, spacing_mm: float) -> bool:
     return np.allclose(image.GetSpacing(), spacing_mm, rtol=SPACING_TOLERANCE, atol=0)
 
 
+def _likeliest(scores: torch.Tensor) -> np.ndarray:
+    """Class of the highest score, the lower of equal ones; some ten times as fast as `argmax` over so few classes."""
+    first, *others = scores.numpy()
+    best, labels = first.copy(), np.zeros(first.shape, np.uint8)
+    for label, score in enumerate(others, start=1):
+        labels[score > best] = label
+        np.maximum(best, score, out=best)
+    return labels
+
+
 def _voxel_labels(scores: torch.Tensor, box: _Box, grid: sitk.Image, image: sitk.Image) -> sitk.Image:
     """Label map of `image` from class scores inside a box of `grid`, which holds the same voxels in other axes."""
     array = np.zeros(grid.GetSize()[::-1], np.uint8)
-    array[box] = largest_components(scores.argmax(0).to(torch.uint8).numpy())
+    array[box] = largest_components(_likeliest(scores))
     labels = from_array(array, grid)
     if same_grid(labels, image):
         labels.CopyInformation(image)
