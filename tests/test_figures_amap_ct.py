@@ -214,6 +214,8 @@ def test_coefficients_and_volume_tables_by_hand():
     """Parts of a feature's name stand apart; the volume's weight stands beside its test."""
     laid = tables.coefficient_table(pd.DataFrame({"feature": ["venous.spleen.deep_7"], "coefficient": [-0.1234]}))
     assert laid.loc[("Venous", "Spleen", "deep 7"), "Coefficient"] == "−0.123"
+    none = tables.coefficient_table(pd.DataFrame({"feature": [], "coefficient": []}))
+    assert none["Coefficient"].to_dict() == {("none", "none", "none was selected"): "n.a."}
     row = ("test", "amap_ct_volume", "amap_ct", 0.81, 0.8, 0.01, -0.02, 0.04, 0.7, 0.484, "")
     comparison = pd.DataFrame([row], columns=list(tables.DELONG_COLUMNS))
     weights = pd.DataFrame([("amap_ct_volume", "spleen_volume_ml", 0.126)], columns=["model", "term", "weight"])

@@ -236,7 +236,7 @@ def test_known_breathing_is_found(shift):
 
 @pytest.mark.parametrize("degrees", [-12.0, 6.0])
 def test_breathing_of_a_patient_who_lies_turned(degrees):
-    """Organs move along the patient's own axis: 10 mm to the head, turned about x by a, are (0, -10 sin a, 10 cos a)."""
+    """Organs move along the patient's own axis: turned about x by a, 10 mm are (0, -10 sin a, 10 cos a)."""
     c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
     turn = np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
     images = [field_image(contrast=60, seed=1)[0], field_image((0.0, 0.0, 10.0), contrast=20, seed=2)[0]]

@@ -1926,6 +1926,7 @@ def coefficient_table(weights: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Strings; rows by phase, organ and feature in the order of the frame, column Coefficient.
+        Where nothing was selected, one row says so.
 
     Raises
     ------
@@ -1936,11 +1937,15 @@ def coefficient_table(weights: pd.DataFrame) -> pd.DataFrame:
     ----------
     aMAP-CT, Supplementary Table 4.
     """
+    names = ["Phase", "Organ", "Feature"]
+    if weights.empty:
+        nothing = pd.MultiIndex.from_tuples([("none", "none", "none was selected")], names=names)
+        return pd.DataFrame({"Coefficient": [UNDEFINED]}, index=nothing)
     require_columns(weights, ("feature", "coefficient"), "coefficients")
     parts = [str(name).split(".", 2) for name in weights["feature"]]
     index = [(phase.capitalize(), organ.capitalize(), name.replace("_", " ")) for phase, organ, name in parts]
     cells = {"Coefficient": [decimal_text(value, 3) for value in weights["coefficient"]]}
-    return pd.DataFrame(cells, index=pd.MultiIndex.from_tuples(index, names=["Phase", "Organ", "Feature"]))
+    return pd.DataFrame(cells, index=pd.MultiIndex.from_tuples(index, names=names))
 
 
 def amap_ct_table_s8(comparisons: pd.DataFrame, weights: pd.DataFrame) -> pd.DataFrame:

@@ -83,8 +83,8 @@ def write(
     -------
     pandas.DataFrame
         `TABLE_COLUMNS`, a row a patient, the most suspicious first, of equal ones that with the least Dice: key,
-        centre, suspicion (see `hccbook.segmentation.suspicion`), number of findings, least Dice (NaN where not known), and the
-        sheet's file relative to the run's folder (empty where it could not be drawn).
+        centre, suspicion (see `hccbook.segmentation.suspicion`), number of findings, least Dice (NaN where not known),
+        and the sheet's file relative to the run's folder (empty where it could not be drawn).
         A patient that the segmentation stage let go is here too, with the reason as its one finding.
     """
     folder = run.contact_sheets(paper)
