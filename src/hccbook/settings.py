@@ -172,10 +172,10 @@ class FeatureSettings(Settings):
         20, ge=0, description="Most epochs of each step of fine-tuning: the projection, then the network with it."
     )
     fine_tune_shuffles: int = Field(
-        4, ge=0, description="Fine-tunings with shuffled outcomes, the negative control; 0 for none."
+        3, ge=0, description="Fine-tunings with shuffled outcomes, the negative control; 0 for none."
     )
     outline_patients: int = Field(
-        8,
+        6,
         ge=0,
         description="Development patients of each paper whose features are taken under other outlines too, for their "
         "intraclass correlation; 0 for none, else 3 or more.",
@@ -292,7 +292,7 @@ class OutlineSensitivitySettings(Settings):
 
     seed: int = Field(20240718, ge=0, description="Seed that draws the patients.")
     patients: int = Field(
-        24, ge=0, description="Unseen patients of each paper whose scores are taken under other outlines; 0 for all."
+        16, ge=0, description="Unseen patients of each paper whose scores are taken under other outlines; 0 for all."
     )
 
 
