@@ -60,6 +60,7 @@ def amap_ct_model() -> AmapCtModel:
     model.feature_names_in_ = np.array(["amap", IMAGE], dtype=object)
     model.selection_counts_ = pd.DataFrame({"block": [], "step": [], "features": []})
     model.lasso_path_, model.lasso_alpha_, model.notes_ = pd.DataFrame({"alpha": []}), None, []
+    model.lasso_weights_ = pd.DataFrame({"feature": [], "penalty": [], "coefficient": []})
     return model
 
 
