@@ -83,8 +83,13 @@ for run_name in RUNS:
                 effect="none" if run_name == "control" else "",
                 # Named here so that a changed setting makes the stage stale.
                 settings=json.dumps(PROFILE.parameters(stage_name), sort_keys=True),
-            threads: 1 if stage_name in LIGHT else workflow.cores
+            # One core each for Snakemake, whatever a stage then uses: the main run's chain fills the cores most of the
+            # time, and the control and the chapters fill the gaps that tables, pictures and notebooks leave.
+            threads: 1
+            # No parameter: another number of workers makes no stage stale.
+            resources:
+                workers=1 if stage_name in LIGHT or run_name == "control" else workflow.cores,
             shell:
                 "{PYTHON:q} -m hccbook.cli stage {params.stage:q} --profile {params.profile:q}"
                 " --results {params.results:q} --manifest={params.manifest:q} --effect={params.effect:q}"
-                " --workers {threads}"
+                " --workers {resources.workers}"
