@@ -86,6 +86,7 @@ for run_name in RUNS:
             # One core each for Snakemake, whatever a stage then uses: the main run's chain fills the cores most of the
             # time, and the control and the chapters fill the gaps that tables, pictures and notebooks leave.
             threads: 1
+            priority: 0 if stage_name in CHAPTERS else 1 if run_name == "control" else 2
             # No parameter: another number of workers makes no stage stale.
             resources:
                 workers=1 if stage_name in LIGHT or run_name == "control" else workflow.cores,
