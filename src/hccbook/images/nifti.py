@@ -71,7 +71,7 @@ def read_nifti(path: Path, place: str, error: type[ImageError] | type[MaskError]
 def _unpacked(path: Path, place: str, error: type[ImageError] | type[MaskError]) -> Iterator[Path]:
     """The file without its compression, for as long as the block lasts.
 
-    ITK unpacks a file once for every question that it has about it, which takes four times as long as the rest.
+    ITK unpacks a file once for every question that it has about it, which takes several times as long.
     """
     if not path.name.lower().endswith(".gz"):
         yield path

@@ -105,7 +105,7 @@ def external_labels(
     liver_mask, spleen_mask : SimpleITK.Image
         Masks (0 background, 1 organ) in the physical space of `image`, on any grid.
     image : SimpleITK.Image
-        Image on the working grid.
+        Image whose grid the label map shall have.
     transform : SimpleITK.Transform, optional
         Takes points of `image` to points of the masks, as in `SimpleITK.Resample`;
         the one that moved the phase onto its reference, if it was moved.

@@ -505,7 +505,7 @@ def _has_spacing(image: sitk.Image, spacing_mm: float) -> bool:
 
 
 def _likeliest(scores: torch.Tensor) -> np.ndarray:
-    """Class of the highest score, the lower of equal ones; some ten times as fast as `argmax` over so few classes."""
+    """Class of the highest score, the lower of equal ones; several times as fast as `argmax` over so few classes."""
     first, *others = scores.numpy()
     best, labels = first.copy(), np.zeros(first.shape, np.uint8)
     for label, score in enumerate(others, start=1):

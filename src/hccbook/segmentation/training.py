@@ -73,7 +73,7 @@ def train_segmenter(
     nnU-Net's way at a small size: intensities clipped and scored by the organs' own, every third patch on an organ,
     Dice plus cross-entropy at all depths, Nesterov SGD with polynomial decay, rotation, scaling, mirroring (where
     asked for), contrast, level and noise as augmentation.
-    The first step, the pre-training, sees the volumes coarsened, where a step costs a tenth; the second one starts
+    The first step, the pre-training, sees the volumes coarsened, where a step costs a quarter; the second one starts
     from its weights and sees them as they are.
     Unlike nnU-Net, a patch is the whole body where it fits (see `hccbook.segmentation.network.window_shape`).
 
