@@ -56,7 +56,7 @@ $(STAMP):
 	@echo "[6/6] hccbook itself"
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	@echo "      Compiling the loops of the radiomics engine, once for all processes"
-	@"$(BIN)/python" -c 'from hccbook.radiomics import find_engine; find_engine("fast")'
+	@"$(BIN)/python" -c 'from hccbook.features.radiomics import find_engine; find_engine("fast")'
 	@rm -f "$(VENV)"/.installed-*
 	@touch "$(STAMP)"
 
@@ -71,7 +71,7 @@ test: setup ## Test the package, then the notebooks at the smoke profile
 lint: setup ## Check the style of the code
 	"$(BIN)/ruff" check .
 
-doctor: ## Say whether this machine is ready, what is missing, and the cure
+doctor: ## Say whether this machine is ready, what is missing, and the hint
 	@$(call NEED_PYTHON)
 	@if [ -e "$(STAMP)" ]; then "$(BIN)/hccbook" doctor; else "$(PYTHON)" src/hccbook/doctor.py; fi
 

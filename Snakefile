@@ -3,7 +3,7 @@
 import json
 import sys
 
-from hccbook.paths import CHAPTERS, CONTROL_ENDING, RunPaths, notebook_file, project_root
+from hccbook.run import CHAPTERS, CONTROL_ENDING, RunPaths, notebook_file, project_root
 from hccbook.pipeline.runner import CHAPTER_AFTER, CONTROL_STAGES, STAGE_FILES, chapters_of, stages_of
 from hccbook.settings import load_profile
 

@@ -32,8 +32,8 @@ from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_limits
 
 from hccbook.evaluation import auc_bootstrap, auc_delong
-from hccbook.selection import LassoSelector, MannWhitneySelector, SpearmanSelector
-from hccbook.stratification import xtile, xtile_permutation
+from hccbook.evaluation.stratification import xtile, xtile_permutation
+from hccbook.features.selection import LassoSelector, MannWhitneySelector, SpearmanSelector
 
 SEED = 20240718
 PATIENTS, SCORES = 2_000, 1_000_000

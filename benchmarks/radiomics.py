@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-PATIENT = {"image_seed": 41, "center": "C01", "liver_latent": 0.0, "spleen_latent": 0.0, "spleen_size": 0.0}
+PATIENT = {"image_seed": 41, "centre": "C01", "liver_latent": 0.0, "spleen_latent": 0.0, "spleen_size": 0.0}
 WINDOW_HU = (-60, 140)
 LEVELS = (8, 32, 128)
 SIZES = (10_000, 100_000, 1_200_000)
@@ -66,7 +66,7 @@ def _say(what: dict) -> None:
 
 
 def _fast(image, mask, bin_width, threads):
-    from hccbook.radiomics import extract_features, find_engine
+    from hccbook.features.radiomics import extract_features, find_engine
 
     find_engine("fast")
     settings = _settings(bin_width)
@@ -90,7 +90,7 @@ def _pyradiomics(image, mask, bin_width, threads):
 
 
 def _settings(bin_width):
-    from hccbook.radiomics import ExtractionSettings
+    from hccbook.features.radiomics import ExtractionSettings
 
     images = ("original", "wavelet", "square", "squareroot", "logarithm", "exponential")
     return ExtractionSettings(image_types=images, bin_width=bin_width)
@@ -128,8 +128,8 @@ class Worker:
 
 def organs(folder: Path, sizes: tuple[int, ...]) -> dict[int, tuple[Path, int]]:
     """A synthetic liver, resampled so that it has about as many voxels as asked for: folder and voxels by size."""
+    from hccbook.images.preprocessing import resample
     from hccbook.phantom import render_patient
-    from hccbook.preprocessing import resample
     from hccbook.settings import CohortSettings
 
     image, labels = render_patient(PATIENT, CohortSettings(acquisition_spacing_mm=1.0))["venous"]

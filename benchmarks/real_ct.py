@@ -4,7 +4,7 @@
 
 FOLDER holds ``ct.nii.gz`` and the masks ``liver.nii.gz`` and ``spleen.nii.gz`` on its grid.
 Writes ``benchmarks/real_ct.json``: overlap and distance of each organ, volumes, and what the mask checks say of the
-network's outlines and of the given ones. The segmentation chapter shows it.
+network's masks and of the given ones. The segmentation chapter shows it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from hccbook import images, segmentation
-from hccbook.paths import benchmark_file
+from hccbook.run import benchmark_file
 
 TOLERANCE_MM = 5.0
 
@@ -49,7 +49,7 @@ def main(network: Path, folder: Path) -> None:
     for name, labels in (("", found), ("given_", given)):
         findings = segmentation.patient_findings({"venous": ct}, {"venous": labels})
         report[f"{name}findings"] = segmentation.findings_in_words(findings)
-        report[f"{name}suspicion"] = round(segmentation.suspicion(findings), 3)
+        report[f"{name}severity"] = round(segmentation.severity(findings), 3)
     benchmark_file("real_ct").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(report, indent=1))
 

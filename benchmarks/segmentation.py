@@ -1,4 +1,4 @@
-"""Time and memory of one outline, by the size of the volume.
+"""Time and memory of one mask, by the size of the volume.
 
     python benchmarks/segmentation.py NETWORK.safetensors
 
@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from hccbook import segmentation
-from hccbook.paths import benchmark_file
+from hccbook.run import benchmark_file
 
 SIZES = ((64, 96, 96), (128, 96, 96), (128, 192, 192))  # z, y, x
 REPEATS = 5

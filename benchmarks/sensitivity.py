@@ -16,11 +16,11 @@ from pathlib import Path
 import pandas as pd
 
 from hccbook.evaluation import auc_delong, delong_test
+from hccbook.evaluation.stratification import xtile, youden_cutoff
 from hccbook.models import AlarmModel, AmapCtModel
-from hccbook.paths import RunPaths
 from hccbook.pipeline import files
+from hccbook.run import RunPaths
 from hccbook.settings import load_profile
-from hccbook.stratification import xtile, youden_cutoff
 
 RESULTS = Path(__file__).with_suffix(".json")
 

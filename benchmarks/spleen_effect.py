@@ -2,7 +2,7 @@
 
     python benchmarks/spleen_effect.py FOLDER [--seeds 5]
 
-For each seed, the demo's aMAP-CT patients are simulated twice, with the demo's spleen effect and with none, outlined
+For each seed, the demo's aMAP-CT patients are simulated twice, with the demo's spleen effect and with none, segmented
 by their true masks, and both models are fitted on the training cohort and compared in all unseen patients.
 FOLDER takes the images and features, some 300 MB a seed; a second call goes on where the first one stopped.
 Writes ``benchmarks/spleen_effect.json``, which aMAP-CT's supplement shows.
@@ -16,8 +16,8 @@ from pathlib import Path
 
 from hccbook import evaluation, phantom
 from hccbook.models import AmapCtModel
-from hccbook.paths import RunPaths, benchmark_file, profile_file
 from hccbook.pipeline import files, stages
+from hccbook.run import RunPaths, benchmark_file, profile_file
 from hccbook.settings import Profile, load_profile
 
 ORGANS = {"with_spleen": ("liver", "spleen"), "without_spleen": ("liver",)}
@@ -27,10 +27,10 @@ WORKERS = 2
 def compared(profile: Profile, run: RunPaths) -> dict[str, object]:
     """Both models' AUC in unseen patients of one simulated cohort, their difference, and the truth."""
     phases = tuple(profile.run.phases.split(","))
-    outlines = profile.segmentation.model_copy(update={"mask_source": "manifest"})
+    masks = profile.segmentation.model_copy(update={"mask_source": "manifest"})
     stages.make_cohort(run, "amap_ct", "", profile.cohort, phases, WORKERS)
     stages.preprocess_cohort(run, "amap_ct", "", profile.preprocessing, phases, WORKERS)
-    stages.segment_cohort(run, "amap_ct", "", outlines, None, phases, WORKERS)
+    stages.segment_cohort(run, "amap_ct", "", masks, None, phases, WORKERS)
     stages.extract_radiomics(run, "amap_ct", profile.features, phases, WORKERS)
     stages.extract_deep(run, "amap_ct", profile.features, phases)
     clinical, features = files.model_table(run, "amap_ct")

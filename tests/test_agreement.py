@@ -9,18 +9,18 @@ from matplotlib import pyplot as plt
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
-from hccbook import figures
 from hccbook.errors import DataError
 from hccbook.evaluation.agreement import (
     BANDS,
     CONSTANT,
     ICC_COLUMNS,
     agreement_band,
-    auc_by_outline,
+    auc_by_segmentation,
     feature_family,
     icc_table,
     mean_squares,
 )
+from hccbook.report import figures
 
 SHROUT_FLEISS = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]], float)
 """Six targets rated by four judges: Shrout and Fleiss 1979, Table 2."""
@@ -219,10 +219,10 @@ def test_name_of_no_feature_is_refused():
         feature_family("venous.liver.volume")
 
 
-# --- AUC by outline ---------------------------------------------------------------------------------------------------
+# --- AUC by mask ---------------------------------------------------------------------------------------------------
 
 
-def test_auc_by_outline_by_hand():
+def test_auc_by_segmentation_by_hand():
     """Two with HCC, three without: 6 pairs, of which 6, 5 and 6 are in order; score changes are medians."""
     y = [1, 1, 0, 0, 0]
     scores = pd.DataFrame(
@@ -232,7 +232,7 @@ def test_auc_by_outline_by_hand():
             "dilation:2": [0.95, 0.8, 0.7, 0.7, 0.6],
         }
     )
-    table = auc_by_outline(y, scores).set_index("outline")
+    table = auc_by_segmentation(y, scores).set_index("mask")
     assert table["auc"].tolist() == pytest.approx([1, 5 / 6, 1])
     assert table["difference"].tolist() == pytest.approx([0, -1 / 6, 0])
     assert table["score_change"].tolist() == pytest.approx([0, 0, 0.2])
@@ -242,10 +242,10 @@ def test_auc_by_outline_by_hand():
     assert (table["events"] == 2).all()
 
 
-def test_scores_without_an_outline_are_refused():
+def test_scores_without_an_mask_are_refused():
     """There must be one to compare with."""
-    with pytest.raises(DataError, match="must have one column an outline"):
-        auc_by_outline([0, 1], pd.DataFrame(index=[0, 1]))
+    with pytest.raises(DataError, match="must have one column a mask"):
+        auc_by_segmentation([0, 1], pd.DataFrame(index=[0, 1]))
 
 
 # --- figures ----------------------------------------------------------------------------------------------------------
@@ -265,11 +265,11 @@ def test_agreement_figure_shows_quartiles_by_family():
     plt.close(figure)
 
 
-def test_auc_figure_names_outlines_and_numbers():
-    """AUC, interval and p beside each outline; the first has no p."""
-    table = auc_by_outline([1, 1, 0, 0, 0], pd.DataFrame({"used": [5, 4, 3, 2, 1], "erosion:2": [5, 3, 4, 2, 1]}))
+def test_auc_figure_names_masks_and_numbers():
+    """AUC, interval and p beside each mask; the first has no p."""
+    table = auc_by_segmentation([1, 1, 0, 0, 0], pd.DataFrame({"used": [5, 4, 3, 2, 1], "erosion:2": [5, 3, 4, 2, 1]}))
     figure, axes = figures.panels()
-    ax = figures.plot_outline_auc(axes[0, 0], table, title="ALARM")
+    ax = figures.plot_segmentation_auc(axes[0, 0], table, title="ALARM")
     assert [label.get_text() for label in ax.get_yticklabels()] == ["As used", "Eroded by 2 mm"]
     used, eroded = (text.get_text() for text in ax.texts)
     assert used == "1.00 (1.00–1.00)"
@@ -280,7 +280,7 @@ def test_auc_figure_names_outlines_and_numbers():
 
 
 def test_shift_figure_has_every_patient():
-    """One point a patient, by outcome, under its printed outline."""
+    """One point a patient, by outcome, under its printed mask."""
     scores = pd.DataFrame({"hcc": [0, 1, 0], "used": [0.1, 0.7, 0.2], "rotation:5": [0.3, 0.6, 0.2]})
     figure, axes = figures.panels()
     ax = figures.plot_score_shift(axes[0, 0], scores, "rotation:5")

@@ -133,7 +133,7 @@ def test_weights_along_the_path_are_the_lasso_s(family, cohort, tmp_path):
 
 
 def test_missing_family_file_says_what_to_do(tmp_path):
-    """The file is named, and the cure is to fit the model."""
+    """The file is named, and the hint is to fit the model."""
     with pytest.raises(ModelError, match=r"family\.json: model file must exist, .* Fit the model first\."):
         AmapCtFamily.from_json(tmp_path / "family.json")
 
@@ -151,7 +151,7 @@ def test_missing_family_file_says_what_to_do(tmp_path):
     ids=["no members", "no version", "a member less", "half a member", "another score", "unknown setting"],
 )
 def test_damaged_family_file_is_refused(change, family, tmp_path):
-    """What lacks a part, or has one of another kind, is refused by the file's name, with the cure."""
+    """What lacks a part, or has one of another kind, is refused by the file's name, with the hint."""
     file = family.to_json(tmp_path / "family.json")
     content = json.loads(file.read_text(encoding="utf-8"))
     change(content)

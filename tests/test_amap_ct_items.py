@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score, roc_auc_score
 
-from hccbook import tables
 from hccbook.errors import DataError
 from hccbook.evaluation import (
     auc_table,
@@ -17,8 +16,9 @@ from hccbook.evaluation import (
     subgroup_auc,
     subgroup_performance,
 )
+from hccbook.evaluation.stratification import amap_ct_subgroups, stepwise_flows, stepwise_groups, stepwise_tradeoff
+from hccbook.report import tables
 from hccbook.scores import amap
-from hccbook.stratification import amap_ct_subgroups, stepwise_flows, stepwise_groups, stepwise_tradeoff
 
 CUTOFF = 0.4
 

@@ -32,8 +32,8 @@ from hccbook.evaluation import (
     spearman_correlations,
     univariable_odds_ratios,
 )
+from hccbook.features.radiomics.vocabulary import FEATURES
 from hccbook.models import LinearScore
-from hccbook.radiomics.vocabulary import FEATURES
 
 # Heinze and Schemper 2002: 79 women with endometrial cancer; neovascularisation, pulsality index, endometrium height,
 # and high histologic grade, which all 13 with neovascularisation have. From Agresti's web page of data sets.

@@ -37,7 +37,7 @@ from hccbook.audit.printed import Range, printed_range
 from hccbook.audit.two_by_two import PerformanceRow, TwoByTwo
 from hccbook.errors import DataError
 from hccbook.evaluation import auc_delong
-from hccbook.published import Check
+from hccbook.papers.published import Check
 
 
 def as_printed(*texts: str) -> tuple[Range, ...]:
@@ -628,7 +628,7 @@ def test_feature_counts():
 
 def test_pooled_widths_of_the_networks():
     """The book's own networks pool to these widths."""
-    from hccbook.deep_features import WIDTHS
+    from hccbook.features.deep import WIDTHS
 
     assert sorted(methods.POOLED_WIDTH.values()) == [WIDTHS["resnet18"], WIDTHS["resnet50"]]
 

@@ -62,12 +62,12 @@ def test_filters(command, paper: str, certainty: str, degree: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "wrong", "cure"), [("--paper", "lancet", "amap_ct"), ("--certainty", "sure", "implied")]
+    ("option", "wrong", "hint"), [("--paper", "lancet", "amap_ct"), ("--certainty", "sure", "implied")]
 )
-def test_unknown_name_is_one_message(command, option: str, wrong: str, cure: str) -> None:
+def test_unknown_name_is_one_message(command, option: str, wrong: str, hint: str) -> None:
     """The name is repeated, the known ones are given, and the exit code is 1."""
     code, out, err = command("audit", option, wrong)
     assert (code, out) == (1, "")
     assert wrong in err
-    assert cure in err
+    assert hint in err
     assert "Traceback" not in err

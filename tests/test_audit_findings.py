@@ -17,7 +17,8 @@ import pandas as pd
 import pytest
 import pywt
 
-from hccbook import audit, published, scores
+from hccbook import audit, scores
+from hccbook.papers import published
 
 NORMAL = NormalDist()
 

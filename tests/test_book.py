@@ -9,10 +9,11 @@ import nbformat
 import pytest
 import yaml
 
-from hccbook import book, published
+from hccbook import book
 from hccbook.book import BookError, build_book, check_items, check_self_contained, results_page, stage_source
 from hccbook.cohort.manifest import COLUMNS
-from hccbook.paths import CHAPTERS, STAGES, RunPaths, notebook_name, project_root
+from hccbook.papers import published
+from hccbook.run import CHAPTERS, STAGES, RunPaths, notebook_name, project_root
 from hccbook.settings import Profile
 
 PIXEL = base64.b64decode(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from bs4 import BeautifulSoup
 
-from hccbook.paths import project_root
+from hccbook.run import project_root
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 QUIET = (

@@ -16,7 +16,7 @@ from hccbook.cli import main
 
 ROW = {
     "patient_id": "A-1",
-    "center": "C01",
+    "centre": "C01",
     "cohort": "discovery",
     "age": 50,
     "sex": "male",
@@ -113,7 +113,7 @@ def test_missing_manifest_is_one_message(command, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "column", "in_rule_or_found", "in_cure"),
+    ("change", "column", "in_rule_or_found", "in_hint"),
     [
         ({"venous": "absent.nii.gz"}, "venous", "absent.nii.gz", ""),
         ({"venous": ""}, "venous", "empty", ""),
@@ -129,15 +129,15 @@ def test_missing_manifest_is_one_message(command, tmp_path: Path) -> None:
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
 )
 def test_bad_value_names_line_column_value_and_cure(
-    command, folder: Path, change: dict, column: str, in_rule_or_found: str, in_cure: str
+    command, folder: Path, change: dict, column: str, in_rule_or_found: str, in_hint: str
 ) -> None:
     """Each bad value is one problem that a user can act upon."""
     found = problems(command, manifest(folder, ROW | change))
     hit = [problem for problem in found if problem["column"] == column]
     assert len(hit) == 1, found
     assert in_rule_or_found in hit[0]["rule"] + hit[0]["found"]
-    assert in_cure in hit[0]["cure"]
-    assert hit[0]["cure"]
+    assert in_hint in hit[0]["hint"]
+    assert hit[0]["hint"]
 
 
 def test_missing_phase_column_is_named(command, folder: Path) -> None:
@@ -162,7 +162,7 @@ def test_mask_on_another_grid_is_refused(command, folder: Path) -> None:
 
 
 def test_empty_mask_is_refused(command, folder: Path) -> None:
-    """A mask without a voxel outlines nothing."""
+    """A mask without a voxel masks nothing."""
     sitk.WriteImage(volume(np.zeros((12, 14, 16), np.uint8)), folder / "liver.nii.gz")
     (found,) = problems(command, manifest(folder))
     assert found["column"] == "liver_mask_venous"

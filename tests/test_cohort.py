@@ -29,7 +29,7 @@ from hccbook.images import from_array, write_image
 from hccbook.settings import PHASES
 
 CLINICAL = {
-    "center": "C01",
+    "centre": "C01",
     "age": 50,
     "sex": "male",
     "bilirubin": 17.1,
@@ -101,12 +101,12 @@ def test_manifest_of_fewer_phases(tmp_path):
 
 def test_manifest_quotes_blank_lines_and_byte_order_mark(tmp_path):
     """Excel's mark, quoted commas, blank lines and a line break inside quotes do not shift the line numbers."""
-    table = patients(2, center=["Hospital, North", "C\n2"])
+    table = patients(2, centre=["Hospital, North", "C\n2"])
     file = write_manifest(tmp_path, table)
     lines = file.read_text(encoding="utf-8").split("\n", 2)
     file.write_text("\ufeff" + lines[0] + "\n\n" + lines[1] + "\n" + lines[2], encoding="utf-8")
     read = read_manifest(file)
-    assert read["center"].iloc[0] == "Hospital, North"
+    assert read["centre"].iloc[0] == "Hospital, North"
     assert list(read["line"]) == [3, 4]
 
 
@@ -142,7 +142,7 @@ def test_manifest_quotes_blank_lines_and_byte_order_mark(tmp_path):
     ],
 )
 def test_manifest_value(tmp_path, changes, words):
-    """Each wrong value is named by line, column, rule, value and cure, and never by the patient's own name."""
+    """Each wrong value is named by line, column, rule, value and hint, and never by the patient's own name."""
     file = write_manifest(tmp_path, patients(2, **changes))
     with refused(r"manifest\.csv", *words) as caught:
         read_manifest(file)
@@ -192,7 +192,7 @@ def test_unknown_column(tmp_path, name, words):
     ],
 )
 def test_missing_column(tmp_path, name, words):
-    """A missing column is named; for a phase the cure is also to do without it."""
+    """A missing column is named; for a phase the hint is also to do without it."""
     with refused(*words):
         read_manifest(write_manifest(tmp_path, patients(1).drop(columns=name)))
 
@@ -220,7 +220,7 @@ def test_count_of_further_problems(tmp_path):
         (b"patient_id,age\n\n", ("at least one patient",)),
         (b"patient_id;age\na;50\n", ("separated by commas", "semicolons", "comma delimited")),
         (b"patient_id\tage\na\t50\n", ("separated by commas", "tabs")),
-        ("patient_id,center\na,München\n".encode("latin-1"), ("UTF-8", "byte 0xfc on line 2")),
+        ("patient_id,centre\na,München\n".encode("latin-1"), ("UTF-8", "byte 0xfc on line 2")),
         ("patient_id,age\n".encode("utf-16"), ("UTF-8",)),
         (b"PK\x03\x04...", ("CSV", "spreadsheet")),
         (b'patient_id,age\n"a,50\n', ("valid CSV",)),
@@ -262,7 +262,7 @@ def test_column_twice(tmp_path):
 
 def test_schema_describes_every_column():
     """The pandera schema has the design's columns, each with a meaning, and a unit where there is one."""
-    required = ["patient_id", "center", "age", "sex", "bilirubin", "albumin", "platelets", "afp", "alt", "etiology"]
+    required = ["patient_id", "centre", "age", "sex", "bilirubin", "albumin", "platelets", "afp", "alt", "etiology"]
     required += ["hcc", "months"]
     assert {name for name, column in MANIFEST_SCHEMA.columns.items() if column.required} == {*required, *PHASES}
     assert all(column.description for column in MANIFEST_SCHEMA.columns.values())
@@ -326,7 +326,7 @@ def test_check_finds_every_broken_image(imaged, tmp_path):
     assert found[4, "liver_mask_venous"].found == "an empty mask"
     assert found[4, "delayed"].found == "0%"
     assert found[4, "age"].patient_id == "name3"
-    assert all(problem.cure for problem in problems)
+    assert all(problem.hint for problem in problems)
     json.dumps([problem.model_dump() for problem in problems])
 
 
@@ -352,8 +352,8 @@ def test_sources_in_order(imaged, tmp_path):
 
 def centres(sizes: dict[str, tuple[int, int]]) -> pd.DataFrame:
     """Manifest columns that splits need: centre by (patients, of them HCC)."""
-    rows = [(center, int(number < events)) for center, (count, events) in sizes.items() for number in range(count)]
-    table = pd.DataFrame(rows, columns=["center", "hcc"]).assign(cohort="")
+    rows = [(centre, int(number < events)) for centre, (count, events) in sizes.items() for number in range(count)]
+    table = pd.DataFrame(rows, columns=["centre", "hcc"]).assign(cohort="")
     table.index = [f"P{number:04d}" for number in range(1, len(table) + 1)]
     return table
 
@@ -366,7 +366,7 @@ def test_alarm_split():
     assert counts.loc["discovery"].tolist() == [72, 8]
     assert counts.loc["internal_validation"].tolist() == [18, 2]
     assert counts.loc["external_validation"].tolist() == [63, 7]
-    assert set(table["center"][cohorts == "external_validation"]) == {"B", "C"}
+    assert set(table["centre"][cohorts == "external_validation"]) == {"B", "C"}
 
 
 def test_amap_ct_split():

@@ -8,11 +8,12 @@ import pytest
 from matplotlib import pyplot as plt
 from sklearn.metrics import roc_auc_score
 
-from hccbook import evaluation, figures, scores
+from hccbook import evaluation, scores
 from hccbook.errors import DataError, ModelError
 from hccbook.evaluation.comparators import CALIBRATED, HARMONISED, UNHARMONISED
-from hccbook.harmonisation import ComBatHarmoniser
+from hccbook.features.harmonisation import ComBatHarmoniser
 from hccbook.models import AmapCtModel
+from hccbook.report import figures
 
 
 def patients(n: int = 60, seed: int = 1) -> tuple[pd.DataFrame, dict[str, pd.Series]]:
@@ -259,7 +260,7 @@ def centres(n: int = 48) -> tuple[pd.DataFrame, pd.DataFrame]:
     features.insert(0, "amap", 58 + 6 * rng.standard_normal(n))
     clinical = pd.DataFrame(
         {
-            "center": centre,
+            "centre": centre,
             "cohort": np.where(centre == "D", "test", "training"),
             "role": np.where(centre == "D", "test", "development"),
             "hcc": hcc,
@@ -281,7 +282,7 @@ def test_harmonised_auc():
     assert row["auc"] == pytest.approx(roc_auc_score(clinical.loc[~learn, "hcc"], risk), rel=1e-12)
     assert np.isnan(row["difference"]) and row["note"] == "" and (row["centres"], row["unseen_centres"]) == (1, 1)
     combat = ComBatHarmoniser(covariates=("amap",), keep=("amap",))
-    clean = combat.fit(features.join(clinical["center"])[learn]).transform(features.join(clinical["center"]))
+    clean = combat.fit(features.join(clinical["centre"])[learn]).transform(features.join(clinical["centre"]))
     row = table.set_index(["variant", "cohort"]).loc[(HARMONISED, "training")]
     fitted = AmapCtModel().fit(clean[learn], clinical.loc[learn, "hcc"])
     risk = fitted.decision_function(clean[learn])
@@ -318,8 +319,8 @@ def test_harmonised_auc_refuses_and_is_drawn():
     clinical, features = centres()
     with pytest.raises(DataError, match="must have the clinical table's patients"):
         evaluation.harmonised_auc(clinical, features.iloc[::-1])
-    with pytest.raises(DataError, match="must have a column 'center'"):
-        evaluation.harmonised_auc(clinical.drop(columns="center"), features)
+    with pytest.raises(DataError, match="must have a column 'centre'"):
+        evaluation.harmonised_auc(clinical.drop(columns="centre"), features)
     with pytest.raises(DataError, match="role: must have patients of 'development'"):
         evaluation.harmonised_auc(clinical.assign(role="test"), features)
     table, _ = evaluation.harmonised_auc(clinical, features)

@@ -14,11 +14,11 @@ from bs4 import BeautifulSoup
 from PIL import Image, ImageColor
 
 from hccbook.errors import DataError
-from hccbook.figures.contact_sheet import SHEET_WIDTH, contact_sheet, png_bytes
-from hccbook.figures.style import ORGAN_COLOURS, VERMILION
 from hccbook.images import write_image
-from hccbook.paths import RunPaths
 from hccbook.pipeline import contact_sheets, files
+from hccbook.report.figures.contact_sheet import SHEET_WIDTH, contact_sheet, png_bytes
+from hccbook.report.figures.style import ORGAN_COLOURS, VERMILION
+from hccbook.run import RunPaths
 from hccbook.segmentation import FINDING_COLUMNS
 
 LIVER, SPLEEN = (ImageColor.getrgb(ORGAN_COLOURS[organ]) for organ in ("liver", "spleen"))
@@ -54,7 +54,7 @@ def drawn(image: sitk.Image, labels: sitk.Image | None, **options) -> np.ndarray
 
 
 def boxes(sheet: np.ndarray, colour: tuple[int, int, int]) -> list[tuple[int, int, int, int, int]]:
-    """Left, right, top and bottom of every outline of one colour from left to right, and how many pixels it has."""
+    """Left, right, top and bottom of every mask of one colour from left to right, and how many pixels it has."""
     hit = (sheet == colour).all(axis=2)
     hit[-40:] = False  # the legend at the foot
     columns = np.flatnonzero(hit.any(axis=0))
@@ -66,7 +66,7 @@ def boxes(sheet: np.ndarray, colour: tuple[int, int, int]) -> list[tuple[int, in
     return found
 
 
-def outlined(sheet: np.ndarray) -> bool:
+def segmented(sheet: np.ndarray) -> bool:
     return any((sheet[:-40] == colour).all(axis=2).any() for colour in (LIVER, SPLEEN))
 
 
@@ -118,19 +118,19 @@ def test_a_cube_is_square_in_every_cut(spacing):
     assert min(edges) > 40
 
 
-def test_outlines_are_one_pixel_wide():
+def test_masks_are_one_pixel_wide():
     """A box of w x h pixels has a rim of 2 (w + h) - 4."""
     for left, right, top, bottom, pixels in boxes(drawn(*volume()), LIVER):
         assert pixels == 2 * (right - left + 1 + bottom - top + 1) - 4
 
 
 def test_all_phases_show_the_same_place():
-    """Of three phases the middle one is outlined 40 mm lower, and its coronal outline lies that much lower."""
+    """Of three phases the middle one is segmented 40 mm lower, and its coronal mask lies that much lower."""
     image, labels = volume()
     moved = sitk.GetImageFromArray(np.roll(sitk.GetArrayFromImage(labels), -8, axis=0))
     moved.CopyInformation(labels)
-    outlines = {"arterial": labels, "venous": moved, "delayed": labels}
-    sheet = contact_sheet(dict.fromkeys(outlines, image), outlines, title="P0001", synthetic=False)
+    masks = {"arterial": labels, "venous": moved, "delayed": labels}
+    sheet = contact_sheet(dict.fromkeys(masks, image), masks, title="P0001", synthetic=False)
     array = np.asarray(sheet.convert("RGB"))
     left, right, *_ = boxes(array, LIVER)[3]
     # In the middle of the coronal pictures only the upper and the lower rim of each phase are met.
@@ -162,17 +162,17 @@ def test_findings_are_written_and_counted_when_many():
     assert not long[:80, -3:].any()
 
 
-def test_missing_or_foreign_outlines_are_not_drawn():
+def test_missing_or_foreign_masks_are_not_drawn():
     """Without a label map, or with one on another grid, the CT is shown alone."""
     image, labels = volume()
-    assert outlined(drawn(image, labels))
+    assert segmented(drawn(image, labels))
     for mask in (None, volume((10.0, 5.0, 5.0))[1]):
         sheet = drawn(image, mask)
         assert sheet.max() > 100
-        assert not outlined(sheet)
+        assert not segmented(sheet)
     shifted = sitk.Image(labels)
     shifted.SetOrigin([5.0, 0.0, 0.0])
-    assert not outlined(drawn(image, shifted))
+    assert not segmented(drawn(image, shifted))
 
 
 def test_no_phase_is_refused():
@@ -203,8 +203,8 @@ def test_a_sheet_is_small_and_always_the_same():
 # --- a cohort ---------------------------------------------------------------------------------------------------------
 
 
-def finding(patient: str, suspicion: float, found: str = "300 mL", phase: str = "venous") -> dict[str, object]:
-    values = (patient, phase, "liver", "volume is 500 to 4000 mL", found, "Look.", suspicion)
+def finding(patient: str, severity: float, found: str = "300 mL", phase: str = "venous") -> dict[str, object]:
+    values = (patient, phase, "liver", "volume is 500 to 4000 mL", found, "Look.", severity)
     return dict(zip(FINDING_COLUMNS, values, strict=True))
 
 
@@ -213,11 +213,11 @@ def run(tmp_path: Path) -> RunPaths:
     """Four patients: P0001 plausible, P0002 and P0003 with findings, P0004 let go for want of a liver."""
     run = RunPaths(tmp_path / "run")
     keys = [f"P{number:04d}" for number in range(1, 5)]
-    files.save_table(pd.DataFrame({"patient": keys, "center": ["C01", "C02", "<C&3>", "C04"]}), run.manifest("alarm"))
+    files.save_table(pd.DataFrame({"patient": keys, "centre": ["C01", "C02", "<C&3>", "C04"]}), run.manifest("alarm"))
     files.save_table(pd.DataFrame({"patient": keys}), run.stage("preprocessing") / "alarm.csv")
     files.save_table(pd.DataFrame({"patient": keys[:3]}), run.stage("segmentation") / "alarm.csv")
     failures = pd.DataFrame(
-        [("P0004", "segmentation", "MaskError", "P0004, venous: the liver must be outlined, but found no voxel.")],
+        [("P0004", "segmentation", "MaskError", "P0004, venous: the liver must be segmented, but found no voxel.")],
         columns=["patient", "stage", "kind", "reason"],
     )
     files.save_table(failures, run.stage("segmentation") / "alarm_failures.csv")
@@ -249,7 +249,7 @@ def test_the_most_suspicious_come_first(run):
     )
     table = contact_sheets.write(run, "alarm", PHASES, synthetic=True, dice=dice)
     assert list(table["patient"]) == ["P0004", "P0003", "P0002", "P0001"]
-    assert table["suspicion"].tolist() == [3.0, 1.5, 0.5, 0.0]
+    assert table["severity"].tolist() == [3.0, 1.5, 0.5, 0.0]
     assert table["findings"].tolist() == [1, 2, 1, 0]
     assert table["dice"].tolist() == pytest.approx([np.nan, np.nan, 0.8, np.nan], nan_ok=True)
     for sheet in table["sheet"]:
@@ -259,7 +259,7 @@ def test_the_most_suspicious_come_first(run):
 
 
 def test_the_page_says_all_and_needs_nothing(run):
-    """Centre, suspicion, Dice and findings in words; no script, no network, pictures beside it, text for each."""
+    """Centre, severity, Dice and findings in words; no script, no network, pictures beside it, text for each."""
     dice = pd.DataFrame({"patient": ["P0002"], "dice": [0.8]})
     contact_sheets.write(run, "alarm", PHASES, synthetic=True, dice=dice)
     soup = page(run)
@@ -270,7 +270,7 @@ def test_the_page_says_all_and_needs_nothing(run):
     )
     assert "Least Dice 0.800" in text["P0002"]
     assert text["P0001"].endswith("Nothing suspicious found.")
-    assert "left out of the features: P0004, venous: the liver must be outlined" in text["P0004"]
+    assert "left out of the features: P0004, venous: the liver must be segmented" in text["P0004"]
     assert soup.find("script") is None
     assert soup.find("link") is None
     assert soup.html["lang"] == "en"

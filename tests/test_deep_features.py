@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import save_file
 from sklearn.metrics import roc_auc_score
 
-from hccbook import figures
-from hccbook.deep_features import (
+from hccbook.errors import DataError, MaskError, ModelError, SettingsError
+from hccbook.features.deep import (
     CONTROL_COLUMNS,
     HISTORY_COLUMNS,
     PATIENCE,
@@ -41,12 +41,12 @@ from hccbook.deep_features import (
     stage_values,
     stored_fine_tuning,
 )
-from hccbook.deep_features.convolutions import narrowed, widened
-from hccbook.errors import DataError, MaskError, ModelError, SettingsError
+from hccbook.features.deep.convolutions import narrowed, widened
 from hccbook.images import write_image
 from hccbook.parallel import FAILURE_COLUMNS, map_patients
-from hccbook.paths import RunPaths
 from hccbook.pipeline import files, stages
+from hccbook.report import figures
+from hccbook.run import RunPaths
 from hccbook.settings import PHASES, FeatureSettings, PreprocessingSettings
 
 TINY = 16  # values that a tiny ResNet-18 pools to
@@ -1037,7 +1037,7 @@ def test_stage_repeats_nothing(tiny, tmp_path, monkeypatch):
         raise AssertionError("computed again")
 
     monkeypatch.setattr(negative_control, "fine_tune", never)
-    monkeypatch.setattr("hccbook.deep_features.patients.crop_to_box", never)
+    monkeypatch.setattr("hccbook.features.deep.patients.crop_to_box", never)
     pd.testing.assert_frame_equal(stages.extract_deep(run, "alarm", FEATURES, PHASES), table)
 
 

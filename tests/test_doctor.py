@@ -32,7 +32,7 @@ def test_warnings_alone_are_ready():
 
 
 def test_report_has_a_row_a_finding():
-    """The table shows what was found and the cure, and says first what is wrong."""
+    """The table shows what was found and the hint, and says first what is wrong."""
     table = report([GOOD, BETTER, BAD])
     assert table.row_count == 3
     printed = _printed(table)
@@ -56,14 +56,14 @@ def test_plain_report_gives_each_cure():
 
 
 def test_this_environment_is_ready(project_root):
-    """Where these tests run, every library loads; each warning or failure has a cure."""
+    """Where these tests run, every library loads; each warning or failure has a hint."""
     findings = diagnose(project_root)
     by_name = {finding.name: finding for finding in findings}
     assert {"Python", "C compiler", "disk", "make", "cores", "memory", "browser"} < set(by_name)
     for name in ("torch", "PyRadiomics", "SimpleITK", "Jupyter Book", "Snakemake"):
         assert by_name[name].level == OK, by_name[name]
-    assert all(finding.cure for finding in findings if finding.level != OK)
-    assert not any(finding.cure for finding in findings if finding.level == OK)
+    assert all(finding.hint for finding in findings if finding.level != OK)
+    assert not any(finding.hint for finding in findings if finding.level == OK)
 
 
 @pytest.mark.parametrize(("minor", "level"), [(10, FAIL), (11, OK), (12, FAIL)])
@@ -75,17 +75,17 @@ def test_python_version(monkeypatch, minor, level):
     assert finding.level == level
     assert f"3.{minor}.4" in finding.found
     if level == FAIL:
-        assert "apt-get install python3.11 python3.11-venv python3.11-dev" in finding.cure
+        assert "apt-get install python3.11 python3.11-venv python3.11-dev" in finding.hint
 
 
 def test_missing_venv_module(monkeypatch):
-    """Debian ships Python without ensurepip; the cure names the package of this version."""
+    """Debian ships Python without ensurepip; the hint names the package of this version."""
     monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None if name == "ensurepip" else object())
     monkeypatch.setattr(sys, "version_info", (3, 11, 2, "final", 0))
     finding = doctor._check_venv()
     assert finding.level == FAIL
     assert finding.found.endswith("has no module ensurepip")
-    assert finding.cure == "Debian: apt-get install python3.11-venv"
+    assert finding.hint == "Debian: apt-get install python3.11-venv"
 
 
 def test_missing_compiler(monkeypatch):
@@ -93,7 +93,7 @@ def test_missing_compiler(monkeypatch):
     monkeypatch.setenv("CC", "no-such-compiler -O2")
     finding = doctor._check_compiler(level=FAIL)
     assert (finding.level, finding.found) == (FAIL, "no-such-compiler not found")
-    assert "build-essential" in finding.cure
+    assert "build-essential" in finding.hint
 
 
 def test_compiler_without_headers(monkeypatch, tmp_path):
@@ -107,19 +107,19 @@ def test_compiler_without_headers(monkeypatch, tmp_path):
     finding = doctor._check_compiler(level=WARN)
     assert finding.level == WARN
     assert finding.found.endswith("cannot compile a Python extension: Python.h: No such file or directory")
-    assert "python3.11-dev" in finding.cure
+    assert "python3.11-dev" in finding.hint
 
 
 @pytest.mark.parametrize(
-    ("gigabytes", "level", "cure"), [(4.9, FAIL, "make room"), (19, WARN, "Enough for the demo"), (21, OK, "")]
+    ("gigabytes", "level", "hint"), [(4.9, FAIL, "make room"), (19, WARN, "Enough for the demo"), (21, OK, "")]
 )
-def test_free_disk(monkeypatch, tmp_path, gigabytes, level, cure):
+def test_free_disk(monkeypatch, tmp_path, gigabytes, level, hint):
     """5 GB for the demo, 20 for the paper's cohort sizes; 1 GB is 10^9 bytes."""
     usage = doctor.shutil.disk_usage(tmp_path)._replace(free=int(gigabytes * 1e9))
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda folder: usage)
     finding = doctor._check_disk(tmp_path)
     assert finding.level == level
-    assert cure in finding.cure
+    assert hint in finding.hint
 
 
 @pytest.mark.parametrize(("gigabytes", "level"), [(2.0, WARN), (8.0, OK), (None, WARN)])
@@ -154,7 +154,7 @@ def test_other_version_than_locked_is_a_warning(tmp_path):
     (tmp_path / "requirements.lock").write_text("numpy==2.4.6\nPyYAML==6.0.3\n", encoding="utf-8")
     finding = doctor._check_locked(tmp_path, {"numpy": "2.3.0", "pyyaml": "6.0.3"})
     assert (finding.level, finding.found) == (WARN, "1 of 2 differ: numpy 2.3.0 (locked 2.4.6)")
-    assert "Results may differ" in finding.cure
+    assert "Results may differ" in finding.hint
 
 
 def test_no_lock_is_a_warning(tmp_path):
@@ -168,7 +168,7 @@ def test_library_that_crashes_is_a_finding(monkeypatch):
     assert doctor._answer("import no_such_library") == (False, "ModuleNotFoundError: No module named 'no_such_library'")
     monkeypatch.setattr(doctor, "_answer", lambda code: (False, "ImportError: libgomp.so.1"))
     assert doctor._check_torch() == Finding("torch", FAIL, "ImportError: libgomp.so.1", "Run `make distclean setup`.")
-    assert "--no-build-isolation" in doctor._check_pyradiomics({}).cure
+    assert "--no-build-isolation" in doctor._check_pyradiomics({}).hint
 
 
 @pytest.mark.parametrize(("version", "level"), [("1.0.4.post1", OK), ("2.0.0", FAIL), ("2.1.0b1", FAIL), (None, FAIL)])
@@ -190,7 +190,7 @@ def test_before_anything_is_installed(project_root, tmp_path):
 
 
 def test_before_install_prints_problems_only(monkeypatch, capsys):
-    """A machine that is ready hears nothing; another gets the cure on stderr, and exit code 1."""
+    """A machine that is ready hears nothing; another gets the hint on stderr, and exit code 1."""
     monkeypatch.setattr(doctor, "check_before_install", lambda folder: [GOOD, BETTER])
     assert doctor.main(["--before-install"]) == 0
     assert capsys.readouterr() == ("", "")

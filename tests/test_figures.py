@@ -15,9 +15,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.patches import PathPatch, Rectangle
 
-from hccbook import figures
 from hccbook.errors import DataError
-from hccbook.figures import style
+from hccbook.report import figures
+from hccbook.report.figures import style
 
 COHORTS = ("discovery", "internal_validation", "external_validation")
 
@@ -535,7 +535,7 @@ def test_dice_draws_every_patient(ax):
 
 def test_segmentation_loss_in_two_steps(ax):
     """40 coarse steps at 1.0 and 20 fine ones at 0.5: two lines, at their steps and means."""
-    figures.plot_outline_loss(ax, [1.0] * 40 + [0.5] * 20, 40)
+    figures.plot_segmentation_loss(ax, [1.0] * 40 + [0.5] * 20, 40)
     coarse, fine = _line(ax, "Pre-training"), _line(ax, "Formal")
     np.testing.assert_allclose(coarse.get_xydata(), [[10.5, 1.0], [30.5, 1.0]])
     np.testing.assert_allclose(fine.get_xydata(), [[50.5, 0.5]])
@@ -543,7 +543,7 @@ def test_segmentation_loss_in_two_steps(ax):
 
 def test_segmentation_loss_without_pretraining(ax):
     """One line, from the first step on."""
-    figures.plot_outline_loss(ax, [0.5] * 20, 0)
+    figures.plot_segmentation_loss(ax, [0.5] * 20, 0)
     np.testing.assert_allclose(_line(ax, "Formal").get_xydata(), [[10.5, 0.5]])
     assert "Pre-training, coarse" not in _texts(ax)
 
@@ -604,26 +604,26 @@ def test_slice_window_sets_black_and_white(ax):
     assert ax.images[0].get_clim() == (-60, 140)
 
 
-def test_slice_outlines_are_named_and_coloured(ax):
+def test_slice_masks_are_named_and_coloured(ax):
     """Liver and spleen in two colours, on the slice that holds most of them."""
     labels = np.zeros((3, 6, 6), int)
     labels[2, 1:3, 1:3] = 1
     labels[2, 4, 4] = 2
-    figures.show_slice(ax, np.arange(3 * 36.0).reshape(3, 6, 6), outlines=labels)
+    figures.show_slice(ax, np.arange(3 * 36.0).reshape(3, 6, 6), masks=labels)
     assert ax.images[0].get_array()[0, 0] == 72  # the third slice
     contours = [to_hex(collection.get_edgecolor()[0]).upper() for collection in ax.collections]
     assert contours == [style.ORGAN_COLOURS["liver"].upper(), style.ORGAN_COLOURS["spleen"].upper()]
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["Liver", "Spleen"]
-    # 2 x 2 voxels of 1 mm from x = 1 to 3: the outline runs along the voxels' edges.
+    # 2 x 2 voxels of 1 mm from x = 1 to 3: the mask runs along the voxels' edges.
     box = ax.collections[0].get_paths()[0].get_extents()
     np.testing.assert_allclose([box.x0, box.x1, box.y0, box.y1], [1, 3, 1, 3])
 
 
-def test_slice_shows_a_second_outline_dashed(ax):
-    """The given outline is white and named; one on another grid is refused."""
+def test_slice_shows_a_second_mask_dashed(ax):
+    """The given mask is white and named; one on another grid is refused."""
     labels, given = np.zeros((1, 6, 6), int), np.zeros((1, 6, 6), int)
     labels[0, 1:3, 1:3] = given[0, 2:4, 1:3] = 1
-    figures.show_slice(ax, np.zeros((1, 6, 6)), outlines=labels, given=given, index=0)
+    figures.show_slice(ax, np.zeros((1, 6, 6)), masks=labels, given=given, index=0)
     contours = [to_hex(collection.get_edgecolor()[0]).upper() for collection in ax.collections]
     assert contours == [style.ORGAN_COLOURS["liver"].upper(), "#FFFFFF"]
     box = ax.collections[1].get_paths()[0].get_extents()
@@ -637,14 +637,14 @@ def test_slice_without_organ_has_no_legend(ax):
     """A slice above the liver."""
     labels = np.zeros((3, 4, 5), int)
     labels[0, 1, 1] = 1
-    figures.show_slice(ax, _volume(), outlines=labels, index=2)
+    figures.show_slice(ax, _volume(), masks=labels, index=2)
     assert ax.get_legend() is None
 
 
 def test_slice_label_map_on_another_grid_is_refused(ax):
     """Both shapes are named."""
     with pytest.raises(DataError, match=r"\(3, 4, 4\) on \(3, 4, 5\)"):
-        figures.show_slice(ax, _volume(), outlines=np.zeros((3, 4, 4), int))
+        figures.show_slice(ax, _volume(), masks=np.zeros((3, 4, 4), int))
 
 
 def test_slice_outside_the_image_is_refused(ax):
@@ -668,7 +668,7 @@ def test_largest_slice_by_hand():
 
 
 def test_phases_show_one_slice_in_order():
-    """Three panels named by phase, at the slice that the first label map chooses, outlines named once."""
+    """Three panels named by phase, at the slice that the first label map chooses, masks named once."""
     labels = np.zeros((3, 4, 5), int)
     labels[0, 1:3, 1:3] = 1
     images = {phase: _volume() + shift for shift, phase in enumerate(("arterial", "venous", "delayed"))}
@@ -688,7 +688,7 @@ def test_before_after_show_the_same_place():
 
 
 def test_hu_histogram_names_the_phases(ax):
-    """One outline a phase, each of area one."""
+    """One mask a phase, each of area one."""
     figures.plot_hu_histogram(ax, {"arterial": np.array([60.0, 61, 62]), "venous": np.full(7, 110.0)}, title="Liver")
     assert _texts(ax)[1:] == ["Arterial", "Venous"]
     assert ax.get_title(loc="left") == "Liver"
@@ -697,6 +697,6 @@ def test_hu_histogram_names_the_phases(ax):
 
 
 def test_hu_histogram_without_voxels_is_refused(ax):
-    """An empty outline, or one in air."""
+    """An empty mask, or one in air."""
     with pytest.raises(DataError, match="HU, venous: must have voxels"):
         figures.plot_hu_histogram(ax, {"venous": np.full(3, -1000.0)})

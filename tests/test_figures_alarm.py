@@ -14,9 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.patches import FancyBboxPatch
 
-from hccbook import figures, tables
 from hccbook.errors import DataError
-from hccbook.figures import style
+from hccbook.report import figures, tables
+from hccbook.report.figures import style
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from hccbook import figures, tables
 from hccbook.errors import DataError
+from hccbook.report import figures, tables
 
 
 @pytest.fixture(autouse=True)
@@ -179,7 +179,7 @@ def test_horizon_auc_table_says_where_there_is_no_interval():
 def test_centres_table_by_hand():
     """Cohorts by their printed names; a centre without HCC keeps its note."""
     row = ("C02", "training, validation", 12, 0, 20.5, 18.0, 0.0, 0.0, 0.2049, "no HCC")
-    columns = ["center", "cohorts", "n", "events", "median_months", "person_years", "rate", "lower", "upper", "note"]
+    columns = ["centre", "cohorts", "n", "events", "median_months", "person_years", "rate", "lower", "upper", "note"]
     laid = tables.amap_ct_table_s1(pd.DataFrame([row], columns=columns)).loc["C02"]
     assert laid.tolist() == ["Training, Validation", "12", "0", "20.5", "0.0 (0.0–20.5)", "no HCC"]
 
@@ -190,14 +190,14 @@ def test_image_table_by_hand():
         ("C01", "venous", "source_spacing_z_mm", 3, 5.0, 4.0, 6.0, 1.0, 7.5),
         ("C01", "venous", "liver.original_firstorder_Median", 3, 105.4, 100.2, 110.6, 90.0, 120.0),
     ]
-    columns = ["center", "phase", "characteristic", "n", "median", "q1", "q3", "least", "greatest"]
+    columns = ["centre", "phase", "characteristic", "n", "median", "q1", "q3", "least", "greatest"]
     laid = tables.amap_ct_table_s2(pd.DataFrame(rows, columns=columns)).loc[("C01", "Venous")]
     assert laid.tolist() == ["3", "5.00 (1.00–7.50)", "105 (100–111)"]
 
 
 def test_settings_table_says_what_was_set():
     """Window, bins, images and neighbours are those of the settings."""
-    from hccbook.radiomics import ExtractionSettings
+    from hccbook.features.radiomics import ExtractionSettings
     from hccbook.settings import FeatureSettings, PreprocessingSettings
 
     prepared = PreprocessingSettings(spacing_mm=5.0)

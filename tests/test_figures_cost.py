@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from hccbook import figures
 from hccbook.errors import DataError
+from hccbook.report import figures
 
 COST = pd.DataFrame(
     {"series": ["slow", "fast", "slow"], "voxels": [1_000_000, 10_000, 10_000], "seconds": [50.0, 0.04, 0.4]}

@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
-from hccbook import figures
 from hccbook.errors import DataError
+from hccbook.report import figures
 
 LEVELS = np.array([[1, 2, 0], [4, 4, 3]])
 COUNTS = np.array([[4, 0, 2, 12], [1, 0, 6, 0]])

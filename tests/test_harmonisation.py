@@ -11,9 +11,9 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from hccbook import figures
 from hccbook.errors import DataError, ModelError
-from hccbook.harmonisation import ComBatHarmoniser, centre_effect, centre_effect_table
+from hccbook.features.harmonisation import ComBatHarmoniser, centre_effect, centre_effect_table
+from hccbook.report import figures
 
 FEATURES = list("abcd")
 
@@ -30,7 +30,7 @@ def small() -> pd.DataFrame:
         ]
     )
     ages = [41, 52, 63, 48, 57, 66, 39, 44, 71, 58, 49, 62]
-    return pd.DataFrame(values, columns=FEATURES).assign(center=list("AAAAABBBBCCC"), age=np.array(ages, dtype=float))
+    return pd.DataFrame(values, columns=FEATURES).assign(centre=list("AAAAABBBBCCC"), age=np.array(ages, dtype=float))
 
 
 # Made with neuroCombat 0.2.12 (Fortin's own port), its bound of convergence lowered from 1e-4 to 1e-13.
@@ -115,7 +115,7 @@ def test_location_and_scale_by_hand():
     Residuals -1, 1, -3, 3: variance 20 / 4 = 5. Within centres z has the variance 2/5 and 18/5 (ddof 1), so that
     every patient ends at 7 -+ sqrt(5) x (1 / sqrt(2)) = 7 -+ 1.5811388.
     """
-    table = pd.DataFrame({"x": [0.0, 2.0, 10.0, 16.0], "center": list("aabb")})
+    table = pd.DataFrame({"x": [0.0, 2.0, 10.0, 16.0], "centre": list("aabb")})
     found = ComBatHarmoniser(empirical_bayes=False).fit_transform(table)["x"]
     away = np.sqrt(5 / 2)
     np.testing.assert_allclose(found, [7 - away, 7 + away, 7 - away, 7 + away], rtol=1e-12)
@@ -131,7 +131,7 @@ def planted(n: int, seed: int = 3) -> tuple[pd.DataFrame, pd.DataFrame]:
     shift, scale = rng.normal(0, 1, (3, 40)), np.exp(rng.normal(0, 0.3, (3, 40)))
     values = np.concatenate([shift[c] + scale[c] * tissue for c in range(3)])
     features = pd.DataFrame(values, columns=[f"f{j}" for j in range(40)])
-    return features.assign(center=np.repeat(["X", "Y", "Z"], n)), pd.DataFrame(tissue)
+    return features.assign(centre=np.repeat(["X", "Y", "Z"], n)), pd.DataFrame(tissue)
 
 
 def difference_between_centres(harmonised: pd.DataFrame, n: int) -> float:
@@ -145,7 +145,7 @@ def test_pure_centre_effect_goes_exactly_without_shrinkage():
     table, _ = planted(12)
     found = ComBatHarmoniser(empirical_bayes=False).fit_transform(table)
     assert difference_between_centres(found, 12) < 1e-10
-    assert centre_effect(found, table["center"])["share"].max() < 1e-20
+    assert centre_effect(found, table["centre"])["share"].max() < 1e-20
 
 
 def test_pure_centre_effect_goes_in_the_limit_with_shrinkage():
@@ -160,7 +160,7 @@ def test_pure_centre_effect_goes_in_the_limit_with_shrinkage():
 
 def test_one_centre_stays_as_it_is():
     """With one centre nothing changes, to the last bit, and the notes say why."""
-    table = small().assign(center="A")
+    table = small().assign(centre="A")
     combat = ComBatHarmoniser(keep=("age",)).fit(table)
     pd.testing.assert_frame_equal(combat.transform(table)[FEATURES], table[FEATURES])
     assert combat.notes_ == ["One centre, A: there is nothing to harmonise."]
@@ -190,7 +190,7 @@ def test_covariate_stays():
     centre = np.repeat(["A", "B"], n)
     age = np.r_[rng.normal(40, 8, n), rng.normal(60, 8, n)]
     values = {f"f{j}": 0.1 * age + rng.standard_normal(2 * n) + 3.0 * (centre == "B") for j in range(20)}
-    table = pd.DataFrame(values).assign(center=centre, age=age)
+    table = pd.DataFrame(values).assign(centre=centre, age=age)
     with_age = ComBatHarmoniser(covariates=("age",)).fit_transform(table)
     without = ComBatHarmoniser(keep=("age",)).fit_transform(table).drop(columns="age")
     slope = np.array([np.polyfit(age, with_age[name], 1)[0] for name in with_age])
@@ -226,10 +226,10 @@ def test_outcome_is_preserved_when_asked():
     centre = np.repeat(["A", "B"], n)
     hcc = (rng.random(2 * n) < np.where(centre == "A", 0.1, 0.6)).astype(int)
     values = {f"f{j}": 1.5 * hcc + rng.standard_normal(2 * n) for j in range(20)}
-    table = pd.DataFrame(values).assign(center=centre)
+    table = pd.DataFrame(values).assign(centre=centre)
 
     def shift_of_b(found: pd.DataFrame) -> float:
-        gain = (found - table.drop(columns="center")).to_numpy()
+        gain = (found - table.drop(columns="centre")).to_numpy()
         return float(gain[centre == "B"].mean() - gain[centre == "A"].mean())
 
     asked = ComBatHarmoniser(preserve_outcome=True).fit(table, hcc)
@@ -259,23 +259,23 @@ def test_other_patients_do_not_matter():
 def test_unseen_centre_stays_as_it_is_or_is_refused():
     """Patients of a centre that the fit did not see are unchanged to the last bit; 'refuse' names the centre."""
     table = small()
-    combat = ComBatHarmoniser(keep=("age",)).fit(table[table["center"] != "C"])
-    new = table[table["center"] == "C"]
+    combat = ComBatHarmoniser(keep=("age",)).fit(table[table["centre"] != "C"])
+    new = table[table["centre"] == "C"]
     pd.testing.assert_frame_equal(combat.transform(new)[FEATURES], new[FEATURES])
     assert combat.unseen_centres(table) == ["C"]
     with pytest.raises(ModelError, match="must be one of A, B, but found C"):
-        clone(combat).set_params(unseen="refuse").fit(table[table["center"] != "C"]).transform(table)
+        clone(combat).set_params(unseen="refuse").fit(table[table["centre"] != "C"]).transform(table)
 
 
 def test_unseen_centre_can_be_learnt_from_its_features():
     """A third scanner, learnt afterwards, is brought onto the other two, whose own patients do not change."""
     table, _ = planted(500)
-    known, new = table[table["center"] != "Z"], table[table["center"] == "Z"]
+    known, new = table[table["centre"] != "Z"], table[table["centre"] == "Z"]
     combat = ComBatHarmoniser().fit(known)
     more = combat.with_centres(table)
     pd.testing.assert_frame_equal(more.transform(known), combat.transform(known))
     assert list(combat.effects_) == ["X", "Y"] and more.unseen_centres(table) == []
-    x = known[known["center"] == "X"]
+    x = known[known["centre"] == "X"]
     before = difference_between_centres(pd.concat([combat.transform(x), combat.transform(new)]), 500)
     after = difference_between_centres(pd.concat([more.transform(x), more.transform(new)]), 500)
     assert after < 0.02 < 0.3 < before
@@ -284,7 +284,7 @@ def test_unseen_centre_can_be_learnt_from_its_features():
 
 def test_centre_with_one_patient():
     """Its shift is shrunk with n = 1 and its scale left: (t2 g + g_bar) / (t2 + 1), from its own z-scores."""
-    table = pd.concat([small(), small().iloc[[0]].assign(center="D", a=30.0)], ignore_index=True)
+    table = pd.concat([small(), small().iloc[[0]].assign(centre="D", a=30.0)], ignore_index=True)
     combat = ComBatHarmoniser(keep=("age",)).fit(table)
     effect = combat.effects_["D"]
     z = (table.loc[12, FEATURES].to_numpy(dtype=float) - combat.mean_) / combat.sd_
@@ -298,7 +298,7 @@ def test_centre_with_one_patient():
 def test_centre_in_which_a_feature_does_not_vary():
     """Equal values in one centre give no scale there, and a note, not a division by zero."""
     table = small()
-    table.loc[table["center"] == "B", "a"] = 4.0
+    table.loc[table["centre"] == "B", "a"] = 4.0
     combat = ComBatHarmoniser(keep=("age",), empirical_bayes=False).fit(table)
     assert combat.effects_["B"].scale[0] == 1.0
     assert combat.notes_ == ["B: 1 features do not vary there; their scale is left."]
@@ -307,7 +307,7 @@ def test_centre_in_which_a_feature_does_not_vary():
 
 def test_feature_that_varies_in_no_centre_stays():
     """A constant, and a feature that names the centre, are left as they are and listed."""
-    table = small().assign(e=7.0, f=small()["center"].map({"A": 1.0, "B": 2.0, "C": 5.0}))
+    table = small().assign(e=7.0, f=small()["centre"].map({"A": 1.0, "B": 2.0, "C": 5.0}))
     combat = ComBatHarmoniser(keep=("age",)).fit(table)
     assert combat.untouched_ == ["e", "f"]
     found = combat.transform(table)
@@ -317,7 +317,7 @@ def test_feature_that_varies_in_no_centre_stays():
 
 def test_single_feature_is_not_shrunk():
     """One feature has no others to borrow from: its own mean and variance, and a note."""
-    table = small()[["a", "center"]]
+    table = small()[["a", "centre"]]
     combat = ComBatHarmoniser().fit(table)
     np.testing.assert_allclose(combat.transform(table)["a"], np.array(NEUROCOMBAT["no_eb"])[:, 0], atol=6e-7)
     assert "nothing is shrunk" in combat.notes_[0]
@@ -331,18 +331,18 @@ def test_single_feature_is_not_shrunk():
     [
         (lambda t: t.assign(b=np.nan), {}, DataError, "column b: must hold finite numbers"),
         (lambda t: t.assign(b="x"), {}, DataError, "column b: must be numeric"),
-        (lambda t: t.assign(center=["", *t["center"][1:]]), {}, DataError, "center: must name every patient's centre"),
-        (lambda t: t.drop(columns="center"), {}, ModelError, "must have a column 'center'"),
+        (lambda t: t.assign(centre=["", *t["centre"][1:]]), {}, DataError, "centre: must name every patient's centre"),
+        (lambda t: t.drop(columns="centre"), {}, ModelError, "must have a column 'centre'"),
         (lambda t: t.assign(age=np.nan), {"covariates": ("age",)}, DataError, "column age"),
         (
-            lambda t: t.assign(age=t["center"].map({"A": 1.0, "B": 2.0, "C": 3.0})),
+            lambda t: t.assign(age=t["centre"].map({"A": 1.0, "B": 2.0, "C": 3.0})),
             {"covariates": ("age",)},
             ModelError,
             "must vary within centres",
         ),
-        (lambda t: t[["center", "age"]], {"keep": ("age",)}, ModelError, "features: must be in the table"),
+        (lambda t: t[["centre", "age"]], {"keep": ("age",)}, ModelError, "features: must be in the table"),
         (lambda t: t, {"unseen": "guess"}, ModelError, "must be 'unchanged' or 'refuse'"),
-        (lambda t: t, {"keep": ("center",)}, ModelError, "must be neither covariate nor kept"),
+        (lambda t: t, {"keep": ("centre",)}, ModelError, "must be neither covariate nor kept"),
     ],
 )
 def test_what_fit_refuses(change, settings, error, message):
@@ -385,9 +385,9 @@ def test_share_between_centres_by_hand():
 def test_share_is_that_of_anova():
     """SciPy's F of the same patients gives the same share: F (k - 1) / (F (k - 1) + n - k)."""
     table = small()
-    found = centre_effect(table[FEATURES], table["center"]).set_index("feature")["share"]
+    found = centre_effect(table[FEATURES], table["centre"]).set_index("feature")["share"]
     for name in FEATURES:
-        f = f_oneway(*[part.to_numpy() for _, part in table.groupby("center")[name]]).statistic
+        f = f_oneway(*[part.to_numpy() for _, part in table.groupby("centre")[name]]).statistic
         assert found[name] == pytest.approx(2 * f / (2 * f + 9), rel=1e-12)
 
 
@@ -399,8 +399,8 @@ def test_combat_takes_the_share_down():
     values = np.stack([shift[name] for name in centre]) + rng.standard_normal((240, 50))
     table = pd.DataFrame(values, columns=[f"f{j}" for j in range(50)])
     learn = np.arange(240) % 2 == 0
-    combat = ComBatHarmoniser().fit(table[learn].assign(center=centre[learn]))
-    after = combat.transform(table.assign(center=centre))
+    combat = ComBatHarmoniser().fit(table[learn].assign(centre=centre[learn]))
+    after = combat.transform(table.assign(centre=centre))
     shares = centre_effect_table({"before": table[~learn], "after": after[~learn]}, centre[~learn])
     before, left = (shares[shares["stage"] == stage]["share"].median() for stage in ("before", "after"))
     # About chance, (4 - 1) / (120 - 1) = 0.025, and the error of the shift once more.
@@ -411,7 +411,7 @@ def test_table_and_figure_of_shares():
     """Stages keep their order, at_most rises to 1, and the figure draws them with the line of chance."""
     table = small()
     after = ComBatHarmoniser(keep=("age",)).fit_transform(table)[FEATURES]
-    shares = centre_effect_table({"before": table[FEATURES], "ComBat": after}, table["center"])
+    shares = centre_effect_table({"before": table[FEATURES], "ComBat": after}, table["centre"])
     assert shares["stage"].drop_duplicates().tolist() == ["before", "ComBat"]
     assert shares.groupby("stage")["at_most"].apply(list).loc["before"] == [0.25, 0.5, 0.75, 1.0]
     figure, axes = figures.panels(1, 1)
@@ -422,5 +422,5 @@ def test_table_and_figure_of_shares():
     with pytest.raises(DataError, match="must be of the same patients in every stage"):
         figures.plot_centre_effect(ax, shares.assign(chance=np.arange(len(shares))))
     with pytest.raises(DataError, match="must hold at least one table"):
-        centre_effect_table({}, table["center"])
+        centre_effect_table({}, table["centre"])
     plt.close(figure)

@@ -103,13 +103,13 @@ def test_centres_by_hand():
     """The largest first; one HCC in 5 person-years is 20 %; a centre without HCC is 0 with an upper limit."""
     clinical = pd.DataFrame(
         {
-            "center": ["B", "B", "B", "A"],
+            "centre": ["B", "B", "B", "A"],
             "cohort": ["validation", "training", "training", "test"],
             "hcc": [0, 1, 0, 0],
             "months": [12.0, 24.0, 24.0, 36.0],
         }
     )
-    table = centre_table(clinical).set_index("center")
+    table = centre_table(clinical).set_index("centre")
     assert table.index.tolist() == ["B", "A"]
     assert table.loc["B", "cohorts"] == "training, validation"
     assert table.loc["B", ["n", "events", "median_months", "person_years", "rate"]].tolist() == [3, 1, 24, 5, 0.2]
@@ -137,10 +137,10 @@ def test_images_by_hand():
         },
         index=pd.Index(["P1", "P2", "P3"], name="patient"),
     )
-    center = pd.Series(["B", "B", "A"], index=features.index)
-    table = image_characteristics(facts, features, center, organs=("liver",))
-    assert table["center"].unique().tolist() == ["A", "B"]
-    own = table[(table["center"] == "B")].set_index("characteristic")
+    centre = pd.Series(["B", "B", "A"], index=features.index)
+    table = image_characteristics(facts, features, centre, organs=("liver",))
+    assert table["centre"].unique().tolist() == ["A", "B"]
+    own = table[(table["centre"] == "B")].set_index("characteristic")
     grid = own.loc["source_spacing_z_mm", ["n", "median", "least", "greatest"]].tolist()
     assert grid == [2, 3, 1, 5]
     assert own.loc["liver.original_firstorder_Median", ["q1", "median", "q3"]].tolist() == [102.5, 105, 107.5]

@@ -14,7 +14,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from hccbook.errors import HccbookError, ImageError, MaskError
 from hccbook.images import from_array, read_image, read_mask, same_grid, to_array, volume_ml, write_image
-from hccbook.paths import project_root
+from hccbook.run import project_root
 
 UID = "1.2.826.0.1.3680043.8.498."
 OBLIQUE = (0.96, 0.28, 0.0, -0.224, 0.768, 0.6)
@@ -271,7 +271,7 @@ def test_series_sizes_differ(tmp_path):
 
 
 def test_folder_without_slices(tmp_path):
-    """A folder of folders is refused with the cure."""
+    """A folder of folders is refused with the hint."""
     (tmp_path / "s" / "series1").mkdir(parents=True)
     with refused(ImageError, "1 folders", "Name the folder"):
         read_image(tmp_path / "s")

@@ -16,27 +16,20 @@ PACKAGE = "hccbook"
 
 ROOMS = (
     "errors",
-    "paths",
     "settings",
     "parallel",
-    "published",
-    "images",
+    "run",
+    "papers",
     "scores",
+    "images",
     "cohort",
     "phantom",
-    "preprocessing",
     "segmentation",
-    "radiomics",
-    "deep_features",
-    "harmonisation",
-    "selection",
+    "features",
     "models",
     "evaluation",
-    "stratification",
     "audit",
-    "tables",
-    "figures",
-    "web_pages",
+    "report",
     "pipeline",
     "book",
     "doctor",
@@ -44,7 +37,7 @@ ROOMS = (
 )
 """Modules and subpackages in the order of data flow; each imports only from those above it."""
 
-LEAVES = ("errors", "paths", "settings", "parallel")
+LEAVES = ("errors", "settings", "parallel", "run")
 """Rooms that know nothing of patients; they import nothing but each other."""
 
 STANDARD_LIBRARY_ONLY = ("doctor",)
@@ -188,27 +181,27 @@ def test_upward_import_is_caught(tmp_path):
 @pytest.mark.parametrize(
     "line",
     [
-        "import hccbook.figures",
-        "import hccbook.figures.roc as roc",
-        "from hccbook import figures",
-        "from hccbook.figures.roc import draw",
-        "from .. import figures",
-        "from ..figures import roc",
-        "from ..figures.roc import draw",
-        "def f():\n    from hccbook import figures",
-        "if TYPE_CHECKING:\n    from hccbook.figures import roc",
+        "import hccbook.report",
+        "import hccbook.report.roc as roc",
+        "from hccbook import report",
+        "from hccbook.report.roc import draw",
+        "from .. import report",
+        "from ..report import roc",
+        "from ..report.roc import draw",
+        "def f():\n    from hccbook import report",
+        "if TYPE_CHECKING:\n    from hccbook.report import roc",
     ],
 )
 def test_every_form_of_import_is_caught(tmp_path, line):
     """However it is written, and wherever it stands, an import of a later room is found."""
-    package = _package(tmp_path, evaluation__curves=line + "\n", figures__roc="")
+    package = _package(tmp_path, evaluation__curves=line + "\n", report__roc="")
     (found,) = _violations(package)
-    assert "evaluation imports figures" in found
+    assert "evaluation imports report" in found
 
 
 @pytest.mark.parametrize(
     "line",
-    ["from hccbook.errors import DataError", "from .. import scores", "from . import survival", "import numpy.figures"],
+    ["from hccbook.errors import DataError", "from .. import scores", "from . import survival", "import numpy.report"],
 )
 def test_downward_import_is_allowed(tmp_path, line):
     """Earlier rooms, the same room and other libraries are fine."""
@@ -222,9 +215,9 @@ def test_downward_import_is_allowed(tmp_path, line):
 )
 def test_import_from_the_package_itself_is_caught(tmp_path, line, named):
     """`from hccbook import auc_delong` inside the package would import every room at once."""
-    package = _package(tmp_path, figures=line + "\n")
+    package = _package(tmp_path, report=line + "\n")
     (found,) = _violations(package)
-    assert found.startswith(f"hccbook/figures.py:1: {named} is no room")
+    assert found.startswith(f"hccbook/report.py:1: {named} is no room")
 
 
 def test_module_without_a_room_is_caught(tmp_path):

@@ -14,11 +14,11 @@ import pytest
 from matplotlib import pyplot as plt
 from scipy import stats
 
-from hccbook import figures
 from hccbook.errors import DataError
 from hccbook.evaluation import auc_delong, diagnostic_performance, leakage
 from hccbook.models import NestedAlarmModel
-from hccbook.paths import benchmark_file
+from hccbook.report import figures
+from hccbook.run import benchmark_file
 
 MODEL = NestedAlarmModel(folds=3, lasso_folds=3)
 SMALL = {"n_patients": 120, "n_hcc": 30, "n_features": 150}
@@ -27,7 +27,7 @@ SMALL = {"n_patients": 120, "n_hcc": 30, "n_features": 150}
 @pytest.fixture(scope="module")
 def noise():
     """Features, outcome and development part of one cohort of noise."""
-    X, y = leakage.none_cohort(7, **SMALL)
+    X, y = leakage.null_cohort(7, **SMALL)
     return X, y, leakage.split_cohort(y, 0.5, 7)
 
 
@@ -64,7 +64,7 @@ def poisoned(X: pd.DataFrame, development: pd.Series) -> pd.DataFrame:
 
 def test_features_correlate_within_blocks_alone():
     """Correlation is the one asked for inside a block and none across, within its sampling error at 4,000 patients."""
-    X, y = leakage.none_cohort(1, n_patients=4000, n_hcc=400, n_features=14, correlation=0.6, block_size=6)
+    X, y = leakage.null_cohort(1, n_patients=4000, n_hcc=400, n_features=14, correlation=0.6, block_size=6)
     found = np.corrcoef(X.to_numpy().T)
     block = np.array([0] * 6 + [1] * 6 + [2] * 2 + [3])
     same = (block[:, None] == block) & ~np.eye(15, dtype=bool)
@@ -76,7 +76,7 @@ def test_features_correlate_within_blocks_alone():
 
 def test_features_know_nothing_of_the_outcome():
     """Of 2,000 independent features 5 % have p below 0.05, within three binomial standard errors."""
-    X, y = leakage.none_cohort(2, n_patients=200, n_hcc=40, n_features=2000, correlation=0.0)
+    X, y = leakage.null_cohort(2, n_patients=200, n_hcc=40, n_features=2000, correlation=0.0)
     images = X.drop(columns="amap")
     p = stats.mannwhitneyu(images[y == 1], images[y == 0], axis=0).pvalue
     assert abs((p < 0.05).mean() - 0.05) < 3 * np.sqrt(0.05 * 0.95 / 2000)
@@ -84,9 +84,9 @@ def test_features_know_nothing_of_the_outcome():
 
 def test_cohort_is_a_function_of_its_seed():
     """The same seed gives the same patients, another one others."""
-    X, y = leakage.none_cohort(3, **SMALL)
-    again, y_again = leakage.none_cohort(3, **SMALL)
-    other, _ = leakage.none_cohort(4, **SMALL)
+    X, y = leakage.null_cohort(3, **SMALL)
+    again, y_again = leakage.null_cohort(3, **SMALL)
+    other, _ = leakage.null_cohort(4, **SMALL)
     assert X.equals(again) and y.equals(y_again)
     assert not np.isclose(X, other).any()
 
@@ -97,12 +97,12 @@ def test_cohort_is_a_function_of_its_seed():
 def test_impossible_cohorts_are_refused(setting, value):
     """The setting is named."""
     with pytest.raises(DataError, match=setting):
-        leakage.none_cohort(1, **{**SMALL, setting: value})
+        leakage.null_cohort(1, **{**SMALL, setting: value})
 
 
 def test_split_keeps_the_share_of_hcc():
     """Half of the patients and half of those with HCC develop the model."""
-    _, y = leakage.none_cohort(5, **SMALL)
+    _, y = leakage.null_cohort(5, **SMALL)
     development = leakage.split_cohort(y, 0.5, 1)
     assert (development.sum(), y[development].sum()) == (60, 15)
     assert not development.equals(leakage.split_cohort(y, 0.5, 2))
@@ -334,7 +334,7 @@ def test_table_has_a_row_an_experiment_and_seed(table):
 
 def test_benchmark_says_what_its_rows_say():
     """What the committed benchmark sums up is what its own 50 seeds give."""
-    stored = json.loads(benchmark_file("none_cohort").read_text(encoding="utf-8"))
+    stored = json.loads(benchmark_file("null_cohort").read_text(encoding="utf-8"))
     rows = pd.DataFrame(stored["rows"])
     free = rows[rows["leak"] == "none"]
     assert sorted(free["seed"]) == list(range(1, 51))

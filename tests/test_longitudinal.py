@@ -13,11 +13,11 @@ from scipy.stats import multivariate_normal, norm
 from sklearn.base import clone
 from statsmodels.regression.mixed_linear_model import MixedLM
 
-from hccbook import tables
 from hccbook.errors import DataError, ModelError
 from hccbook.evaluation import comparator_table
 from hccbook.models import Amap2Refit, GroupModel, refit_scores
 from hccbook.models.longitudinal import DENSITIES, _MixedModel, _sums, check_refit_name
+from hccbook.report import tables
 
 TRUE_SD = {"amap": (5.0, 1.2, 2.0), "afp": (0.3, 0.15, 0.12)}
 

@@ -33,7 +33,7 @@ from hccbook.images import (
     volume_ml,
     write_image,
 )
-from hccbook.preprocessing import preprocess_patient, stored_preprocessing, task_of
+from hccbook.images.preprocessing import preprocess_patient, stored_preprocessing, task_of
 from hccbook.segmentation.network import network_grid
 from hccbook.settings import PreprocessingSettings
 
@@ -465,7 +465,7 @@ def test_seg_broken(tmp_path, series):
 
 
 def test_dicom_of_another_kind(tmp_path, series):
-    """A CT slice in place of outlines is refused by its modality."""
+    """A CT slice in place of masks is refused by its modality."""
     series()
     slice_ = next((tmp_path / "ct").iterdir())
     with refused(MaskError, "a DICOM SEG or a DICOM RTSTRUCT", "modality CT"):
@@ -507,7 +507,7 @@ def write_structures(
     structures.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     structures.file_meta.MediaStorageSOPClassUID = structures.SOPClassUID = RTStructureSetStorage
     structures.file_meta.MediaStorageSOPInstanceUID = structures.SOPInstanceUID = UID + "60"
-    structures.Modality, structures.StructureSetLabel = "RTSTRUCT", "outlines"
+    structures.Modality, structures.StructureSetLabel = "RTSTRUCT", "masks"
     structures.StructureSetROISequence, structures.ROIContourSequence = [], []
     for number, (name, contours) in enumerate(regions.items(), start=1):
         region, drawn = Dataset(), Dataset()
@@ -528,14 +528,14 @@ def write_structures(
     return file
 
 
-def outline(image: sitk.Image, level: float, *corners: tuple[float, float]) -> np.ndarray:
+def mask(image: sitk.Image, level: float, *corners: tuple[float, float]) -> np.ndarray:
     """Points (mm) of a contour given by voxel indices (x, y) on slice `level`."""
     return np.array([image.TransformContinuousIndexToPhysicalPoint((x, y, level)) for x, y in corners])
 
 
 def rectangle(image: sitk.Image, level: float, x0: float, y0: float, x1: float, y1: float) -> np.ndarray:
     """Rectangle between two corners."""
-    return outline(image, level, (x0, y0), (x1, y0), (x1, y1), (x0, y1))
+    return mask(image, level, (x0, y0), (x1, y0), (x1, y1), (x0, y1))
 
 
 def circle(radius: float, z: float, reverse: bool = False) -> np.ndarray:
@@ -558,10 +558,10 @@ def marked(file: Path, image: sitk.Image) -> list[list[int]]:
 
 @pytest.mark.parametrize("make", [lambda: ct(), lambda: tilted(ct())], ids=["axial", "oblique and flipped"])
 def test_structures_l_shape(tmp_path, make):
-    """Outlines half a voxel around the object give its five voxels, whichever way the image's axes run."""
+    """Masks half a voxel around the object give its five voxels, whichever way the image's axes run."""
     image = make()
     contours = [
-        outline(image, 1, (0.5, 0.5), (3.5, 0.5), (3.5, 1.5), (1.5, 1.5), (1.5, 2.5), (0.5, 2.5)),
+        mask(image, 1, (0.5, 0.5), (3.5, 0.5), (3.5, 1.5), (1.5, 1.5), (1.5, 2.5), (0.5, 2.5)),
         rectangle(image, 2, 0.5, 0.5, 1.5, 1.5),
     ]
     file = write_structures(tmp_path / "rt.dcm", {"Spleen": [rectangle(image, 0, 3, 3, 5, 4)], "LIVER": contours})
@@ -686,7 +686,7 @@ def test_structures_rounded_heights(tmp_path):
 
 
 def test_structures_across_the_slices(tmp_path):
-    """Contours of an upright plane on an axial image whose outline is turned are refused."""
+    """Contours of an upright plane on an axial image whose mask is turned are refused."""
     slanted = rectangle(ct(), 1, 1, 1, 4, 4)
     slanted[:2, 2] += 4.0
     with refused(MaskError, "in the slices of their image"):
@@ -764,7 +764,7 @@ def test_structures_in_a_folder(tmp_path):
 
 
 CLINICAL = "C01,50,male,17.1,40,150,3.1,30,HBV,0,12"
-HEADER = "patient_id,center,age,sex,bilirubin,albumin,platelets,afp,alt,etiology,hcc,months,venous"
+HEADER = "patient_id,centre,age,sex,bilirubin,albumin,platelets,afp,alt,etiology,hcc,months,venous"
 
 
 def manifest(folder: Path, *masks: tuple[str, str]) -> Path:
@@ -811,16 +811,16 @@ def test_manifest_one_file_twice(labelled, totalsegmentator, tmp_path, masks):
     write_image(block(ct()), tmp_path / "m.nii.gz")
     problems = check_manifest(manifest(tmp_path, *masks), ("venous",))
     twice = [problem for problem in problems if "file of its own" in problem.rule]
-    assert len(twice) == 1 and "that of line" in twice[0].found and twice[0].cure
+    assert len(twice) == 1 and "that of line" in twice[0].found and twice[0].hint
 
 
 def test_manifest_reports_masks(labelled, tmp_path):
-    """A file that is not there and a label that is not are each a problem with its column, found and cure."""
+    """A file that is not there and a label that is not are each a problem with its column, found and hint."""
     problems = check_manifest(manifest(tmp_path, ("all.nii.gz#7", "gone.dcm#Spleen")), ("venous",))
     found = {problem.column: problem for problem in problems}
     assert "label 7" in found["liver_mask_venous"].rule and "0, 1, 5" in found["liver_mask_venous"].found
     assert found["spleen_mask_venous"].found == "no file 'gone.dcm#Spleen'"
-    assert all(problem.cure and problem.line == 2 for problem in problems)
+    assert all(problem.hint and problem.line == 2 for problem in problems)
 
 
 @pytest.fixture

@@ -313,7 +313,7 @@ def test_few_cases_shrink_the_folds_and_say_so():
 
 
 def test_three_cases_are_the_fewest():
-    """Three patients with HCC are fitted, without SMOTE where one is left; two are refused with the cure."""
+    """Three patients with HCC are fitted, without SMOTE where one is left; two are refused with the hint."""
     model = NestedAlarmModel(p_threshold=0.5).fit(*cohort(n=30, events=3))
     assert any("no SMOTE, the rarer class has 1 patient" in note for note in model.notes_)
     assert np.isfinite(model.out_of_fold_.to_numpy(dtype=float)).all()

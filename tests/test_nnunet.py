@@ -16,8 +16,8 @@ import SimpleITK as sitk
 from hccbook.cli import main
 from hccbook.errors import DataError, ImageError, MaskError, SettingsError
 from hccbook.images import from_array, read_label_map, same_grid, to_array, write_image
-from hccbook.paths import RunPaths
 from hccbook.pipeline import files, stages
+from hccbook.run import RunPaths
 from hccbook.segmentation import nnunet
 from hccbook.settings import PHASES, CohortSettings, PreprocessingSettings, SegmentationSettings
 
@@ -237,7 +237,7 @@ def test_predictions_come_in_the_order_of_the_cases(tmp_path: Path):
 
 
 def test_missing_predictions_are_named(tmp_path: Path):
-    """Every missing case up to five, how many of how many, and the cure."""
+    """Every missing case up to five, how many of how many, and the hint."""
     written(tmp_path, "a", labels_of(ct()))
     with pytest.raises(MaskError, match=r"b, c: .*no prediction for 2 of 3\. Run nnUNetv2_predict on imagesTs"):
         nnunet.read_predictions(tmp_path, dict.fromkeys("abc", ct()))
@@ -343,13 +343,13 @@ def test_data_set_of_a_run(preprocessed: RunPaths, dataset: Path):
 
 
 def test_round_trip_of_a_run(preprocessed: RunPaths, dataset: Path, tmp_path: Path):
-    """The truth, handed back as predictions in other axes, becomes the outlines: Dice 1 everywhere, distance 0."""
+    """The truth, handed back as predictions in other axes, becomes the masks: Dice 1 everywhere, distance 0."""
     predictions = tmp_path / "predictions"
     for paper in ("alarm", "amap_ct"):
         for file in dataset.glob(f"imagesTs/{paper}_*"):
             case = file.name.removesuffix("_0000.nii.gz")
             patient, phase = case.removeprefix(f"{paper}_").split("_")
-            truth = read_label_map(files.given_labels(preprocessed, paper, patient, phase))
+            truth = read_label_map(files.reference_labels(preprocessed, paper, patient, phase))
             write_image(sitk.DICOMOrient(truth, "RAS"), predictions / f"{case}.nii.gz")
     settings = SegmentationSettings(mask_source="nnunet", predictions=str(predictions))
     assert stages.segmentation_network(preprocessed, settings, PHASES) is None
@@ -369,7 +369,7 @@ def test_patient_without_prediction_falls_out(preprocessed: RunPaths, tmp_path: 
     """P0002 lacks one phase: the reason is in the failures table, and P0001 goes on."""
     for patient in ("P0001", "P0002"):
         for phase in PHASES:
-            truth = read_label_map(files.given_labels(preprocessed, "alarm", patient, phase))
+            truth = read_label_map(files.reference_labels(preprocessed, "alarm", patient, phase))
             if (patient, phase) != ("P0002", "delayed"):
                 write_image(truth, tmp_path / f"alarm_{patient}_{phase}.nii.gz")
     settings = SegmentationSettings(mask_source="nnunet", predictions=str(tmp_path))
@@ -382,7 +382,7 @@ def test_patient_without_prediction_falls_out(preprocessed: RunPaths, tmp_path: 
 
 @pytest.mark.parametrize(("folder", "found"), [("", "none named"), ("nosuch/place", "no folder 'place'")])
 def test_predictions_that_are_nowhere_are_refused_before_any_patient(tmp_path: Path, folder, found):
-    """The setting is named with the cure, and no part of the path but its end."""
+    """The setting is named with the hint, and no part of the path but its end."""
     settings = SegmentationSettings(mask_source="nnunet", predictions=folder and str(tmp_path / folder))
     with pytest.raises(SettingsError, match=rf"segmentation\.predictions: .*{found}.*nnunet-dataset") as refused:
         stages.segmentation_network(RunPaths(tmp_path / "run"), settings, PHASES)
@@ -390,7 +390,7 @@ def test_predictions_that_are_nowhere_are_refused_before_any_patient(tmp_path: P
 
 
 def test_run_without_preprocessing_is_refused(tmp_path: Path, monkeypatch, capsys):
-    """One message with the cure; no folder appears where there was no run."""
+    """One message with the hint; no folder appears where there was no run."""
     (tmp_path / "tiny.yaml").write_text(PROFILE, encoding="utf-8")
     words = ("--profile", tmp_path / "tiny.yaml", "--results", tmp_path / "run", "--out", tmp_path / "raw")
     assert command(monkeypatch, "nnunet-dataset", *words) == 1

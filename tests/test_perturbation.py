@@ -1,4 +1,4 @@
-"""Changed outlines: volumes against geometry, exact moves against moved arrays, and what is refused."""
+"""Changed masks: volumes against geometry, exact moves against moved arrays, and what is refused."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hccbook.errors import MaskError, SettingsError
-from hccbook.segmentation.perturbation import OutlineChange, perturb, signed_distance
+from hccbook.segmentation.perturbation import Perturbation, perturb, signed_distance
 
 
 def label_map(array: np.ndarray, spacing=(1.0, 1.0, 1.0), direction=None, origin=(0.0, 0.0, 0.0)) -> sitk.Image:
@@ -23,7 +23,7 @@ def label_map(array: np.ndarray, spacing=(1.0, 1.0, 1.0), direction=None, origin
 
 
 def changed(labels: sitk.Image, text: str, seed: int = 0) -> np.ndarray:
-    (found,) = perturb(labels, [OutlineChange.parse(text)], seed)
+    (found,) = perturb(labels, [Perturbation.parse(text)], seed)
     return sitk.GetArrayFromImage(found)
 
 
@@ -195,7 +195,7 @@ def test_turn_is_in_millimetres_and_in_the_patient(direction):
 
 
 def test_turns_there_and_back_are_opposite():
-    """30 degrees and then -30 degrees leave the outline where it was, but for some voxels of its surface."""
+    """30 degrees and then -30 degrees leave the mask where it was, but for some voxels of its surface."""
     labels, points = ellipsoid((20, 60, 60), (1.0, 1.0, 1.0), (25.0, 12.0, 8.0))
     there = label_map(changed(labels, "rotation:30"))
     cosine, sine = np.cos(np.radians(30)), np.sin(np.radians(30))
@@ -234,7 +234,7 @@ def test_overlap_goes_to_the_organ_in_which_a_voxel_lies_deeper():
 
 
 def test_wavering_contour_is_seeded():
-    """One seed gives one outline, another another; the surface goes in as well as out, by about the amount."""
+    """One seed gives one mask, another another; the surface goes in as well as out, by about the amount."""
     labels, points = ellipsoid((50, 50, 50), (2.0, 2.0, 2.0), (35.0, 35.0, 35.0))
     organ = sitk.GetArrayFromImage(labels) == 1
     first, again, other = (changed(labels, "contour:3", seed) == 1 for seed in (1, 1, 2))
@@ -255,7 +255,7 @@ def test_wavering_contour_is_seeded():
 def test_grid_is_kept():
     """Spacing, origin and direction of an oblique image come back, and the type is that of every label map."""
     labels = label_map(np.pad(np.ones((3, 3, 3)), 3), (1.0, 2.0, 3.0), TURNED, (10.0, -20.0, 30.0))
-    (found,) = perturb(labels, [OutlineChange("rotation", 5)])
+    (found,) = perturb(labels, [Perturbation("rotation", 5)])
     assert found.GetSpacing() == labels.GetSpacing()
     assert found.GetOrigin() == labels.GetOrigin()
     assert found.GetDirection() == labels.GetDirection()
@@ -267,7 +267,7 @@ def test_organ_that_vanishes_is_refused_with_its_name():
     array = np.zeros((20, 20, 20))
     array[2:12, 2:12, 2:12], array[15:18, 15:18, 15:18] = 1, 2
     with pytest.raises(MaskError, match=r"P0003, venous, spleen: must keep at least one voxel under erosion:2"):
-        perturb(label_map(array), [OutlineChange("erosion", 2)], place="P0003, venous")
+        perturb(label_map(array), [Perturbation("erosion", 2)], place="P0003, venous")
 
 
 def test_organ_moved_out_of_the_image_is_refused():
@@ -275,7 +275,7 @@ def test_organ_moved_out_of_the_image_is_refused():
     array = np.zeros((10, 10, 10))
     array[3:6, 3:6, 3:6] = 1
     with pytest.raises(MaskError, match=r"liver: must keep at least one voxel under translation:50"):
-        perturb(label_map(array), [OutlineChange("translation", 50)])
+        perturb(label_map(array), [Perturbation("translation", 50)])
 
 
 def test_organ_that_fills_the_image_has_no_surface():
@@ -291,14 +291,14 @@ def test_organ_that_fills_the_image_has_no_surface():
 def test_other_label_maps_are_refused(array, message):
     """A value that is no organ's, and a map without any."""
     with pytest.raises(MaskError, match=message):
-        perturb(label_map(array), [OutlineChange("erosion", 1)])
+        perturb(label_map(array), [Perturbation("erosion", 1)])
 
 
 @pytest.mark.parametrize("text", ["erosion", "erosion:", "erosion:two", "shrinking:2", "erosion:-1", "dilation:0",
                                   "rotation:0", "erosion:nan", "dilation:inf"])  # fmt: skip
 def test_change_that_is_none_is_refused(text):
     """Unknown kinds, and amounts that are missing, zero, negative or not finite; a rotation may be negative."""
-    with pytest.raises(SettingsError, match="outline change"):
-        OutlineChange.parse(text)
-    assert OutlineChange.parse(" rotation:-5 ") == OutlineChange("rotation", -5)
-    assert str(OutlineChange("erosion", 2.5)) == "erosion:2.5"
+    with pytest.raises(SettingsError, match="mask perturbation"):
+        Perturbation.parse(text)
+    assert Perturbation.parse(" rotation:-5 ") == Perturbation("rotation", -5)
+    assert str(Perturbation("erosion", 2.5)) == "erosion:2.5"

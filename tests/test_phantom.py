@@ -15,8 +15,8 @@ from scipy import stats
 from hccbook import phantom
 from hccbook.errors import DataError, SettingsError
 from hccbook.phantom.distributions import QUANTITIES, QuantileFunction, latent_correlation
+from hccbook.phantom.ideal_observer import rank_auc
 from hccbook.phantom.outcome import bclc_stage
-from hccbook.phantom.perfect_reader import rank_auc
 from hccbook.phantom.texture import smooth_field
 from hccbook.scores import amap
 from hccbook.settings import PHASES, CohortSettings
@@ -50,7 +50,7 @@ PRINTED_AMAP_CT = {
 
 def patient(**changes) -> dict:
     """A row as the renderer takes it."""
-    row = {"image_seed": 41, "center": "C01", "liver_latent": 0.0, "spleen_latent": 0.0, "spleen_size": 0.0}
+    row = {"image_seed": 41, "centre": "C01", "liver_latent": 0.0, "spleen_latent": 0.0, "spleen_size": 0.0}
     return row | changes
 
 
@@ -198,16 +198,16 @@ def test_amap_ct_incidence_and_follow_up():
     assert 1 - survival == pytest.approx(0.0359, abs=0.007)
     # The overall quartiles are not those of any one cohort: they check that the cohorts' own fit together.
     np.testing.assert_allclose(table["months"].quantile([0.25, 0.5, 0.75]), [32.9, 42.7, 54.1], atol=3.0)
-    assert set(table.loc[table["cohort"] == "test", "center"]) == {"C01"}
-    assert set(table.loc[table["cohort"] != "test", "center"]) == {f"C{number:02d}" for number in range(2, 12)}
+    assert set(table.loc[table["cohort"] == "test", "centre"]) == {"C01"}
+    assert set(table.loc[table["cohort"] != "test", "centre"]) == {f"C{number:02d}" for number in range(2, 12)}
 
 
 def test_small_cohort_sees_every_centre():
     """Forty external patients come from all ten external centres."""
     table = phantom.simulate_clinical("alarm", CohortSettings())
     external = table[table["cohort"] == "external_validation"]
-    assert external["center"].nunique() == 10
-    assert (table.loc[table["cohort"] != "external_validation", "center"] == "C01").all()
+    assert external["centre"].nunique() == 10
+    assert (table.loc[table["cohort"] != "external_validation", "centre"] == "C01").all()
 
 
 def test_patient_follows_from_its_number_alone():
@@ -231,7 +231,7 @@ def test_segmentation_patients_are_apart():
     seeds = set(phantom.simulate_segmentation_patients(settings)["image_seed"])
     for paper in ("alarm", "amap_ct"):
         assert not seeds & set(phantom.simulate_clinical(paper, settings)["image_seed"])
-    assert phantom.simulate_segmentation_patients(settings)["center"].nunique() == 11
+    assert phantom.simulate_segmentation_patients(settings)["centre"].nunique() == 11
 
 
 def test_unknown_paper_is_refused():
@@ -309,7 +309,7 @@ def test_truth_agrees_with_simulated_patients(large):
 
 
 def test_truth_without_effect(planted_truth):
-    """With nothing planted the perfect reader of the images guesses, and aMAP keeps what it has."""
+    """With nothing planted the ideal observer of the images guesses, and aMAP keeps what it has."""
     none = phantom.truth("amap_ct", CohortSettings(effect="none"))
     for population in ("development", "validation_and_test"):
         assert none["auc"][population]["liver"] == none["auc"][population]["liver_spleen"] == 0.5
@@ -326,7 +326,7 @@ def test_amap_of_amap_ct_separates_as_printed(planted_truth):
 
 def test_truth_leaves_out_a_cohort_without_hcc(monkeypatch):
     """No AUC is given for patients of one outcome."""
-    monkeypatch.setattr("hccbook.phantom.perfect_reader.MONTE_CARLO_PATIENTS", 2000)
+    monkeypatch.setattr("hccbook.phantom.ideal_observer.MONTE_CARLO_PATIENTS", 2000)
     assert set(phantom.truth("alarm", SMALL)["auc"]) == {"development", "test", "validation_and_test"}
 
 
@@ -443,7 +443,7 @@ def readings() -> pd.DataFrame:
         z_liver, z_spleen, size = rng.standard_normal(3) * (1.3, 1.3, 1.0)
         row = patient(
             image_seed=900 + number,
-            center=f"C{number % 11 + 1:02d}",
+            centre=f"C{number % 11 + 1:02d}",
             liver_latent=z_liver,
             spleen_latent=z_spleen,
             spleen_size=size,
@@ -490,7 +490,7 @@ def test_anatomy_does_not_depend_on_the_voxel_size():
 def test_unknown_centre_is_refused():
     """A centre without a scanner is named, with those that have one."""
     with pytest.raises(DataError, match="C01"):
-        phantom.render_patient(patient(center="C99"), SMALL)
+        phantom.render_patient(patient(centre="C99"), SMALL)
 
 
 # --- files -------------------------------------------------------------------------------------------------------
@@ -506,7 +506,7 @@ def written(tmp_path_factory) -> Iterator[Path]:
     """A small ALARM cohort written by one worker, with its store beside it; a coarse truth is enough here."""
     folder = tmp_path_factory.mktemp("phantom")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hccbook.phantom.perfect_reader.MONTE_CARLO_PATIENTS", 2000)
+        patch.setattr("hccbook.phantom.ideal_observer.MONTE_CARLO_PATIENTS", 2000)
         phantom.write_cohort(folder / "one", "alarm", SMALL, store=folder / "store")
         yield folder
 

@@ -18,7 +18,7 @@ PATIENT = {
     "patient_id": "SYN-ALARM-0001",
     "age": 57.9,
     "sex": "male",
-    "center": "C04",
+    "centre": "C04",
     "image_seed": 7,
     "liver_latent": 0.0,
     "spleen_latent": 0.0,

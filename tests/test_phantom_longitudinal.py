@@ -10,9 +10,9 @@ from scipy.stats import norm, rankdata
 
 from hccbook import phantom
 from hccbook.errors import DataError
-from hccbook.paths import RunPaths
 from hccbook.phantom import LongitudinalSettings, simulate_hbv_dna, simulate_visits
 from hccbook.pipeline import files, items
+from hccbook.run import RunPaths
 from hccbook.scores import amap
 from hccbook.settings import CohortSettings, Profile
 
@@ -114,7 +114,7 @@ def test_without_effect_the_outcome_changes_nothing(clinical):
 
 @pytest.mark.parametrize("effect", ["planted", "none"])
 def test_visits_carry_what_the_run_planted(effect, clinical, tmp_path):
-    """The effect comes from the truth that the run's cohort wrote: in a none run another outcome changes nothing."""
+    """The effect comes from the truth that the run's cohort wrote: in a null run another outcome changes nothing."""
     run = RunPaths(tmp_path)
     known = {"amap_ct": phantom.truth("amap_ct", CohortSettings(effect=effect))}
     files.save_json(known, run.stage("cohort") / "truth.json")

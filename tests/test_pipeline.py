@@ -10,9 +10,9 @@ import papermill
 import pytest
 
 from hccbook.errors import SettingsError
-from hccbook.paths import CHAPTERS, STAGES, RunPaths, notebook_file
 from hccbook.pipeline import runner
 from hccbook.pipeline.runner import StageError, execute_stage, notebook_parameters, run, stages_of
+from hccbook.run import CHAPTERS, STAGES, RunPaths, notebook_file
 from hccbook.settings import Profile, load_profile
 
 SMOKE = Profile()
@@ -116,15 +116,17 @@ def test_unknown_last_stage_is_refused(tmp_path: Path) -> None:
 
 
 def test_control_is_spared_what_no_chapter_reads() -> None:
-    """No sheets, no shuffles, no other outlines; with a filter on agreement the control filters too."""
+    """No sheets, no shuffles, no other masks; with a filter on agreement the control filters too."""
     main = Profile()
     control = runner.control_profile(main, "none")
     assert control.cohort == main.cohort.model_copy(update={"effect": "none"})
     assert (control.segmentation.contact_sheets, control.features.fine_tune_shuffles) == (False, 0)
-    assert control.features.outline_patients == 0
+    assert control.features.perturbation_patients == 0
     assert control.alarm == main.alarm
-    filtered = main.model_copy(update={"alarm": main.alarm.model_copy(update={"least_icc": 0.75})})
-    assert runner.control_profile(filtered, "none").features.outline_patients == main.features.outline_patients
+    filtered = main.model_copy(update={"alarm": main.alarm.model_copy(update={"min_icc": 0.75})})
+    assert (
+        runner.control_profile(filtered, "none").features.perturbation_patients == main.features.perturbation_patients
+    )
 
 
 def test_control_lies_beside_its_run(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Outlines that cannot be true are found, those of healthy synthetic patients are not, and suspicion sorts them."""
+"""Masks that cannot be true are found, those of healthy synthetic patients are not, and severity sorts them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from scipy import ndimage
 from hccbook import phantom
 from hccbook.errors import MaskError
 from hccbook.images import from_array, to_array
-from hccbook.preprocessing import resample as on_grid
-from hccbook.preprocessing import working_grid
+from hccbook.images.preprocessing import resample as on_grid
+from hccbook.images.preprocessing import working_grid
 from hccbook.segmentation import (
     FINDING_COLUMNS,
-    MOST_SUSPICION,
+    MAX_SEVERITY,
     VOLUME_BOUNDS_ML,
     check_masks,
     finding_rows,
@@ -25,7 +25,7 @@ from hccbook.segmentation import (
     patient_findings,
     patient_quality,
     quality_findings,
-    suspicion,
+    severity,
 )
 from hccbook.settings import PHASES, CohortSettings
 
@@ -111,7 +111,7 @@ def test_what_looks_alike_outside_counted_by_hand():
     assert mask_quality(labels, from_array(hu, labels))["liver_alike_outside_share"] == pytest.approx(100 / 720)
 
 
-def test_an_outline_that_ends_early_is_found(patients):
+def test_an_mask_that_ends_early_is_found(patients):
     """A liver that lost 16 mm all around leaves liver outside; the whole one does not."""
     images, labels = patients[0]
     shrunk = {}
@@ -135,7 +135,7 @@ def test_sides_follow_the_direction_not_the_array():
     labels.SetDirection([-1, 0, 0, 0, -1, 0, 0, 0, 1])
     (finding,) = check_masks(labels)
     assert str(finding) == ("both: liver lies to the patient's right of the spleen, but found 140 mm to the left of it")
-    assert finding.suspicion == pytest.approx(140 / 50)
+    assert finding.severity == pytest.approx(140 / 50)
 
 
 def test_findings_of_a_bad_label_map():
@@ -146,19 +146,19 @@ def test_findings_of_a_bad_label_map():
         "liver: volume is 500 to 4000 mL, but found 8 mL",
         "liver: is one piece, but found 2 pieces, 50.0% of it outside the largest",
         "liver: lies inside the image, but found 87.5% of it on the edge of the image",
-        "spleen: must be outlined, but found no voxel",
+        "spleen: must be segmented, but found no voxel",
     ]
     assert mask_quality(labels)["liver_right_of_spleen"] is False
 
 
-def test_suspicion_worked_out_by_hand():
+def test_severity_worked_out_by_hand():
     """250 mL is one doubling below 500 mL; 16 L two above 4 L; 370 mm is half of 100 mm beyond 320 mm."""
     whole = {**mask_quality(made_up()), "spleen_volume_ml": 100.0}
     for change, expected in (
         ({"liver_volume_ml": 250.0}, 1.0),
         ({"liver_volume_ml": 16000.0}, 2.0),
-        ({"liver_volume_ml": 1.0}, MOST_SUSPICION),
-        ({"liver_volume_ml": 0.0}, MOST_SUSPICION),
+        ({"liver_volume_ml": 1.0}, MAX_SEVERITY),
+        ({"liver_volume_ml": 0.0}, MAX_SEVERITY),
         ({"liver_extent_mm": 370.0}, 0.5),
         ({"liver_stray_share": 0.06}, 0.5),
         ({"liver_border_share": 0.01}, 0.2),
@@ -168,11 +168,11 @@ def test_suspicion_worked_out_by_hand():
         ({"liver_phase_dice": 0.5, "liver_closest_phase": "venous"}, 1.0),
         ({"liver_phase_volume_ratio": 2.5, "liver_closest_phase": "venous"}, 1.0),
         ({"liver_phase_distance_mm": 35.0, "liver_closest_phase": "venous"}, 0.5),
-        ({"on_image_grid": False}, MOST_SUSPICION),
+        ({"on_image_grid": False}, MAX_SEVERITY),
         ({"liver_left_of_spleen_mm": 25.0}, 0.5),
     ):
         (finding,) = quality_findings({"arterial": whole | change})
-        assert finding.suspicion == pytest.approx(expected), change
+        assert finding.severity == pytest.approx(expected), change
 
 
 @pytest.mark.parametrize(
@@ -202,11 +202,11 @@ def test_quality_refuses_other_labels():
     image = from_array(np.where(to_array(labels) > 0, 60, -100).astype(np.int16), labels)
     (finding,) = patient_findings({"venous": image}, {"venous": labels}, patient="P0001")
     assert (finding.patient, finding.phase, finding.found) == ("P0001", "venous", "3")
-    assert finding.suspicion == MOST_SUSPICION
+    assert finding.severity == MAX_SEVERITY
 
 
 def test_another_grid_is_found_and_hu_passed_over():
-    """An image moved by one voxel; the outline lies in its air, which nobody can know."""
+    """An image moved by one voxel; the mask lies in its air, which nobody can know."""
     labels = made_up()
     image = from_array(np.full((14, 14, 24), -900, np.int16), labels)
     image.SetOrigin([10.0, 0.0, 0.0])
@@ -234,14 +234,14 @@ def test_the_odd_phase_is_named_alone():
     ]
 
 
-def test_a_half_outline_differs_in_volume():
+def test_a_half_mask_differs_in_volume():
     """500 mL against 1000 mL in the same place: Dice 2/3, ratio 2, and log2(2 / 1.25) beyond its bound."""
     labels = {"arterial": made_up(np.s_[2:12, 2:7, 1:11]), "venous": made_up(), "delayed": made_up()}
     findings = patient_findings({}, labels)
     found = {finding.rule.split()[0]: finding for finding in findings}
     assert {finding.phase for finding in findings} == {"arterial"}
-    assert found["overlaps"].suspicion == pytest.approx((0.75 - 2 / 3) / 0.25, abs=1e-4)
-    assert found["volumes"].suspicion == pytest.approx(math.log2(2 / 1.25), abs=1e-4)
+    assert found["overlaps"].severity == pytest.approx((0.75 - 2 / 3) / 0.25, abs=1e-4)
+    assert found["volumes"].severity == pytest.approx(math.log2(2 / 1.25), abs=1e-4)
 
 
 def test_one_phase_has_none_to_compare():
@@ -252,7 +252,7 @@ def test_one_phase_has_none_to_compare():
     assert quality_findings({"venous": quality}) == []
 
 
-# --- a patient's suspicion --------------------------------------------------------------------------------------------
+# --- a patient's severity --------------------------------------------------------------------------------------------
 
 
 def test_a_fault_in_all_phases_counts_once():
@@ -263,10 +263,10 @@ def test_a_fault_in_all_phases_counts_once():
     }
     findings = quality_findings(small)
     assert len(findings) == 3
-    assert suspicion(findings) == pytest.approx(2.0)
+    assert severity(findings) == pytest.approx(2.0)
     small["delayed"] = small["delayed"] | {"liver_left_of_spleen_mm": 50.0}
-    assert suspicion(quality_findings(small)) == pytest.approx(3.0)
-    assert suspicion([]) == 0
+    assert severity(quality_findings(small)) == pytest.approx(3.0)
+    assert severity([]) == 0
 
 
 def test_findings_become_rows():
@@ -295,14 +295,14 @@ def test_only_the_organs_asked_for_are_judged():
     """ALARM takes no feature from the spleen, so that a missing one does not matter to it."""
     labels = label_map((14, 14, 24), {1: [np.s_[2:12, 2:12, 1:11]]})
     assert patient_findings({}, {"venous": labels}, organs=("liver",)) == []
-    assert rules(patient_findings({}, {"venous": labels})) == [("venous", "spleen", "must be outlined")]
+    assert rules(patient_findings({}, {"venous": labels})) == [("venous", "spleen", "must be segmented")]
 
 
 # --- synthetic patients -----------------------------------------------------------------------------------------------
 
 
 def rendered(number: int) -> tuple[Phases, Phases]:
-    """CT and true outlines of one synthetic patient on the grid of the venous phase, as preprocessing leaves them."""
+    """CT and true masks of one synthetic patient on the grid of the venous phase, as preprocessing leaves them."""
     row = phantom.simulate_segmentation_patients(COHORT).iloc[number]
     phases = phantom.render_patient(row, COHORT)
     grid = working_grid(phases["venous"][0], SPACING)
@@ -316,7 +316,7 @@ def patients() -> list[tuple[Phases, Phases]]:
     return [rendered(number) for number in range(12)]
 
 
-def test_true_outlines_raise_no_alarm(patients):
+def test_true_masks_raise_no_alarm(patients):
     """Twelve patients of several centres, phases not even aligned."""
     assert [finding for images, labels in patients for finding in patient_findings(images, labels)] == []
 
@@ -369,12 +369,12 @@ BROKEN = {
     swapped: "liver lies to the patient's right of the spleen",
     mirrored: "liver lies to the patient's right of the spleen",
     shifted_60_mm: "of it is outside -50 to 300 HU",
-    empty: "must be outlined",
+    empty: "must be segmented",
     half_a_liver: "volumes of two phases differ",
     blown_up: "of it is outside -50 to 300 HU",
     in_two_pieces: "is one piece",
 }
-"""How outlines are broken, and the rule that must speak up."""
+"""How masks are broken, and the rule that must speak up."""
 
 
 @pytest.mark.parametrize("number", range(0, 12, 3))
@@ -386,12 +386,12 @@ def test_one_broken_phase_is_found(patients, number, broken, rule):
     findings = patient_findings(images, bad, patient="P0001")
     assert {finding.phase for finding in findings} == {"delayed"}
     assert any(rule in finding.rule for finding in findings), [str(finding) for finding in findings]
-    assert suspicion(findings) > 0.1
+    assert severity(findings) > 0.1
 
 
 @pytest.mark.parametrize("broken", [swapped, mirrored, shifted_60_mm, empty, blown_up, in_two_pieces])
 def test_a_fault_of_all_phases_is_found(patients, broken):
-    """Phases that agree on a wrong outline do not make it right."""
+    """Phases that agree on a wrong mask do not make it right."""
     for images, labels in patients[::3]:
         bad = {phase: from_array(broken(to_array(mask)), mask) for phase, mask in labels.items()}
         found = patient_findings(images, bad)
@@ -399,7 +399,7 @@ def test_a_fault_of_all_phases_is_found(patients, broken):
         assert not any("phase" in finding.rule for finding in found)
 
 
-def test_an_outline_in_air_is_found_by_its_hu(patients):
+def test_an_mask_in_air_is_found_by_its_hu(patients):
     """In air all is below water; an image that was never put into HU, 1024 too high, is above bone."""
     images, labels = patients[0]
     air = {phase: from_array(np.full_like(to_array(image), -800), image) for phase, image in images.items()}
@@ -411,6 +411,6 @@ def test_an_outline_in_air_is_found_by_its_hu(patients):
 
 def test_bounds_enclose_what_the_literature_calls_normal():
     """A healthy liver of 1000 to 2000 mL, half of it in end-stage cirrhosis, a spleen of 100 to 300 mL and tenfold."""
-    (least, most), (least_spleen, most_spleen) = VOLUME_BOUNDS_ML["liver"], VOLUME_BOUNDS_ML["spleen"]
+    (least, most), (min_spleen, max_spleen) = VOLUME_BOUNDS_ML["liver"], VOLUME_BOUNDS_ML["spleen"]
     assert least <= 500 < 2000 <= most
-    assert least_spleen <= 100 < 3000 <= most_spleen
+    assert min_spleen <= 100 < 3000 <= max_spleen

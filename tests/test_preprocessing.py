@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from hccbook import preprocessing
 from hccbook.errors import DataError, ImageError, MaskError
-from hccbook.images import from_array, read_image, to_array, volume_ml, write_image
-from hccbook.paths import project_root
-from hccbook.preprocessing import (
+from hccbook.images import from_array, preprocessing, read_image, to_array, volume_ml, write_image
+from hccbook.images.preprocessing import (
     AIR_HU,
     FACTS_COLUMNS,
     align_phase,
@@ -28,6 +26,7 @@ from hccbook.preprocessing import (
     window,
     working_grid,
 )
+from hccbook.run import project_root
 from hccbook.settings import PHASES, PreprocessingSettings
 
 SPACING_MM = 5.0

@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from hccbook import published
 from hccbook.errors import DataError
-from hccbook.published import Assumption, Claim, Item, printed_decimals, printed_number
+from hccbook.papers import published
+from hccbook.papers.published import Assumption, Claim, Item, printed_decimals, printed_number
 
 GROUPS = ("high-risk", "medium-risk", "low-risk")
 
@@ -347,7 +347,7 @@ def test_a_number_that_two_entries_find_is_there_once(folder):
     ],
 )
 def test_a_claim_that_breaks_a_rule_is_refused(folder, old, new, message):
-    """The message names the file, the entry, the rule, what was found, and the cure."""
+    """The message names the file, the entry, the rule, what was found, and the hint."""
     file = folder / "claims.yaml"
     assert old in file.read_text()
     assert len(published.claims()) == 1

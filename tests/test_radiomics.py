@@ -12,11 +12,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-import hccbook.radiomics.patients as patients
+import hccbook.features.radiomics.patients as patients
 from hccbook.errors import DataError, ImageError, MaskError, SettingsError
-from hccbook.images import write_image
-from hccbook.parallel import map_patients
-from hccbook.radiomics import (
+from hccbook.features.radiomics import (
     FEATURES,
     ExtractionSettings,
     RadiomicsTask,
@@ -26,6 +24,8 @@ from hccbook.radiomics import (
     radiomics_table,
     stored_radiomics,
 )
+from hccbook.images import write_image
+from hccbook.parallel import map_patients
 from hccbook.settings import FeatureSettings, PreprocessingSettings
 
 ALARM = ExtractionSettings.alarm(FeatureSettings(), PreprocessingSettings())

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from hccbook.radiomics import FEATURES, ExtractionSettings, engine_names, extract_features
+from hccbook.features.radiomics import FEATURES, ExtractionSettings, engine_names, extract_features
 
 ARCHIVE = "pyradiomics-3.0.1.tar.gz"
 ARCHIVE_SHA256 = "47c57f441d6cb7973fa3b2ea48d3948df78e3348e1c69e1e2ff19001601fc2f5"

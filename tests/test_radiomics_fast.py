@@ -15,12 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from hccbook.phantom import render_patient
-from hccbook.radiomics import ExtractionSettings, extract_features, find_engine
-from hccbook.radiomics.filters import filtered_images
-from hccbook.radiomics.grey_levels import assign_levels, bin_edges
-from hccbook.radiomics.shape import shape_features
-from hccbook.radiomics.texture_matrices import (
+from hccbook.features.radiomics import ExtractionSettings, extract_features, find_engine
+from hccbook.features.radiomics.filters import filtered_images
+from hccbook.features.radiomics.grey_levels import assign_levels, bin_edges
+from hccbook.features.radiomics.shape import shape_features
+from hccbook.features.radiomics.texture_matrices import (
     co_occurrence_matrices,
     dependence_matrix,
     neighbour_offsets,
@@ -28,6 +27,7 @@ from hccbook.radiomics.texture_matrices import (
     run_length_matrix,
     size_zone_matrix,
 )
+from hccbook.phantom import render_patient
 from hccbook.settings import CohortSettings
 
 EVERY_IMAGE = ("original", "wavelet", "square", "squareroot", "logarithm", "exponential", "gradient", "log")
@@ -269,7 +269,7 @@ def test_values_are_those_of_pyradiomics(case):
 @pytest.mark.parametrize("organ", [1, 2], ids=["liver", "spleen"])
 def test_organs_of_a_synthetic_patient(organ):
     """Liver and spleen of a rendered patient in ALARM's window."""
-    patient = {"image_seed": 41, "center": "C01", "liver_latent": 0.3, "spleen_latent": 0.8, "spleen_size": 1.0}
+    patient = {"image_seed": 41, "centre": "C01", "liver_latent": 0.3, "spleen_latent": 0.8, "spleen_size": 1.0}
     image, labels = _rendered(patient)
     settings = ExtractionSettings(
         image_types=EVERY_IMAGE[:6], window_lower=-60, window_upper=140, label=organ, bin_width=25
@@ -320,7 +320,7 @@ def test_negative_intensities_keep_their_sign():
 def test_loops_are_compiled_once_a_machine(tmp_path):
     """The first process leaves the compiled loops on disk; the next one writes nothing and reads them all."""
     program = (
-        "from hccbook.radiomics import find_engine, texture_matrices, texture_features, shape\n"
+        "from hccbook.features.radiomics import find_engine, texture_matrices, texture_features, shape\n"
         "find_engine('fast')\n"
         "loops = [texture_matrices._count_runs, texture_features._size_statistics, shape._planes]\n"
         "print(sum(sum(loop.stats.cache_misses.values()) for loop in loops))\n"

@@ -12,7 +12,14 @@ import pytest
 import SimpleITK as sitk
 
 from hccbook.errors import DataError
-from hccbook.radiomics import FEATURES, ExtractionSettings, engine_names, extract_features, ibsi, texture_matrices
+from hccbook.features.radiomics import (
+    FEATURES,
+    ExtractionSettings,
+    engine_names,
+    extract_features,
+    ibsi,
+    texture_matrices,
+)
 
 REFERENCE = ibsi.reference_values()
 SAME = REFERENCE[REFERENCE["relation"] == "same"]

@@ -53,7 +53,7 @@ def test_amap_of_series_keeps_patients():
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "cure"),
+    ("name", "value", "hint"),
     [
         ("bilirubin", 0.9, "17.1"),
         ("albumin", 4.1, "Multiply them by 10"),
@@ -63,10 +63,10 @@ def test_amap_of_series_keeps_patients():
         ("age", -1, "years"),
     ],
 )
-def test_wrong_unit_is_named(name, value, cure):
+def test_wrong_unit_is_named(name, value, hint):
     """A value out of its range is refused with the quantity, the value and the conversion."""
     given = {"age": 50, "male": True, "bilirubin": 17.1, "albumin": 40, "platelets": 150} | {name: value}
-    with pytest.raises(DataError, match=cure) as caught:
+    with pytest.raises(DataError, match=hint) as caught:
         amap(**given)
     assert str(caught.value).startswith(name)
     assert f"{value:g}" in str(caught.value)
@@ -236,7 +236,7 @@ def test_points_of_series_keep_patients():
 
 
 @pytest.mark.parametrize(
-    ("score", "name", "value", "cure"),
+    ("score", "name", "value", "hint"),
     [
         ("page_b", "age", 15, "16 to 120"),
         ("page_b", "platelets", 150_000, "Divide them by 1000"),
@@ -254,9 +254,9 @@ def test_points_of_series_keep_patients():
         ("thri", "male", "M", "sex == 'male'"),
     ],
 )
-def test_points_of_a_wrong_unit_are_refused(score, name, value, cure):
-    """A value out of range is refused with its name and the cure; a logarithm of HBV DNA is noticed."""
-    with pytest.raises(DataError, match=cure) as caught:
+def test_points_of_a_wrong_unit_are_refused(score, name, value, hint):
+    """A value out of range is refused with its name and the hint; a logarithm of HBV DNA is noticed."""
+    with pytest.raises(DataError, match=hint) as caught:
         getattr(scores, score)(**NOTHING[score] | {name: value})
     assert str(caught.value).startswith(name)
 

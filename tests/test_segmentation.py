@@ -1,4 +1,4 @@
-"""Training and inference of liver and spleen outlines, and masks from elsewhere, on volumes checked by hand."""
+"""Training and inference of liver and spleen masks, and masks from elsewhere, on volumes checked by hand."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def test_outputs_begin_at_the_shares_of_the_classes():
 
 
 def test_training_learns_two_organs(trained):
-    """Loss falls to less than half, and a patient never seen is outlined."""
+    """Loss falls to less than half, and a patient never seen is segmented."""
     assert len(trained.losses) == 20 + 60
     assert np.mean(trained.losses[-5:]) < np.mean(trained.losses[:5]) / 2
     image, truth = blobs(100)
@@ -277,7 +277,7 @@ def test_an_interrupted_training_ends_the_same(step, tmp_path, monkeypatch):
 
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path, monkeypatch):
-    """Other settings, and a file that is no checkpoint, are named with the cure."""
+    """Other settings, and a file that is no checkpoint, are named with the hint."""
     monkeypatch.setattr("hccbook.segmentation.checkpoint.CHECKPOINT_EVERY", 1)
     brief = TINY.model_copy(update={"pretraining_iterations": 0, "iterations": 1})
     checkpoint = tmp_path / "checkpoint.safetensors"
@@ -573,7 +573,7 @@ def task(trained, tmp_path) -> SegmentationTask:
     )
 
 
-def test_a_patient_is_outlined_once(task, trained):
+def test_a_patient_is_segmented_once(task, trained):
     """The store keeps the labels, and another run takes them from there."""
     assert stored_segmentation(task) is None
     expected = {"arterial": "P0001_arterial.nii.gz", "venous": "P0001_venous.nii.gz"}

@@ -10,9 +10,9 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from hccbook import selection
 from hccbook.errors import DataError, ModelError
-from hccbook.selection import LassoSelector, MannWhitneySelector, SpearmanSelector, mann_whitney_p
+from hccbook.features import selection
+from hccbook.features.selection import LassoSelector, MannWhitneySelector, SpearmanSelector, mann_whitney_p
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hccbook.errors import SettingsError
-from hccbook.paths import CHAPTERS, STAGES, profile_file
+from hccbook.run import CHAPTERS, STAGES, profile_file
 from hccbook.settings import PHASES, Profile, load_profile
 
 

@@ -19,7 +19,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from hccbook.doctor import read_lock
-from hccbook.paths import CHAPTERS, STAGES, notebook_name
+from hccbook.run import CHAPTERS, STAGES, notebook_name
 from hccbook.settings import PAPERS, load_profile
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -263,7 +263,7 @@ def test_machine_that_is_not_ready_gets_nothing_installed(clone):
 
 
 def test_missing_python_is_one_clear_message(clone):
-    """Without any Python, `make` itself says what is needed and the cure."""
+    """Without any Python, `make` itself says what is needed and the hint."""
     clone.python.unlink()
     done = clone.make("setup")
     assert done.returncode != 0

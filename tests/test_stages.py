@@ -16,8 +16,8 @@ import pytest
 
 from hccbook.errors import DataError, MaskError, ModelError
 from hccbook.images import from_array, read_label_map, to_array, write_image
-from hccbook.paths import RunPaths
 from hccbook.pipeline import files, pictures, stages
+from hccbook.run import RunPaths
 from hccbook.segmentation import Segmenter
 from hccbook.settings import (
     PHASES,
@@ -98,7 +98,7 @@ def test_feature_counts_and_order(one_worker: RunPaths) -> None:
     assert not features.isna().any().any()
 
 
-def test_given_masks_are_the_outlines_used(one_worker: RunPaths) -> None:
+def test_given_masks_are_the_masks_used(one_worker: RunPaths) -> None:
     """With mask_source manifest the overlap with the given masks is 1."""
     dice = pd.read_csv(one_worker.stage("segmentation") / "alarm_dice.csv")
     assert set(dice["dice"]) == {1.0}
@@ -106,20 +106,20 @@ def test_given_masks_are_the_outlines_used(one_worker: RunPaths) -> None:
 
 
 def test_organ_in_no_voxel_is_refused(one_worker: RunPaths, tmp_path: Path) -> None:
-    """An empty label map is refused with patient, phase and cure."""
+    """An empty label map is refused with patient, phase and hint."""
     label_map = read_label_map(files.label_map(one_worker, "alarm", "P0001", "arterial"))
     blank = tmp_path / "blank.nii.gz"
     write_image(from_array(0 * to_array(label_map), label_map), blank)
     task = stages.QualityTask("P0001", (("arterial", blank),), "alarm")
-    with pytest.raises(MaskError, match="P0001, arterial: the liver must be outlined, but found no voxel"):
+    with pytest.raises(MaskError, match="P0001, arterial: the liver must be segmented, but found no voxel"):
         stages.measure_quality(task)
 
 
-def test_true_outlines_have_no_finding(one_worker: RunPaths) -> None:
+def test_true_masks_have_no_finding(one_worker: RunPaths) -> None:
     """The table of findings is there, with its columns and no row."""
     for paper in ("alarm", "amap_ct"):
         table = pd.read_csv(one_worker.stage("segmentation") / f"{paper}_findings.csv")
-        assert list(table) == ["patient", "phase", "organ", "rule", "found", "cure", "suspicion"]
+        assert list(table) == ["patient", "phase", "organ", "rule", "found", "hint", "severity"]
         assert table.empty
 
 
@@ -188,8 +188,8 @@ def test_killed_run_goes_on_and_gives_the_same_tables(one_worker: RunPaths, tmp_
     assert contents(second) == contents(one_worker)
 
 
-def test_the_network_s_outlines_are_compared_where_the_truth_was_drawn(one_worker: RunPaths, tmp_path: Path) -> None:
-    """On the image's own grid, and the pictures show the same two outlines; the working labels are the moved ones."""
+def test_the_network_s_masks_are_compared_where_the_truth_was_drawn(one_worker: RunPaths, tmp_path: Path) -> None:
+    """On the image's own grid, and the pictures show the same two masks; the working labels are the moved ones."""
     run = RunPaths(tmp_path / "run")
     stages.make_training_set(run, COHORT, 1)
     stages.make_cohort(run, "alarm", "", COHORT, PHASES, 1)
@@ -200,7 +200,7 @@ def test_the_network_s_outlines_are_compared_where_the_truth_was_drawn(one_worke
     dice = stages.segmentation_dice(run, "alarm", "", PHASES)
     assert len(dice) == len(quality) * 2
     row = dice[(dice["organ"] == "liver") & (dice["phase"] == "arterial")].iloc[-1]
-    image, used, given = pictures.compared_outlines(run, "alarm", "", row["patient"], "arterial")
+    image, used, given = pictures.compared_segmentations(run, "alarm", "", row["patient"], "arterial")
     assert image.GetSize() == used.GetSize() == given.GetSize()
     assert image.GetSpacing() != (PREPROCESSING.spacing_mm,) * 3
     a, b = to_array(used) == 1, to_array(given) == 1

@@ -10,7 +10,7 @@ from scipy.stats import chi2, chi2_contingency
 from sklearn.metrics import roc_curve
 
 from hccbook.errors import DataError
-from hccbook.stratification import (
+from hccbook.evaluation.stratification import (
     MANAGEMENT,
     lead_times,
     miller_siegmund_p,

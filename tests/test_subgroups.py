@@ -281,7 +281,7 @@ def test_enrolment_by_hand():
     """The centre that is divided has its own box, the other two share theirs; counts add up."""
     clinical = pd.DataFrame(
         {
-            "center": ["C01", "C01", "C03", "C02", "C01"],
+            "centre": ["C01", "C01", "C03", "C02", "C01"],
             "cohort": ["discovery", "internal_validation", "external_validation", "external_validation", "discovery"],
             "hcc": [1, 0, 1, 0, 0],
         }

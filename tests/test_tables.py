@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hccbook import tables
 from hccbook.errors import DataError
 from hccbook.models import LinearScore
+from hccbook.report import tables
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from functools import cache
 
 import pytest
 
-from hccbook import published
-from hccbook.paths import project_root, published_dir
+from hccbook.papers import published
+from hccbook.run import project_root, published_dir
 
 PAPERS = project_root().parent / "shared" / "papers"
 

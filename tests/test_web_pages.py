@@ -16,11 +16,11 @@ import pandas as pd
 import pytest
 
 from hccbook import book, scores
+from hccbook.book.web_pages import web_data, web_files
 from hccbook.errors import DataError, ModelError
+from hccbook.evaluation.stratification import risk_groups, stepwise_groups
 from hccbook.models import AlarmModel, AmapCtModel, LinearScore
-from hccbook.paths import RunPaths, project_root
-from hccbook.stratification import risk_groups, stepwise_groups
-from hccbook.web_pages import web_data, web_files
+from hccbook.run import RunPaths, project_root
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PAGES = ("web_nomogram", "web_calculator")
@@ -415,7 +415,7 @@ def test_hbv_dna_in_copies(calculator: Browser, copies: int, iu_points: int, cop
     ],
 )
 def test_a_value_out_of_range_is_refused_as_in_python(calculator: Browser, field, quantity, value, score):
-    """The page names the rule, the value and the cure in the words of the package, and marks the field."""
+    """The page names the rule, the value and the hint in the words of the package, and marks the field."""
     shown = fill(calculator, PERSON | {field: value}, [*SHOWN, f"{field}-error"])
     with pytest.raises(DataError) as refused:
         score(value)
@@ -432,7 +432,7 @@ def test_a_value_out_of_range_is_refused_as_in_python(calculator: Browser, field
 
 
 def test_the_cure_offers_the_unit_that_would_fit(calculator: Browser):
-    """Albumin of 4.1 without a change of unit: the message leads to g/dL, and choosing it cures."""
+    """Albumin of 4.1 without a change of unit: the message leads to g/dL, and choosing it hints."""
     shown = fill(calculator, PERSON | {"albumin": 4.1}, ["albumin-error"])
     assert shown["albumin-error"].endswith("Or choose g/dL beside it.")
     cured = fill(calculator, {"albumin-unit": "g/dL"}, ["albumin-error", "albi-value"])
@@ -653,7 +653,7 @@ def tabbed(page: Browser, first: str, count: int) -> list[str]:
 
 @pytest.mark.parametrize(("page", "tool"), [("web_calculator", "calculator"), ("web_nomogram", "nomogram")])
 def test_tab_reaches_every_control_in_order(browser: Browser, html: Path, page: str, tool: str):
-    """From the first control, Tab visits all others in the order of the page, each with a visible outline."""
+    """From the first control, Tab visits all others in the order of the page, each with a visible mask."""
     browser.open(html / f"{page}.html", tool)
     if tool == "nomogram":
         browser.evaluate("document.getElementById('amap-from-inputs').click()")
@@ -661,10 +661,10 @@ def test_tab_reaches_every_control_in_order(browser: Browser, html: Path, page: 
     assert len(expected) > 10
     assert tabbed(browser, expected[0], len(expected)) == expected
     browser.press("Tab", 9, shift=True)
-    outline = browser.evaluate(
+    mask = browser.evaluate(
         "getComputedStyle(document.activeElement).outlineStyle + getComputedStyle(document.activeElement).outlineWidth"
     )
-    assert outline == "solid3px"
+    assert mask == "solid3px"
 
 
 def test_the_calculator_works_by_keyboard_alone(calculator: Browser):

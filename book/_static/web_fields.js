@@ -1,9 +1,9 @@
 /* Fields of both pages: labels, units that can be switched, and range checks whose message names the rule, the value
- * and the cure. What a reader typed is never altered; another unit only changes how it is read. */
+ * and the hint. What a reader typed is never altered; another unit only changes how it is read. */
 "use strict";
 
 window.hccbookFields = (() => {
-  const { quantities, units, least_usual_bilirubin: leastUsualBilirubin } = window.hccbookModels;
+  const { quantities, units, min_usual_bilirubin: leastUsualBilirubin } = window.hccbookModels;
 
   const FIELDS = {
     age: { label: "Age" },
@@ -81,18 +81,18 @@ window.hccbookFields = (() => {
     return !isBelow(number, unit) && !isAbove(number, unit);
   }
 
-  /* The rule, the value and the cure; the cure ends with the unit in which the number would be possible. */
+  /* The rule, the value and the hint; the hint ends with the unit in which the number would be possible. */
   function rangeMessage(label, typed, number, unit, choices) {
     const { rule, if_less: ifLess, if_greater: ifGreater } = quantities[unit.quantity];
     const isOwn = unit.factor === 1;
     const saidRule = isOwn ? rule : `must be in ${unit.unit}, ${rangeIn(unit)}`;
-    const cures = [];
-    if (isOwn) cures.push(isBelow(number, unit) ? ifLess : ifGreater);
+    const hints = [];
+    if (isOwn) hints.push(isBelow(number, unit) ? ifLess : ifGreater);
     const better = choices.find((other) => other !== unit && fits(number, other));
-    if (better && isOwn) cures.push(`Or choose ${better.unit} beside it.`);
-    if (better && !isOwn) cures.push(`Is it in ${better.unit}? Choose that unit.`);
-    if (!cures.length) cures.push("Check the number and its unit.");
-    return typeset(`${label}: ${saidRule}, but found ${typed}. ${cures.join(" ")}`);
+    if (better && isOwn) hints.push(`Or choose ${better.unit} beside it.`);
+    if (better && !isOwn) hints.push(`Is it in ${better.unit}? Choose that unit.`);
+    if (!hints.length) hints.push("Check the number and its unit.");
+    return typeset(`${label}: ${saidRule}, but found ${typed}. ${hints.join(" ")}`);
   }
 
   function unitSelect(id, label, choices) {

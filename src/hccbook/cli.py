@@ -33,7 +33,7 @@ def _cores() -> int:
 
 @app.command()
 def doctor() -> None:
-    """Say whether this machine is ready, what is missing, and the cure."""
+    """Say whether this machine is ready, what is missing, and the hint."""
     from rich.console import Console
 
     from hccbook.doctor import diagnose, is_ready, report
@@ -70,7 +70,7 @@ def check(
     phases: PhasesOption = "arterial,venous,delayed",
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
-    """Every problem in a manifest and its images, with the cure; exit code 1 if there is any."""
+    """Every problem in a manifest and its images, with the hint; exit code 1 if there is any."""
     from hccbook.cohort import check_manifest
     from hccbook.settings import RunSettings
 
@@ -80,7 +80,7 @@ def check(
     elif problems:
         for problem in problems:
             patient = "" if problem.patient_id is None else f", patient {problem.patient_id}"
-            print(f"{problem.place(manifest.name)}{patient}: {problem.rule}, but found {problem.found}. {problem.cure}")
+            print(f"{problem.place(manifest.name)}{patient}: {problem.rule}, but found {problem.found}. {problem.hint}")
         print(f"{manifest.name}: {len(problems)} problem(s).")
     else:
         print(f"{manifest.name}: no problem found.")
@@ -121,8 +121,8 @@ def stage(
 @app.command(hidden=True)
 def refresh() -> None:
     """Execute the source notebooks with their own parameters and store their text outputs."""
-    from hccbook.paths import CHAPTERS, STAGES
     from hccbook.pipeline.runner import refresh_notebook
+    from hccbook.run import CHAPTERS, STAGES
 
     for name in (*STAGES, *CHAPTERS):
         print(refresh_notebook(name).name, flush=True)
@@ -135,8 +135,8 @@ def build(
 ) -> None:
     """Render the book from a finished run, check that every listed item is on its page, print the entry page."""
     from hccbook.book import build_book
-    from hccbook.paths import RunPaths
     from hccbook.pipeline.runner import profile_path
+    from hccbook.run import RunPaths
 
     print(build_book(RunPaths.at(out or f"results/{profile_path(profile).stem}")))
 
@@ -152,9 +152,9 @@ def extract(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV to write; the terminal otherwise.")] = None,
 ) -> None:
     """Radiomics features of one image and mask, in PyRadiomics' names."""
+    from hccbook.features.radiomics import ExtractionSettings, extract_features
     from hccbook.images import read_image, read_mask
     from hccbook.parallel import atomic_path
-    from hccbook.radiomics import ExtractionSettings, extract_features
 
     chosen = ExtractionSettings() if settings is None else ExtractionSettings.from_yaml(settings)
     volume = read_image(image)
@@ -177,9 +177,9 @@ def nnunet_dataset(
     number: Annotated[int, typer.Option("--number", help="Number of the data set, 1 to 999.")] = 501,
 ) -> None:
     """Write the working images of a run as a raw data set of nnU-Net v2; its preprocessing must be done."""
-    from hccbook.paths import RunPaths
     from hccbook.pipeline.runner import profile_path
     from hccbook.pipeline.stages import write_nnunet_dataset
+    from hccbook.run import RunPaths
     from hccbook.settings import load_profile
 
     file = profile_path(profile)

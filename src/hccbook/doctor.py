@@ -1,4 +1,4 @@
-"""Is this machine ready? What is missing, and the cure.
+"""Is this machine ready? What is missing, and the hint.
 
 The module imports only the standard library when it is loaded, so that ``python3 src/hccbook/doctor.py``
 answers on a machine that has nothing installed yet, and with any Python from 3.8 on.
@@ -56,14 +56,14 @@ class Finding:
         ``ok``, ``warn`` or ``fail``.
     found : str
         What is there.
-    cure : str
+    hint : str
         What the user can do about it; empty where nothing need be done.
     """
 
     name: str
     level: str
     found: str
-    cure: str = ""
+    hint: str = ""
 
 
 def diagnose(folder: Path | None = None) -> list[Finding]:
@@ -130,22 +130,22 @@ def report(findings: list[Finding]) -> Table:
     from rich.text import Text
 
     style = {OK: "green", WARN: "yellow", FAIL: "bold red"}
-    table = Table("check", "state", "found", "cure", title=_summary(findings), title_justify="left")
+    table = Table("check", "state", "found", "hint", title=_summary(findings), title_justify="left")
     for finding in findings:
         state = Text(finding.level, style=style[finding.level])
         # Text, not str: a path in brackets must not be taken for markup.
-        table.add_row(Text(finding.name), state, Text(finding.found), Text(finding.cure))
+        table.add_row(Text(finding.name), state, Text(finding.found), Text(finding.hint))
     return table
 
 
 def plain_report(findings: list[Finding]) -> str:
-    """Findings as lines of plain text, each cure on a line of its own."""
+    """Findings as lines of plain text, each hint on a line of its own."""
     width = max(len(finding.name) for finding in findings)
     lines = []
     for finding in findings:
         lines.append(f"{finding.level:<5} {finding.name:<{width}}  {finding.found}")
-        if finding.cure:
-            lines.append(f"      {'':<{width}}  -> {finding.cure}")
+        if finding.hint:
+            lines.append(f"      {'':<{width}}  -> {finding.hint}")
     return "\n".join([*lines, _summary(findings)])
 
 
@@ -178,12 +178,12 @@ def _check_python() -> Finding:
     if sys.version_info[:2] == PYTHON:
         return Finding("Python", OK, version)
     wanted = ".".join(map(str, PYTHON))
-    cure = (
+    hint = (
         f"The locked versions are for Python {wanted}. Debian: apt-get install python{wanted} python{wanted}-venv "
         f"python{wanted}-dev. Elsewhere: conda env create -f environment.yml, or pyenv install {wanted}. "
         f"Name it if it is not on the PATH: make setup PYTHON=/path/to/python{wanted}"
     )
-    return Finding("Python", FAIL, f"{version} at {sys.executable}", cure)
+    return Finding("Python", FAIL, f"{version} at {sys.executable}", hint)
 
 
 def _check_venv() -> Finding:
@@ -191,8 +191,8 @@ def _check_venv() -> Finding:
     if not missing:
         return Finding("venv", OK, "at hand")
     wanted = ".".join(map(str, sys.version_info[:2]))
-    cure = f"Debian: apt-get install python{wanted}-venv"
-    return Finding("venv", FAIL, f"{sys.executable} has no module {' and no '.join(missing)}", cure)
+    hint = f"Debian: apt-get install python{wanted}-venv"
+    return Finding("venv", FAIL, f"{sys.executable} has no module {' and no '.join(missing)}", hint)
 
 
 def _check_compiler(level: str) -> Finding:
@@ -202,8 +202,8 @@ def _check_compiler(level: str) -> Finding:
     program = shutil.which(command[0])
     wanted = ".".join(map(str, PYTHON))
     if program is None:
-        cure = f"PyRadiomics is built from source. Debian: apt-get install build-essential python{wanted}-dev"
-        return Finding(name, level, f"{command[0]} not found", cure)
+        hint = f"PyRadiomics is built from source. Debian: apt-get install build-essential python{wanted}-dev"
+        return Finding(name, level, f"{command[0]} not found", hint)
     headers = sysconfig.get_path("include")
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "probe.c"
@@ -221,8 +221,8 @@ def _check_disk(folder: Path) -> Finding:
     free = shutil.disk_usage(folder).free / 1e9
     found = f"{free:.0f} GB free"
     if free < DISK_GB["demo"]:
-        cure = f"The environment and the demo need {DISK_GB['demo']} GB: make room (`make clean` removes results/)."
-        return Finding("disk", FAIL, found, cure)
+        hint = f"The environment and the demo need {DISK_GB['demo']} GB: make room (`make clean` removes results/)."
+        return Finding("disk", FAIL, found, hint)
     if free < DISK_GB["paper"]:
         return Finding("disk", WARN, found, f"Enough for the demo; profile paper needs {DISK_GB['paper']} GB.")
     return Finding("disk", OK, found)
@@ -253,8 +253,8 @@ def _check_memory() -> Finding:
         return Finding("memory", WARN, "unknown on this system", f"The demo takes up to {MEMORY_GB} GB.")
     found = f"{total:.1f} GB"
     if total < MEMORY_GB:
-        cure = f"The demo takes up to {MEMORY_GB} GB: run with fewer cores, make book JOBS=1."
-        return Finding("memory", WARN, found, cure)
+        hint = f"The demo takes up to {MEMORY_GB} GB: run with fewer cores, make book JOBS=1."
+        return Finding("memory", WARN, found, hint)
     return Finding("memory", OK, found)
 
 
@@ -275,8 +275,8 @@ def _memory_gb() -> float | None:
 def _check_browser() -> Finding:
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:
-        cure = "Only the test that opens the rendered book is skipped. Debian: apt-get install chromium"
-        return Finding("browser", WARN, "none of " + ", ".join(BROWSERS), cure)
+        hint = "Only the test that opens the rendered book is skipped. Debian: apt-get install chromium"
+        return Finding("browser", WARN, "none of " + ", ".join(BROWSERS), hint)
     return Finding("browser", OK, program)
 
 
@@ -297,8 +297,8 @@ def _check_locked(folder: Path, installed: dict[str, str]) -> Finding:
     if missing:
         return Finding(name, FAIL, f"{len(missing)} of {len(pins)} missing: {_few(missing)}", again)
     if other:
-        cure = f"Results may differ from the book's. {again}"
-        return Finding(name, WARN, f"{len(other)} of {len(pins)} differ: {_few(other)}", cure)
+        hint = f"Results may differ from the book's. {again}"
+        return Finding(name, WARN, f"{len(other)} of {len(pins)} differ: {_few(other)}", hint)
     return Finding(name, OK, f"all {len(pins)} installed")
 
 
@@ -364,11 +364,11 @@ def _check_pyradiomics(installed: dict[str, str]) -> Finding:
     works, said = _answer(code)
     if works:
         return Finding(name, OK, f"{installed.get('pyradiomics', 'version unknown')}, compiled extension loads")
-    cure = (
+    hint = (
         "Build it against the installed numpy: python -m pip install --no-build-isolation --no-cache-dir "
         "--force-reinstall --no-deps pyradiomics==3.0.1"
     )
-    return Finding(name, FAIL, said, cure)
+    return Finding(name, FAIL, said, hint)
 
 
 def _check_simpleitk() -> Finding:

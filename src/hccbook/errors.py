@@ -1,6 +1,6 @@
 """Exceptions of the package.
 
-Every message has the same four parts: where, the rule, the value found, and the cure.
+Every message has the same four parts: where, the rule, the value found, and the hint.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ class HccbookError(Exception):
         What must hold there.
     found : object
         The value that broke the rule.
-    cure : str
+    hint : str
         What the user can do about it.
     """
 
-    def __init__(self, place: str, rule: str, found: object, cure: str) -> None:
+    def __init__(self, place: str, rule: str, found: object, hint: str) -> None:
         self.place = str(place)
         self.rule = rule
         self.found = found
-        self.cure = cure
-        super().__init__(f"{place}: {rule}, but found {found}. {cure}")
+        self.hint = hint
+        super().__init__(f"{place}: {rule}, but found {found}. {hint}")
 
     def __reduce__(self):
         # Worker processes send exceptions back by pickling their arguments.
-        return type(self), (self.place, self.rule, self.found, self.cure)
+        return type(self), (self.place, self.rule, self.found, self.hint)
 
 
 class SettingsError(HccbookError):

@@ -33,7 +33,7 @@ class Quantity(NamedTuple):
     least, greatest : float
         Range that is accepted, both ends included.
     if_less, if_greater : str
-        Cure where a value lies below or above it.
+        Hint where a value lies below or above it.
     zero : bool
         Whether 0 is accepted below `least`, meaning undetectable.
     """
@@ -81,10 +81,10 @@ It depends on the assay: 5.82 for Roche's TaqMan, 3.41 for Abbott's AccuGene (gu
 Hepatology for the management of hepatitis B, 2014, conversion table).
 """
 
-LEAST_MEDIAN_BILIRUBIN = 3.0
+MIN_MEDIAN_BILIRUBIN = 3.0
 """Least median of a cohort's bilirubin that can be in umol/L; below it the values are taken for mg/dL."""
 
-_LEAST_COUNT_FOR_MEDIAN = 10
+_MIN_COUNT_FOR_MEDIAN = 10
 
 
 def _checked(name: str, values: ArrayLike, least: float | None = None) -> np.ndarray:
@@ -95,22 +95,22 @@ def _checked(name: str, values: ArrayLike, least: float | None = None) -> np.nda
         raise DataError(name, quantity.rule, repr(values), "Give numbers.") from error
     flat = array.ravel()
 
-    def refuse(bad: np.ndarray, cure: str) -> None:
+    def refuse(bad: np.ndarray, hint: str) -> None:
         if not bad.any():
             return
         position = int(np.flatnonzero(bad)[0])
         label = values.index[position] if isinstance(values, pd.Series) else position
         place = name if array.ndim == 0 else f"{name}, row {label}"
         count = f" (and {int(bad.sum()) - 1} more)" if bad.sum() > 1 else ""
-        raise DataError(place, quantity.rule, f"{flat[position]:g}{count}", cure)
+        raise DataError(place, quantity.rule, f"{flat[position]:g}{count}", hint)
 
     refuse(~np.isfinite(flat), "Leave out patients whose value is missing: the score is not defined for them.")
     refuse((flat < quantity.least) & ~(quantity.zero & (flat == 0)), quantity.if_less)
     refuse(flat > quantity.greatest, quantity.if_greater)
     # A cohort in mg/dL can pass the range value by value (1 to 60), but not with such a median.
-    if name == "bilirubin" and flat.size >= _LEAST_COUNT_FOR_MEDIAN and np.median(flat) < LEAST_MEDIAN_BILIRUBIN:
+    if name == "bilirubin" and flat.size >= _MIN_COUNT_FOR_MEDIAN and np.median(flat) < MIN_MEDIAN_BILIRUBIN:
         found = f"a median of {np.median(flat):g}"
-        raise DataError(name, f"must be in umol/L, median {LEAST_MEDIAN_BILIRUBIN:g} or more", found, _MG_DL)
+        raise DataError(name, f"must be in umol/L, median {MIN_MEDIAN_BILIRUBIN:g} or more", found, _MG_DL)
     return array
 
 
@@ -124,9 +124,9 @@ def _checked_flag(name: str, values: ArrayLike) -> np.ndarray:
     array = np.asarray(values)
     numeric = array.dtype.kind in "biuf"
     if not numeric or not np.isin(array, (0, 1)).all():
-        rule, cure = _FLAGS[name]
+        rule, hint = _FLAGS[name]
         found = pd.unique(pd.Series(array.ravel(), dtype=object).astype(str))
-        raise DataError(name, rule, ", ".join(found[:4]), cure)
+        raise DataError(name, rule, ", ".join(found[:4]), hint)
     return array.astype(float)
 
 

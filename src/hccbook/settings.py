@@ -108,18 +108,18 @@ class PreprocessingSettings(Settings):
 
 
 class SegmentationSettings(Settings):
-    """Source of the liver and spleen outlines, and the network's training."""
+    """Source of the liver and spleen masks, and the network's training."""
 
     mask_source: Literal["network", "manifest", "nnunet"] = Field(
         "network",
-        description="Outlines from the trained network, from the mask columns of the manifest, or from nnU-Net.",
+        description="Masks from the trained network, from the mask columns of the manifest, or from nnU-Net.",
     )
     predictions: str = Field(
         "",
         description="Folder of nnU-Net's predictions, absolute or relative to the project; for mask_source nnunet.",
     )
     weights: str = Field("", description="Local file of trained weights (safetensors); empty to train here.")
-    contact_sheets: bool = Field(True, description="Whether a sheet with every patient's outlines is drawn.")
+    contact_sheets: bool = Field(True, description="Whether a sheet with every patient's masks is drawn.")
     seed: int = Field(20240718, ge=0, description="Seed of weights, patches and augmentation.")
     filters: int = Field(8, ge=2, le=64, description="Filters of the first level; each deeper level doubles them.")
     levels: int = Field(4, ge=3, le=6, description="Resolution levels of the U-Net.")
@@ -174,20 +174,20 @@ class FeatureSettings(Settings):
     fine_tune_shuffles: int = Field(
         3, ge=0, description="Fine-tunings with shuffled outcomes, the negative control; 0 for none."
     )
-    outline_patients: int = Field(
+    perturbation_patients: int = Field(
         6,
         ge=0,
-        description="Development patients of each paper whose features are taken under other outlines too, for their "
+        description="Development patients of each paper whose features are taken under other masks too, for their "
         "intraclass correlation; 0 for none, else 3 or more.",
     )
-    outline_changes: str = Field(
+    perturbations: str = Field(
         "given,erosion:2,dilation:2,rotation:5",
-        description="Those outlines: the manifest's ('given'), and changes of the ones used: erosion, dilation, "
+        description="Those masks: the manifest's ('given'), and changes of the ones used: erosion, dilation, "
         "translation or contour by mm, rotation by degrees.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the networks run.")
 
-    @field_validator("outline_patients")
+    @field_validator("perturbation_patients")
     @classmethod
     def _none_or_three(cls, count: int) -> int:
         if count in (1, 2):
@@ -202,11 +202,11 @@ class AlarmSettings(Settings):
     smote: Literal["before_selection", "before_model", "off"] = Field(
         "before_selection", description="Where Borderline-SMOTE 1 enters; the paper leaves the order open."
     )
-    least_icc: float = Field(
+    min_icc: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="Least intraclass correlation between outlines of a feature that may be selected; 0 for any.",
+        description="Least intraclass correlation between masks of a feature that may be selected; 0 for any.",
     )
     p_threshold: float = Field(0.05, gt=0, le=1, description="Mann-Whitney p below which a feature stays.")
     spearman_threshold: float = Field(
@@ -222,11 +222,11 @@ class AmapCtSettings(Settings):
     """Selection, scores and model of aMAP-CT."""
 
     seed: int = Field(20240718, ge=0, description="Seed of folds and bootstrap.")
-    least_icc: float = Field(
+    min_icc: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="Least intraclass correlation between outlines of a feature that may be selected; 0 for any.",
+        description="Least intraclass correlation between masks of a feature that may be selected; 0 for any.",
     )
     lasso_folds: int = Field(3, ge=2, description="Folds that choose the LASSO penalty (paper: 3).")
     lambda_rule: Literal["min", "1se"] = Field("min", description="Penalty at the least error, or one SE above it.")
@@ -287,12 +287,12 @@ class LeakageSettings(Settings):
     min_group_fraction: float = Field(0.1, gt=0, lt=0.34, description="Least share of a risk group in X-tile.")
 
 
-class OutlineSensitivitySettings(Settings):
-    """The fitted models under other outlines."""
+class SegmentationRobustnessSettings(Settings):
+    """The fitted models under other masks."""
 
     seed: int = Field(20240718, ge=0, description="Seed that draws the patients.")
     patients: int = Field(
-        16, ge=0, description="Unseen patients of each paper whose scores are taken under other outlines; 0 for all."
+        16, ge=0, description="Unseen patients of each paper whose scores are taken under other masks; 0 for all."
     )
 
 
@@ -336,7 +336,7 @@ class Profile(Settings):
     alarm_supplement: AlarmSupplementSettings = AlarmSupplementSettings()
     amap_ct_supplement: AmapCtSupplementSettings = AmapCtSupplementSettings()
     leakage_and_negative_controls: LeakageSettings = LeakageSettings()
-    outline_sensitivity: OutlineSensitivitySettings = OutlineSensitivitySettings()
+    segmentation_robustness: SegmentationRobustnessSettings = SegmentationRobustnessSettings()
     radiomics_by_hand: RadiomicsByHandSettings = RadiomicsByHandSettings()
 
     def parameters(self, stage: str) -> dict[str, Any]:
@@ -398,6 +398,6 @@ def load_profile(file: str | Path) -> Profile:
     except ValidationError as error:
         first = _describe(error.errors()[0], Profile.model_fields)
         more = len(error.errors()) - 1
-        place, rule, found, cure = first
+        place, rule, found, hint = first
         tail = f" ({more} more wrong settings in this file.)" if more else ""
-        raise SettingsError(f"{file.name}: {place}", rule, found, cure + tail) from error
+        raise SettingsError(f"{file.name}: {place}", rule, found, hint + tail) from error

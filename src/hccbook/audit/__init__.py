@@ -27,27 +27,3 @@ from hccbook.audit.report import (
     report_for_terminal,
 )
 from hccbook.audit.two_by_two import TwoByTwo, compatible_tables
-
-__all__ = [
-    "CERTAIN",
-    "CERTAINTIES",
-    "CHECKS",
-    "IMPLIED",
-    "ROUNDING",
-    "AuditReport",
-    "Checked",
-    "Consistent",
-    "Discrepancy",
-    "Finding",
-    "Range",
-    "TwoByTwo",
-    "agreement_for_page",
-    "audit",
-    "compatible_tables",
-    "denominator_table",
-    "findings_for_page",
-    "findings_table",
-    "printed_range",
-    "report_for_terminal",
-    "two_by_two_frame",
-]

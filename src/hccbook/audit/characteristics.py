@@ -65,7 +65,7 @@ class Characteristics:
 
     @classmethod
     def of(cls, table: pd.DataFrame, design: Design) -> Characteristics:
-        """Take apart a table of `hccbook.published.table`; columns that the design does not know are skipped."""
+        """Take apart a table of `hccbook.papers.published.table`; columns that the design does not know are skipped."""
         taken: dict[str, dict] = {name: {} for name in ("counts", "percentages", "quartiles", "texts", "p_values")}
         for one in table.itertuples():
             group = (one.cohort, one.subgroup)

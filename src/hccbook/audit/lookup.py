@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from hccbook import published
 from hccbook.audit.printed import Range, printed_range, whole_number
 from hccbook.errors import DataError
+from hccbook.papers import published
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Paper:
     name : str
         ``alarm`` or ``amap_ct``.
     numbers : pandas.DataFrame
-        Its rows of `hccbook.published.numbers`.
+        Its rows of `hccbook.papers.published.numbers`.
     """
 
     name: str

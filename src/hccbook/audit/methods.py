@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import NamedTuple
 
-from hccbook.radiomics.vocabulary import FEATURES, WAVELET_BANDS
+from hccbook.features.radiomics.vocabulary import FEATURES, WAVELET_BANDS
 
 CHECK = "methods"
 """Name of this family of checks."""
@@ -97,7 +97,7 @@ def wavelet_meaning(band: str) -> str:
     Parameters
     ----------
     band : str
-        Three letters, one of `hccbook.radiomics.vocabulary.WAVELET_BANDS`.
+        Three letters, one of `hccbook.features.radiomics.vocabulary.WAVELET_BANDS`.
 
     Returns
     -------

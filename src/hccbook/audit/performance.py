@@ -17,7 +17,7 @@ def performance_rows(table: pd.DataFrame, keys: Sequence[str], count: str, event
     Parameters
     ----------
     table : pandas.DataFrame
-        As `hccbook.published.table` gives it.
+        As `hccbook.papers.published.table` gives it.
     keys : sequence of str
         Columns that together name a row, for example cohort and row.
     count, events : str
@@ -50,7 +50,7 @@ def printed_intervals(
     Parameters
     ----------
     table : pandas.DataFrame
-        As `hccbook.published.table` gives it.
+        As `hccbook.papers.published.table` gives it.
     tables : mapping of (cohort, subgroup) to TwoByTwo
     measures : sequence of str
         Measures to take; F1 is no proportion of people and is left out unless asked for.

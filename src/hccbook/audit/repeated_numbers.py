@@ -66,8 +66,8 @@ def repeated_in_text(numbers: pd.DataFrame) -> list[Checked]:
     Parameters
     ----------
     numbers : pandas.DataFrame
-        Rows of `hccbook.published.numbers` of one paper; those of tables are left out. A quantity is the same where
-        row, quantity, cohort and subgroup are.
+        Rows of `hccbook.papers.published.numbers` of one paper; those of tables are left out.
+        A quantity is the same where row, quantity, cohort and subgroup are.
 
     Returns
     -------

@@ -14,22 +14,3 @@ from hccbook.cohort.manifest import (
     sources,
 )
 from hccbook.cohort.splits import ROLE_OF_COHORT, ROLES, assign_cohorts
-
-__all__ = [
-    "CHARACTERISTICS_COLUMNS",
-    "COHORTS",
-    "COLUMNS",
-    "ETIOLOGIES",
-    "MANIFEST_SCHEMA",
-    "ROLES",
-    "ROLE_OF_COHORT",
-    "ManifestColumn",
-    "Problem",
-    "assign_cohorts",
-    "characteristics",
-    "check_manifest",
-    "clinical_table",
-    "eligibility",
-    "read_manifest",
-    "sources",
-]

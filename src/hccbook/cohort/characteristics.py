@@ -28,7 +28,7 @@ CHARACTERISTICS_COLUMNS = (
 )
 """Columns of the tidy Table 1."""
 
-_LEAST_EXPECTED = 5.0  # expected count in every cell from which chi-square holds
+_MIN_EXPECTED = 5.0  # expected count in every cell from which chi-square holds
 _FISHER_CELLS = 4  # Fisher's exact test is computed for 2 x 2 tables
 
 _ALARM = (
@@ -205,6 +205,6 @@ def _p_value(name: str, groups: Sequence[pd.DataFrame]) -> float:
     levels = sorted(together.unique(), key=str)
     counts = np.array([[int((group == level).sum()) for level in levels] for group in known])
     chi_square = stats.chi2_contingency(counts, correction=True)  # Yates, for 2 x 2 tables only
-    if counts.size == _FISHER_CELLS and chi_square.expected_freq.min() < _LEAST_EXPECTED:
+    if counts.size == _FISHER_CELLS and chi_square.expected_freq.min() < _MIN_EXPECTED:
         return float(stats.fisher_exact(counts).pvalue)
     return float(chi_square.pvalue)

@@ -17,7 +17,7 @@ from hccbook.images import read_image, read_mask
 from hccbook.parallel import map_patients
 from hccbook.settings import PHASES
 
-LEAST_OVERLAP = 0.5
+MIN_OVERLAP = 0.5
 """Least share of the smaller of two phases' volumes that must lie in the other."""
 
 _PARALLEL_FROM = 8  # patients; starting worker processes takes longer than reading fewer
@@ -64,19 +64,19 @@ def check_manifest(path: str | Path, phases: Sequence[str] = PHASES, *, workers:
     outcome = map_patients(_check_images, tasks, stage="check", workers=workers)
     findings = [(key, *finding) for key, found in outcome.results.items() for finding in found]
     for failure in outcome.failures.itertuples():
-        cure = "Convert or export the images again."
-        findings.append((failure.patient, None, "images must be readable", f"{failure.kind}: {failure.reason}", cure))
-    for key, column, rule, found, cure in findings:
+        hint = "Convert or export the images again."
+        findings.append((failure.patient, None, "images must be readable", f"{failure.kind}: {failure.reason}", hint))
+    for key, column, rule, found, hint in findings:
         row = table.loc[key]
         patient_id = row.get("patient_id") or None
         problems.append(
-            Problem(line=int(row["line"]), patient_id=patient_id, column=column, rule=rule, found=found, cure=cure)
+            Problem(line=int(row["line"]), patient_id=patient_id, column=column, rule=rule, found=found, hint=hint)
         )
     return sorted(problems, key=lambda problem: problem.line or 0)
 
 
 def _check_images(task: _ImageCheck) -> list[tuple[str, str, str, str]]:
-    """Column, rule, found and cure of everything wrong with one patient's images."""
+    """Column, rule, found and hint of everything wrong with one patient's images."""
     findings: list[tuple[str, str, str, str]] = []
     images: dict[str, sitk.Image] = {}
     for phase, organ, column, path in task.files:
@@ -86,14 +86,14 @@ def _check_images(task: _ImageCheck) -> list[tuple[str, str, str, str]]:
             elif phase in images:
                 read_mask(path, images[phase], f"{task.key}, {phase}, {organ}", organ)
         except HccbookError as error:
-            findings.append((column, error.rule, str(error.found), error.cure))
+            findings.append((column, error.rule, str(error.found), error.hint))
     for first, second in itertools.combinations(images, 2):
         shared = _overlap(images[first], images[second])
-        if shared < LEAST_OVERLAP:
+        if shared < MIN_OVERLAP:
             findings.append(
                 (
                     second,
-                    f"must show the part of the body that {first} shows, {LEAST_OVERLAP:.0%} of it or more",
+                    f"must show the part of the body that {first} shows, {MIN_OVERLAP:.0%} of it or more",
                     f"{shared:.0%}",
                     "Check that both paths belong to this patient and study, and keep the scanner's coordinates.",
                 )

@@ -10,10 +10,10 @@ from hccbook.errors import DataError
 from hccbook.scores import albi, amap
 from hccbook.settings import PAPERS
 
-LEAST_MONTHS = 3.0
+MIN_MONTHS = 3.0
 """Both papers leave out patients whose HCC or last visit came within three months of the CT."""
 
-GREATEST_MONTHS_ALARM = 12.0
+MAX_MONTHS_ALARM = 12.0
 """ALARM takes CTs from 3 to 12 months before the diagnosis of HCC or the last visit."""
 
 
@@ -28,7 +28,7 @@ def clinical_table(manifest: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Index ``patient`` (keys); columns center, cohort, role, age, sex, the blood tests, etiology, hcc, months, the
+        Index ``patient`` (keys); columns centre, cohort, role, age, sex, the blood tests, etiology, hcc, months, the
         optional columns that the manifest has, ``albi`` and ``amap`` (a higher value means a higher risk).
 
     Raises
@@ -91,13 +91,11 @@ def eligibility(table: pd.DataFrame, paper: str) -> pd.DataFrame:
 
     note(table["age"] < 18, "under 18 years", "age", "years")
     months, hcc = table["months"], table["hcc"] == 1
-    note((months < LEAST_MONTHS) & hcc, "HCC within 3 months of the CT", "months", "months")
-    note((months < LEAST_MONTHS) & ~hcc, "last visit within 3 months of the CT", "months", "months")
+    note((months < MIN_MONTHS) & hcc, "HCC within 3 months of the CT", "months", "months")
+    note((months < MIN_MONTHS) & ~hcc, "last visit within 3 months of the CT", "months", "months")
     if paper == "alarm":
-        note((months > GREATEST_MONTHS_ALARM) & hcc, "CT more than 12 months before HCC", "months", "months")
-        note(
-            (months > GREATEST_MONTHS_ALARM) & ~hcc, "CT more than 12 months before the last visit", "months", "months"
-        )
+        note((months > MAX_MONTHS_ALARM) & hcc, "CT more than 12 months before HCC", "months", "months")
+        note((months > MAX_MONTHS_ALARM) & ~hcc, "CT more than 12 months before the last visit", "months", "months")
     for name in ("afp", "alt", "etiology"):
         if name in table:
             note(table[name].isna() | (table[name] == ""), f"incomplete clinical data: {name}", name, "")

@@ -48,7 +48,7 @@ class Problem(BaseModel):
         What must hold there.
     found : str
         What was found instead.
-    cure : str
+    hint : str
         What the user can do about it.
     """
 
@@ -59,7 +59,7 @@ class Problem(BaseModel):
     column: str | None = Field(None, description="Column of the CSV.")
     rule: str = Field(description="What must hold there.")
     found: str = Field(description="What was found instead.")
-    cure: str = Field(description="What the user can do about it.")
+    hint: str = Field(description="What the user can do about it.")
 
     def place(self, file: str) -> str:
         """File, line and column, as errors name them; the patient's own identifier is left out."""
@@ -91,7 +91,7 @@ class ManifestColumn:
     unique : bool
         Whether no value of it may come twice.
     if_less, if_greater : str
-        Likely reason and cure of a number below or above its range.
+        Likely reason and hint of a number below or above its range.
     median_below : tuple of float and str
         Least plausible median over patients with cirrhosis, and what a lesser one means.
     """
@@ -128,7 +128,7 @@ def _columns() -> dict[str, ManifestColumn]:
     column = ManifestColumn
     columns = {
         "patient_id": column("The patient's name in the user's own records.", "text", unique=True, **_BLOOD),
-        "center": column("Hospital.", "text", **_BLOOD),
+        "centre": column("Hospital.", "text", **_BLOOD),
         "cohort": column(
             "Cohort of the paper; empty for the paper's own split.",
             "text",
@@ -235,9 +235,8 @@ COLUMNS: Mapping[str, ManifestColumn] = MappingProxyType(_columns())
 _OTHER_NAMES = {
     "id": "patient_id",
     "patient": "patient_id",
-    "centre": "center",
-    "hospital": "center",
-    "site": "center",
+    "hospital": "centre",
+    "site": "centre",
     "gender": "sex",
     "male": "sex",
     "tbil": "bilirubin",
@@ -304,14 +303,14 @@ def read_manifest(path: str | Path, phases: Sequence[str] = PHASES) -> pd.DataFr
     Raises
     ------
     ManifestError
-        For the first problem; it names line, column, value, rule and cure, and how many more there are.
+        For the first problem; it names line, column, value, rule and hint, and how many more there are.
     """
     path = Path(path)
     table, problems = manifest_problems(path, tuple(phases))
     if problems:
         first, more = problems[0], len(problems) - 1
         tail = f" ({more} more; run hccbook check.)" if more else ""
-        raise ManifestError(first.place(path.name), first.rule, first.found, first.cure + tail)
+        raise ManifestError(first.place(path.name), first.rule, first.found, first.hint + tail)
     return table
 
 
@@ -328,7 +327,7 @@ def manifest_problems(path: Path, phases: tuple[str, ...]) -> tuple[pd.DataFrame
     try:
         raw, problems = _parse(path)
     except ManifestError as error:
-        problem = Problem(rule=error.rule, found=str(error.found), cure=error.cure)
+        problem = Problem(rule=error.rule, found=str(error.found), hint=error.hint)
         return pd.DataFrame(), [problem]
     typed, wrong = _typed(raw)
     problems += wrong
@@ -385,7 +384,9 @@ def _parse(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
         ) from error
     if not rows:
         raise ManifestError(path.name, "must hold a header and a row a patient", "an empty file", "Fill it in.")
-    header, body = rows[0], rows[1:]
+    # Both spellings are common in the field; the package has one.
+    header = ["centre" if name == "center" and "centre" not in rows[0] else name for name in rows[0]]
+    body = rows[1:]
     for delimiter, name in ((";", "semicolons"), ("\t", "tabs")):
         if len(header) == 1 and delimiter in header[0]:
             raise ManifestError(
@@ -403,7 +404,7 @@ def _parse(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
                 column=name or None,
                 rule="every column must have a name of its own",
                 found=f"{header.count(name)} columns " + (f"named {name!r}" if name else "without a name"),
-                cure="Rename or remove all but one.",
+                hint="Rename or remove all but one.",
             )
         )
     cells = []
@@ -414,7 +415,7 @@ def _parse(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
                     line=line,
                     rule=f"must have {len(header)} values, one a column",
                     found=f"{len(row)} values",
-                    cure="Put text that holds a comma in double quotes; add or remove commas.",
+                    hint="Put text that holds a comma in double quotes; add or remove commas.",
                 )
             )
         cells.append((row + [""] * len(header))[: len(header)])
@@ -456,12 +457,12 @@ def _typed(raw: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
         numbers = pd.to_numeric(cells.where(cells != "", None), errors="coerce").astype(float)
         numbers = numbers.where(np.isfinite(numbers))
         for row in np.flatnonzero(numbers.isna() & (cells != "")):
-            problems.append(_at(raw, row, name, column.rule, repr(cells[row]), _number_cure(cells[row], column)))
+            problems.append(_at(raw, row, name, column.rule, repr(cells[row]), _number_hint(cells[row], column)))
         typed[name] = numbers
     return pd.DataFrame(typed, index=raw.index), problems
 
 
-def _number_cure(cell: str, column: ManifestColumn) -> str:
+def _number_hint(cell: str, column: ManifestColumn) -> str:
     if column.choices == (0, 1):
         return "Write 1 for yes and 0 for no."
     if cell[:1] in "<>":
@@ -473,10 +474,10 @@ def _number_cure(cell: str, column: ManifestColumn) -> str:
     return "Write a number without its unit."
 
 
-def _at(raw: pd.DataFrame, row: int, column: str, rule: str, found: str, cure: str) -> Problem:
+def _at(raw: pd.DataFrame, row: int, column: str, rule: str, found: str, hint: str) -> Problem:
     patient = raw["patient_id"].iloc[row] if "patient_id" in raw else None
     return Problem(
-        line=int(raw["line"].iloc[row]), patient_id=patient or None, column=column, rule=rule, found=found, cure=cure
+        line=int(raw["line"].iloc[row]), patient_id=patient or None, column=column, rule=rule, found=found, hint=hint
     )
 
 
@@ -516,18 +517,18 @@ def _unknown_column(name: str) -> Problem:
     plain = name.strip().lower().replace(" ", "_").replace("-", "_")
     near = [_OTHER_NAMES[plain]] if plain in _OTHER_NAMES else difflib.get_close_matches(plain, list(COLUMNS), n=1)
     optional = ", ".join(column for column in COLUMNS if not COLUMNS[column].required)
-    cure = f"Did you mean {near[0]!r}?" if near else f"Remove it. Optional columns: {optional}."
-    return Problem(column=name, rule="must be a known column", found=repr(name), cure=cure)
+    hint = f"Did you mean {near[0]!r}?" if near else f"Remove it. Optional columns: {optional}."
+    return Problem(column=name, rule="must be a known column", found=repr(name), hint=hint)
 
 
 def _missing_column(name: str, phases: tuple[str, ...]) -> Problem:
-    cure = f"Add the column: {COLUMNS[name].meaning}"
+    hint = f"Add the column: {COLUMNS[name].meaning}"
     if name in phases:
         others = ",".join(phase for phase in phases if phase != name)
-        cure += f" Without that phase, set phases to {others}." if others else ""
+        hint += f" Without that phase, set phases to {others}." if others else ""
     elif not COLUMNS[name].filled:
-        cure += " Its values may be empty."
-    return Problem(column=name, rule="column must be there", found="no such column", cure=cure)
+        hint += " Its values may be empty."
+    return Problem(column=name, rule="column must be there", found="no such column", hint=hint)
 
 
 def _column_problems(
@@ -536,7 +537,7 @@ def _column_problems(
     problems = []
     values = typed[name]
     low = [row for row, check in cases if check == column.rule and column.kind == "number" and not column.choices]
-    for side, cure, rows in (
+    for side, hint, rows in (
         ("below", column.if_less, [row for row in low if values[row] < column.least]),
         ("above", column.if_greater, [row for row in low if values[row] > column.greatest]),
     ):
@@ -544,17 +545,17 @@ def _column_problems(
         if len(rows) >= _COHORT_MINIMUM and len(rows) > len(values) / 2:
             bound = column.least if side == "below" else column.greatest
             found = f"{len(rows)} of {len(values)} values {side} {bound:g}, median {values.median():g}"
-            problems.append(Problem(column=name, rule=column.rule, found=found, cure=cure))
+            problems.append(Problem(column=name, rule=column.rule, found=found, hint=hint))
         else:
-            problems += [_at(raw, row, name, column.rule, f"{values[row]:g}", cure) for row in rows]
+            problems += [_at(raw, row, name, column.rule, f"{values[row]:g}", hint) for row in rows]
     for row, check in cases:
         cell = raw[name].iloc[row]
         if check == "not_nullable":
             problems.append(_at(raw, row, name, "must not be empty", "nothing", _empty_cure(name, column)))
         elif check == "field_uniqueness":
             first = int(raw["line"].iloc[int(np.flatnonzero(raw[name] == cell)[0])])
-            cure = "Give every patient one row; where a patient has several CTs, choose one."
-            problems.append(_at(raw, row, name, "must be different in every row", f"that of line {first}", cure))
+            hint = "Give every patient one row; where a patient has several CTs, choose one."
+            problems.append(_at(raw, row, name, "must be different in every row", f"that of line {first}", hint))
         elif column.choices:
             problems.append(_at(raw, row, name, column.rule, repr(cell), _choice_cure(cell, column)))
     return problems
@@ -584,11 +585,11 @@ def _unlikely_medians(typed: pd.DataFrame, problems: list[Problem]) -> list[Prob
     for name, column in COLUMNS.items():
         if column.median_below is None or name not in typed or typed[name].notna().sum() < _COHORT_MINIMUM:
             continue
-        bound, cure = column.median_below
+        bound, hint = column.median_below
         median = float(typed[name].median())
         if median < bound and not any(problem.column == name and problem.line is None for problem in problems):
             rule = f"must be in {column.unit}, median {bound:g} or more"
-            found.append(Problem(column=name, rule=rule, found=f"a median of {median:g}", cure=cure))
+            found.append(Problem(column=name, rule=rule, found=f"a median of {median:g}", hint=hint))
     return found
 
 
@@ -596,8 +597,8 @@ def _cross_checks(typed: pd.DataFrame, raw: pd.DataFrame) -> list[Problem]:
     problems = []
     if {"bclc", "hcc"} <= set(typed):
         for row in np.flatnonzero(typed["bclc"].notna() & (typed["hcc"] == 0)):
-            cure = "Leave the stage empty, or correct hcc."
-            problems.append(_at(raw, row, "bclc", "must be empty where hcc is 0", repr(typed["bclc"][row]), cure))
+            hint = "Leave the stage empty, or correct hcc."
+            problems.append(_at(raw, row, "bclc", "must be empty where hcc is 0", repr(typed["bclc"][row]), hint))
     if "cohort" in typed:
         given = set(typed["cohort"].dropna())
         mixed = [paper for paper, names in COHORTS.items() if given & set(names)]
@@ -607,7 +608,7 @@ def _cross_checks(typed: pd.DataFrame, raw: pd.DataFrame) -> list[Problem]:
                     column="cohort",
                     rule="must hold the cohorts of one paper",
                     found=", ".join(sorted(given)),
-                    cure="Write one manifest a paper.",
+                    hint="Write one manifest a paper.",
                 )
             )
     return problems
@@ -655,8 +656,8 @@ def _missing_files(table: pd.DataFrame, raw: pd.DataFrame, phases: tuple[str, ..
         file, part = split_mask_path(path) if organ else (Path(path), "")
         if not file.exists():
             rule = "mask must exist" if organ else f"image of the {phase} phase must exist"
-            cure = "Correct the path; it is relative to the manifest."
-            problems.append(_at(raw, row, column, rule, f"no file {raw[column].iloc[row]!r}", cure))
+            hint = "Correct the path; it is relative to the manifest."
+            problems.append(_at(raw, row, column, rule, f"no file {raw[column].iloc[row]!r}", hint))
             continue
         named = _Named(int(raw["line"].iloc[row]), column, _part(file, part, organ))
         others = seen.setdefault(file.resolve(), [])
@@ -665,12 +666,12 @@ def _missing_files(table: pd.DataFrame, raw: pd.DataFrame, phases: tuple[str, ..
             others.append(named)
             continue
         found = f"that of line {twice.line}, column {twice.column!r}"
-        cure = "Correct it."
+        hint = "Correct it."
         if organ and twice.line == named.line and twice.column not in phases:
-            cure = (
+            hint = (
                 "Correct it; where a file holds several organs, write which is meant behind '#', as in FILE.nii.gz#5."
             )
-        problems.append(_at(raw, row, column, "every image and mask must be a file of its own", found, cure))
+        problems.append(_at(raw, row, column, "every image and mask must be a file of its own", found, hint))
     return problems
 
 

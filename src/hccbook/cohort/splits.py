@@ -35,7 +35,7 @@ def assign_cohorts(manifest: pd.DataFrame, paper: str, seed: int) -> pd.Series:
     Parameters
     ----------
     manifest : pandas.DataFrame
-        As `read_manifest` returns it: ``center``, ``hcc`` and ``cohort``, which is empty for patients to be assigned.
+        As `read_manifest` returns it: ``centre``, ``hcc`` and ``cohort``, which is empty for patients to be assigned.
         Cohorts named after the other paper are translated by their role.
     paper : {"alarm", "amap_ct"}
         Whose cohorts.
@@ -66,9 +66,9 @@ def assign_cohorts(manifest: pd.DataFrame, paper: str, seed: int) -> pd.Series:
         known = ", ".join(ROLE_OF_COHORT)
         raise DataError("cohort", f"must be one of {known}", repr(unknown[0]), "Correct it, or leave it empty.")
     cohorts = given.map(lambda name: of_role[ROLE_OF_COHORT[name]] if name else "").rename("cohort")
-    sizes = manifest["center"].value_counts()
+    sizes = manifest["centre"].value_counts()
     largest = min(sizes.index[sizes == sizes.max()])
-    in_largest = manifest["center"] == largest
+    in_largest = manifest["centre"] == largest
     free = cohorts == ""
     if paper == "alarm":
         divided, whole = free & in_largest, free & ~in_largest

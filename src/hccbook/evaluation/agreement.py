@@ -1,4 +1,4 @@
-"""How far a value, or a model, depends on who drew the outline: intraclass correlations, and AUCs side by side.
+"""How far a value, or a model, depends on who drew the mask: intraclass correlations, and AUCs side by side.
 
 References
 ----------
@@ -199,22 +199,22 @@ def feature_family(name: str) -> str:
     return parts[1]
 
 
-def auc_by_outline(y: ArrayLike, scores: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
-    """AUC of one fitted model on the same patients, outlined in several ways.
+def auc_by_segmentation(y: ArrayLike, scores: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+    """AUC of one fitted model on the same patients, segmented in several ways.
 
     Parameters
     ----------
     y : array-like, shape (n_patients,)
         1 for HCC, 0 otherwise; two or more of each.
-    scores : pandas.DataFrame, shape (n_patients, n_outlines)
-        A column a way to outline; the first is what the others are compared with. Higher means a higher risk.
+    scores : pandas.DataFrame, shape (n_patients, n_masks)
+        A column a way to segment; the first is what the others are compared with. Higher means a higher risk.
     level : float
         Confidence level.
 
     Returns
     -------
     pandas.DataFrame
-        Columns outline, n, events, auc, lower, upper (DeLong), difference (AUC less that of the first outline),
+        Columns mask, n, events, auc, lower, upper (DeLong), difference (AUC less that of the first mask),
         difference_lower, difference_upper, p (DeLong, paired), score_change (median over patients of the absolute
         change of the score). The first row's difference and score change are 0, its p is 1.
 
@@ -224,19 +224,19 @@ def auc_by_outline(y: ArrayLike, scores: pd.DataFrame, level: float = 0.95) -> p
         As `auc_delong`; or if there is no column.
     """
     if not scores.shape[1]:
-        raise DataError("scores", "must have one column an outline", "none", "Give the scores of one outline or more.")
+        raise DataError("scores", "must have one column a mask", "none", "Give the scores of one mask or more.")
     outcome = check_binary(y)
     first = scores.iloc[:, 0]
     rows = []
-    for outline in scores:
-        own = scores[outline]
+    for mask in scores:
+        own = scores[mask]
         area = auc_delong(outcome, own, level)
         test = delong_test(outcome, own, first, level)
         change = float((own - first).abs().median())
         estimates = (area.auc, area.lower, area.upper, test.difference, test.lower, test.upper, test.p, change)
-        rows.append((outline, len(outcome), int(outcome.sum()), *estimates))
+        rows.append((mask, len(outcome), int(outcome.sum()), *estimates))
     areas = ["auc", "lower", "upper", "difference", "difference_lower", "difference_upper", "p", "score_change"]
-    return pd.DataFrame(rows, columns=["outline", "n", "events", *areas])
+    return pd.DataFrame(rows, columns=["mask", "n", "events", *areas])
 
 
 def _checked(values: ArrayLike) -> np.ndarray:
@@ -247,7 +247,7 @@ def _checked(values: ArrayLike) -> np.ndarray:
             "ratings",
             "must have the shape (subjects, raters, features), with three or more subjects and two or more raters",
             ratings.shape,
-            "Add patients, or ways to outline them.",
+            "Add patients, or ways to segment them.",
         )
     if not np.isfinite(ratings).all():
         bad = np.argwhere(~np.isfinite(ratings))[0].tolist()

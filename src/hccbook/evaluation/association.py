@@ -13,10 +13,10 @@ from scipy.stats import norm, rankdata
 
 from hccbook.errors import DataError
 from hccbook.evaluation.outcomes import check_binary, check_values, cohorts
+from hccbook.features.selection import check_features, constant_features, mann_whitney_p
 from hccbook.models.development import phase_organ_name
-from hccbook.selection import check_features, constant_features, mann_whitney_p
 
-_LEAST_BANDWIDTH = 0.05
+_MIN_BANDWIDTH = 0.05
 
 
 def feature_counts(names: Sequence[str]) -> pd.DataFrame:
@@ -184,7 +184,7 @@ def outcome_densities(values: pd.DataFrame, y: ArrayLike, standardise: bool = Tr
         for group in (0, 1):
             own = x[outcome == group]
             width = own.std(ddof=1) * own.size**-0.2 if own.size > 1 else 0.0
-            width = max(width, _LEAST_BANDWIDTH * spread)
+            width = max(width, _MIN_BANDWIDTH * spread)
             density = norm.pdf((at[:, None] - own[None, :]) / width).mean(axis=1) / width
             parts.append(pd.DataFrame({"variable": name, "hcc": group, "x": at, "density": density}))
     if not parts:

@@ -13,7 +13,7 @@ from hccbook.evaluation.incidence_rates import person_year_rates
 from hccbook.settings import ORGANS
 
 CENTRE_COLUMNS = (
-    "center",
+    "centre",
     "cohorts",
     "n",
     "events",
@@ -39,14 +39,14 @@ def centre_table(clinical: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     Parameters
     ----------
     clinical : pandas.DataFrame
-        Columns center, cohort, hcc, months.
+        Columns centre, cohort, hcc, months.
     level : float
         Confidence level of the incidence (Poisson, exact).
 
     Returns
     -------
     pandas.DataFrame
-        Columns center, cohorts (its cohorts, joined by commas), n, events, median_months (of the follow-up as it
+        Columns centre, cohorts (its cohorts, joined by commas), n, events, median_months (of the follow-up as it
         is, to HCC or last visit), person_years, rate, lower, upper (a person-year), note. A centre without HCC has
         rate 0, an upper limit and a note.
 
@@ -59,28 +59,28 @@ def centre_table(clinical: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     ----------
     aMAP-CT, Supplementary Table 1.
     """
-    absent = [name for name in ("center", "cohort", "hcc", "months") if name not in clinical]
+    absent = [name for name in ("centre", "cohort", "hcc", "months") if name not in clinical]
     if absent:
         raise DataError("clinical table", f"must have a column {absent[0]!r}", "none", "Give the cohort stage's table.")
-    order = clinical["center"].value_counts().sort_index().sort_values(ascending=False, kind="stable").index
+    order = clinical["centre"].value_counts().sort_index().sort_values(ascending=False, kind="stable").index
     rates = person_year_rates(
         clinical["months"],
         clinical["hcc"],
-        clinical["center"].astype(str),
+        clinical["centre"].astype(str),
         order=[str(name) for name in order],
         level=level,
     )
     rank = {name: place for names in COHORTS.values() for place, name in enumerate(names)}
-    by_centre = clinical.groupby(clinical["center"].astype(str))
+    by_centre = clinical.groupby(clinical["centre"].astype(str))
     listed = by_centre["cohort"].agg(lambda own: ", ".join(sorted(own.unique(), key=lambda name: rank.get(name, 9))))
-    table = rates.rename(columns={"group": "center"})
-    table["cohorts"] = table["center"].map(listed)
-    table["median_months"] = table["center"].map(by_centre["months"].median())
+    table = rates.rename(columns={"group": "centre"})
+    table["cohorts"] = table["centre"].map(listed)
+    table["median_months"] = table["centre"].map(by_centre["months"].median())
     return table[list(CENTRE_COLUMNS)]
 
 
 def image_characteristics(
-    facts: pd.DataFrame, features: pd.DataFrame, center: pd.Series, organs: Sequence[str] = ORGANS
+    facts: pd.DataFrame, features: pd.DataFrame, centre: pd.Series, organs: Sequence[str] = ORGANS
 ) -> pd.DataFrame:
     """What the images of each centre are like: grid as acquired, and the organs' HU.
 
@@ -90,7 +90,7 @@ def image_characteristics(
         From preprocessing: columns patient, phase and those of `IMAGE_FACTS`.
     features : pandas.DataFrame
         Radiomics, index the patient; columns ``<phase>.<organ>.<feature>``. HU are those within the window.
-    center : pandas.Series
+    centre : pandas.Series
         Centre, index the patient.
     organs : sequence of str
         Organs whose HU are wanted.
@@ -98,7 +98,7 @@ def image_characteristics(
     Returns
     -------
     pandas.DataFrame
-        Columns center, phase, characteristic (of `IMAGE_FACTS`, or ``<organ>.<feature>`` of `INTENSITIES`), n,
+        Columns centre, phase, characteristic (of `IMAGE_FACTS`, or ``<organ>.<feature>`` of `INTENSITIES`), n,
         median, q1, q3, least, greatest; centres in alphabetical order.
 
     Raises
@@ -113,9 +113,9 @@ def image_characteristics(
     absent = [name for name in ("patient", "phase", *IMAGE_FACTS) if name not in facts]
     if absent:
         raise DataError("image facts", f"must have a column {absent[0]!r}", "none", "Give the preprocessing's table.")
-    unknown = facts.loc[~facts["patient"].isin(center.index), "patient"]
+    unknown = facts.loc[~facts["patient"].isin(centre.index), "patient"]
     if len(unknown):
-        raise DataError("center", "must have every patient", f"no {unknown.iloc[0]}", "Give the cohort's table.")
+        raise DataError("centre", "must have every patient", f"no {unknown.iloc[0]}", "Give the cohort's table.")
     parts = [facts.melt(["patient", "phase"], list(IMAGE_FACTS), "characteristic", "value")]
     for phase in facts["phase"].unique():
         for organ in organs:
@@ -126,15 +126,15 @@ def image_characteristics(
                 own = features[column].rename("value").rename_axis("patient").reset_index()
                 parts.append(own.assign(phase=phase, characteristic=f"{organ}.{feature}"))
     long = pd.concat(parts, ignore_index=True)
-    long["center"] = long["patient"].map(center)
+    long["centre"] = long["patient"].map(centre)
     rows = []
     order = list(dict.fromkeys(long["characteristic"]))
-    for (name, phase), own in long.groupby(["center", "phase"], sort=False):
+    for (name, phase), own in long.groupby(["centre", "phase"], sort=False):
         for characteristic in order:
             values = own.loc[own["characteristic"] == characteristic, "value"].to_numpy(dtype=float)
             q1, median, q3 = np.quantile(values, [0.25, 0.5, 0.75]) if values.size else (np.nan,) * 3
             ends = (float(values.min()), float(values.max())) if values.size else (np.nan, np.nan)
             rows.append((str(name), phase, characteristic, values.size, float(median), float(q1), float(q3), *ends))
-    columns = ["center", "phase", "characteristic", "n", "median", "q1", "q3", "least", "greatest"]
+    columns = ["centre", "phase", "characteristic", "n", "median", "q1", "q3", "least", "greatest"]
     table = pd.DataFrame(rows, columns=columns)
-    return table.sort_values("center", kind="stable", ignore_index=True)
+    return table.sort_values("centre", kind="stable", ignore_index=True)

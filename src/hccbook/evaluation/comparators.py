@@ -21,7 +21,7 @@ from hccbook.errors import DataError
 from hccbook.evaluation.discrimination import delong_test
 from hccbook.evaluation.model_comparison import noted_auc
 from hccbook.evaluation.outcomes import check_binary, check_level
-from hccbook.harmonisation import ComBatHarmoniser
+from hccbook.features.harmonisation import ComBatHarmoniser
 from hccbook.models import AmapCtModel
 from hccbook.models.development import CLINICAL
 from hccbook.models.longitudinal import check_refit_name
@@ -318,7 +318,7 @@ def harmonised_auc(
     Parameters
     ----------
     clinical : pandas.DataFrame, shape (n_patients, n_columns)
-        Columns center, cohort, role ("development" for those to learn from), hcc, and the harmoniser's covariates.
+        Columns centre, cohort, role ("development" for those to learn from), hcc, and the harmoniser's covariates.
     features : pandas.DataFrame, shape (n_patients, n_features + 1)
         Columns ``<phase>.<organ>.<name>`` and ``amap``; index of `clinical`.
     model : AmapCtModel, optional
@@ -336,7 +336,7 @@ def harmonised_auc(
         AUC without harmonisation in the same patients, with DeLong's test; features in the CT image score. The
         development cohort's AUC is that of the patients learnt from.
     harmonised : dict of str to pandas.DataFrame
-        Image features by variant, for `hccbook.harmonisation.centre_effect_table`.
+        Image features by variant, for `hccbook.features.harmonisation.centre_effect_table`.
 
     Raises
     ------
@@ -347,7 +347,7 @@ def harmonised_auc(
     """
     if not clinical.index.equals(features.index):
         raise DataError("features", "must have the clinical table's patients in their order", "another index", "Align.")
-    absent = [name for name in ("center", "cohort", "role", "hcc") if name not in clinical]
+    absent = [name for name in ("centre", "cohort", "role", "hcc") if name not in clinical]
     if absent:
         raise DataError("clinical table", f"must have a column {absent[0]!r}", "none", "Add it.")
     learn = (clinical["role"] == "development").to_numpy()

@@ -14,7 +14,7 @@ from scipy.stats import chi2, norm
 from hccbook.errors import DataError
 from hccbook.evaluation.outcomes import check_level
 from hccbook.evaluation.survival import _check_follow_up, _event_table, _labels, _strata, group_order
-from hccbook.selection import constant_features
+from hccbook.features.selection import constant_features
 
 PARTIAL_LIKELIHOOD, FIRTH = "partial likelihood", "Firth"
 
@@ -40,7 +40,7 @@ HAZARD_RATIO_COLUMNS = (
 
 _ESTIMATES = ("hazard_ratio", "lower", "upper", "p", "p_proportional")
 _MONOTONE = 1e-7
-_MOST_STEPS = 100
+_MAX_ITER = 100
 _FURTHEST = 60.0  # beyond exp(60) a hazard ratio has no meaning, and no limit is looked for
 
 
@@ -124,7 +124,7 @@ def _newton(design: np.ndarray, months: np.ndarray, event: np.ndarray) -> tuple[
     """Maximum of the partial likelihood, which is concave: Newton steps, halved while they do not climb."""
     weights = np.zeros(design.shape[1])
     here = _efron(weights, design, months, event)
-    for _ in range(_MOST_STEPS):
+    for _ in range(_MAX_ITER):
         step = np.linalg.solve(here.information, here.gradient)
         there = _efron(weights + step, design, months, event)
         while not there.value >= here.value - 1e-12 * (1 + abs(here.value)):
@@ -135,7 +135,7 @@ def _newton(design: np.ndarray, months: np.ndarray, event: np.ndarray) -> tuple[
             return weights, here
     raise DataError(
         "Cox regression",
-        f"must converge in {_MOST_STEPS} steps",
+        f"must converge in {_MAX_ITER} steps",
         f"a last step of {np.abs(step).max():.2g}",
         "Look for a covariate that nearly repeats another, and leave one of the two out.",
     )

@@ -25,9 +25,9 @@ from sklearn.model_selection import train_test_split
 from hccbook.errors import DataError
 from hccbook.evaluation.discrimination import AucEstimate, auc_delong, roc_points
 from hccbook.evaluation.outcomes import check_binary, check_level
+from hccbook.features.selection import LassoSelector, MannWhitneySelector, SpearmanSelector
 from hccbook.models import NestedAlarmModel
 from hccbook.models.development import CLINICAL, standardise
-from hccbook.selection import LassoSelector, MannWhitneySelector, SpearmanSelector
 
 LEAKS = ("selection", "smote", "thresholds", "scaling")
 """Switches: what is done with the validation patients in hand, before or beside the fit."""
@@ -81,7 +81,7 @@ class _Fitted:
     notes: tuple[str, ...]
 
 
-def none_cohort(
+def null_cohort(
     seed: int,
     n_patients: int = 200,
     n_hcc: int = 40,
@@ -229,7 +229,7 @@ def leak_table(
     seeds : iterable of int
         Seeds of the cohorts, and of their splits.
     n_patients, n_hcc, n_features, correlation
-        As for `none_cohort`.
+        As for `null_cohort`.
     share : float
         Share of the development part.
     experiments : mapping of str to sequence of str
@@ -245,7 +245,7 @@ def leak_table(
     """
     rows = []
     for seed in seeds:
-        X, y = none_cohort(seed, n_patients, n_hcc, n_features, correlation)
+        X, y = null_cohort(seed, n_patients, n_hcc, n_features, correlation)
         development = split_cohort(y, share, seed)
         fitted: dict[tuple[str, ...], _Fitted] = {}
         for name, leaks in experiments.items():

@@ -16,8 +16,8 @@ from hccbook.evaluation.discrimination import auc_delong, delong_test
 from hccbook.evaluation.odds_ratios import check_variables
 from hccbook.evaluation.outcomes import check_binary, check_probability, check_values, cohorts
 from hccbook.evaluation.reclassification import integrated_discrimination, net_reclassification
+from hccbook.features.selection import check_features
 from hccbook.models.development import logistic_score, probability
-from hccbook.selection import check_features
 
 CLINICAL_COMBINATIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {

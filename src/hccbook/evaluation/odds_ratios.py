@@ -15,7 +15,7 @@ from statsmodels.discrete.discrete_model import Logit
 
 from hccbook.errors import DataError
 from hccbook.evaluation.outcomes import check_binary, check_level
-from hccbook.selection import constant_features
+from hccbook.features.selection import constant_features
 
 EVENTS_A_VARIABLE = 5
 """Patients of the rarer class a variable below which the likelihood is penalised.
@@ -25,7 +25,7 @@ Vittinghoff and McCulloch 2007, Am J Epidemiol 165:710: from 5 to 9 on, plain lo
 
 MAXIMUM_LIKELIHOOD, FIRTH = "maximum likelihood", "Firth"
 
-_MOST_STEPS = 40
+_MAX_ITER = 40
 _LONGEST_STEP = 5.0
 _SEPARATED = 1e-5
 _ODDS_RATIO_COLUMNS = [
@@ -158,7 +158,7 @@ def _penalised_maximum(
     value, _, information = penalised(weights)
     if not free:
         return weights, value
-    for _ in range(_MOST_STEPS):
+    for _ in range(_MAX_ITER):
         score = slope(weights)
         step = np.linalg.solve(information[np.ix_(free, free)], score)
         longest = np.abs(step).max()
@@ -179,7 +179,7 @@ def _penalised_maximum(
         weights[free],
         jac=lambda part: -slope(_with(weights, free, part)),
         method="BFGS",
-        options={"gtol": 1e-7, "maxiter": 10 * _MOST_STEPS},
+        options={"gtol": 1e-7, "maxiter": 10 * _MAX_ITER},
     )
     if not np.isfinite(found.fun) or np.abs(found.jac).max() > 1e-4:
         raise DataError(

@@ -16,8 +16,8 @@ from hccbook.evaluation.diagnostic import diagnostic_performance
 from hccbook.evaluation.discrimination import roc_points
 from hccbook.evaluation.model_comparison import noted_auc
 from hccbook.evaluation.outcomes import check_binary, check_level, check_values, cohorts
+from hccbook.features.selection import check_features
 from hccbook.models.development import logistic_score, probability
-from hccbook.selection import check_features
 
 EVERYBODY = "all"
 """Characteristic of the row that holds all patients of a cohort."""
@@ -408,7 +408,7 @@ def enrolment(clinical: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     clinical : pandas.DataFrame
-        Columns center, cohort, hcc. A centre whose patients are divided among cohorts has a box of its own; the
+        Columns centre, cohort, hcc. A centre whose patients are divided among cohorts has a box of its own; the
         others share one a cohort.
 
     Returns
@@ -421,10 +421,10 @@ def enrolment(clinical: pd.DataFrame) -> pd.DataFrame:
     ALARM, Methods, Study design and patients; Figure S3.
     """
     rows = [("all", "", "kept", "Patients enrolled", len(clinical), int(clinical["hcc"].sum()))]
-    cohorts_of = clinical.groupby("center", sort=False)["cohort"].unique().map(tuple)
+    cohorts_of = clinical.groupby("centre", sort=False)["cohort"].unique().map(tuple)
     for among in dict.fromkeys(cohorts_of):
         centres = sorted(cohorts_of.index[[one == among for one in cohorts_of]], key=str)
-        part = clinical[clinical["center"].isin(centres)]
+        part = clinical[clinical["centre"].isin(centres)]
         box = "+".join(map(str, centres))
         label = (
             f"Centre {centres[0]}" if len(centres) == 1 else f"{len(centres)} centres, {centres[0]} to {centres[-1]}"

@@ -8,20 +8,3 @@ from hccbook.images.ct import HU_LIMITS, read_image
 from hccbook.images.geometry import GRID_TOLERANCE_MM, from_array, same_grid, to_array, volume_ml
 from hccbook.images.masks import mask_file, read_label_map, read_mask, split_mask_path
 from hccbook.images.nifti import NIFTI_ENDINGS, is_nifti, write_image
-
-__all__ = [
-    "GRID_TOLERANCE_MM",
-    "HU_LIMITS",
-    "NIFTI_ENDINGS",
-    "from_array",
-    "is_nifti",
-    "mask_file",
-    "read_image",
-    "read_label_map",
-    "read_mask",
-    "same_grid",
-    "split_mask_path",
-    "to_array",
-    "volume_ml",
-    "write_image",
-]

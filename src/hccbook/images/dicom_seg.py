@@ -12,8 +12,8 @@ import SimpleITK as sitk
 from pydicom.dataset import Dataset
 
 from hccbook.errors import MaskError
+from hccbook.images.contours import UNREADABLE, Part, check_frame_of_reference, choose_part
 from hccbook.images.geometry import Grid, Placement, find_placement
-from hccbook.images.outlines import UNREADABLE, Part, check_frame_of_reference, choose_part
 from hccbook.images.remarks import quiet, reason
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ import numpy as np
 import SimpleITK as sitk
 
 from hccbook.errors import MaskError
+from hccbook.images.contours import SEGMENTATION, STRUCTURES, check_is_not_another, modality
 from hccbook.images.dicom_seg import read_segment
 from hccbook.images.geometry import Grid, find_placement, from_array, same_grid, to_array
 from hccbook.images.nifti import NIFTI_ENDINGS, is_nifti, read_nifti
-from hccbook.images.outlines import SEGMENTATION, STRUCTURES, check_is_not_another, modality
 from hccbook.images.rtstruct import read_region
 from hccbook.images.series import possible_dicom
 
@@ -50,12 +50,12 @@ def read_mask(path: str | Path, image: sitk.Image, place: str | None = None, org
         uint8, 0 and 1, with exactly the geometry of `image`. A mask whose voxels are those of `image` in another
         order of axes, in another direction, or a part of them, is put there voxel by voxel; nothing is interpolated.
         Which series a SEG or RTSTRUCT was drawn on is not compared: the phases of a session share one frame of
-        reference, and outlines of one may be meant for another.
+        reference, and masks of one may be meant for another.
 
     Raises
     ------
     MaskError
-        If the path is missing or unreadable, or holds no outline or several ones of that name; if a voxel is none of
+        If the path is missing or unreadable, or holds no mask or several ones of that name; if a voxel is none of
         `image` (a corner more than `GRID_TOLERANCE_MM` away) or lies outside it; if SEG or RTSTRUCT name another
         frame of reference than the series of `image`, or another organ; if a NIfTI file holds other values than 0 and
         1 without a label behind ``#``; or if no voxel is marked.
@@ -76,11 +76,11 @@ def read_mask(path: str | Path, image: sitk.Image, place: str | None = None, org
                 place,
                 "mask must be a NIfTI file (.nii, .nii.gz), a DICOM SEG or a DICOM RTSTRUCT",
                 f"a DICOM object of modality {kind}" if kind else f"a file ending in {_ending(file)!r}",
-                "Name the file that holds the outline; convert other formats to NIfTI.",
+                "Name the file that holds the mask; convert other formats to NIfTI.",
             )
         marked = _READERS[kind](file, part, organ, image, place)
     if not marked.any():
-        raise MaskError(place, "mask must hold at least one voxel of the organ", "an empty mask", "Outline the organ.")
+        raise MaskError(place, "mask must hold at least one voxel of the organ", "an empty mask", "Segment the organ.")
     return from_array(marked, image, dtype=np.uint8)
 
 

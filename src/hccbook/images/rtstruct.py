@@ -1,4 +1,4 @@
-"""DICOM structure sets (RTSTRUCT): outlines drawn slice by slice, filled voxel by voxel.
+"""DICOM structure sets (RTSTRUCT): masks drawn slice by slice, filled voxel by voxel.
 
 A voxel belongs to an organ if its centre lies inside the organ's contours or on one of them.
 Nothing is guessed: contours between the slices of an image, or on only some of them, are refused.
@@ -17,8 +17,8 @@ import SimpleITK as sitk
 from pydicom.dataset import Dataset
 
 from hccbook.errors import MaskError
+from hccbook.images.contours import UNREADABLE, Part, check_frame_of_reference, choose_part
 from hccbook.images.geometry import GRID_TOLERANCE_MM, Grid
-from hccbook.images.outlines import UNREADABLE, Part, check_frame_of_reference, choose_part
 from hccbook.images.remarks import quiet, reason
 
 _EXCLUSIVE = "CLOSEDPLANAR_XOR"
@@ -100,7 +100,7 @@ def read_region(file: Path, name: str, organ: str | None, image: sitk.Image, pla
             place,
             "contours must be closed and planar",
             ", ".join(open_types),
-            "Export the organ's outline alone, as closed contours.",
+            "Export the organ's mask alone, as closed contours.",
         )
     # One or two points enclose nothing; planning systems leave them behind.
     items = [(kind, points) for kind, points in items if len(points) > 2]
@@ -165,13 +165,13 @@ def _levels(indices: Sequence[np.ndarray], axis: int, grid: Grid, place: str) ->
     levels = np.rint(heights).astype(int)
     distance = float(np.linalg.norm(grid.steps[:, axis]))
     off = np.abs(heights - levels)
-    cure = "Name the image that the contours were drawn on, or export them interpolated to its slices."
+    hint = "Name the image that the contours were drawn on, or export them interpolated to its slices."
     if off.max() > _OFF_PLANE:
         raise MaskError(
             place,
             f"contours must lie on the slices of their image, every {distance:.3g} mm",
             f"{int((off > _OFF_PLANE).sum())} of {len(off)} contours up to {off.max() * distance:.2f} mm off",
-            cure,
+            hint,
         )
     if levels.min() < 0 or levels.max() >= grid.size[axis]:
         outside = int(((levels < 0) | (levels >= grid.size[axis])).sum())
@@ -187,7 +187,7 @@ def _levels(indices: Sequence[np.ndarray], axis: int, grid: Grid, place: str) ->
             place,
             "every slice between the lowest and the highest contour must have a contour",
             f"{len(missing)} slices without",
-            cure + " Where the gap is meant, give the mask as NIfTI.",
+            hint + " Where the gap is meant, give the mask as NIfTI.",
         )
     return levels.tolist()
 

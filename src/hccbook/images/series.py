@@ -187,9 +187,9 @@ def _series_in_words(headers: Sequence[Dataset]) -> str:
 def _check_slices(slices: Sequence[tuple[Path, Dataset]], place: str) -> None:
     headers = [header for _, header in slices]
 
-    def refuse(rule: str, missing: int, cure: str) -> None:
+    def refuse(rule: str, missing: int, hint: str) -> None:
         if missing:
-            raise ImageError(place, rule, f"{missing} of {len(headers)} slices without", cure)
+            raise ImageError(place, rule, f"{missing} of {len(headers)} slices without", hint)
 
     frames = sum(int(header.get("NumberOfFrames") or 1) > 1 for header in headers)
     if frames:

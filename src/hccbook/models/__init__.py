@@ -5,17 +5,3 @@ from hccbook.models.amap_ct import FAMILY, SPLEEN_VOLUME, AmapCtFamily, AmapCtMo
 from hccbook.models.linear_score import LinearScore
 from hccbook.models.longitudinal import Amap2Refit, GroupModel, TooFewPatientsError, refit_scores
 from hccbook.models.nested_alarm import NestedAlarmModel
-
-__all__ = [
-    "FAMILY",
-    "SPLEEN_VOLUME",
-    "AlarmModel",
-    "Amap2Refit",
-    "AmapCtFamily",
-    "AmapCtModel",
-    "GroupModel",
-    "LinearScore",
-    "NestedAlarmModel",
-    "TooFewPatientsError",
-    "refit_scores",
-]

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from hccbook.errors import ModelError
+from hccbook.features.selection import LassoSelector, MannWhitneySelector, SpearmanSelector
 from hccbook.models.development import (
     CLINICAL,
     allowed_columns,
@@ -23,7 +24,6 @@ from hccbook.models.development import (
 )
 from hccbook.models.linear_score import LinearScore
 from hccbook.models.three_scores import ThreeScoreModel
-from hccbook.selection import LassoSelector, MannWhitneySelector, SpearmanSelector
 
 _BLOCKS = ("radiomics", "deep")
 _DEEP = ".deep_"
@@ -60,7 +60,7 @@ class AlarmModel(ThreeScoreModel):
     random_state : int
         Seed of SMOTE and of the folds.
     left_out : sequence of str
-        Features that no step sees, such as those of `hccbook.selection.unreliable_features`.
+        Features that no step sees, such as those of `hccbook.features.selection.unreliable_features`.
 
     Attributes
     ----------

@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from hccbook.errors import ModelError
+from hccbook.features.selection import LassoSelector
 from hccbook.models.development import (
     CLINICAL,
     allowed_columns,
@@ -27,7 +28,6 @@ from hccbook.models.development import (
 )
 from hccbook.models.linear_score import LinearScore
 from hccbook.models.model_file import read_model, write_model
-from hccbook.selection import LassoSelector
 from hccbook.settings import ORGANS
 
 SPLEEN_VOLUME = "spleen_volume_ml"
@@ -85,7 +85,7 @@ class AmapCtModel(ClassifierMixin, BaseEstimator):
     covariates : sequence of str
         Columns beside ``amap`` that enter the last regression, standardised, such as the spleen's volume.
     left_out : sequence of str
-        Features that the LASSO does not see, such as those of `hccbook.selection.unreliable_features`.
+        Features that the LASSO does not see, such as those of `hccbook.features.selection.unreliable_features`.
 
     Attributes
     ----------

@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike
 from sklearn.linear_model import LogisticRegression
 
 from hccbook.errors import DataError, ModelError
+from hccbook.features.selection import check_features, check_outcome, constant_features
 from hccbook.models.linear_score import LinearScore
-from hccbook.selection import check_features, check_outcome, constant_features
 
 CLINICAL = "amap"
 """Column of the clinical score beside the features."""

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hccbook.errors import ModelError
-from hccbook.selection import check_features
+from hccbook.features.selection import check_features
 
 
 @dataclass(frozen=True)

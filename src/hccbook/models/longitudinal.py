@@ -26,8 +26,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from hccbook.errors import DataError, ModelError
+from hccbook.features.selection import check_outcome
 from hccbook.models.model_file import read_model, write_model
-from hccbook.selection import check_outcome
 
 MARKERS = ("amap", "afp")
 """Repeated markers, by column; AFP enters as its decimal logarithm."""
@@ -38,15 +38,15 @@ CELL_FREE_DNA = "cfdna"
 DENSITIES = ("marginal", "conditional", "random_effects")
 """Densities that Bayes' rule can take."""
 
-LEAST_AFP = 0.5
+MIN_AFP = 0.5
 """AFP, ug/L, that stands in for lesser values before the logarithm; assays detect little below it."""
 
 PUBLISHED_NAMES = ("aMAP-2", "aMAP-2 Plus")
 """Names that a refit must not carry."""
 
-_LEAST_PATIENTS = 3  # of a group: with fewer, a spread between patients is a guess
-_LEAST_RELATIVE_SD = 0.01
-_LEAST_SHARE_OF_SD = 1e-3
+_MIN_PATIENTS = 3  # of a group: with fewer, a spread between patients is a guess
+_MIN_RELATIVE_SD = 0.01
+_MIN_SHARE_OF_SD = 1e-3
 _STEEPEST = 1e-4
 _MONTHS_A_YEAR = 12.0
 _WIDTH = 2  # intercept and slope
@@ -247,8 +247,8 @@ class _MixedModel:
     def fit(self, spread: np.ndarray) -> tuple[list[np.ndarray], np.ndarray, np.ndarray, list[str]]:
         """Means by group, covariance, residual SDs, notes; `spread` is each marker's SD over all measurements."""
         start = np.concatenate([np.log(0.5 * spread), np.where(self._diagonal, 1.0, 0.0)])
-        bounds = [(np.log(_LEAST_SHARE_OF_SD * each), np.log(10 * each)) for each in spread]
-        bounds += [(_LEAST_RELATIVE_SD, None) if diagonal else (None, None) for diagonal in self._diagonal]
+        bounds = [(np.log(_MIN_SHARE_OF_SD * each), np.log(10 * each)) for each in spread]
+        bounds += [(_MIN_RELATIVE_SD, None) if diagonal else (None, None) for diagonal in self._diagonal]
         found = minimize(
             self._cost,
             start,
@@ -262,12 +262,12 @@ class _MixedModel:
         inside = found.x > np.array([-np.inf if low is None else low for low, _ in bounds]) + 1e-9
         if np.abs(found.jac[inside]).max(initial=0.0) > _STEEPEST:
             notes.append(f"the likelihood's maximum was not reached ({str(found.message).lower()})")
-        for position in np.flatnonzero(np.diag(factor) <= 1.0001 * _LEAST_RELATIVE_SD):
+        for position in np.flatnonzero(np.diag(factor) <= 1.0001 * _MIN_RELATIVE_SD):
             what = ("level", "slope")[position % _WIDTH]
             notes.append(
                 f"the {what} of {MARKERS[position // _WIDTH]} does not vary freely between patients; its SD is held"
             )
-        for marker in np.flatnonzero(sd <= 1.0001 * _LEAST_SHARE_OF_SD * spread):
+        for marker in np.flatnonzero(sd <= 1.0001 * _MIN_SHARE_OF_SD * spread):
             notes.append(f"{MARKERS[marker]} follows each patient's line exactly; its residual SD is held")
         return [_best_mean(sums, covariance, sd) for sums in self._groups], covariance, sd, notes
 
@@ -441,17 +441,17 @@ class Amap2Refit(ClassifierMixin, BaseEstimator):
             raise DataError("visits", "must hold finite values, AFP 0 or more", "others", "Give AFP in ug/L.")
         return table.assign(
             years=(table["months"] - self.landmark) / _MONTHS_A_YEAR,
-            afp=np.log10(np.maximum(table["afp"], LEAST_AFP)),
+            afp=np.log10(np.maximum(table["afp"], MIN_AFP)),
         )
 
     def _fit_cell_free_dna(self, used: pd.DataFrame, y: pd.Series, outcome: np.ndarray) -> dict[int, tuple]:
         values = _last_cell_free_dna(used, y.index)
         parts = {group: values[(outcome == group) & np.isfinite(values)] for group in (0, 1)}
         for group, part in parts.items():
-            if len(part) < _LEAST_PATIENTS or np.ptp(part) == 0:
+            if len(part) < _MIN_PATIENTS or np.ptp(part) == 0:
                 raise TooFewPatientsError(
                     f"{CELL_FREE_DNA}, {_group_title(group)}",
-                    f"must be known of {_LEAST_PATIENTS} patients or more, and vary between them",
+                    f"must be known of {_MIN_PATIENTS} patients or more, and vary between them",
                     f"{len(part)} values, {len(np.unique(part))} of them different",
                     "Fit without cell_free_dna.",
                 )
@@ -711,8 +711,8 @@ def _spread(used: pd.DataFrame) -> np.ndarray:
 
 def _check_group(group: int, part: _Sums) -> None:
     who = f"visits, {_group_title(group)}"
-    if len(part.total) < _LEAST_PATIENTS:
-        rule = f"must have {_LEAST_PATIENTS} patients or more with measurements"
+    if len(part.total) < _MIN_PATIENTS:
+        rule = f"must have {_MIN_PATIENTS} patients or more with measurements"
         raise TooFewPatientsError(who, rule, len(part.total), "Pool cohorts, or leave the longitudinal score out.")
     for marker, name in enumerate(MARKERS):
         # A line needs two times; a spread about it, and between patients, more measurements than that.

@@ -20,6 +20,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.utils.validation import check_is_fitted
 
 from hccbook.errors import ModelError
+from hccbook.features.selection import MannWhitneySelector, SpearmanSelector
 from hccbook.models.development import (
     CLINICAL,
     check_development,
@@ -30,12 +31,11 @@ from hccbook.models.development import (
 )
 from hccbook.models.linear_score import LinearScore
 from hccbook.models.three_scores import ThreeScoreModel
-from hccbook.selection import MannWhitneySelector, SpearmanSelector
 
 BLOCKS = ("radiomics", "deep")
 """Feature blocks, each with a score of its own; deep features have ``.deep_`` in their name."""
 
-LEAST_CASES = 3
+MIN_CASES = 3
 """Fewest patients of a class that leave two of them in every training part of the folds."""
 
 _DEEP = ".deep_"
@@ -200,10 +200,10 @@ class NestedAlarmModel(ThreeScoreModel):
         self._check_settings()
         X, outcome = check_development(X, y)
         rarest = int(min(outcome.sum(), len(outcome) - outcome.sum()))
-        if rarest < LEAST_CASES:
+        if rarest < MIN_CASES:
             raise ModelError(
                 "outcome",
-                f"must have {LEAST_CASES} patients or more in each class, so that two are left in every fold",
+                f"must have {MIN_CASES} patients or more in each class, so that two are left in every fold",
                 rarest,
                 "Add patients.",
             )

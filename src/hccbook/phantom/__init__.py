@@ -1,29 +1,13 @@
 """Synthetic three-phase CT cohorts whose truth is known.
 
 `simulate_clinical` makes the patients, `render_patient` their CT, `write_cohort` puts both on disk,
-`truth` says how well a perfect reader of the planted risk would do.
+`truth` says how well an ideal observer of the planted risk would do.
 `simulate_visits` adds repeated measurements, `simulate_hbv_dna` the virus, each from a stream of its own.
 """
 
 from hccbook.phantom.clinical import LATENT_COLUMNS, simulate_clinical, simulate_segmentation_patients
+from hccbook.phantom.ideal_observer import truth
 from hccbook.phantom.longitudinal import LongitudinalSettings, simulate_hbv_dna, simulate_visits
-from hccbook.phantom.perfect_reader import truth
 from hccbook.phantom.rendering import RENDERER_VERSION, render_patient
 from hccbook.phantom.scanner import SCANNERS, Scanner
 from hccbook.phantom.writing import write_cohort, write_segmentation_set
-
-__all__ = [
-    "LATENT_COLUMNS",
-    "RENDERER_VERSION",
-    "SCANNERS",
-    "LongitudinalSettings",
-    "Scanner",
-    "render_patient",
-    "simulate_clinical",
-    "simulate_hbv_dna",
-    "simulate_segmentation_patients",
-    "simulate_visits",
-    "truth",
-    "write_cohort",
-    "write_segmentation_set",
-]

@@ -20,8 +20,8 @@ from hccbook.phantom.distributions import (
     quartiles,
 )
 from hccbook.phantom.outcome import (
-    GREATEST_MONTHS,
-    LEAST_MONTHS,
+    MAX_MONTHS,
+    MIN_MONTHS,
     bclc_stage,
     check_paper,
     cohort_sizes,
@@ -139,18 +139,18 @@ def _patients(
                 stage = bclc_stage(cohort, int(rank), hcc_total)
                 month = lead_time(stage, times)
             else:
-                month = LEAST_MONTHS + (GREATEST_MONTHS - LEAST_MONTHS) * times.random()
+                month = MIN_MONTHS + (MAX_MONTHS - MIN_MONTHS) * times.random()
         else:
             curve = QuantileFunction(quartiles(paper, cohort, False, "months"), QUANTITIES["months"])
             month = float(curve(times.standard_normal()))
             if rank >= 0:
                 month = time_to_hcc(month, times)
         # Rounding must not bring a patient to three months, which the paper's criteria leave out.
-        months.append(max(round(float(month), 1), LEAST_MONTHS + (0.1 if paper == "amap_ct" else 0.0)))
+        months.append(max(round(float(month), 1), MIN_MONTHS + (0.1 if paper == "amap_ct" else 0.0)))
         stages.append(stage)
     table = pd.DataFrame(
         {
-            "center": [_center(paper, cohort, int(number)) for number in numbers],
+            "centre": [_center(paper, cohort, int(number)) for number in numbers],
             "cohort": cohort,
             "age": columns["age"],
             "sex": np.where(columns["male"], "male", "female"),
@@ -250,7 +250,7 @@ def simulate_segmentation_patients(settings: CohortSettings) -> pd.DataFrame:
     numbers = np.arange(1, settings.segmentation_patients + 1)
     ranks = np.full(numbers.size, -1)
     table = _patients("alarm", "discovery", _SEGMENTATION, numbers, ranks, 0, settings.seed)
-    table["center"] = [list(SCANNERS)[(number - 1) % len(SCANNERS)] for number in numbers]
+    table["centre"] = [list(SCANNERS)[(number - 1) % len(SCANNERS)] for number in numbers]
     table["cohort"] = ""
     high = np.where(numbers % 2 == 0, 1.0, 0.0)
     for organ in ORGANS:

@@ -78,7 +78,7 @@ def write_series(folder: Path, image: sitk.Image, patient: Mapping[str, Any], ph
     image : SimpleITK.Image
         int16, HU, on its final grid (see `oblique`).
     patient : mapping
-        ``patient_id``, ``age``, ``sex`` and ``center`` are read.
+        ``patient_id``, ``age``, ``sex`` and ``centre`` are read.
     phase : str
         One of `PHASES`.
     layout : Layout
@@ -91,7 +91,7 @@ def write_series(folder: Path, image: sitk.Image, patient: Mapping[str, Any], ph
     voxels = sitk.GetArrayViewFromImage(image)
     stored = np.rint((voxels - layout.intercept) / layout.slope).astype(np.uint16)
     direction = np.array(image.GetDirection()).reshape(3, 3)
-    scanner = scanner_of(patient["center"])
+    scanner = scanner_of(patient["centre"])
     order = np.arange(len(stored))
     if layout.shuffled:
         order = np.random.default_rng(np.random.SeedSequence([len(stored), PHASES.index(phase)])).permutation(order)
@@ -149,7 +149,7 @@ def _header(patient: Mapping[str, Any], phase: str, number: int, scanner: Scanne
     header.Modality, header.Laterality = "CT", ""
     # Equipment, acquisition, contrast medium.
     header.Manufacturer, header.ManufacturerModelName = scanner.manufacturer, scanner.model
-    header.InstitutionName, header.SoftwareVersions = f"SYNTHETIC {scanner.center}", "hccbook phantom"
+    header.InstitutionName, header.SoftwareVersions = f"SYNTHETIC {scanner.centre}", "hccbook phantom"
     header.ConvolutionKernel, header.KVP = scanner.kernel, 120
     header.ContrastBolusAgent, header.ContrastBolusRoute = "SYNTHETIC", "IV"
     header.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]

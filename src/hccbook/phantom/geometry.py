@@ -16,7 +16,7 @@ import numpy as np
 Point = Sequence[float]
 
 LABEL_SHARE = 0.7
-"""Share of a voxel from which it carries an organ's label: readers outline an organ within its blurred rim."""
+"""Share of a voxel from which it carries an organ's label: readers mask an organ within its blurred rim."""
 
 
 def ellipsoid(
@@ -44,7 +44,7 @@ def ellipsoid(
 
 
 def superellipse(x: np.ndarray, y: np.ndarray, centre_y: float, axes: Point, power: float) -> np.ndarray:
-    """Signed distance to a superellipse in the axial plane, exact on the outline, to first order beside it, mm."""
+    """Signed distance to a superellipse in the axial plane, exact on the mask, to first order beside it, mm."""
     u = np.abs(x) / axes[0]
     v = np.abs(y - centre_y) / axes[1]
     total = u**power + v**power

@@ -13,8 +13,8 @@ import pandas as pd
 from pydantic import Field
 
 from hccbook.errors import DataError
+from hccbook.phantom.ideal_observer import binormal_auc
 from hccbook.phantom.outcome import check_paper
-from hccbook.phantom.perfect_reader import binormal_auc
 from hccbook.settings import PAPERS, AmapCtSupplementSettings
 
 _VISITS_STREAM, _HBV_DNA_STREAM = 30_000_001, 30_000_023
@@ -28,7 +28,7 @@ _AFP_CENTRE, _AFP_SD = float(np.log10(2.93)), float(np.log10(5.2 / 1.8)) / (2 * 
 # Choices. A year of age alone adds 0.06 / 14.77 x 100 = 0.41 to aMAP.
 _AMAP_SLOPE, _AMAP_SLOPE_SD, _AMAP_NOISE = 0.4, 0.9, 2.0
 _AFP_SLOPE, _AFP_SLOPE_SD, _AFP_NOISE = 0.0, 0.10, 0.12
-_LEAST_AFP, _GREATEST_AFP = 0.5, 10_000.0
+_MIN_AFP, _MAX_AFP = 0.5, 10_000.0
 
 
 class LongitudinalSettings(AmapCtSupplementSettings):
@@ -137,8 +137,8 @@ def simulate_visits(
         amap_slope = _AMAP_SLOPE + settings.amap_slope * up + _AMAP_SLOPE_SD * slopes[0]
         afp_slope = _AFP_SLOPE + settings.afp_slope * up + _AFP_SLOPE_SD * slopes[1]
         amaps = _line(amap, _AMAP_CENTRE, _AMAP_SD, _AMAP_NOISE, noise[0], years, amap_slope)
-        logs = _line(np.log10(max(afp, _LEAST_AFP)), _AFP_CENTRE, _AFP_SD, _AFP_NOISE, noise[1], years, afp_slope)
-        afps = np.round(np.clip(10.0**logs, _LEAST_AFP, _GREATEST_AFP), 1)
+        logs = _line(np.log10(max(afp, _MIN_AFP)), _AFP_CENTRE, _AFP_SD, _AFP_NOISE, noise[1], years, afp_slope)
+        afps = np.round(np.clip(10.0**logs, _MIN_AFP, _MAX_AFP), 1)
         amaps, afps[_ENROLMENT] = np.round(amaps, 2), afp
         amaps[_ENROLMENT] = amap
         soon = planted and hcc == 1 and follow_up <= settings.cfdna_horizon_months

@@ -10,7 +10,7 @@ from hccbook.errors import DataError, SettingsError
 from hccbook.phantom.distributions import BCLC_COUNTS, BCLC_STAGES, LEAD_TIME_MEAN
 from hccbook.settings import PAPERS, CohortSettings
 
-LEAST_MONTHS, GREATEST_MONTHS = 3.0, 12.0
+MIN_MONTHS, MAX_MONTHS = 3.0, 12.0
 """Window of ALARM between CT and diagnosis or last follow-up, months (Methods, Study design and patients)."""
 
 _LEAD_CONCENTRATION = 4.0
@@ -133,11 +133,11 @@ def bclc_stage(cohort: str, rank: int, hcc: int) -> str:
 
 def lead_time(stage: str, rng: np.random.Generator) -> float:
     """Months from the CT to the diagnosis of HCC, 3 to 12, with the stage's printed mean."""
-    share = (LEAD_TIME_MEAN[stage] - LEAST_MONTHS) / (GREATEST_MONTHS - LEAST_MONTHS)
+    share = (LEAD_TIME_MEAN[stage] - MIN_MONTHS) / (MAX_MONTHS - MIN_MONTHS)
     draw = rng.beta(share * _LEAD_CONCENTRATION, (1.0 - share) * _LEAD_CONCENTRATION)
-    return LEAST_MONTHS + (GREATEST_MONTHS - LEAST_MONTHS) * draw
+    return MIN_MONTHS + (MAX_MONTHS - MIN_MONTHS) * draw
 
 
 def time_to_hcc(follow_up: float, rng: np.random.Generator) -> float:
     """Months from enrolment to HCC within a follow-up that would have lasted `follow_up` months (aMAP-CT)."""
-    return LEAST_MONTHS + (follow_up - LEAST_MONTHS) * rng.random() ** (1.0 / _EVENT_TIME_POWER)
+    return MIN_MONTHS + (follow_up - MIN_MONTHS) * rng.random() ** (1.0 / _EVENT_TIME_POWER)

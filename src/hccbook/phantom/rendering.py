@@ -16,7 +16,7 @@ from hccbook.settings import PHASES, CohortSettings
 RENDERER_VERSION = 3
 """Raised with every change that alters a voxel; images kept under an older version are made anew."""
 
-RENDERER_COLUMNS = ("image_seed", "center", "liver_latent", "spleen_latent", "spleen_size")
+RENDERER_COLUMNS = ("image_seed", "centre", "liver_latent", "spleen_latent", "spleen_size")
 """All that the renderer takes from a patient's row."""
 
 _STREAMS = ("habitus", "tissue", "enhancement", "breathing", *(f"noise {phase}" for phase in PHASES))
@@ -38,7 +38,7 @@ def _breathing(image_seed: int) -> dict[str, tuple[float, float, float]]:
 
 
 def render_patient(row: Mapping[str, Any], settings: CohortSettings) -> dict[str, tuple[sitk.Image, sitk.Image]]:
-    """Three-phase CT of one patient, with the true outlines.
+    """Three-phase CT of one patient, with the true masks.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def render_patient(row: Mapping[str, Any], settings: CohortSettings) -> dict[str
         If the centre is unknown.
     """
     seed = int(row["image_seed"])
-    scanner = scanner_of(row["center"])
+    scanner = scanner_of(row["centre"])
     nominal = settings.acquisition_spacing_mm
     edges = voxel_edges(scanner, nominal)
     habitus = draw_habitus(_stream(seed, "habitus"), float(row["spleen_size"]))

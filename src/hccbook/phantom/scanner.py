@@ -20,7 +20,7 @@ class Scanner:
 
     Attributes
     ----------
-    center : str
+    centre : str
         Centre, C01 to C11.
     in_plane : float
         Voxel edge within the slice, relative to the nominal edge.
@@ -38,7 +38,7 @@ class Scanner:
         Names for the DICOM header; no real product.
     """
 
-    center: str
+    centre: str
     in_plane: float
     slice_step: float
     blur: float
@@ -51,7 +51,7 @@ class Scanner:
 
 
 SCANNERS: dict[str, Scanner] = {
-    scanner.center: scanner
+    scanner.centre: scanner
     for scanner in (
         Scanner("C01", 0.96, 1.10, 0.36, 3.2, 0.50, 0.0, "SYNTHETIC A", "PHANTOM 64", "STANDARD"),
         Scanner("C02", 0.94, 1.00, 0.32, 3.7, 0.42, 0.9, "SYNTHETIC B", "PHANTOM 128", "B30"),
@@ -69,7 +69,7 @@ SCANNERS: dict[str, Scanner] = {
 """Scanner by centre; C01 is the largest centre of both papers."""
 
 
-def scanner_of(center: str) -> Scanner:
+def scanner_of(centre: str) -> Scanner:
     """Scanner of a centre.
 
     Raises
@@ -77,9 +77,9 @@ def scanner_of(center: str) -> Scanner:
     DataError
         If the centre is not one of the eleven.
     """
-    if center not in SCANNERS:
-        raise DataError("center", f"must be one of {', '.join(SCANNERS)}", repr(center), "Use a simulated centre.")
-    return SCANNERS[center]
+    if centre not in SCANNERS:
+        raise DataError("centre", f"must be one of {', '.join(SCANNERS)}", repr(centre), "Use a simulated centre.")
+    return SCANNERS[centre]
 
 
 def voxel_edges(scanner: Scanner, nominal_mm: float) -> tuple[float, float, float]:

@@ -18,7 +18,7 @@ from hccbook.errors import DataError
 from hccbook.parallel import atomic_path, digest, map_patients
 from hccbook.phantom.clinical import LATENT_COLUMNS, simulate_clinical, simulate_segmentation_patients
 from hccbook.phantom.dicom import LAYOUTS, Layout, oblique, write_series
-from hccbook.phantom.perfect_reader import truth
+from hccbook.phantom.ideal_observer import truth
 from hccbook.phantom.rendering import RENDERER_COLUMNS, RENDERER_VERSION, render_patient
 from hccbook.phantom.scanner import scanner_of
 from hccbook.settings import ORGANS, PHASES, CohortSettings
@@ -39,12 +39,12 @@ class _Patient:
     def digest(self) -> str:
         """Hash of all that the files follow from, and of nothing else."""
         # Plain Python values: NumPy's would be written another way.
-        kinds = {"image_seed": int, "center": str}
+        kinds = {"image_seed": int, "centre": str}
         rendered = {name: kinds.get(name, float)(self.row[name]) for name in RENDERER_COLUMNS}
         header: dict[str, Any] = {}
         if self.layout is not None:
             header = {name: str(self.row[name]) for name in ("patient_id", "age", "sex")} | asdict(self.layout)
-        scanner = asdict(scanner_of(self.row["center"]))
+        scanner = asdict(scanner_of(self.row["centre"]))
         return digest(RENDERER_VERSION, rendered, scanner, self.settings.acquisition_spacing_mm, header)
 
 

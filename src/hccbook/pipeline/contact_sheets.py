@@ -1,4 +1,4 @@
-"""Contact sheets of a cohort's outlines, and the page that shows the most suspicious patients first."""
+"""Contact sheets of a cohort's masks, and the page that shows the most suspicious patients first."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pathlib import Path
 import pandas as pd
 
 from hccbook import images, segmentation
-from hccbook.figures.contact_sheet import contact_sheet, png_bytes
 from hccbook.parallel import atomic_path, map_patients
-from hccbook.paths import RunPaths
 from hccbook.pipeline.files import label_map, preprocessed_patients, read_cohort, segmented_patients, working_image
-from hccbook.tables import SYNTHETIC_NOTICE, model_title
+from hccbook.report.figures.contact_sheet import contact_sheet, png_bytes
+from hccbook.report.tables import SYNTHETIC_NOTICE, model_title
+from hccbook.run import RunPaths
 
 PAGE = "index.html"
 """Page of a cohort, beside its sheets."""
 
-TABLE_COLUMNS = ("patient", "center", "suspicion", "findings", "dice", "sheet")
+TABLE_COLUMNS = ("patient", "centre", "severity", "findings", "dice", "sheet")
 """Columns of the table that `write` gives."""
 
 
@@ -36,7 +36,7 @@ class SheetTask:
 
 
 def write_sheet(task: SheetTask) -> tuple[int, int]:
-    """Draw one patient's contact sheet; see `hccbook.figures.contact_sheet`.
+    """Draw one patient's contact sheet; see `hccbook.report.figures.contact_sheet`.
 
     Returns
     -------
@@ -44,7 +44,7 @@ def write_sheet(task: SheetTask) -> tuple[int, int]:
         Width and height of the sheet, pixels.
     """
     volumes = {phase: images.read_image(path, f"{task.key}, {phase}") for phase, path in task.images}
-    # A phase without outlines is drawn all the same: that they are missing is what there is to see.
+    # A phase without masks is drawn all the same: that they are missing is what there is to see.
     labels = {phase: images.read_label_map(path) for phase, path in task.labels if path.is_file()}
     sheet = contact_sheet(volumes, labels, title=task.title, remarks=task.remarks, synthetic=task.synthetic)
     with atomic_path(task.file) as part:
@@ -83,7 +83,7 @@ def write(
     -------
     pandas.DataFrame
         `TABLE_COLUMNS`, a row a patient, the most suspicious first, of equal ones that with the least Dice: key,
-        centre, suspicion (see `hccbook.segmentation.suspicion`), number of findings, least Dice (NaN where not known),
+        centre, severity (see `hccbook.segmentation.severity`), number of findings, least Dice (NaN where not known),
         and the sheet's file relative to the run's folder (empty where it could not be drawn).
         A patient that the segmentation stage let go is here too, with the reason as its one finding.
     """
@@ -95,7 +95,7 @@ def write(
             row.patient,
             tuple((phase, working_image(run, paper, row.patient, phase)) for phase in phases),
             tuple((phase, label_map(run, paper, row.patient, phase)) for phase in phases),
-            f"{row.patient}, {model_title(paper)}, centre {row.center}",
+            f"{row.patient}, {model_title(paper)}, centre {row.centre}",
             tuple(remarks[row.patient]) or ("Nothing suspicious found.",),
             synthetic,
             folder / f"{row.patient}.png",
@@ -118,7 +118,7 @@ def write(
 
 def _patients(run: RunPaths, paper: str, dice: pd.DataFrame | None) -> tuple[pd.DataFrame, dict[str, list[str]]]:
     """Table of `write` without its sheets, and each patient's findings in words, the most suspicious first."""
-    center = read_cohort(run, paper)["center"]
+    centre = read_cohort(run, paper)["centre"]
     findings = read_findings(run, paper)
     let_go = pd.read_csv(run.stage("segmentation") / f"{paper}_failures.csv").set_index("patient")["reason"]
     if dice is None:
@@ -130,14 +130,14 @@ def _patients(run: RunPaths, paper: str, dice: pd.DataFrame | None) -> tuple[pd.
     rows = []
     for key in preprocessed_patients(run, paper):
         found = findings.get(key, [])
-        suspicion, count = segmentation.suspicion(found), len(found)
+        severity, count = segmentation.severity(found), len(found)
         remarks[key] = segmentation.findings_in_words(found)
         if key not in segmented:
-            suspicion, count = segmentation.MOST_SUSPICION, 1
+            severity, count = segmentation.MAX_SEVERITY, 1
             remarks[key] = [f"left out of the features: {let_go.get(key, 'reason not recorded')}"]
-        rows.append((key, center[key], suspicion, count, float(least.get(key, float("nan"))), ""))
+        rows.append((key, centre[key], severity, count, float(least.get(key, float("nan"))), ""))
     table = pd.DataFrame(rows, columns=list(TABLE_COLUMNS))
-    return table.sort_values(["suspicion", "dice"], ascending=[False, True], ignore_index=True), remarks
+    return table.sort_values(["severity", "dice"], ascending=[False, True], ignore_index=True), remarks
 
 
 def read_findings(run: RunPaths, paper: str) -> dict[str, list[segmentation.MaskFinding]]:
@@ -209,7 +209,7 @@ def cohort_page(
     """
     suspicious = int((table["findings"] > 0).sum())
     stamp = f'<p class="stamp">{html.escape(SYNTHETIC_NOTICE)}</p>' if synthetic else ""
-    heading = f"Outlines of the {html.escape(title)} cohort, the most suspicious first"
+    heading = f"Masks of the {html.escape(title)} cohort, the most suspicious first"
     items = "\n".join(
         _item(row, remarks[row.patient], sizes.get(row.patient), synthetic=synthetic) for row in table.itertuples()
     )
@@ -228,11 +228,11 @@ def cohort_page(
 <h1>{heading}</h1>
 <p>{suspicious} of {len(table)} patients have something that a person should look at.
 A finding is a reason to look, not an error.
-Suspicion is nought where nothing was found, and adds up how far each rule is broken: 1 is where only a wrong outline
-lies, {segmentation.MOST_SUSPICION:g} the most that one rule gives.</p>
+Suspicion is nought where nothing was found, and adds up how far each rule is broken: 1 is where only a wrong mask
+lies, {segmentation.MAX_SEVERITY:g} the most that one rule gives.</p>
 <p>In the pictures the patient's right (R) is on the left of axial and coronal cuts; sagittal cuts have the front (A) on
 the left.
-The liver's outline is orange, the spleen's is light blue.
+The liver's mask is orange, the spleen's is light blue.
 Choose a picture to see it in full size.</p>
 <ol class="patients" id="patients" tabindex="-1">
 {items}
@@ -245,7 +245,7 @@ Choose a picture to see it in full size.</p>
 
 def _item(row: object, remarks: list[str], size: tuple[int, int] | None, *, synthetic: bool) -> str:
     key = html.escape(row.patient)
-    facts = [("Centre", html.escape(str(row.center))), ("Suspicion", f"{row.suspicion:.2f}")]
+    facts = [("Centre", html.escape(str(row.centre))), ("Suspicion", f"{row.severity:.2f}")]
     if row.dice == row.dice:  # NaN where the truth is not known
         facts.append(("Least Dice", f"{row.dice:.3f}"))
     pairs = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts)
@@ -256,7 +256,7 @@ def _item(row: object, remarks: list[str], size: tuple[int, int] | None, *, synt
     else:
         kind = "Synthetic CT" if synthetic else "CT"
         alt = (
-            f"{kind} of {key}, a row a phase: three axial, a coronal and a sagittal cut, liver outlined in orange and "
+            f"{kind} of {key}, a row a phase: three axial, a coronal and a sagittal cut, liver segmented in orange and "
             f"spleen in light blue; {'what was found is listed above' if remarks else 'nothing suspicious found'}."
         )
         picture = (

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from hccbook.parallel import FAILURE_COLUMNS, atomic_path
-from hccbook.paths import STAGES, RunPaths
+from hccbook.run import STAGES, RunPaths
 from hccbook.settings import ORGANS, FeatureSettings, PreprocessingSettings
 
 ORGANS_OF_PAPER = {"alarm": ("liver",), "amap_ct": ORGANS}
@@ -64,7 +64,7 @@ def source_manifest(run: RunPaths, paper: str, manifest: str) -> Path:
 
 
 def planted_truth(run: RunPaths, papers: Iterable[str], manifest: str) -> dict[str, dict]:
-    """AUCs of a perfect reader, by paper, as the simulation wrote them; empty for a user's own patients."""
+    """AUCs of an ideal observer, by paper, as the simulation wrote them; empty for a user's own patients."""
     if manifest:
         return {}
     return {paper: read_json(source_manifest(run, paper, "").parent / "truth.json") for paper in papers}
@@ -80,7 +80,7 @@ def working_image(run: RunPaths, paper: str, patient: str, phase: str) -> Path:
     return run.stage("preprocessing") / "images" / paper / f"{patient}_{phase}.nii.gz"
 
 
-def given_labels(run: RunPaths, paper: str, patient: str, phase: str) -> Path:
+def reference_labels(run: RunPaths, paper: str, patient: str, phase: str) -> Path:
     """Label map made from the manifest's masks on the working grid; absent where the manifest has none."""
     return run.stage("preprocessing") / "images" / paper / f"{patient}_{phase}_labels.nii.gz"
 
@@ -106,13 +106,13 @@ def label_map(run: RunPaths, paper: str, patient: str, phase: str) -> Path:
     return run.stage("segmentation") / "labels" / paper / f"{patient}_{phase}.nii.gz"
 
 
-def own_outline(run: RunPaths, paper: str, patient: str, phase: str) -> Path:
+def native_labels(run: RunPaths, paper: str, patient: str, phase: str) -> Path:
     """Label map on the image's own grid; there only where the network made it."""
-    return run.stage("segmentation") / "outlines" / paper / f"{patient}_{phase}.nii.gz"
+    return run.stage("segmentation") / "masks" / paper / f"{patient}_{phase}.nii.gz"
 
 
 def segmented_patients(run: RunPaths, paper: str) -> list[str]:
-    """Keys of the patients whose organs are outlined, in manifest order."""
+    """Keys of the patients whose organs are segmented, in manifest order."""
     return list(pd.read_csv(run.stage("segmentation") / f"{paper}.csv")["patient"].unique())
 
 

@@ -7,20 +7,22 @@ from typing import Literal
 import pandas as pd
 from matplotlib.figure import Figure
 
-from hccbook import evaluation, figures, published, tables
-from hccbook.paths import RunPaths
+from hccbook import evaluation
+from hccbook.papers import published
 from hccbook.pipeline.files import read_cohort, read_json, read_table, save_table
+from hccbook.report import figures, tables
+from hccbook.run import RunPaths
 from hccbook.scores import RISK_GROUPS
 
 _MARKERS = {
     "alarm": {"alarm": "liver_amap", "radiomics": "liver", "deep": "liver", "amap": "amap"},
     "amap_ct": {"amap_ct": "liver_spleen_amap", "ct_image": "liver_spleen", "amap_liver": "liver_amap", "amap": "amap"},
 }
-"""For each model, the markers that a perfect reader of the same information would have."""
+"""For each model, the markers that an ideal observer of the same information would have."""
 
 
 def read_truth(run: RunPaths, paper: str) -> dict[str, float]:
-    """AUC that a perfect reader would reach in unseen patients, by model; empty for a user's own patients."""
+    """AUC that an ideal observer would reach in unseen patients, by model; empty for a user's own patients."""
     known = read_json(run.stage("cohort") / "truth.json").get(paper)
     if known is None:
         return {}
@@ -54,7 +56,7 @@ def truth_table(run: RunPaths, papers: list[str], negative_control: bool) -> pd.
 
 
 def summary_texts(run: RunPaths, paper: str, truth: pd.DataFrame) -> dict[str, str]:
-    """Texts that the introduction quotes: patients, AUC in unseen patients, and the AUC of a perfect reader.
+    """Texts that the introduction quotes: patients, AUC in unseen patients, and the AUC of an ideal observer.
 
     Parameters
     ----------

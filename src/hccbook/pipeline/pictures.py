@@ -7,16 +7,16 @@ import pandas as pd
 import SimpleITK as sitk
 
 from hccbook import cohort, images
-from hccbook.paths import RunPaths
 from hccbook.pipeline import stages
 from hccbook.pipeline.files import (
     ORGANS_OF_PAPER,
-    given_labels,
     label_map,
-    own_outline,
+    native_labels,
+    reference_labels,
     source_manifest,
     working_image,
 )
+from hccbook.run import RunPaths
 from hccbook.settings import ORGANS
 
 
@@ -45,27 +45,27 @@ def working_volumes(
     return volumes, labels
 
 
-def compared_outlines(
+def compared_segmentations(
     run: RunPaths, paper: str, manifest: str, patient: str, phase: str
 ) -> tuple[sitk.Image, sitk.Image, sitk.Image]:
-    """One phase of a patient with the outline used and the one that the manifest gives, as the Dice is taken of them.
+    """One phase of a patient with the mask used and the one that the manifest gives, as the Dice is taken of them.
 
     Returns
     -------
     image, used, given : SimpleITK.Image
-        HU and two label maps, on the image's own grid where the network outlined it, else on the working grid.
+        HU and two label maps, on the image's own grid where the network segmented it, else on the working grid.
     """
-    own = own_outline(run, paper, patient, phase)
+    own = native_labels(run, paper, patient, phase)
     if own.is_file():
         volumes, given = source_images(run, paper, manifest, patient, (phase,))
         return volumes[phase], images.read_label_map(own, volumes[phase]), given[phase]
     image = images.read_image(working_image(run, paper, patient, phase))
     used = images.read_label_map(label_map(run, paper, patient, phase), image)
-    return image, used, images.read_label_map(given_labels(run, paper, patient, phase), image)
+    return image, used, images.read_label_map(reference_labels(run, paper, patient, phase), image)
 
 
 def most_different_slice(used: sitk.Image, given: sitk.Image, organ: str) -> int:
-    """Axial slice, counted from the foot, in which two outlines of an organ differ in most voxels.
+    """Axial slice, counted from the foot, in which two masks of an organ differ in most voxels.
 
     Parameters
     ----------

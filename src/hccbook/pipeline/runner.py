@@ -16,7 +16,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from hccbook.errors import HccbookError, SettingsError
 from hccbook.parallel import atomic_path
-from hccbook.paths import CHAPTERS, STAGES, RunPaths, notebook_file, notebook_name, profile_file, project_root
+from hccbook.run import CHAPTERS, STAGES, RunPaths, notebook_file, notebook_name, profile_file, project_root
 from hccbook.settings import PAPERS, Profile, load_profile
 
 CONTROL_STAGES = STAGES[:6]
@@ -40,7 +40,7 @@ CHAPTER_AFTER = {
     "amap_ct_supplement": "stepwise_stratification",
     "leakage_and_negative_controls": "alarm",
     # It reads both models, and is there where a paper is left out.
-    "outline_sensitivity": "figures_and_tables",
+    "segmentation_robustness": "figures_and_tables",
 }
 """Last stage that a chapter reads; one that is not here reads no patient."""
 
@@ -88,7 +88,7 @@ def notebook_parameters(stage: str, profile: Profile, results: str, workers: int
     Parameters
     ----------
     stage : str
-        One of `hccbook.paths.STAGES` or `hccbook.paths.CHAPTERS`.
+        One of `hccbook.run.STAGES` or `hccbook.run.CHAPTERS`.
     profile : Profile
         Checked settings.
     results : str
@@ -259,11 +259,11 @@ def run(
 def control_profile(profile: Profile, effect: str) -> Profile:
     """Settings of a negative control: the main run's, with another effect, and without what only the main run shows.
 
-    No chapter reads the control's contact sheets, its shuffled outcomes, or features under other outlines, unless the
+    No chapter reads the control's contact sheets, its shuffled outcomes, or features under other masks, unless the
     selection asks for these.
     """
-    filtered = profile.alarm.least_icc > 0 or profile.amap_ct.least_icc > 0
-    spared = {"fine_tune_shuffles": 0} | ({} if filtered else {"outline_patients": 0})
+    filtered = profile.alarm.min_icc > 0 or profile.amap_ct.min_icc > 0
+    spared = {"fine_tune_shuffles": 0} | ({} if filtered else {"perturbation_patients": 0})
     return profile.model_copy(
         update={
             "cohort": profile.cohort.model_copy(update={"effect": effect}),
@@ -292,7 +292,7 @@ def run_one_stage(stage: str, profile: str, results: str, manifest: str, effect:
     except HccbookError as error:
         # The control's reason goes to the folder of its main run, where `run` looks.
         folder = RunPaths.at(results).main
-        parts = [error.place, error.rule, str(error.found), error.cure]
+        parts = [error.place, error.rule, str(error.found), error.hint]
         (folder / "stage_error.txt").write_text(json.dumps(parts), encoding="utf-8")
         raise
     line = f"{Path(results).name:>12}  {notebook_name(stage):<28} {time.monotonic() - start:6.1f} s"

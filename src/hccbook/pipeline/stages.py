@@ -10,33 +10,36 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
-from hccbook import cohort, deep_features, images, phantom, preprocessing, segmentation
+from hccbook import cohort, images, phantom, segmentation
 from hccbook.errors import DataError, MaskError, ModelError, SettingsError
-from hccbook.parallel import FAILURE_COLUMNS, Outcome, atomic_path, digest, link, map_patients, progress_line
-from hccbook.paths import RunPaths, project_root
-from hccbook.pipeline.files import (
-    ORGANS_OF_PAPER,
-    TRAINING_SET,
-    given_labels,
-    label_map,
-    own_outline,
-    preprocessed_patients,
-    read_cohort,
-    read_preprocessing_settings,
-    read_table,
-    save_json,
-    save_table,
-    segmented_patients,
-    source_manifest,
-    working_image,
-)
-from hccbook.radiomics import (
+from hccbook.features import deep as deep_features
+from hccbook.features.radiomics import (
     ExtractionSettings,
     RadiomicsTask,
     extract_radiomics_task,
     radiomics_table,
     stored_radiomics,
 )
+from hccbook.images import preprocessing
+from hccbook.parallel import FAILURE_COLUMNS, Outcome, atomic_path, digest, link, map_patients, progress_line
+from hccbook.pipeline.files import (
+    ORGANS_OF_PAPER,
+    TRAINING_SET,
+    label_map,
+    native_labels,
+    preprocessed_patients,
+    read_cohort,
+    read_preprocessing_settings,
+    read_table,
+    reference_labels,
+    save_json,
+    save_table,
+    segmented_patients,
+    source_manifest,
+    working_image,
+)
+from hccbook.report.tables import SYNTHETIC_NOTICE
+from hccbook.run import RunPaths, project_root
 from hccbook.settings import (
     ORGANS,
     PHASES,
@@ -45,7 +48,6 @@ from hccbook.settings import (
     PreprocessingSettings,
     SegmentationSettings,
 )
-from hccbook.tables import SYNTHETIC_NOTICE
 
 
 def _keep(outcome: Outcome, run: RunPaths, stage: str, paper: str) -> None:
@@ -152,7 +154,7 @@ def segmentation_network(run: RunPaths, settings: SegmentationSettings, phases: 
     Returns
     -------
     pathlib.Path or None
-        File of the weights; None where the outlines come from the manifest or from nnU-Net.
+        File of the weights; None where the masks come from the manifest or from nnU-Net.
 
     Raises
     ------
@@ -249,9 +251,9 @@ def segment_cohort(
     phases: tuple[str, ...],
     workers: int,
 ) -> pd.DataFrame:
-    """Outline liver and spleen of every patient of one paper.
+    """Mask liver and spleen of every patient of one paper.
 
-    The network sees the images as they came; its outlines are moved onto the working grid as given masks are.
+    The network sees the images as they came; its masks are moved onto the working grid as given masks are.
 
     Parameters
     ----------
@@ -280,7 +282,7 @@ def segment_cohort(
         outcome = map_patients(take_predictions, tasks, stage="segmentation", workers=workers)
     elif network is None:
         tasks = {key: LabelsTask(key, _given(run, paper, key, phases), out) for key in patients}
-        outcome = map_patients(take_given_labels, tasks, stage="segmentation", workers=1)
+        outcome = map_patients(take_reference_labels, tasks, stage="segmentation", workers=1)
     else:
         rows = cohort.read_manifest(source_manifest(run, paper, manifest), phases)
         shifts = read_table(run, "preprocessing", f"{paper}.csv").set_index(["patient", "phase"])[list(_SHIFTS)]
@@ -293,7 +295,7 @@ def segment_cohort(
                 run.store,
                 network,
                 out,
-                own_outline(run, paper, "", "").parent,
+                native_labels(run, paper, "", "").parent,
                 settings.device,
             )
             for key in patients
@@ -325,14 +327,14 @@ _SHIFTS = ("shift_x_mm", "shift_y_mm", "shift_z_mm")
 
 @dataclass(frozen=True)
 class LabelsTask:
-    """One patient whose outlines the manifest gave: label maps by phase, and where they go."""
+    """One patient whose masks the manifest gave: label maps by phase, and where they go."""
 
     key: str
     labels: tuple[tuple[str, Path], ...]
     out: Path
 
 
-def take_given_labels(task: LabelsTask) -> list[str]:
+def take_reference_labels(task: LabelsTask) -> list[str]:
     """Put the given label maps where the network's would be.
 
     Raises
@@ -366,7 +368,7 @@ def _predictions(settings: SegmentationSettings) -> Path:
 
 @dataclass(frozen=True)
 class PredictionsTask:
-    """One patient whose outlines nnU-Net predicted: images by phase, the predictions, and where the labels go."""
+    """One patient whose masks nnU-Net predicted: images by phase, the predictions, and where the labels go."""
 
     key: str
     paper: str
@@ -452,7 +454,7 @@ def write_nnunet_dataset(
         for cohort in cohorts
     }
     training = {
-        case: (working_image(run, TRAINING_SET, *of), given_labels(run, TRAINING_SET, *of))
+        case: (working_image(run, TRAINING_SET, *of), reference_labels(run, TRAINING_SET, *of))
         for case, of in cases.get(TRAINING_SET, {}).items()
     }
     testing = {case: working_image(run, paper, *of) for paper in papers for case, of in cases[paper].items()}
@@ -462,7 +464,7 @@ def write_nnunet_dataset(
 
 @dataclass(frozen=True)
 class QualityTask:
-    """One patient's label maps by phase, the paper whose organs must be there, and the images that were outlined."""
+    """One patient's label maps by phase, the paper whose organs must be there, and the images that were segmented."""
 
     key: str
     labels: tuple[tuple[str, Path], ...]
@@ -494,7 +496,7 @@ def measure_quality(task: QualityTask) -> tuple[list[dict[str, object]], list[di
             if measured[f"{organ}_volume_ml"] == 0:
                 raise MaskError(
                     f"{task.key}, {phase}",
-                    f"the {organ} must be outlined",
+                    f"the {organ} must be segmented",
                     "no voxel",
                     "Look at the image, or give a mask.",
                 )
@@ -510,10 +512,10 @@ def segmentation_dice(
     workers: int = 1,
     tolerance_mm: float | None = None,
 ) -> pd.DataFrame:
-    """Overlap of the outlines used with those that the manifest gave, where it gave any, and how far they lie apart.
+    """Overlap of the masks used with those that the manifest gave, where it gave any, and how far they lie apart.
 
-    The network's outlines are compared where the given ones were drawn, on the image's own grid: on the working grid
-    both would have been interpolated. Outlines from elsewhere are compared on the working grid.
+    The network's masks are compared where the given ones were drawn, on the image's own grid: on the working grid
+    both would have been interpolated. Masks from elsewhere are compared on the working grid.
 
     Parameters
     ----------
@@ -525,7 +527,7 @@ def segmentation_dice(
     workers : int
     tolerance_mm : float, optional
         Distance up to which two surfaces count as the same; the working voxel edge if absent, and at least
-        `LEAST_TOLERANCE_MM`: no surface is known better than its grid.
+        `MIN_TOLERANCE_MM`: no surface is known better than its grid.
 
     Returns
     -------
@@ -539,31 +541,31 @@ def segmentation_dice(
         If a label map cannot be compared; the first one is named.
     """
     if tolerance_mm is None:
-        tolerance_mm = max(LEAST_TOLERANCE_MM, read_preprocessing_settings(run).spacing_mm)
-    center = read_cohort(run, paper)["center"]
+        tolerance_mm = max(MIN_TOLERANCE_MM, read_preprocessing_settings(run).spacing_mm)
+    centre = read_cohort(run, paper)["centre"]
     rows = cohort.read_manifest(source_manifest(run, paper, manifest), phases)
     tasks = {}
     for patient in segmented_patients(run, paper):
         pairs = []
         for phase in phases:
-            used, given = own_outline(run, paper, patient, phase), given_labels(run, paper, patient, phase)
+            used, given = native_labels(run, paper, patient, phase), reference_labels(run, paper, patient, phase)
             masks = {organ: rows.loc[patient].get(f"{organ}_mask_{phase}") or "" for organ in ORGANS}
             if used.is_file() and all(masks.values()):
                 pairs.append((phase, used, tuple((organ, Path(mask)) for organ, mask in masks.items())))
             elif given.is_file():
                 pairs.append((phase, label_map(run, paper, patient, phase), given))
         tasks[patient] = DiceTask(patient, tuple(pairs), tolerance_mm)
-    outcome = map_patients(compare_outlines, tasks, stage="Dice", workers=workers)
+    outcome = map_patients(compare_segmentations, tasks, stage="Dice", workers=workers)
     if len(outcome.failures):
         first = outcome.failures.iloc[0]
         raise MaskError(
             f"{paper}, {first['patient']}",
-            "outlines must be comparable with those of the manifest",
+            "masks must be comparable with those of the manifest",
             f"{first['kind']}: {first['reason'].rstrip('.')}",
             "Run the segmentation stage again.",
         )
     rows = [
-        {"paper": paper, "patient": patient, "center": center[patient], **row}
+        {"paper": paper, "patient": patient, "centre": centre[patient], **row}
         for patient, found in outcome.results.items()
         for row in found
     ]
@@ -575,7 +577,7 @@ def segmentation_dice(
 DICE_COLUMNS = (
     "paper",
     "patient",
-    "center",
+    "centre",
     "phase",
     "organ",
     "dice",
@@ -586,21 +588,21 @@ DICE_COLUMNS = (
 )
 """Columns of `segmentation_dice`."""
 
-LEAST_TOLERANCE_MM = 2.0
+MIN_TOLERANCE_MM = 2.0
 """Tolerance of the surface Dice on grids finer than this, mm."""
 
 
 @dataclass(frozen=True)
 class DiceTask:
-    """One patient's outlines: phase, label map used, and label map given or the masks given by organ."""
+    """One patient's masks: phase, label map used, and label map given or the masks given by organ."""
 
     key: str
     pairs: tuple[tuple[str, Path, Path | tuple[tuple[str, Path], ...]], ...]
     tolerance_mm: float
 
 
-def compare_outlines(task: DiceTask) -> list[dict[str, object]]:
-    """Overlap and distance of one patient's outlines, a row a phase and organ.
+def compare_segmentations(task: DiceTask) -> list[dict[str, object]]:
+    """Overlap and distance of one patient's masks, a row a phase and organ.
 
     Raises
     ------
@@ -633,20 +635,20 @@ def compare_outlines(task: DiceTask) -> list[dict[str, object]]:
     return rows
 
 
-def dice_by(dice: pd.DataFrame, by: tuple[str, ...] = ("organ", "phase", "center")) -> pd.DataFrame:
-    """How good the outlines are, a row a group of them.
+def dice_by(dice: pd.DataFrame, by: tuple[str, ...] = ("organ", "phase", "centre")) -> pd.DataFrame:
+    """How good the masks are, a row a group of them.
 
     Parameters
     ----------
     dice : pandas.DataFrame
         With the columns of `segmentation_dice`.
     by : tuple of str
-        What makes a group: any of organ, phase, center, paper.
+        What makes a group: any of organ, phase, centre, paper.
 
     Returns
     -------
     pandas.DataFrame
-        The columns of `by`, organs and phases in their usual order and the others sorted; then ``n`` (outlines),
+        The columns of `by`, organs and phases in their usual order and the others sorted; then ``n`` (masks),
         ``mean``, ``least`` and ``p5`` (5th percentile, linear between ranks) of the Dice,
         ``hd95_mm`` (median, mm), ``surface_dice`` (mean) and ``tolerance_mm``.
 
@@ -674,7 +676,7 @@ def dice_by(dice: pd.DataFrame, by: tuple[str, ...] = ("organ", "phase", "center
     return table.astype({name: str for name in by if name in ("organ", "phase")})
 
 
-def worst_outlines(dice: pd.DataFrame, count: int = 5) -> pd.DataFrame:
+def worst_segmentations(dice: pd.DataFrame, count: int = 5) -> pd.DataFrame:
     """Patients with the least Dice, each with their own worst phase and organ.
 
     Parameters
@@ -701,7 +703,7 @@ def _images(run: RunPaths, paper: str, patient: str, phases: tuple[str, ...]) ->
 
 
 def _given(run: RunPaths, paper: str, patient: str, phases: tuple[str, ...]) -> tuple[tuple[str, Path], ...]:
-    return tuple((phase, given_labels(run, paper, patient, phase)) for phase in phases)
+    return tuple((phase, reference_labels(run, paper, patient, phase)) for phase in phases)
 
 
 def _labels(run: RunPaths, paper: str, patient: str, phases: tuple[str, ...]) -> tuple[tuple[str, Path], ...]:

@@ -1,4 +1,4 @@
-"""Liver and spleen outlines: from a network trained here, or from masks that the user brings.
+"""Liver and spleen masks: from a network trained here, or from masks that the user brings.
 
 A label map holds 0 for background, 1 for liver and 2 for spleen (the order of `hccbook.settings.ORGANS`, plus one).
 """
@@ -10,7 +10,7 @@ from hccbook.segmentation.network import IntensityNormalisation, Segmenter
 from hccbook.segmentation.patients import SegmentationTask, segment_patient, stored_segmentation
 from hccbook.segmentation.plausibility import (
     FINDING_COLUMNS,
-    MOST_SUSPICION,
+    MAX_SEVERITY,
     VOLUME_BOUNDS_ML,
     MaskFinding,
     check_masks,
@@ -20,36 +20,6 @@ from hccbook.segmentation.plausibility import (
     patient_findings,
     patient_quality,
     quality_findings,
-    suspicion,
+    severity,
 )
 from hccbook.segmentation.training import TRAINING_VERSION, train_segmenter
-
-__all__ = [
-    "FINDING_COLUMNS",
-    "MOST_SUSPICION",
-    "TRAINING_VERSION",
-    "VOLUME_BOUNDS_ML",
-    "BoundaryMeasures",
-    "IntensityNormalisation",
-    "MaskFinding",
-    "SegmentationTask",
-    "Segmenter",
-    "boundary_measures",
-    "check_masks",
-    "dice",
-    "external_labels",
-    "finding_rows",
-    "findings_in_words",
-    "largest_components",
-    "mask_quality",
-    "nnunet",
-    "organ_boundary",
-    "organ_dice",
-    "patient_findings",
-    "patient_quality",
-    "quality_findings",
-    "segment_patient",
-    "stored_segmentation",
-    "suspicion",
-    "train_segmenter",
-]

@@ -1,4 +1,4 @@
-"""How far two outlines lie apart: Hausdorff distance, mean surface distance and surface Dice, in mm."""
+"""How far two masks lie apart: Hausdorff distance, mean surface distance and surface Dice, in mm."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ROUNDING_MM = 1e-6  # multiples of a voxel edge such as 1.1 mm differ from the 
 
 @dataclass(frozen=True)
 class BoundaryMeasures:
-    """Distance between two outlines of one organ.
+    """Distance between two masks of one organ.
 
     Attributes
     ----------
@@ -186,7 +186,7 @@ def _distances(of: np.ndarray, to: np.ndarray, edges: np.ndarray) -> np.ndarray:
     apart = np.argwhere(of & ~to) * edges
     distances = np.zeros(int(np.count_nonzero(of)))
     if len(apart):
-        # A tree that is built faster and searched slower: few voxels of two good outlines are looked up.
+        # A tree that is built faster and searched slower: few voxels of two good masks are looked up.
         tree = cKDTree(np.argwhere(to) * edges, balanced_tree=False, compact_nodes=False)
         distances[: len(apart)] = tree.query(apart)[0]
     return distances

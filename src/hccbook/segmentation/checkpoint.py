@@ -83,16 +83,16 @@ class TrainingState:
         """
         if self.file is None or not self.file.is_file():
             return
-        cure = "Delete it to begin anew, or name another file."
+        hint = "Delete it to begin anew, or name another file."
         try:
             with safe_open(self.file, framework="pt") as opened:
                 content = json.loads((opened.metadata() or {}).get(_METADATA_KEY, "{}"))
                 tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (no mapping)
         except (SafetensorError, OSError, ValueError) as error:
-            raise ModelError(self.file.name, "checkpoint must be a safetensors file", error, cure) from error
+            raise ModelError(self.file.name, "checkpoint must be a safetensors file", error, hint) from error
         if content.get("training") != self.training:
             found = content.get("training", "no checkpoint of a segmentation")
-            raise ModelError(self.file.name, f"checkpoint must be of this training, {self.training}", found, cure)
+            raise ModelError(self.file.name, f"checkpoint must be of this training, {self.training}", found, hint)
         weights = {name.removeprefix("network."): part for name, part in tensors.items() if name.startswith("network.")}
         self.network.load_state_dict(weights)
         self._momenta = {

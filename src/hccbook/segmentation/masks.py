@@ -135,7 +135,7 @@ def external_labels(
                 "Write one file an organ, with 1 inside it.",
             )
         if 1 not in values:
-            raise MaskError(f"{place}, {organ}", "mask must not be empty", "no voxel", "Outline the organ.")
+            raise MaskError(f"{place}, {organ}", "mask must not be empty", "no voxel", "Segment the organ.")
         moved = sitk.Resample(
             mask, image, sitk.Transform() if transform is None else transform, sitk.sitkNearestNeighbor, 0
         )

@@ -17,8 +17,8 @@ from safetensors.torch import save_file
 
 from hccbook.errors import ImageError, ModelError
 from hccbook.images import from_array, same_grid, to_array
+from hccbook.images.preprocessing import resample
 from hccbook.parallel import atomic_path
-from hccbook.preprocessing import resample
 from hccbook.segmentation.masks import largest_components
 from hccbook.settings import ORGANS
 
@@ -32,7 +32,7 @@ SPACING_TOLERANCE = 0.2
 """Share by which voxel edges may differ from the network's spacing before an image is resampled for it.
 
 Training shows organs up to 15 % larger or smaller, so that scanners of about one voxel size need no resampling, which
-would blur the very edges that an outline is about.
+would blur the very edges that a mask is about.
 """
 
 _AIR_HU = -500.0  # between air, or lung, and everything else
@@ -278,7 +278,7 @@ class Segmenter:
     device: torch.device
 
     def predict(self, image: sitk.Image) -> sitk.Image:
-        """Outline liver and spleen.
+        """Mask liver and spleen.
 
         Parameters
         ----------
@@ -300,7 +300,7 @@ class Segmenter:
         return self.predict_all([image])[0]
 
     def predict_all(self, images: Sequence[sitk.Image]) -> list[sitk.Image]:
-        """Outline liver and spleen in several images, such as a patient's phases.
+        """Mask liver and spleen in several images, such as a patient's phases.
 
         Images of one size go through the network together, which is faster on a CPU.
 
@@ -328,7 +328,7 @@ class Segmenter:
         ]
 
     def predict_array(self, array: np.ndarray) -> np.ndarray:
-        """Outline liver and spleen in an array that is already on the network's grid.
+        """Mask liver and spleen in an array that is already on the network's grid.
 
         Parameters
         ----------
@@ -343,7 +343,7 @@ class Segmenter:
         return self.predict_arrays([array])[0]
 
     def predict_arrays(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Outline liver and spleen in several arrays, such as a patient's phases.
+        """Mask liver and spleen in several arrays, such as a patient's phases.
 
         Arrays of about the same shape go through the network together, which is faster on a CPU.
 
@@ -407,20 +407,20 @@ class Segmenter:
             version of it.
         """
         file = Path(file)
-        cure = "Name a file that training here wrote, or leave segmentation.weights empty to train one."
+        hint = "Name a file that training here wrote, or leave segmentation.weights empty to train one."
         if not file.is_file():
-            raise ModelError(file.name, "weights file must exist", "no such file", cure)
+            raise ModelError(file.name, "weights file must exist", "no such file", hint)
         try:
             with safe_open(file, framework="pt") as opened:
                 metadata = opened.metadata() or {}
                 tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (no mapping)
         except (SafetensorError, OSError) as error:
-            raise ModelError(file.name, "weights must be a safetensors file", error, cure) from error
+            raise ModelError(file.name, "weights must be a safetensors file", error, hint) from error
         try:
             content = json.loads(metadata.get(_METADATA_KEY, "{}"))
             written = content.get("format", "no hccbook metadata")
             if written != FILE_FORMAT:
-                raise ModelError(file.name, f"weights must be of format {FILE_FORMAT!r}", written, cure)
+                raise ModelError(file.name, f"weights must be of format {FILE_FORMAT!r}", written, hint)
             provenance = Provenance(**content["provenance"])
             intensity = IntensityNormalisation(**content["intensity"])
             network = build_network(provenance.filters, provenance.levels, provenance.patch_voxels)
@@ -428,7 +428,7 @@ class Segmenter:
             losses = tuple(content["losses"])
         except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
-            raise ModelError(file.name, "weights must fit the network that the file names", reason, cure) from error
+            raise ModelError(file.name, "weights must fit the network that the file names", reason, hint) from error
         chosen = choose_device(device)
         return cls(network.to(chosen).eval(), intensity, provenance, losses, chosen)
 
@@ -528,7 +528,7 @@ def _voxel_labels(scores: torch.Tensor, box: _Box, grid: sitk.Image, image: sitk
 def _resampled_labels(scores: torch.Tensor, box: _Box, grid: sitk.Image, image: sitk.Image) -> sitk.Image:
     """Label map of `image` from class scores inside a box of `grid`, whose voxels are others.
 
-    The probabilities are interpolated, not the labels: an outline between two voxels stays between them.
+    The probabilities are interpolated, not the labels: a mask between two voxels stays between them.
     """
     best = np.zeros(image.GetSize()[::-1], np.float32)
     array = np.zeros(best.shape, np.uint8)

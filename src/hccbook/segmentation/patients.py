@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from hccbook.images import read_image, write_image
+from hccbook.images.preprocessing import labels_on_grid
 from hccbook.parallel import digest, link
-from hccbook.preprocessing import labels_on_grid
 from hccbook.segmentation.network import Segmenter
 
 TASK_VERSION = 3
@@ -21,14 +21,14 @@ _OWN, _WORKING = "own.nii.gz", "working.nii.gz"
 
 @dataclass(frozen=True)
 class SegmentationTask:
-    """One patient to outline.
+    """One patient to segment.
 
     Attributes
     ----------
     key : str
         Patient key, such as ``P0003``.
     sources : tuple of (phase, path)
-        Images as they came: the network sees these, so that no edge is interpolated before it is outlined.
+        Images as they came: the network sees these, so that no edge is interpolated before it is segmented.
     working : tuple of (phase, path)
         The same phases on the working grid.
     shifts_mm : tuple of (phase, (x, y, z))
@@ -57,7 +57,7 @@ class SegmentationTask:
 
 
 def segment_patient(task: SegmentationTask) -> dict[str, str]:
-    """Outline liver and spleen in every phase of one patient.
+    """Mask liver and spleen in every phase of one patient.
 
     On a CPU it takes one thread: processes side by side use cores better than threads do, and the labels do not
     depend on how many there are.

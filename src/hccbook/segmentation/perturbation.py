@@ -1,4 +1,4 @@
-"""Outlines changed as another reader, or another network, would draw them: smaller, larger, turned, moved, wavering.
+"""Masks changed as another reader, or another network, would draw them: smaller, larger, turned, moved, wavering.
 
 Every change acts on the signed distance to the organ's surface, in mm, so that it works for parts of a voxel, on voxels
 of unequal edges, and on images that lie obliquely.
@@ -20,7 +20,7 @@ from hccbook.images import from_array
 from hccbook.settings import ORGANS
 
 PERTURBATION_VERSION = 1
-"""Part of every stored outline's hash; grows when the same change of the same outline would give other voxels."""
+"""Part of every stored mask's hash; grows when the same change of the same mask would give other voxels."""
 
 UNITS = {"erosion": "mm", "dilation": "mm", "translation": "mm", "contour": "mm", "rotation": "degrees"}
 """Kinds of change, and the unit of their amount."""
@@ -40,8 +40,8 @@ _HEAD = (0.0, 0.0, 1.0)
 
 
 @dataclass(frozen=True)
-class OutlineChange:
-    """One way to change an outline.
+class Perturbation:
+    """One way to change a mask.
 
     Attributes
     ----------
@@ -63,16 +63,16 @@ class OutlineChange:
     def __post_init__(self) -> None:
         if self.kind not in UNITS:
             raise SettingsError(
-                "outline change", f"must be one of {', '.join(UNITS)}", repr(self.kind), "Check the spelling."
+                "mask perturbation", f"must be one of {', '.join(UNITS)}", repr(self.kind), "Check the spelling."
             )
         positive = self.amount > 0 or (self.kind == "rotation" and self.amount != 0)
         if not (math.isfinite(self.amount) and positive):
             raise SettingsError(
-                f"outline change {self.kind}", "must have a positive amount", f"{self.amount:g}", "Write erosion:2."
+                f"mask perturbation {self.kind}", "must have a positive amount", f"{self.amount:g}", "Write erosion:2."
             )
 
     @classmethod
-    def parse(cls, text: str) -> OutlineChange:
+    def parse(cls, text: str) -> Perturbation:
         """Change out of ``<kind>:<amount>``, such as ``erosion:2`` or ``rotation:5``.
 
         Parameters
@@ -90,7 +90,7 @@ class OutlineChange:
         except ValueError:
             known = ", ".join(f"{name} ({unit})" for name, unit in UNITS.items())
             raise SettingsError(
-                "outline change", "must be <kind>:<amount>", repr(text), f"Write erosion:2; kinds: {known}."
+                "mask perturbation", "must be <kind>:<amount>", repr(text), f"Write erosion:2; kinds: {known}."
             ) from None
 
     def __str__(self) -> str:
@@ -98,7 +98,7 @@ class OutlineChange:
 
 
 def perturb(
-    labels: sitk.Image, changes: Sequence[OutlineChange], seed: int = 0, place: str = "label map"
+    labels: sitk.Image, changes: Sequence[Perturbation], seed: int = 0, place: str = "label map"
 ) -> list[sitk.Image]:
     """Label maps with every organ changed, one a change.
 
@@ -106,7 +106,7 @@ def perturb(
     ----------
     labels : SimpleITK.Image
         Label map (0 background, 1 liver, 2 spleen), on any grid.
-    changes : sequence of OutlineChange
+    changes : sequence of Perturbation
     seed : int
         Of what is random, the wavering contour; the same seed gives the same label map.
     place : str
@@ -152,7 +152,7 @@ def perturb(
                     f"{place}, {ORGANS[label - 1]}",
                     f"must keep at least one voxel under {change}",
                     "none",
-                    "Choose a smaller change, or look at the outline.",
+                    "Choose a smaller change, or look at the mask.",
                 )
         changed.append(from_array(out, labels))
     return changed
@@ -188,14 +188,14 @@ def signed_distance(inside: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
     along = np.sqrt(((slopes * edges.reshape(-1, 1, 1, 1)) ** 2).sum(axis=0))
     width = np.divide(along, steepness, out=np.full_like(steepness, edges.min()), where=steepness > 0)
     near = _SMOOTHING_VOXELS * width * ndtri(np.clip(smooth, 1e-3, 1 - 1e-3))
-    near -= _least_of_largest(near, np.count_nonzero(inside))
+    near -= _min_of_largest(near, np.count_nonzero(inside))
     far, nearest = ndimage.distance_transform_edt(~_at_surface(inside), sampling=edges, return_indices=True)
     distance = np.where(inside, far, -far) + near[tuple(nearest)]
     least = _LEAST * edges.min()
     return np.where(inside, np.maximum(distance, least), np.minimum(distance, -least)).astype(np.float32)
 
 
-def _least_of_largest(values: np.ndarray, count: int) -> float:
+def _min_of_largest(values: np.ndarray, count: int) -> float:
     """Bound that so many values lie above."""
     order = np.partition(values, (values.size - count - 1, values.size - count), axis=None)
     return float(order[values.size - count - 1 : values.size - count + 1].mean())
@@ -313,5 +313,5 @@ def _checked(labels: sitk.Image, place: str) -> np.ndarray:
             "Renumber the labels.",
         )
     if values[-1] == 0:
-        raise MaskError(place, "must hold an organ", "no voxel", "Outline one.")
+        raise MaskError(place, "must hold an organ", "no voxel", "Mask one.")
     return array

@@ -1,9 +1,9 @@
-"""Whether outlines of liver and spleen can be true: what is measured on them, and what looks wrong.
+"""Whether masks of liver and spleen can be true: what is measured on them, and what looks wrong.
 
 Nothing here knows the truth.
 A finding is a reason to look at the patient, not an error: spleens get removed, and organs lie mirrored in situs
 inversus.
-Every finding carries a suspicion, so that the patients of a cohort can be looked at in a sensible order.
+Every finding carries a severity, so that the patients of a cohort can be looked at in a sensible order.
 
 References
 ----------
@@ -33,15 +33,15 @@ VOLUME_BOUNDS_ML = {"liver": (500.0, 4000.0), "spleen": (30.0, 3000.0)}
 
 A healthy adult liver holds 1000 to 2000 mL and shrinks to about half in end-stage cirrhosis;
 a healthy spleen holds 100 to 300 mL, and portal hypertension can multiply that by ten.
-The bounds are wide on purpose: they catch a wrong outline, they diagnose nothing.
+The bounds are wide on purpose: they catch a wrong mask, they diagnose nothing.
 """
 
 LARGEST_EXTENT_MM = {"liver": 320.0, "spleen": 300.0}
-"""Longest side of the box around an organ, mm, above which its outline is suspicious.
+"""Longest side of the box around an organ, mm, above which its mask is suspicious.
 
 A liver is some 200 mm wide and 150 mm tall, a spleen some 110 mm long; a long right lobe and a massive spleen reach
 twice that.
-An outline that runs on into the bowel or the body wall goes beyond it while its volume is still believable.
+A mask that runs on into the bowel or the body wall goes beyond it while its volume is still believable.
 """
 
 STRAY_SHARE = 0.01
@@ -62,43 +62,43 @@ SOFT_TISSUE_HU = (-50.0, 300.0)
 """Range of a single voxel of soft tissue, noise and contrast included, HU.
 
 The 0.5 and 99.5 percentiles of nnU-Net's foreground are -17 and 201 HU in its liver task and -41 and 176 in its
-spleen task [2]_, so that a true outline has about one voxel in a hundred outside.
+spleen task [2]_, so that a true mask has about one voxel in a hundred outside.
 Lung, fat around the bowel and bone lie outside.
 """
 
 OTHER_TISSUE_SHARE = 0.10
-"""Share of an organ's voxels outside `SOFT_TISSUE_HU` from which its outline is suspicious.
+"""Share of an organ's voxels outside `SOFT_TISSUE_HU` from which its mask is suspicious.
 
 Voxels on the lung's edge hold half air; at 5 mm they are up to 3 % of a true liver.
 """
 
 ALIKE_OUTSIDE_SHARE = 0.25
-"""Share of what lies just outside an organ and looks like it, above which the outline may end too early.
+"""Share of what lies just outside an organ and looks like it, above which the mask may end too early.
 
 Livers and spleens are even inside and end at fat, lung or another organ.
-True outlines of simulated patients have up to 0.17 at voxels of 5 mm and 0.22 at 8 mm, next to heart, kidney or bowel
+True masks of simulated patients have up to 0.17 at voxels of 5 mm and 0.22 at 8 mm, next to heart, kidney or bowel
 wall, and the median one 0.02;
-the given outlines of one real venous CT have 0.11 (liver) and 0.07 (spleen).
-The bound was set with these in view, and with a network's poor outlines of that CT at 0.25 and 0.41.
+the given masks of one real venous CT have 0.11 (liver) and 0.07 (spleen).
+The bound was set with these in view, and with a network's poor masks of that CT at 0.25 and 0.41.
 """
 
 _SHELL_MM = (2.5, 7.5)  # what "just outside" is; one and a half voxels where those are larger
 _CORE_MM = 5.0  # depth from which an organ is itself, without what its edge shares with neighbours
 _ALIKE_SD = 1.5
-_LEAST_SD_HU = 5.0  # an even organ in a smooth image still has noise
+_MIN_SD_HU = 5.0  # an even organ in a smooth image still has noise
 
 PHASE_DICE = 0.75
 """Dice of an organ between a phase and the phase most like it, below which the two disagree.
 
 The phases are one patient within minutes, so that on the aligned grid the organ is the same but for breathing.
-A spleen of 100 mm that lies 20 mm higher has a Dice of 0.8 with itself; true outlines of the demo have 0.82 or more,
+A spleen of 100 mm that lies 20 mm higher has a Dice of 0.8 with itself; true masks of the demo have 0.82 or more,
 and that only where alignment left a centimetre.
 """
 
 PHASE_VOLUME_RATIO = 1.25
 """Larger by smaller volume of an organ in a phase and the phase most like it, above which the two disagree.
 
-An organ hardly changes its volume within minutes; true outlines of the demo, voxels of 5 mm, differ by up to 1.08.
+An organ hardly changes its volume within minutes; true masks of the demo, voxels of 5 mm, differ by up to 1.08.
 """
 
 PHASE_DISTANCE_MM = 20.0
@@ -107,7 +107,7 @@ PHASE_DISTANCE_MM = 20.0
 Alignment leaves a few millimetres of a breath, a centimetre at worst; without it this much may be true.
 """
 
-MOST_SUSPICION = 3.0
+MAX_SEVERITY = 3.0
 """Suspicion of what cannot be worse, such as an organ without a voxel, and the most that any finding has."""
 
 _LABELS = dict(zip(ORGANS, range(1, len(ORGANS) + 1), strict=True))
@@ -115,22 +115,22 @@ _LABELS = dict(zip(ORGANS, range(1, len(ORGANS) + 1), strict=True))
 
 @dataclass(frozen=True)
 class MaskFinding:
-    """Something about a patient's outlines that a reader should look at.
+    """Something about a patient's masks that a reader should look at.
 
     Attributes
     ----------
     patient, phase : str
-        Key of the patient and phase of the outline; empty where a label map was checked alone.
+        Key of the patient and phase of the mask; empty where a label map was checked alone.
     organ : str
         ``liver``, ``spleen`` or ``both``.
     rule : str
         What is expected.
     found : str
         What the label map holds.
-    cure : str
+    hint : str
         What to do about it.
-    suspicion : float
-        How far beyond its bound, 0 (at the bound) to `MOST_SUSPICION`; 1 is where only a wrong outline lies.
+    severity : float
+        How far beyond its bound, 0 (at the bound) to `MAX_SEVERITY`; 1 is where only a wrong mask lies.
         See `quality_findings` for the formula.
     """
 
@@ -139,8 +139,8 @@ class MaskFinding:
     organ: str
     rule: str
     found: str
-    cure: str
-    suspicion: float
+    hint: str
+    severity: float
 
     def __str__(self) -> str:
         return f"{f'{self.phase}, ' if self.phase else ''}{self.organ}: {self.rule}, but found {self.found}"
@@ -158,7 +158,7 @@ def mask_quality(labels: sitk.Image, image: sitk.Image | None = None) -> dict[st
     labels : SimpleITK.Image
         Label map.
     image : SimpleITK.Image, optional
-        The CT that was outlined, HU.
+        The CT that was segmented, HU.
 
     Returns
     -------
@@ -199,7 +199,7 @@ def patient_quality(
     Returns
     -------
     dict of str to dict
-        By phase, what `mask_quality` measures, and for each organ ``<organ>_closest_phase`` (the phase whose outline
+        By phase, what `mask_quality` measures, and for each organ ``<organ>_closest_phase`` (the phase whose mask
         overlaps this one most), ``<organ>_phase_dice`` (their Dice), ``<organ>_phase_volume_ratio`` (larger by
         smaller volume) and ``<organ>_phase_distance_mm`` (between their centres).
         A phase is held against the closest one, so that of three phases the odd one out is found and not all three.
@@ -234,11 +234,11 @@ def patient_quality(
 def quality_findings(
     quality: Mapping[str, Mapping[str, Any]], organs: Sequence[str] = ORGANS, patient: str = ""
 ) -> list[MaskFinding]:
-    """What is suspicious about the measures of one patient's outlines.
+    """What is suspicious about the measures of one patient's masks.
 
-    A finding's suspicion is ``min(excess / scale, MOST_SUSPICION)``.
+    A finding's severity is ``min(excess / scale, MAX_SEVERITY)``.
     The excess is the distance of the value from the bound that it breaks, for volumes and their ratios in doublings
-    (base-2 logarithm), and the scale is what takes it from the bound to a value that no true outline has.
+    (base-2 logarithm), and the scale is what takes it from the bound to a value that no true mask has.
     So 1 means the same under each rule:
 
     ============================  ==========================  =====================
@@ -255,7 +255,7 @@ def quality_findings(
     phases, Dice                  `PHASE_DICE`                0.25
     phases, volume                `PHASE_VOLUME_RATIO`        a doubling
     phases, place                 `PHASE_DISTANCE_MM`         30 mm
-    grid, labels, missing organ   -                           `MOST_SUSPICION`
+    grid, labels, missing organ   -                           `MAX_SEVERITY`
     ============================  ==========================  =====================
 
     Parameters
@@ -275,16 +275,16 @@ def quality_findings(
     findings: list[MaskFinding] = []
     for phase, measured in quality.items():
 
-        def add(organ: str, rule: str, found: str, cure: str, excess: float, scale: float, phase: str = phase) -> None:
-            beyond = round(min(excess / scale, MOST_SUSPICION), 4)
-            findings.append(MaskFinding(patient, phase, organ, rule, found, cure, beyond))
+        def add(organ: str, rule: str, found: str, hint: str, excess: float, scale: float, phase: str = phase) -> None:
+            beyond = round(min(excess / scale, MAX_SEVERITY), 4)
+            findings.append(MaskFinding(patient, phase, organ, rule, found, hint, beyond))
 
         if not measured["on_image_grid"]:
             add(
                 "both",
                 "label map lies on the grid of its image",
                 "another grid",
-                "Resample the label map onto the image, or outline this image.",
+                "Resample the label map onto the image, or mask this image.",
                 math.inf,
                 1,
             )
@@ -296,7 +296,7 @@ def quality_findings(
                 "both",
                 "liver lies to the patient's right of the spleen",
                 f"{measured['liver_left_of_spleen_mm']:.0f} mm to the left of it",
-                "Look whether the labels are swapped, or image or outline mirrored; in situs inversus it is right.",
+                "Look whether the labels are swapped, or image or mask mirrored; in situs inversus it is right.",
                 measured["liver_left_of_spleen_mm"],
                 50,
             )
@@ -311,7 +311,7 @@ def check_masks(labels: sitk.Image, image: sitk.Image | None = None) -> list[Mas
     labels : SimpleITK.Image
         Label map.
     image : SimpleITK.Image, optional
-        The CT that was outlined, HU; without it the rules on grid and HU are passed over.
+        The CT that was segmented, HU; without it the rules on grid and HU are passed over.
 
     Returns
     -------
@@ -333,7 +333,7 @@ def patient_findings(
     organs: Sequence[str] = ORGANS,
     patient: str = "",
 ) -> list[MaskFinding]:
-    """List what is suspicious about the outlines of one patient, over all phases.
+    """List what is suspicious about the masks of one patient, over all phases.
 
     Parameters
     ----------
@@ -363,7 +363,7 @@ def patient_findings(
                     "label map holds 0 (background), 1 (liver) and 2 (spleen) only",
                     ", ".join(f"{value:g}" for value in others[:6]),
                     "Renumber the labels.",
-                    MOST_SUSPICION,
+                    MAX_SEVERITY,
                 )
             )
             mask = from_array(np.where(np.isin(array, others), 0, array), mask, dtype=np.uint8)
@@ -371,8 +371,8 @@ def patient_findings(
     return findings + quality_findings(patient_quality(known, images), organs, patient)
 
 
-def suspicion(findings: Iterable[MaskFinding]) -> float:
-    """How suspicious a patient is: the sum over rules and organs of the largest suspicion in any phase.
+def severity(findings: Iterable[MaskFinding]) -> float:
+    """How suspicious a patient is: the sum over rules and organs of the largest severity in any phase.
 
     One fault that all phases share counts once, two different faults count both.
 
@@ -389,7 +389,7 @@ def suspicion(findings: Iterable[MaskFinding]) -> float:
     largest: dict[tuple[str, str], float] = {}
     for finding in findings:
         fault = (finding.organ, finding.rule)
-        largest[fault] = max(largest.get(fault, 0.0), finding.suspicion)
+        largest[fault] = max(largest.get(fault, 0.0), finding.severity)
     return math.fsum(largest.values())
 
 
@@ -409,8 +409,8 @@ def findings_in_words(findings: Iterable[MaskFinding]) -> list[str]:
     faults: dict[tuple[str, str], list[MaskFinding]] = {}
     for finding in findings:
         faults.setdefault((finding.organ, finding.rule), []).append(finding)
-    # A stable sort, so that faults of one suspicion keep their order.
-    ordered = sorted(faults.items(), key=lambda fault: -max(finding.suspicion for finding in fault[1]))
+    # A stable sort, so that faults of one severity keep their order.
+    ordered = sorted(faults.items(), key=lambda fault: -max(finding.severity for finding in fault[1]))
     return [
         f"{organ}: {rule}, but found " + ", ".join(f"{finding.found} ({finding.phase})" for finding in found)
         for (organ, rule), found in ordered
@@ -539,7 +539,7 @@ def _alike_outside(
     core = ndimage.distance_transform_edt(organ, sampling=edges) > _CORE_MM
     values = smooth[core if core.any() else organ]
     median = np.median(values)
-    spread = max(1.4826 * float(np.median(np.abs(values - median))), _LEAST_SD_HU)
+    spread = max(1.4826 * float(np.median(np.abs(values - median))), _MIN_SD_HU)
     return float(np.mean(np.abs(smooth[shell] - median) < _ALIKE_SD * spread))
 
 
@@ -581,11 +581,11 @@ def _agreements(
 
 
 def _organ_rules(organ: str, measured: Mapping[str, Any]) -> Iterator[tuple[str, str, str, float, float]]:
-    """Rules that an organ breaks in one phase: rule, found, cure, excess beyond the bound, scale of the suspicion."""
+    """Rules that an organ breaks in one phase: rule, found, hint, excess beyond the bound, scale of the severity."""
     volume = measured["volume_ml"]
     if volume == 0:
         yield (
-            "must be outlined",
+            "must be segmented",
             "no voxel",
             "Look at the image; was the organ removed, or does the network miss it? Give a mask.",
             math.inf,
@@ -597,7 +597,7 @@ def _organ_rules(organ: str, measured: Mapping[str, Any]) -> Iterator[tuple[str,
         yield (
             f"volume is {low:g} to {high:g} mL",
             f"{volume:.0f} mL",
-            "Look whether the outline ends early or runs on into a neighbour.",
+            "Look whether the mask ends early or runs on into a neighbour.",
             math.log2(low / volume if volume < low else volume / high),
             1,
         )
@@ -605,7 +605,7 @@ def _organ_rules(organ: str, measured: Mapping[str, Any]) -> Iterator[tuple[str,
         yield (
             f"is at most {LARGEST_EXTENT_MM[organ]:g} mm long",
             f"{measured['extent_mm']:.0f} mm",
-            "Look for a part of the outline far from the organ.",
+            "Look for a part of the mask far from the organ.",
             measured["extent_mm"] - LARGEST_EXTENT_MM[organ],
             100,
         )
@@ -630,7 +630,7 @@ def _organ_rules(organ: str, measured: Mapping[str, Any]) -> Iterator[tuple[str,
         yield (
             f"mean is {low:g} to {high:g} HU",
             f"{measured['mean_hu']:.0f} HU",
-            "Look whether the outline lies on lung, fat or bone, and whether the image is in HU.",
+            "Look whether the mask lies on lung, fat or bone, and whether the image is in HU.",
             max(low - measured["mean_hu"], measured["mean_hu"] - high),
             100,
         )
@@ -639,7 +639,7 @@ def _organ_rules(organ: str, measured: Mapping[str, Any]) -> Iterator[tuple[str,
         yield (
             f"at most {OTHER_TISSUE_SHARE:.0%} of it is outside {low:g} to {high:g} HU",
             f"{measured['other_tissue_share']:.0%}",
-            "Look whether the outline runs into lung, fat or bone, or is shifted against the image.",
+            "Look whether the mask runs into lung, fat or bone, or is shifted against the image.",
             measured["other_tissue_share"] - OTHER_TISSUE_SHARE,
             0.2,
         )
@@ -647,7 +647,7 @@ def _organ_rules(organ: str, measured: Mapping[str, Any]) -> Iterator[tuple[str,
         yield (
             f"at most {ALIKE_OUTSIDE_SHARE:.0%} of what lies just outside looks like it",
             f"{measured['alike_outside_share']:.0%}",
-            "Look whether the outline ends before the organ does.",
+            "Look whether the mask ends before the organ does.",
             measured["alike_outside_share"] - ALIKE_OUTSIDE_SHARE,
             0.2,
         )
@@ -656,7 +656,7 @@ def _organ_rules(organ: str, measured: Mapping[str, Any]) -> Iterator[tuple[str,
         yield (
             f"overlaps another phase with a Dice of {PHASE_DICE:g} or more",
             f"{measured['phase_dice']:.2f} against {closest}",
-            "Compare the phases; one outline is wrong, or the phases are not aligned.",
+            "Compare the phases; one mask is wrong, or the phases are not aligned.",
             PHASE_DICE - measured["phase_dice"],
             0.25,
         )
@@ -664,7 +664,7 @@ def _organ_rules(organ: str, measured: Mapping[str, Any]) -> Iterator[tuple[str,
         yield (
             f"volumes of two phases differ by a factor of at most {PHASE_VOLUME_RATIO:g}",
             f"{measured['phase_volume_ratio']:.1f} against {closest}",
-            "Compare the phases; one outline is wrong.",
+            "Compare the phases; one mask is wrong.",
             math.log2(measured["phase_volume_ratio"] / PHASE_VOLUME_RATIO),
             1,
         )
@@ -672,7 +672,7 @@ def _organ_rules(organ: str, measured: Mapping[str, Any]) -> Iterator[tuple[str,
         yield (
             f"lies within {PHASE_DISTANCE_MM:g} mm of itself in another phase",
             f"{measured['phase_distance_mm']:.0f} mm from {closest}",
-            "Compare the phases; one outline is wrong, or the phases are not aligned.",
+            "Compare the phases; one mask is wrong, or the phases are not aligned.",
             measured["phase_distance_mm"] - PHASE_DISTANCE_MM,
             30,
         )

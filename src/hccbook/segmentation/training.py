@@ -68,7 +68,7 @@ def train_segmenter(
     progress: Callable[[int, float], None] | None = None,
     checkpoint: str | Path | None = None,
 ) -> Segmenter:
-    """Train a network that outlines liver and spleen, in two steps.
+    """Train a network that segments liver and spleen, in two steps.
 
     nnU-Net's way at a small size: intensities clipped and scored by the organs' own, every third patch on an organ,
     Dice plus cross-entropy at all depths, Nesterov SGD with polynomial decay, rotation, scaling, mirroring (where

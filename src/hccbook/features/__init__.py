@@ -1,0 +1,1 @@
+"""Features of the images: radiomics, deep features, harmonisation across centres, selection."""

@@ -1,0 +1,156 @@
+"""Fine-tuning that is kept, and its negative control: the same with outcomes that were shuffled."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.metrics import roc_auc_score
+
+from hccbook.features.deep.fine_tuned_network import FineTunedNetwork, Inputs
+from hccbook.features.deep.fine_tuning import FINE_TUNING_VERSION, PATIENCE, fine_tune
+from hccbook.features.deep.network import Backbone
+from hccbook.features.deep.patients import DEEP_VERSION
+from hccbook.features.deep.projection import INNER_FOLDS, one_thread
+from hccbook.parallel import atomic_path, digest
+
+CONTROL_COLUMNS = ("outcomes", "shuffle", "epochs", "inner_auc", "unseen_auc")
+"""Columns of the negative control; `outcomes` is ``observed`` or ``shuffled``."""
+
+
+def stored_fine_tuning(
+    backbone: Backbone,
+    inputs: Inputs,
+    hcc: pd.Series,
+    *,
+    depth: str,
+    epochs: int,
+    seed: int,
+    store: Path,
+) -> Path:
+    """File of the fine-tuned network: from an earlier run, or tuned now.
+
+    Parameters
+    ----------
+    backbone, inputs, hcc, depth, epochs, seed
+        As for `fine_tune`.
+    store : pathlib.Path
+        Folder of the results kept; the file goes to its folder ``deep``, named for the hash of patients and settings.
+
+    Returns
+    -------
+    pathlib.Path
+        The weights; the model card lies beside them.
+    """
+    known = _known(backbone, inputs, hcc, depth, epochs, seed)
+    file = store / "deep" / f"fine_tuned-{known}.safetensors"
+    if not (file.is_file() and file.with_suffix(".json").is_file()):
+        fine_tune(backbone, inputs, hcc, depth=depth, epochs=epochs, seed=seed).save(file)
+    return file
+
+
+def shuffled_outcomes(
+    tuned: FineTunedNetwork,
+    inputs: Inputs,
+    hcc: pd.Series,
+    unseen: pd.Series,
+    *,
+    shuffles: int,
+    store: Path | None = None,
+) -> pd.DataFrame:
+    """Negative control: the same fine-tuning with the development patients' outcomes shuffled.
+
+    Parameters
+    ----------
+    tuned : FineTunedNetwork
+        Fine-tuned with the true outcomes.
+    inputs : mapping of str to mapping
+        As for `fine_tune`, of the unseen patients too.
+    hcc : pandas.Series of 0 and 1
+        Outcomes of the development patients, by patient key.
+    unseen : pandas.Series of 0 and 1
+        Outcomes of patients who took no part; they are ranked at the end and never tuned on.
+    shuffles : int
+        How often.
+    store : pathlib.Path, optional
+        Folder in which the table is kept, so that a second run repeats nothing.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `CONTROL_COLUMNS`, first the true outcomes, then a row a shuffle. `epochs` is the epoch kept. The inner
+        AUC is that of the held-out development patients, by the outcomes that were tuned on: it belongs to the epoch
+        chosen on them. The unseen AUC is by their true outcomes; empty where they are all alike. Where nothing was
+        learnt (epoch 0) all patients tie, and the AUC is one half.
+
+    Notes
+    -----
+    Each shuffle calls as many of the patients with HCC by that name as chance does on average (rounded down and up in
+    turn): otherwise a shuffle that happens to resemble the truth would pass for a find. A single unseen AUC may still
+    lie far from one half, on either side: where patients differ along few directions, any outcomes lie along them,
+    one way or the other. The mean over shuffles is what belongs near one half.
+
+    Shuffles run side by side, each on one thread: their number of threads changes nothing.
+    """
+    card, backbone = tuned.head.card, tuned.backbone
+    depth, epochs, seed = card["depth"], card["epochs_allowed"], card["seed"]
+    development = _known(backbone, inputs, hcc, depth, epochs, seed)
+    known = digest("shuffled outcomes", shuffles, development, tuple(unseen.items()), _sum(inputs, unseen.index))
+    file = store / "deep" / f"shuffled-{known}.csv" if store else None
+    if file and file.is_file():
+        return pd.read_csv(file)
+    others = {key: inputs[key] for key in unseen.index}
+
+    def row(outcomes: str, number: int, model: FineTunedNetwork) -> tuple[Any, ...]:
+        own = model.head.card
+        auc = roc_auc_score(unseen, model.logit(others)) if unseen.nunique() == 2 else np.nan
+        return outcomes, number, own["epochs"], own["inner_auc"], auc
+
+    def shuffled(number: int) -> tuple[Any, ...]:
+        outcome = _shuffle(hcc, number, np.random.default_rng([seed, 5, number]))
+        return row("shuffled", number, fine_tune(backbone, inputs, outcome, depth=depth, epochs=epochs, seed=seed))
+
+    threads = torch.get_num_threads() if backbone.device.type == "cpu" else 1
+    with (
+        one_thread(),
+        ThreadPoolExecutor(max(1, min(shuffles, threads)), initializer=torch.set_num_threads, initargs=(1,)) as pool,
+    ):
+        rows = [row("observed", 0, tuned), *pool.map(shuffled, range(1, shuffles + 1))]
+    table = pd.DataFrame(rows, columns=list(CONTROL_COLUMNS)).round(6)
+    if file:
+        with atomic_path(file) as temporary:
+            table.to_csv(temporary, index=False, lineterminator="\n")
+    return table
+
+
+def _shuffle(hcc: pd.Series, number: int, rng: np.random.Generator) -> pd.Series:
+    """As many events as before, among them as many of the true ones as chance gives; the `number` rounds down or up."""
+    outcome = hcc.to_numpy()
+    events, others = np.flatnonzero(outcome == 1), np.flatnonzero(outcome != 1)
+    expected = len(events) ** 2 / len(outcome)
+    common = int(np.floor(expected) if number % 2 else np.ceil(expected))
+    drawn = np.zeros_like(outcome)
+    drawn[rng.permutation(events)[:common]] = 1
+    drawn[rng.permutation(others)[: len(events) - common]] = 1
+    return pd.Series(drawn, index=hcc.index)
+
+
+def _known(backbone: Backbone, inputs: Inputs, hcc: pd.Series, depth: str, epochs: int, seed: int) -> str:
+    network = (backbone.name, backbone.origin, backbone.device.type)
+    settings = (depth, epochs, seed, FINE_TUNING_VERSION, DEEP_VERSION, PATIENCE, INNER_FOLDS)
+    return digest("fine-tuning", network, settings, tuple(hcc.items()), _sum(inputs, hcc.index))
+
+
+def _sum(inputs: Inputs, keys: Sequence[str]) -> str:
+    total = hashlib.sha256()
+    for key in keys:
+        for name, values in inputs[key].items():
+            total.update(f"{key} {name} {values.shape} {values.dtype}".encode())
+            total.update(np.ascontiguousarray(values).tobytes())
+    return total.hexdigest()

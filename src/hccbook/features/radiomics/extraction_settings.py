@@ -1,0 +1,453 @@
+"""What is extracted, and how: the settings that every engine takes."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from hccbook.errors import SettingsError
+from hccbook.features.radiomics.vocabulary import FEATURES, IMAGE_TYPES, WAVELET_BANDS
+from hccbook.settings import FeatureSettings, PreprocessingSettings, Settings
+
+ImageType = Literal["original", "wavelet", "square", "squareroot", "logarithm", "exponential", "gradient", "log"]
+FeatureClass = Literal["shape", "firstorder", "glcm", "gldm", "glrlm", "glszm", "ngtdm"]
+
+_INTERPOLATORS = (
+    *("sitkNearestNeighbor", "sitkLinear", "sitkBSpline", "sitkGaussian", "sitkLabelGaussian"),
+    *("sitkHammingWindowedSinc", "sitkCosineWindowedSinc", "sitkWelchWindowedSinc"),
+    *("sitkLanczosWindowedSinc", "sitkBlackmanWindowedSinc"),
+)
+
+# Settings of PyRadiomics' parameter file and the field that each one becomes.
+_FIELD_OF_SETTING = {
+    "binWidth": "bin_width",
+    "binCount": "bin_count",
+    "label": "label",
+    "sigma": "log_sigma",
+    "wavelet": "wavelet",
+    "start_level": "wavelet_start_level",
+    "level": "wavelet_levels",
+    "gradientUseSpacing": "gradient_use_spacing",
+    "normalize": "normalize",
+    "normalizeScale": "normalize_scale",
+    "removeOutliers": "remove_outliers",
+    "resampledPixelSpacing": "resampled_spacing_mm",
+    "interpolator": "interpolator",
+    "padDistance": "pad_voxels",
+    "preCrop": "pre_crop",
+    "resegmentRange": "resegment_range",
+    "resegmentMode": "resegment_mode",
+    "resegmentShape": "resegment_shape",
+    "distances": "distances",
+    "force2D": "force_2d",
+    "force2Ddimension": "force_2d_axis",
+    "weightingNorm": "weighting_norm",
+    "symmetricalGLCM": "symmetrical_glcm",
+    "gldm_a": "gldm_alpha",
+    "voxelArrayShift": "intensity_shift",
+    "minimumROIDimensions": "minimum_roi_dimensions",
+}
+_WITHOUT_EFFECT = {"additionalInfo", "geometryTolerance"}
+_REFUSED_SETTINGS = {
+    "correctMask": "Resample the mask onto the image first (nearest neighbour).",
+    "label_channel": "Write the channel that holds the organ as a label map of its own.",
+    "lbp2DRadius": "Leave the LBP images out.",
+    "lbp2DSamples": "Leave the LBP images out.",
+    "lbp2DMethod": "Leave the LBP images out.",
+    "lbp3DLevels": "Leave the LBP images out.",
+    "lbp3DIcosphereRadius": "Leave the LBP images out.",
+    "lbp3DIcosphereSubdivision": "Leave the LBP images out.",
+}
+
+
+class ExtractionSettings(Settings):
+    """Image types, features, discretisation and preparation of one extraction.
+
+    The defaults are those of PyRadiomics, apart from `minimum_roi_voxels`.
+
+    Notes
+    -----
+    Number of features: 14 of shape, and 93 an image; 107 for the original image alone, 851 with its eight wavelet
+    sub-bands, 1,223 with four more images.
+    """
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    image_types: tuple[ImageType, ...] = Field(("original",), min_length=1, description="Images, filtered or not.")
+    feature_classes: tuple[FeatureClass, ...] = Field(
+        tuple(FEATURES), min_length=1, description="Feature classes; shape is taken once, from the mask."
+    )
+    features: dict[FeatureClass, tuple[str, ...]] = Field(
+        default_factory=dict, description="Features of a class, where not all of them are wanted."
+    )
+    label: int = Field(1, ge=1, description="Value of the organ in the mask.")
+    window_lower: float | None = Field(None, description="HU below which intensities are clipped; none if absent.")
+    window_upper: float | None = Field(None, description="HU above which intensities are clipped; none if absent.")
+
+    bin_width: float = Field(25.0, gt=0, description="Grey-level bin width, in units of the image (HU).")
+    bin_count: int | None = Field(None, ge=1, description="Number of bins; replaces the bin width where given.")
+    image_bin_widths: dict[ImageType, float] = Field(
+        default_factory=dict, description="Bin width of an image type, where it differs from `bin_width`."
+    )
+
+    log_sigma: tuple[float, ...] = Field((), description="Widths of the Laplacian of Gaussian, mm; one image each.")
+    wavelet: str = Field("coif1", description="Wavelet, as PyWavelets names it.")
+    wavelet_start_level: int = Field(0, ge=0, description="Level of decomposition at which the wavelet images start.")
+    wavelet_levels: int = Field(1, ge=1, description="Levels of decomposition, eight images for the last, seven each.")
+    gradient_use_spacing: bool = Field(True, description="Whether the gradient is taken per mm, not per voxel.")
+
+    normalize: bool = Field(False, description="Whether intensities become z-scores over the whole image.")
+    normalize_scale: float = Field(1.0, gt=0, description="Factor on the z-scores.")
+    remove_outliers: float | None = Field(None, gt=0, description="z-score at which outliers are clipped.")
+    resampled_spacing_mm: tuple[float, float, float] | None = Field(
+        None, description="Voxel edges (x, y, z) to resample to, mm; 0 keeps an axis; none if absent."
+    )
+    interpolator: str | None = Field("sitkBSpline", description="Interpolator of that resampling.")
+    pad_voxels: int = Field(5, ge=0, description="Margin kept around the organ when resampling or cropping first.")
+    pre_crop: bool = Field(False, description="Whether the image is cropped to organ and margin before any filter.")
+    resegment_range: tuple[float, ...] | None = Field(
+        None, min_length=1, max_length=2, description="Intensities that stay in the organ: lower, or lower and upper."
+    )
+    resegment_mode: Literal["absolute", "relative", "sigma"] = Field(
+        "absolute", description="Unit of that range: intensity, share of the maximum, or SD from the mean."
+    )
+    resegment_shape: bool = Field(False, description="Whether shape too is taken from the narrowed organ.")
+
+    distances: tuple[int, ...] = Field((1,), min_length=1, description="Distances between neighbours, voxels.")
+    force_2d: bool = Field(False, description="Whether neighbours are taken within slices only.")
+    force_2d_axis: int = Field(0, ge=0, le=2, description="Axis (z, y, x) across those slices.")
+    weighting_norm: Literal["manhattan", "euclidean", "infinity", "no_weighting"] | None = Field(
+        None, description="Norm that weights directions by distance; none averages over directions."
+    )
+    symmetrical_glcm: bool = Field(True, description="Whether the grey-level co-occurrence is counted both ways.")
+    gldm_alpha: int = Field(0, ge=0, description="Difference of levels up to which a neighbour is dependent.")
+    intensity_shift: float = Field(0.0, description="Added to intensities before they are squared (energy, RMS).")
+
+    minimum_roi_dimensions: int = Field(2, ge=1, le=3, description="Axes along which the organ must exceed one voxel.")
+    minimum_roi_voxels: int = Field(16, ge=2, description="Voxels that the organ must have.")
+
+    @field_validator("image_types")
+    @classmethod
+    def _images_in_order(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) != len(names):
+            raise ValueError(f"must name every image type once, but found {', '.join(names)}")
+        return tuple(name for name in IMAGE_TYPES if name in names)
+
+    @field_validator("feature_classes")
+    @classmethod
+    def _classes_in_order(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) != len(names):
+            raise ValueError(f"must name every feature class once, but found {', '.join(names)}")
+        return tuple(name for name in FEATURES if name in names)
+
+    @field_validator("features")
+    @classmethod
+    def _known_features(cls, chosen: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        for name, features in chosen.items():
+            unknown = sorted(set(features) - set(FEATURES[name]))
+            if unknown or not features:
+                raise ValueError(f"must list features of {name} ({', '.join(FEATURES[name])}), but found {unknown}")
+        return {name: tuple(f for f in FEATURES[name] if f in chosen[name]) for name in FEATURES if name in chosen}
+
+    @field_validator("image_bin_widths")
+    @classmethod
+    def _positive_widths(cls, widths: dict[str, float]) -> dict[str, float]:
+        wrong = {name: width for name, width in widths.items() if not width > 0}
+        if wrong:
+            raise ValueError(f"bin widths must be positive, but found {wrong}")
+        return {name: widths[name] for name in IMAGE_TYPES if name in widths}
+
+    @field_validator("wavelet")
+    @classmethod
+    def _known_wavelet(cls, name: str) -> str:
+        import pywt
+
+        if name not in pywt.wavelist(kind="discrete"):
+            raise ValueError(f"must be a discrete wavelet of PyWavelets, such as coif1, but found {name!r}")
+        return name
+
+    @field_validator("interpolator")
+    @classmethod
+    def _known_interpolator(cls, name: str | None) -> str | None:
+        if name is not None and name not in _INTERPOLATORS:
+            raise ValueError(f"must be one of {', '.join(_INTERPOLATORS)}, but found {name!r}")
+        return name
+
+    @model_validator(mode="after")
+    def _agree(self) -> ExtractionSettings:
+        if ("log" in self.image_types) != bool(self.log_sigma):
+            raise ValueError("image type 'log' and log_sigma must be given together")
+        if len(set(self.log_sigma)) != len(self.log_sigma) or not all(sigma > 0 for sigma in self.log_sigma):
+            raise ValueError(f"log_sigma must hold different widths above 0 mm, but found {self.log_sigma}")
+        if not all(distance > 0 for distance in self.distances):
+            raise ValueError(f"distances must be positive, but found {self.distances}")
+        low, high = self.window_lower, self.window_upper
+        if low is not None and high is not None and not low < high:
+            raise ValueError(f"window_lower must be below window_upper, but found {low:g} and {high:g}")
+        extra = sorted(set(self.features) - set(self.feature_classes))
+        if extra:
+            raise ValueError(f"features of a class that is not in feature_classes: {', '.join(extra)}")
+        return self
+
+    @classmethod
+    def alarm(
+        cls, features: FeatureSettings, preprocessing: PreprocessingSettings, label: int = 1
+    ) -> ExtractionSettings:
+        """Settings of ALARM: 1,223 features a phase with the default filters.
+
+        Parameters
+        ----------
+        features : FeatureSettings
+            Its `alarm_filters` lists the filtered images, comma-separated; ``log:3`` asks for a Laplacian of Gaussian
+            3 mm wide. The paper names the wavelets only; the other four images are an assumption.
+        preprocessing : PreprocessingSettings
+            Its window (width 200, level 40 in the paper) clips the intensities.
+        label : int
+            Value of the organ in the label map.
+
+        References
+        ----------
+        ALARM, Results, Construction of the ALARM model; Fig. 2.
+        """
+        return cls._of_paper("features.alarm_filters", features.alarm_filters, features, preprocessing, label)
+
+    @classmethod
+    def amap_ct(
+        cls, features: FeatureSettings, preprocessing: PreprocessingSettings, label: int = 1
+    ) -> ExtractionSettings:
+        """Settings of aMAP-CT: 851 features a phase and organ; the paper reports 852.
+
+        Parameters
+        ----------
+        features : FeatureSettings
+            Its `amap_ct_filters` lists the filtered images, as for `alarm`.
+        preprocessing : PreprocessingSettings
+            Its window clips the intensities.
+        label : int
+            Value of the organ in the label map.
+
+        References
+        ----------
+        aMAP-CT, Results, Construction of image signature score.
+        """
+        return cls._of_paper("features.amap_ct_filters", features.amap_ct_filters, features, preprocessing, label)
+
+    @classmethod
+    def _of_paper(
+        cls, place: str, filters: str, features: FeatureSettings, preprocessing: PreprocessingSettings, label: int
+    ) -> ExtractionSettings:
+        types, sigmas = ["original"], []
+        for part in (part.strip() for part in filters.split(",") if part.strip()):
+            name, _, width = part.partition(":")
+            if name != "log":
+                types.append(part)
+                continue
+            try:
+                sigmas.append(float(width))
+            except ValueError:
+                raise SettingsError(
+                    place, "'log' must be followed by its width in mm", repr(part), "Write for example log:3."
+                ) from None
+        if sigmas:
+            types.append("log")
+        return cls._checked(
+            place,
+            {
+                "image_types": types,
+                "log_sigma": sigmas,
+                "bin_width": features.bin_width,
+                "window_lower": preprocessing.window_level - preprocessing.window_width / 2,
+                "window_upper": preprocessing.window_level + preprocessing.window_width / 2,
+                "label": label,
+            },
+        )
+
+    @classmethod
+    def from_yaml(cls, file: str | Path) -> ExtractionSettings:
+        """Settings from a parameter file of PyRadiomics.
+
+        Parameters
+        ----------
+        file : path-like
+            YAML or JSON with the parts ``imageType``, ``featureClass`` and ``setting``, each of which may be absent.
+
+        Returns
+        -------
+        ExtractionSettings
+            That give PyRadiomics' own values for this file.
+
+        Raises
+        ------
+        SettingsError
+            If the file is missing or not such a file, or asks for something that is not supported here:
+            voxel-based extraction, 2-D shape, local binary patterns, deprecated features, correction of the mask's
+            grid. The message names the part and what can be done.
+        """
+        file = Path(file)
+        if not file.is_file():
+            raise SettingsError(file.name, "parameter file must exist", "no such file", "Check the path.")
+        try:
+            content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            mark = getattr(error, "problem_mark", None)
+            place = file.name if mark is None else f"{file.name}, line {mark.line + 1}"
+            found = str(error).splitlines()[0]
+            raise SettingsError(place, "must be valid YAML", found, "Correct the syntax.") from None
+        return cls.from_pyradiomics({} if content is None else content, file.name)
+
+    @classmethod
+    def from_pyradiomics(
+        cls, parameters: Mapping[str, Any], place: str = "PyRadiomics parameters"
+    ) -> ExtractionSettings:
+        """Settings from the content of a parameter file of PyRadiomics.
+
+        Parameters
+        ----------
+        parameters : mapping
+            The parts ``imageType``, ``featureClass`` and ``setting``, each of which may be absent.
+        place : str
+            How errors name it.
+
+        Returns
+        -------
+        ExtractionSettings
+
+        Raises
+        ------
+        SettingsError
+            As for `from_yaml`.
+        """
+        if not isinstance(parameters, Mapping):
+            raise SettingsError(
+                place, "must hold imageType, featureClass and setting", type(parameters).__name__, "See PyRadiomics."
+            )
+        known = ("imageType", "featureClass", "setting")
+        for part in parameters:
+            if part == "voxelSetting":
+                raise SettingsError(
+                    f"{place}: {part}", "must be absent", "voxel-based extraction", "Remove it: features are per organ."
+                )
+            if part not in known:
+                raise _unknown(place, "parts", part, known)
+        for part in known:
+            if not isinstance(parameters.get(part) or {}, Mapping):
+                raise SettingsError(
+                    f"{place}: {part}", "must be a mapping", repr(parameters[part]), "Write 'name: value' lines."
+                )
+        # A file that says nothing of a minimal size gets what PyRadiomics does: it refuses a single voxel only.
+        fields: dict[str, Any] = {"minimum_roi_voxels": 2}
+        settings = dict(parameters.get("setting") or {})
+        if settings.get("minimumROISize") is not None:
+            fields["minimum_roi_voxels"] = max(2, int(settings["minimumROISize"]) + 1)
+        settings.pop("minimumROISize", None)
+        if settings.get("correctMask") is False:
+            del settings["correctMask"]
+        fields |= _fields(f"{place}: setting", settings, tuple(_FIELD_OF_SETTING))
+        fields |= cls._images_of(place, parameters.get("imageType") or {"Original": {}})
+        fields |= cls._classes_of(place, parameters.get("featureClass") or {})
+        if "log" not in fields["image_types"]:
+            fields.pop("log_sigma", None)
+        return cls._checked(place, fields)
+
+    @staticmethod
+    def _images_of(place: str, images: Mapping[str, Any]) -> dict[str, Any]:
+        ours = {theirs: name for name, theirs in IMAGE_TYPES.items()}
+        fields: dict[str, Any] = {"image_types": [], "image_bin_widths": {}}
+        allowed = {
+            "LoG": ("sigma",),
+            "Wavelet": ("wavelet", "start_level", "level"),
+            "Gradient": ("gradientUseSpacing",),
+        }
+        for name, custom in images.items():
+            if name not in ours:
+                raise _unknown(f"{place}: imageType", "image types", name, tuple(ours))
+            fields["image_types"].append(ours[name])
+            custom = dict(custom or {})
+            if custom.get("binWidth") is not None:
+                fields["image_bin_widths"][ours[name]] = custom.pop("binWidth")
+            fields |= _fields(f"{place}: imageType.{name}", custom, allowed.get(name, ()))
+        return fields
+
+    @staticmethod
+    def _classes_of(place: str, classes: Mapping[str, Any]) -> dict[str, Any]:
+        if not classes:
+            return {}
+        chosen: dict[str, Any] = {}
+        for name, features in classes.items():
+            if name not in FEATURES:
+                raise _unknown(f"{place}: featureClass", "feature classes", name, tuple(FEATURES))
+            for feature in features or ():
+                if feature not in FEATURES[name]:
+                    raise _unknown(f"{place}: featureClass.{name}", "features", feature, FEATURES[name])
+            if features:
+                chosen[name] = features
+        return {"feature_classes": list(classes), "features": chosen}
+
+    @classmethod
+    def _checked(cls, place: str, fields: dict[str, Any]) -> ExtractionSettings:
+        try:
+            return cls(**fields)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            more = f" ({len(error.errors()) - 1} more.)" if len(error.errors()) > 1 else ""
+            raise SettingsError(
+                f"{place}: {where}" if where else place,
+                first["msg"].removeprefix("Value error, "),
+                repr(first["input"]) if where else "the opposite",
+                f"Correct the value.{more}",
+            ) from error
+
+    @property
+    def image_names(self) -> tuple[str, ...]:
+        """Names of the images in feature names, such as ``original`` and ``wavelet-LLH``, in order."""
+        names: list[str] = []
+        for image_type in self.image_types:
+            if image_type == "wavelet":
+                bands = ("LH", "HL", "HH", "LL") if self.force_2d else WAVELET_BANDS
+                for level in range(1, self.wavelet_levels + 1):
+                    # The approximation is an image of the last level only.
+                    own = bands if level == self.wavelet_levels else bands[:-1]
+                    names += [f"wavelet{level if level > 1 else ''}-{band}" for band in own]
+            elif image_type == "log":
+                names += [f"log-sigma-{str(sigma).replace('.', '-')}-mm-3D" for sigma in self.log_sigma]
+            else:
+                names.append(image_type)
+        return tuple(names)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of all features, in order: shape, then every image, class by class."""
+        own = {name: self.features.get(name, FEATURES[name]) for name in self.feature_classes}
+        shape = [f"original_shape_{feature}" for feature in own.pop("shape", ())]
+        return tuple(
+            shape + [f"{image}_{name}_{feature}" for image in self.image_names for name in own for feature in own[name]]
+        )
+
+
+def _fields(place: str, settings: Mapping[str, Any], allowed: tuple[str, ...]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for name, value in settings.items():
+        if name in _REFUSED_SETTINGS:
+            raise SettingsError(f"{place}.{name}", "must be absent", repr(value), _REFUSED_SETTINGS[name])
+        if name in _WITHOUT_EFFECT:
+            continue
+        if name not in allowed:
+            raise _unknown(place, "settings", name, allowed)
+        # In a parameter file an empty value means the default, except for the interpolator, where it switches
+        # resampling off.
+        if value is not None or name == "interpolator":
+            fields[_FIELD_OF_SETTING[name]] = value
+    return fields
+
+
+def _unknown(place: str, what: str, name: object, known: tuple[str, ...]) -> SettingsError:
+    near = difflib.get_close_matches(str(name), known, n=1)
+    hint = f"Did you mean {near[0]!r}? " if near else ""
+    listed = f"Supported here: {', '.join(known)}." if known else "None is supported here."
+    return SettingsError(place, f"must hold supported {what} only", repr(name), hint + listed)

@@ -1,0 +1,277 @@
+"""Filtered images of an organ, computed only where the organ is.
+
+The values are those of PyRadiomics 3.0.1 to the last bit: a voxel whose value rounds the other way at the edge of a bin
+would change every texture feature.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pywt
+import SimpleITK as sitk
+
+from hccbook.features.radiomics.extraction_settings import ExtractionSettings
+from hccbook.features.radiomics.texture_matrices import compiled
+
+
+@dataclass(frozen=True)
+class FilteredImage:
+    """One image of an organ.
+
+    Attributes
+    ----------
+    name : str
+        As in feature names, such as ``wavelet-LLH``.
+    image_type : str
+        One of `hccbook.features.radiomics.vocabulary.IMAGE_TYPES`.
+    values : callable
+        Without arguments; computes the intensities of the organ's voxels in array order, in the image's own type.
+    """
+
+    name: str
+    image_type: str
+    values: Callable[[], np.ndarray]
+
+
+def filtered_images(
+    image: sitk.Image, box: tuple[slice, ...], organ: np.ndarray, settings: ExtractionSettings
+) -> Iterator[FilteredImage]:
+    """Images that `settings` ask for, in the order of its `image_names`.
+
+    Parameters
+    ----------
+    image : SimpleITK.Image
+        3-D, HU.
+    box : tuple of slice
+        Box of the organ (z, y, x) in the image.
+    organ : ndarray of bool
+        The organ within that box.
+    settings : ExtractionSettings
+
+    Yields
+    ------
+    FilteredImage
+        None for a Laplacian of Gaussian that the image is too small for, as in PyRadiomics.
+    """
+    array = sitk.GetArrayViewFromImage(image)
+    peak = functools.cache(lambda: _peak(array))
+    for image_type in settings.image_types:
+        if image_type == "original":
+            yield FilteredImage("original", image_type, lambda: array[box][organ])
+        elif image_type == "wavelet":
+            yield from _wavelets(array, box, organ, settings)
+        elif image_type == "gradient":
+            yield FilteredImage("gradient", image_type, lambda: _gradient(image, box, organ, settings))
+        elif image_type == "log":
+            yield from _laplacians(image, box, organ, settings)
+        else:
+            yield FilteredImage(image_type, image_type, _pointwise(_POINTWISE[image_type], array, box, organ, peak))
+
+
+# --- voxel by voxel --------------------------------------------------------------------------------------------------
+
+
+def _square(values: np.ndarray) -> np.ndarray:
+    coefficient = 1 / np.sqrt(np.max(np.abs(values)))
+    return (coefficient * values) ** 2
+
+
+def _square_root(values: np.ndarray) -> np.ndarray:
+    peak = np.max(np.abs(values))
+    roots = np.sqrt(np.abs(values) * peak)
+    return np.where(values < 0, -roots, roots)
+
+
+def _logarithm(values: np.ndarray) -> np.ndarray:
+    peak = np.max(np.abs(values))
+    logarithms = np.log(np.abs(values) + 1)
+    logarithms = np.where(values < 0, -logarithms, logarithms)
+    return logarithms * (peak / np.max(np.abs(logarithms)))
+
+
+def _exponential(values: np.ndarray) -> np.ndarray:
+    peak = np.max(np.abs(values))
+    return np.exp(np.log(peak) / peak * values)
+
+
+_POINTWISE = {
+    "square": _square,
+    "squareroot": _square_root,
+    "logarithm": _logarithm,
+    "exponential": _exponential,
+}
+
+
+def _peak(array: np.ndarray) -> float:
+    """Intensity farthest from 0."""
+    low, high = float(array.min()), float(array.max())
+    return high if abs(high) >= abs(low) else low
+
+
+def _pointwise(
+    function: Callable[[np.ndarray], np.ndarray],
+    array: np.ndarray,
+    box: tuple[slice, ...],
+    organ: np.ndarray,
+    peak: Callable[[], float],
+) -> Callable[[], np.ndarray]:
+    """Values of a function that is scaled by the largest absolute intensity of the whole image."""
+
+    def values() -> np.ndarray:
+        with np.errstate(divide="ignore", invalid="ignore"):  # An image of zeros; the caller refuses what comes of it.
+            return function(np.append(array[box][organ].astype(float), peak()))[:-1]
+
+    return values
+
+
+# --- wavelets --------------------------------------------------------------------------------------------------------
+
+
+def _wavelets(
+    array: np.ndarray, box: tuple[slice, ...], organ: np.ndarray, settings: ExtractionSettings
+) -> Iterator[FilteredImage]:
+    axes = [axis for axis in (2, 1, 0) if not (settings.force_2d and axis == settings.force_2d_axis)]
+    approximation = "L" * len(axes)
+    data = array if array.dtype.kind == "f" else array.astype(float)
+    # The transform runs over an even number of voxels; an odd axis is lengthened by its first voxel.
+    data = np.pad(data, [(0, length % 2) for length in data.shape], "wrap")
+    whole = tuple(slice(0, length) for length in data.shape)
+    wavelet = pywt.Wavelet(settings.wavelet)
+    for _ in range(settings.wavelet_start_level):
+        data = _Transform(data, wavelet, axes, whole).band(approximation)
+    for level in range(1, settings.wavelet_levels + 1):
+        last = level == settings.wavelet_levels
+        transform = _Transform(data, wavelet, axes, box)
+        bands = ["".join(letters) for letters in itertools.product("LH", repeat=len(axes))]
+        for band in [*bands[1:], approximation] if last else bands[1:]:
+            name = f"wavelet{level if level > 1 else ''}-{band}"
+            yield FilteredImage(name, "wavelet", functools.partial(transform.of_organ, band, organ))
+        if not last:
+            data = _Transform(data, wavelet, axes, whole).band(approximation)
+
+
+class _Transform:
+    """One level of the undecimated wavelet transform within a box, periodic over the whole array."""
+
+    def __init__(self, data: np.ndarray, wavelet: pywt.Wavelet, axes: list[int], box: tuple[slice, ...]) -> None:
+        self._wavelet = wavelet
+        self._axes = axes
+        self._box = box
+        self._lengths = data.shape
+        self._lock = threading.Lock()
+        self._taps = _taps(wavelet, data.dtype)
+        # An axis shorter than the filter wraps around several times; that is left to PyWavelets.
+        self._whole = data if min(data.shape[axis] for axis in axes) < wavelet.dec_len else None
+        self._passed = {"": self._with_reach(data)} if self._whole is None else {}
+
+    def of_organ(self, band: str, organ: np.ndarray) -> np.ndarray:
+        """A band's values in an organ (z, y, x) within the box."""
+        return self.band(band)[organ]
+
+    def band(self, letters: str) -> np.ndarray:
+        """A band within the box; letters L and H in the order of the axes."""
+        if self._whole is not None:
+            key = letters.replace("L", "a").replace("H", "d")
+            return pywt.swtn(self._whole, self._wavelet, level=1, axes=self._axes)[0][key][self._box]
+        with self._lock:  # What bands share is computed once.
+            for end in range(1, len(letters)):
+                if letters[:end] not in self._passed:
+                    self._passed[letters[:end]] = self._along(letters[:end], self._passed[letters[: end - 1]])
+        return self._along(letters, self._passed[letters[:-1]])
+
+    def _with_reach(self, data: np.ndarray) -> np.ndarray:
+        length = self._wavelet.dec_len
+        for axis in self._axes:
+            start, stop = self._box[axis].start + length // 2 - length + 1, self._box[axis].stop + length // 2
+            data = data.take(np.arange(start, stop), axis=axis, mode="wrap")
+        others = tuple(slice(None) if axis in self._axes else part for axis, part in enumerate(self._box))
+        return np.ascontiguousarray(data[others])
+
+    def _along(self, letters: str, data: np.ndarray) -> np.ndarray:
+        """The filter of the last letter, along its axis."""
+        axis = self._axes[len(letters) - 1]
+        taps = self._taps[letters[-1]]
+        shape = list(data.shape)
+        shape[axis] -= taps.size - 1
+        out = np.zeros(shape, dtype=data.dtype)
+        outer, inner = int(np.prod(shape[:axis])), int(np.prod(shape[axis + 1 :]))
+        wrapping = self._lengths[axis] - taps.size // 2 - self._box[axis].start
+        _convolve(data.reshape(outer, -1, inner), taps, wrapping, out.reshape(outer, -1, inner))
+        return out
+
+
+def _taps(wavelet: pywt.Wavelet, dtype: np.dtype) -> dict[str, np.ndarray]:
+    """Low-pass and high-pass filter, in the rounding of PyWavelets' tables for that type."""
+    length = wavelet.dec_len
+    impulse = np.zeros(2 * length, dtype=dtype)
+    impulse[length // 2] = 1
+    low, high = pywt.swt(impulse, wavelet, level=1)[0]
+    return {"L": low[:length].copy(), "H": high[:length].copy()}
+
+
+@compiled
+def _convolve(data, taps, wrapping, out):
+    """Filter along the middle axis, the products summed in the order in which PyWavelets sums them.
+
+    From the output `wrapping` on, the products of voxels beyond the array's end are summed first, in reverse.
+    """
+    outer, length, inner = out.shape
+    reach = taps.size - 1
+    plain = min(max(wrapping, 0), length)
+    for a in range(outer):
+        if inner == 1:
+            line, filtered = data[a].reshape(-1), out[a].reshape(-1)
+            for j in range(taps.size):
+                passed = line[reach - j : reach - j + plain]
+                for m in range(plain):
+                    filtered[m] += taps[j] * passed[m]
+        else:
+            for m in range(plain):
+                for j in range(taps.size):
+                    for b in range(inner):
+                        out[a, m, b] += taps[j] * data[a, m + reach - j, b]
+        for m in range(plain, length):
+            beyond = m - wrapping + 1
+            for k in range(taps.size):
+                j = beyond - 1 - k if k < beyond else k
+                for b in range(inner):
+                    out[a, m, b] += taps[j] * data[a, m + reach - j, b]
+
+
+# --- SimpleITK's filters ---------------------------------------------------------------------------------------------
+
+
+def _gradient(image: sitk.Image, box: tuple[slice, ...], organ: np.ndarray, settings: ExtractionSettings) -> np.ndarray:
+    shape = image.GetSize()[::-1]
+    around = tuple(slice(max(b.start - 2, 0), min(b.stop + 2, n)) for b, n in zip(box, shape, strict=True))
+    part = sitk.GetImageFromArray(sitk.GetArrayViewFromImage(image)[around])
+    part.SetSpacing(image.GetSpacing())
+    gradient = sitk.GradientMagnitudeImageFilter()
+    gradient.SetUseImageSpacing(settings.gradient_use_spacing)
+    inside = tuple(slice(b.start - a.start, b.stop - a.start) for a, b in zip(around, box, strict=True))
+    # A copy: a view would outlive the image that it looks into.
+    return sitk.GetArrayFromImage(gradient.Execute(part))[inside][organ]
+
+
+def _laplacians(
+    image: sitk.Image, box: tuple[slice, ...], organ: np.ndarray, settings: ExtractionSettings
+) -> Iterator[FilteredImage]:
+    size, spacing = np.array(image.GetSize()), np.array(image.GetSpacing())
+    for sigma in settings.log_sigma:
+        if size.min() >= 4 and np.all(size >= np.ceil(sigma / spacing) + 1):
+            name = f"log-sigma-{str(sigma).replace('.', '-')}-mm-3D"
+            yield FilteredImage(name, "log", functools.partial(_laplacian, image, sigma, box, organ))
+
+
+def _laplacian(image: sitk.Image, sigma: float, box: tuple[slice, ...], organ: np.ndarray) -> np.ndarray:
+    # The recursive Gaussian reaches through the whole image.
+    laplacian = sitk.LaplacianRecursiveGaussianImageFilter()
+    laplacian.SetNormalizeAcrossScale(True)
+    laplacian.SetSigma(sigma)
+    return sitk.GetArrayFromImage(laplacian.Execute(image))[box][organ]

@@ -1,0 +1,49 @@
+"""Organs in a label map: their label, their voxels, their box."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hccbook.errors import MaskError, SettingsError
+from hccbook.settings import ORGANS
+
+
+def organ_label(organ: str) -> int:
+    """Value of `organ` in every label map (liver 1, spleen 2).
+
+    Raises
+    ------
+    SettingsError
+        If the organ is not one of `hccbook.settings.ORGANS`.
+    """
+    if organ not in ORGANS:
+        raise SettingsError("organ", f"must be one of {', '.join(ORGANS)}", repr(organ), "Check the spelling.")
+    return ORGANS.index(organ) + 1
+
+
+def bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
+    """Smallest box around the true voxels.
+
+    Parameters
+    ----------
+    mask : ndarray of bool
+        Not all false.
+
+    Returns
+    -------
+    tuple of slice
+        One slice an axis, in the order of the array's axes.
+
+    Raises
+    ------
+    MaskError
+        If no voxel is true.
+    """
+    box = []
+    for axis in range(mask.ndim):
+        others = tuple(other for other in range(mask.ndim) if other != axis)
+        where = np.flatnonzero(mask.any(axis=others))
+        if where.size == 0:
+            raise MaskError("mask", "must hold at least one voxel of the organ", "an empty mask", "Segment the organ.")
+        box.append(slice(int(where[0]), int(where[-1]) + 1))
+    return tuple(box)

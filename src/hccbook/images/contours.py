@@ -1,0 +1,143 @@
+"""What DICOM's two kinds of masks share: which object is one, which of its parts is the organ, where it lies."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pydicom
+import SimpleITK as sitk
+from pydicom.errors import InvalidDicomError
+
+from hccbook.errors import MaskError
+from hccbook.images.remarks import quiet
+from hccbook.images.series import frame_of_reference
+from hccbook.settings import ORGANS
+
+SEGMENTATION, STRUCTURES = "SEG", "RTSTRUCT"
+"""Modalities of DICOM objects that hold masks."""
+
+UNREADABLE = (
+    InvalidDicomError,
+    OSError,
+    EOFError,
+    struct.error,
+    ArithmeticError,
+    AttributeError,
+    AssertionError,
+    LookupError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What pydicom and highdicom raise on files that are broken or lack what DICOM demands."""
+
+_LONGEST_LIST = 12  # names in an error; TotalSegmentator's objects hold more than a hundred
+
+
+@dataclass(frozen=True)
+class Part:
+    """A segment of a SEG or a region of an RTSTRUCT.
+
+    Attributes
+    ----------
+    number : int
+        Number under which the object refers to it.
+    name : str
+        Its label or name, as the user who drew it wrote it.
+    organ : str
+        Organ that its code stands for; empty where the code stands for none that is known.
+    """
+
+    number: int
+    name: str
+    organ: str = ""
+
+
+def modality(file: Path) -> str:
+    """Modality of a DICOM object, empty where a file is none."""
+    try:
+        with quiet():
+            return str(pydicom.dcmread(file, specific_tags=["Modality"], stop_before_pixels=True).get("Modality") or "")
+    except UNREADABLE:
+        return ""
+
+
+def choose_part(parts: Sequence[Part], name: str, organ: str | None, place: str) -> Part:
+    """The one part that is meant.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+        All that the object holds.
+    name : str
+        Name that the user chose, upper and lower case alike; empty for the part whose name or code is the organ.
+    organ : str or None
+        Organ that the mask is of; None takes the only part there is.
+    place : str
+        How errors name the mask.
+
+    Raises
+    ------
+    MaskError
+        If no part or several ones match, or the one that matches is said to be another organ.
+    """
+    if name:
+        matches = [part for part in parts if _plain(part.name) == _plain(name)]
+        exact = [part for part in matches if part.name == name]
+        matches = exact if len(exact) == 1 else matches
+        rule = f"must hold one segment or region named {name!r}"
+    elif organ:
+        matches = [part for part in parts if _plain(organ) in (_plain(part.name), part.organ)]
+        rule = f"must hold one segment or region whose name or code is {organ!r}"
+    else:
+        matches = list(parts)
+        rule = "must hold one segment or region where none is chosen"
+    if len(matches) != 1:
+        count = f"{len(matches)} of them: " if matches else "none among "
+        hint = "Choose one by its name behind the path, as in FILE#NAME."
+        if len(matches) > 1 and len({part.name for part in matches}) < len(matches):
+            hint = "Export the object again with a name of its own for each of them."
+        raise MaskError(place, rule, count + _listed(matches or parts), hint)
+    check_is_not_another(organ, (matches[0].name, matches[0].organ), place)
+    return matches[0]
+
+
+def check_is_not_another(organ: str | None, names: Collection[str], place: str) -> None:
+    """Refuse what is named after another of the organs that this package knows."""
+    if not organ:
+        return
+    others = [name for name in names for known in ORGANS if _plain(name) == known != _plain(organ)]
+    if others:
+        raise MaskError(
+            place,
+            f"must be a mask of the {organ}",
+            f"one that is named or coded {_plain(others[0])!r}",
+            "Correct the path, or the name or code in the file.",
+        )
+
+
+def check_frame_of_reference(named: Collection[str], image: sitk.Image, place: str) -> None:
+    """Refuse masks in another coordinate system than their image, where both are known."""
+    own = frame_of_reference(image)
+    given = {str(uid).strip() for uid in named if uid and str(uid).strip()}
+    if own and given and given != {own}:
+        # Identifiers stay out of the message: they lead back to the patient.
+        raise MaskError(
+            place,
+            "masks must name the frame of reference of their image",
+            "another one, so that equal coordinates are not equal places",
+            "Name the masks that were drawn on this series, or on one of the same session.",
+        )
+
+
+def _plain(name: str) -> str:
+    return name.strip().casefold()
+
+
+def _listed(parts: Sequence[Part]) -> str:
+    shown = ", ".join(repr(part.name) for part in parts[:_LONGEST_LIST]) or "no segment or region at all"
+    return shown + (f" and {len(parts) - _LONGEST_LIST} more" if len(parts) > _LONGEST_LIST else "")

@@ -1,0 +1,566 @@
+"""The papers' printed numbers and claims, the list of their tables and figures, and the assumptions register.
+
+Everything is read from ``data/published/``; nothing is corrected on the way.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import pandas as pd
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from hccbook.errors import DataError
+from hccbook.run import published_dir
+from hccbook.settings import PAPERS, Profile
+
+COLUMNS = (
+    "paper",
+    "place",
+    "item",
+    "row",
+    "column",
+    "quantity",
+    "value",
+    "decimals",
+    "unit",
+    "cohort",
+    "subgroup",
+    "lower",
+    "upper",
+)
+"""Columns of every CSV of printed numbers; ``data/README.md`` says what each holds."""
+
+REPRODUCED = "method reproduced on synthetic data"
+"""Status of an item whose numbers and pictures this book makes, from simulated patients."""
+
+PLANNED = "planned"
+"""Status of an item that is not yet in the book."""
+
+RECOMPUTED = "recomputed from print"
+"""Status of a claim that other printed numbers bear out."""
+
+CONTRADICTED = "contradicted by print"
+"""Status of a claim that other printed numbers, or the arithmetic of its own, speak against."""
+
+PRIVATE = "needs the private data"
+"""Status of a claim that nobody can check without the patients' data."""
+
+UNDER_SPECIFIED = "under-specified"
+"""Status of a claim that leaves open what would have to be known to check it."""
+
+Check = Literal[
+    "counts",
+    "two_by_two",
+    "intervals",
+    "p_values",
+    "quantiles",
+    "derived_scores",
+    "ranges",
+    "repeated_numbers",
+    "formulas",
+    "horizons",
+    "means_against_parts",
+    "calibration_counts",
+    "significance",
+    "methods",
+    "synthetic",
+    "private",
+]
+"""How a claim is checked: a family of checks on what is printed, the book's synthetic run, or private data."""
+
+_NUMBER = re.compile(r"-?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?")
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Item(_Entry):
+    """A table or figure of one of the papers, and where the book shows it."""
+
+    id: str = Field(pattern=r"^(alarm|amap-ct)-[a-z0-9-]+$", description="Name of the item; also its HTML anchor.")
+    paper: Literal["alarm", "amap_ct"] = Field(description="Paper it belongs to.")
+    label: str = Field(min_length=1, description="What the paper calls it, as printed: 'Fig. 3', 'Table 1'.")
+    title: str = Field(min_length=1, description="What it shows, in our words.")
+    kind: Literal["figure", "table", "other"] = Field(description="What must be on the page for it.")
+    supplementary: bool = Field(False, description="Whether it is in the supplement, known here from the text only.")
+    status: Literal[
+        "planned",
+        "method reproduced on synthetic data",
+        "recomputed from print",
+        "contradicted by print",
+        "needs the private data",
+        "under-specified",
+    ]
+    page: str | None = Field(None, description="Page of the book that shows it, without its ending.")
+    notebook: str | None = Field(None, description="Notebook that makes it.")
+    data: str | None = Field(None, description="CSV of its numbers, relative to the folder of the run.")
+    figure: str | None = Field(None, description="Picture, relative to the folder of the run.")
+
+    @model_validator(mode="after")
+    def _says_where(self) -> Item:
+        if not self.id.startswith(self.paper.replace("_", "-") + "-"):
+            raise ValueError(f"id must start with the paper's name, but found {self.id!r} in {self.paper!r}")
+        places = {"page": self.page, "notebook": self.notebook, "data": self.data, "figure": self.figure}
+        if self.status == PLANNED:
+            given = [name for name, place in places.items() if place is not None]
+            if given:
+                raise ValueError(f"a planned item has no {', '.join(given)} yet")
+        elif self.status == REPRODUCED:
+            needed = ("page", "notebook", "data", "figure") if self.kind == "figure" else ("page", "notebook", "data")
+            missing = [name for name in needed if places[name] is None]
+            if missing:
+                raise ValueError(f"a reproduced {self.kind} must name its {', '.join(missing)}")
+        return self
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether the item is not yet in the book."""
+        return self.status == PLANNED
+
+
+class Assumption(_Entry):
+    """Something that a paper leaves open, and what this book does about it."""
+
+    id: str = Field(pattern=r"^[a-z0-9-]+$", description="Name of the assumption; also its HTML anchor.")
+    title: str = Field(min_length=1, description="The open point in a few words.")
+    paper: Literal["alarm", "amap_ct", "both"] = Field(description="Paper that leaves it open.")
+    gap: str = Field(min_length=1, description="What the paper says, and what it does not say.")
+    choice: str = Field(min_length=1, description="What this book does.")
+    setting: str | None = Field(None, description="Field of `hccbook.settings.Profile` that changes it, dotted.")
+    code: str | None = Field(None, description="Module that holds the choice where no setting does.")
+    alternatives: tuple[str, ...] = Field(min_length=1, description="What else the paper may have meant.")
+    impact: str = Field(min_length=1, description="How much it matters, or that this is not measured yet.")
+
+    @field_validator("setting")
+    @classmethod
+    def _known_setting(cls, name: str | None) -> str | None:
+        if name is not None:
+            section, _, field = name.partition(".")
+            if (
+                section not in Profile.model_fields
+                or field not in Profile.model_fields[section].annotation.model_fields
+            ):
+                raise ValueError(f"setting must be a field of hccbook.settings.Profile, but found {name!r}")
+        return name
+
+    @model_validator(mode="after")
+    def _can_be_found(self) -> Assumption:
+        if self.setting is None and self.code is None:
+            raise ValueError("an assumption must name the setting or the module that holds it")
+        return self
+
+
+class PrintedAt(_Entry):
+    """Where printed numbers stand: columns of the CSVs and what each must hold; a column left out may hold anything."""
+
+    place: str | None = Field(None, min_length=1, description="Place, and all that lies beneath it.")
+    item: str | None = Field(None, description="Id in `items.yaml`.")
+    row: str | None = Field(None, description="Row as printed; in text, the thing.")
+    column: str | None = Field(None, description="Column as printed.")
+    quantity: str | None = Field(None, min_length=1, description="What the number is.")
+    cohort: str | None = Field(None, description="Cohort; empty for numbers of no one cohort.")
+    subgroup: str | None = Field(None, description="Subgroup; empty for everybody.")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> PrintedAt:
+        if not self.asked:
+            raise ValueError("must name at least one column")
+        return self
+
+    @property
+    def asked(self) -> dict[str, str]:
+        """The columns that are named, and what they must hold."""
+        return self.model_dump(exclude_none=True)
+
+
+class Claim(_Entry):
+    """Something that a paper states with a number, how it is checked, and what came of that."""
+
+    id: str = Field(pattern=r"^(alarm|amap-ct)-[a-z0-9-]+$", description="Name of the claim.")
+    paper: Literal["alarm", "amap_ct"] = Field(description="Paper that states it.")
+    place: str = Field(min_length=1, description="Where it is stated, as in the column of that name.")
+    claim: str = Field(min_length=1, description="What is stated, in one sentence of ours.")
+    numbers: tuple[PrintedAt, ...] = Field(min_length=1, description="Where its printed numbers stand.")
+    check: tuple[Check, ...] = Field(min_length=1, description="How it is checked.")
+    item: str | None = Field(None, description="Id in `items.yaml` of the table or figure that shows it.")
+    status: Literal[
+        "recomputed from print",
+        "contradicted by print",
+        "method reproduced on synthetic data",
+        "needs the private data",
+        "under-specified",
+    ]
+
+    @model_validator(mode="after")
+    def _status_follows_from_checks(self) -> Claim:
+        if not self.id.startswith(self.paper.replace("_", "-") + "-"):
+            raise ValueError(f"id must start with the paper's name, but found {self.id!r} in {self.paper!r}")
+        if len(set(self.check)) < len(self.check):
+            raise ValueError(f"a check is named once, but found {', '.join(self.check)}")
+        elsewhere = {REPRODUCED: "synthetic", PRIVATE: "private"}
+        if self.status in elsewhere and elsewhere[self.status] not in self.check:
+            raise ValueError(f"the status {self.status!r} needs the check {elsewhere[self.status]!r}")
+        if self.status in (RECOMPUTED, CONTRADICTED) and {"synthetic", "private"} & set(self.check):
+            raise ValueError(f"the status {self.status!r} comes from checks on print alone")
+        return self
+
+
+@dataclass(frozen=True)
+class Printed:
+    """One number as a paper prints it.
+
+    Attributes
+    ----------
+    text, lower_text, upper_text : str
+        The number and its limits as printed; limits are empty where none is printed.
+    number, lower, upper : float or None
+        The same as numbers; None where what is printed is not a plain number, such as ``<0.001``.
+    decimals : int or None
+        Decimals printed.
+    unit : str
+        Unit as printed.
+    places : tuple of str
+        Every place in which the paper prints exactly this.
+    """
+
+    text: str
+    number: float | None
+    lower_text: str
+    upper_text: str
+    lower: float | None
+    upper: float | None
+    decimals: int | None
+    unit: str
+    places: tuple[str, ...]
+
+    def __str__(self) -> str:
+        percent = "%" if self.unit == "%" else ""
+        limits = f" ({self.lower_text} to {self.upper_text})" if self.lower_text else ""
+        return f"{self.text}{percent}{limits}"
+
+
+def printed_number(text: str) -> float | None:
+    """Number that `text` prints, or None where it prints something else.
+
+    Parameters
+    ----------
+    text : str
+        A cell as printed; thousands may be set off by commas.
+
+    Returns
+    -------
+    float or None
+        None for ``<0.001``, ``/``, ``n.a.`` and the like: an inequality is not a number.
+    """
+    return float(text.replace(",", "")) if _NUMBER.fullmatch(text) else None
+
+
+def printed_decimals(text: str) -> int | None:
+    """Decimals that `text` prints, behind an inequality sign too; None where it prints no number."""
+    bare = text.lstrip("<>=≤≥ ")
+    if not _NUMBER.fullmatch(bare):
+        return None
+    return len(bare.partition(".")[2])
+
+
+def _checked_rows(file: Path, known_items: set[str]) -> list[dict[str, str]]:
+    with file.open(encoding="utf-8", newline="") as handle:
+        reader = csv.DictReader(handle)
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise DataError(
+                file.name, f"columns must be {', '.join(COLUMNS)}", reader.fieldnames, "See data/README.md."
+            )
+        rows = []
+        for row in reader:
+            place = f"{file.name}, line {reader.line_num}"
+            if None in row or None in row.values():
+                raise DataError(place, f"must hold {len(COLUMNS)} cells", "another number", "Quote cells with commas.")
+            if row["paper"] not in PAPERS:
+                raise DataError(place, f"paper must be one of {', '.join(PAPERS)}", row["paper"], "Correct the name.")
+            if row["item"] and row["item"] not in known_items:
+                raise DataError(place, "item must be listed in items.yaml", row["item"], "Add it there, or correct it.")
+            decimals = printed_decimals(row["value"])
+            if row["decimals"] != ("" if decimals is None else str(decimals)):
+                raise DataError(
+                    place, f"decimals must be those of {row['value']!r}", row["decimals"] or "none", "Count them again."
+                )
+            rows.append(row)
+    return rows
+
+
+@cache
+def _numbers(folder: Path) -> pd.DataFrame:
+    known = {item.id for item in _items(folder)}
+    files = sorted(folder.glob("*.csv"))
+    if not files:
+        raise DataError(str(folder.name), "must hold the papers' numbers as CSV", "none", "Restore data/published.")
+    table = pd.DataFrame([row for file in files for row in _checked_rows(file, known)], columns=list(COLUMNS))
+    for source, target in (("value", "number"), ("lower", "lower_number"), ("upper", "upper_number")):
+        table[target] = pd.array([printed_number(text) for text in table[source]], dtype="Float64").astype(float)
+    return table
+
+
+def numbers() -> pd.DataFrame:
+    """Every printed number that is transcribed so far.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `COLUMNS` as text, as printed, then ``number``, ``lower_number`` and ``upper_number`` as floats:
+        NaN where what is printed is not a plain number.
+
+    Raises
+    ------
+    DataError
+        If a file breaks the layout that ``data/README.md`` gives; names the file and the line.
+    """
+    return _numbers(published_dir()).copy()
+
+
+def table(paper: str, label: str) -> pd.DataFrame:
+    """One table of a paper, a row a printed number.
+
+    Parameters
+    ----------
+    paper : {'alarm', 'amap_ct'}
+        The paper.
+    label : str
+        What the paper calls it, for example ``'Table 1'``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `numbers`, in the order of print: along each row of the table, then down.
+
+    Raises
+    ------
+    DataError
+        If that table is not transcribed; names those that are.
+    """
+    everything = numbers()
+    chosen = everything[(everything["paper"] == paper) & (everything["place"] == label)]
+    if chosen.empty:
+        known = everything[everything["place"].str.fullmatch(r"Table \d+")][["paper", "place"]].drop_duplicates()
+        listed = "; ".join(f"{row.paper} {row.place}" for row in known.itertuples())
+        raise DataError("data/published", "the table must be transcribed", f"{paper} {label}", f"At hand: {listed}.")
+    return chosen.reset_index(drop=True)
+
+
+def _holds(numbers: pd.DataFrame, column: str, text: str) -> pd.Series:
+    """Rows whose `column` holds `text`; a place also holds what lies beneath it, such as a section its sentences."""
+    exactly = numbers[column] == text
+    return exactly | numbers[column].str.startswith(f"{text}, ") if column == "place" else exactly
+
+
+def value(
+    paper: str,
+    quantity: str,
+    *,
+    item: str | None = None,
+    place: str | None = None,
+    row: str | None = None,
+    column: str | None = None,
+    cohort: str | None = None,
+    subgroup: str | None = None,
+) -> Printed:
+    """One printed number, to stand beside a computed one.
+
+    Parameters
+    ----------
+    paper : {'alarm', 'amap_ct'}
+        The paper.
+    quantity : str
+        What the number is: ``'auc'``, ``'median'``, ``'sensitivity'``, ...
+    item, place, row, column, cohort, subgroup : str, optional
+        The column of that name must hold exactly this; a column that is left out may hold anything.
+        A place stands for all that lies beneath it: a section for its sentences.
+
+    Returns
+    -------
+    Printed
+        Where the paper prints the very same in several places, one with all its `places`.
+
+    Raises
+    ------
+    DataError
+        If nothing fits, or if what fits is printed in different ways; lists what fits.
+    """
+    wanted = {
+        "paper": paper,
+        "quantity": quantity,
+        "item": item,
+        "place": place,
+        "row": row,
+        "column": column,
+        "cohort": cohort,
+        "subgroup": subgroup,
+    }
+    asked = {name: text for name, text in wanted.items() if text is not None}
+    found = numbers()
+    shown = ", ".join(f"{name} {text!r}" for name, text in asked.items())
+    for name, text in asked.items():
+        left = found[_holds(found, name, text)]
+        if left.empty:
+            known = ", ".join(repr(known) for known in sorted(found[name].unique())[:25])
+            raise DataError("data/published", "a number must be printed there", shown, f"{name} may be {known} here.")
+        found = left
+    prints = found[["value", "lower", "upper", "unit"]].drop_duplicates()
+    if len(prints) > 1:
+        listed = "; ".join(f"{one.place}, {one.row}, {one.column}: {one.value}" for one in found.head(8).itertuples())
+        raise DataError(
+            "data/published", "must name one printed number", f"{len(prints)} for {shown}", f"See {listed}."
+        )
+    first = found.iloc[0]
+    return Printed(
+        text=first["value"],
+        number=printed_number(first["value"]),
+        lower_text=first["lower"],
+        upper_text=first["upper"],
+        lower=printed_number(first["lower"]),
+        upper=printed_number(first["upper"]),
+        decimals=printed_decimals(first["value"]),
+        unit=first["unit"],
+        places=tuple(found["place"].unique()),
+    )
+
+
+_EntryType = TypeVar("_EntryType", bound=_Entry)
+
+
+def _entries(file: Path, model: type[_EntryType]) -> tuple[_EntryType, ...]:
+    if not file.is_file():
+        raise DataError(file.name, "must exist", "no such file", "Restore data/published.")
+    try:
+        content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise DataError(file.name, "must be valid YAML", str(error).splitlines()[0], "Correct the syntax.") from error
+    if not isinstance(content, list):
+        raise DataError(
+            file.name, "must be a list of entries", type(content).__name__, "Start each entry with '- id:'."
+        )
+    entries = []
+    for position, entry in enumerate(content, start=1):
+        name = entry.get("id", f"entry {position}") if isinstance(entry, dict) else f"entry {position}"
+        try:
+            entries.append(model.model_validate(entry))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            rule = first["msg"].removeprefix("Value error, ")
+            raise DataError(
+                f"{file.name}: {name} {where}".rstrip(), rule, repr(first["input"]), "Correct it."
+            ) from error
+    _refuse_twins(file.name, (entry.id for entry in entries))
+    return tuple(entries)
+
+
+def _refuse_twins(place: str, names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise DataError(place, "ids must differ", f"{name!r} twice", "Rename one, or merge them.")
+        seen.add(name)
+
+
+@cache
+def _items(folder: Path) -> tuple[Item, ...]:
+    return _entries(folder / "items.yaml", Item)
+
+
+def items() -> list[Item]:
+    """Every table and figure of both papers, main text and supplement, in the papers' order.
+
+    Raises
+    ------
+    DataError
+        If ``items.yaml`` is missing or an entry is wrong; names the entry and the field.
+    """
+    return list(_items(published_dir()))
+
+
+@cache
+def _assumptions(folder: Path) -> tuple[Assumption, ...]:
+    return _entries(folder / "assumptions.yaml", Assumption)
+
+
+def assumptions() -> list[Assumption]:
+    """The assumptions register: what the papers leave open and what this book does about it.
+
+    Raises
+    ------
+    DataError
+        If ``assumptions.yaml`` is missing or an entry is wrong; names the entry and the field.
+    """
+    return list(_assumptions(published_dir()))
+
+
+@cache
+def _claims(folder: Path) -> tuple[Claim, ...]:
+    file = folder / "claims.yaml"
+    entries = _entries(file, Claim)
+    papers = {item.id: item.paper for item in _items(folder)}
+    printed = _numbers(folder)
+    for entry in entries:
+        if entry.item is not None and papers.get(entry.item) != entry.paper:
+            raise DataError(
+                f"{file.name}: {entry.id} item",
+                "must be an item of the same paper in items.yaml",
+                repr(entry.item),
+                "Add it there, or correct it.",
+            )
+        for position, where in enumerate(entry.numbers, start=1):
+            if _at(printed, entry.paper, where).empty:
+                raise DataError(
+                    f"{file.name}: {entry.id} numbers, entry {position}",
+                    "must find at least one transcribed number",
+                    ", ".join(f"{name} {text!r}" for name, text in where.asked.items()),
+                    "Compare it with the columns of the CSVs beside it.",
+                )
+    return entries
+
+
+def _at(printed: pd.DataFrame, paper: str, where: PrintedAt) -> pd.DataFrame:
+    found = printed[printed["paper"] == paper]
+    for name, text in where.asked.items():
+        found = found[_holds(found, name, text)]
+    return found
+
+
+def claims() -> list[Claim]:
+    """What both papers state with a number, how it is checked, and what came of it, in the papers' order.
+
+    Raises
+    ------
+    DataError
+        If ``claims.yaml`` is missing, an entry is wrong, two share an id, an item is not that of the paper in
+        ``items.yaml``, or an entry of ``numbers`` finds no transcribed number; names the entry and the field.
+    """
+    return list(_claims(published_dir()))
+
+
+def numbers_of(claim: Claim) -> pd.DataFrame:
+    """Printed numbers that a claim is about.
+
+    Parameters
+    ----------
+    claim : Claim
+        One of `claims`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `numbers`, with its index, in the order of the transcription; a number that several entries of the claim
+        find is there once.
+    """
+    printed = _numbers(published_dir())
+    index = sorted({row for where in claim.numbers for row in _at(printed, claim.paper, where).index})
+    return printed.loc[index].copy()

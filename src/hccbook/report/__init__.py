@@ -1,0 +1,1 @@
+"""Typeset tables and drawn figures; nothing here computes a statistic."""

@@ -1,0 +1,216 @@
+"""How far features and models depend on the mask: intraclass correlations by family, AUC by mask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from hccbook.errors import DataError
+from hccbook.report.figures.style import BLACK, BLUE, GREY, SMALL_PT, VERMILION, in_style
+from hccbook.report.tables import decimal_text, estimate_text, p_phrase, require_columns
+
+FAMILY_TITLES: Mapping[str, str] = MappingProxyType(
+    {
+        "shape": "Shape",
+        "firstorder": "First order",
+        "glcm": "GLCM",
+        "gldm": "GLDM",
+        "glrlm": "GLRLM",
+        "glszm": "GLSZM",
+        "ngtdm": "NGTDM",
+        "deep": "Deep",
+    }
+)
+"""Printed names of feature families, in the order in which they are drawn."""
+
+_KINDS: Mapping[str, str] = MappingProxyType(
+    {
+        "erosion": "Eroded by {} mm",
+        "dilation": "Dilated by {} mm",
+        "translation": "Moved up by {} mm",
+        "contour": "Wavering by {} mm",
+        "rotation": "Turned by {}°",
+    }
+)
+_NAMED: Mapping[str, str] = MappingProxyType({"used": "As used", "given": "As given", "icc": "All masks together"})
+_BOUNDS = (0.5, 0.75, 0.9)
+_MIN_SHOWN = -0.25
+
+AUC_COLUMNS = ("mask", "auc", "lower", "upper", "difference", "p")
+
+
+def family_title(family: str) -> str:
+    """Printed name of a feature family; one that is not known as it is."""
+    return FAMILY_TITLES.get(family, family)
+
+
+def segmentation_title(mask: str) -> str:
+    """Printed name of a way to segment, ``erosion:2`` to "Eroded by 2 mm"; others as they are."""
+    kind, _, amount = mask.partition(":")
+    return _KINDS[kind].format(amount) if kind in _KINDS else _NAMED.get(mask, mask)
+
+
+@in_style()
+def plot_agreement(ax: Axes, icc: pd.DataFrame, mask: str = "icc") -> Axes:
+    """Distribution of intraclass correlations by feature family.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Panel; about 0.3 inches a family read well.
+    icc : pandas.DataFrame
+        Columns family and `mask`; a row a feature. Features without a value (constant ones) are not drawn.
+    mask : str
+        Column drawn: ``icc`` for all masks together, or a mask that is compared with the one used.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same panel: a box from the first to the third quartile with the median, whiskers from the 5th to the 95th
+        percentile, families from top to bottom, and the number of features beside them. Values below -0.25 end at the
+        edge. Dashed lines part poor, moderate, good and excellent.
+
+    Raises
+    ------
+    DataError
+        If a column is missing, or no feature has a value.
+
+    References
+    ----------
+    Koo and Li 2016, Journal of Chiropractic Medicine 15:155.
+    """
+    require_columns(icc, ("family", mask), "intraclass correlations")
+    known = icc.dropna(subset=[mask])
+    if known.empty:
+        raise DataError("intraclass correlations", "must have a value", "none", "Leave the figure out.")
+    families = [name for name in FAMILY_TITLES if name in set(known["family"])]
+    families += [name for name in dict.fromkeys(known["family"]) if name not in FAMILY_TITLES]
+    values = [np.maximum(known.loc[known["family"] == name, mask].to_numpy(), _MIN_SHOWN) for name in families]
+    ax.boxplot(
+        values,
+        orientation="horizontal",
+        positions=range(len(families)),
+        widths=0.6,
+        whis=(5, 95),
+        showfliers=False,
+        patch_artist=True,
+        boxprops={"facecolor": "#CFE3F1", "edgecolor": BLUE},
+        medianprops={"color": BLUE, "linewidth": 2.2},
+        whiskerprops={"color": BLUE},
+        capprops={"color": BLUE},
+    )
+    for bound in _BOUNDS:
+        ax.axvline(bound, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)), zorder=0)
+    for height, own in enumerate(values):
+        ax.annotate(
+            decimal_text(len(own), 0),
+            xy=(1, height),
+            xycoords=("axes fraction", "data"),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=SMALL_PT,
+            color=GREY,
+        )
+    ax.set_yticks(range(len(families)), [family_title(name) for name in families])
+    ax.set(xlim=(_MIN_SHOWN, 1.02), ylim=(len(families) - 0.4, -0.6), xlabel="Intraclass correlation")
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    ax.set_title(segmentation_title(mask))
+    return ax
+
+
+@in_style()
+def plot_segmentation_auc(ax: Axes, table: pd.DataFrame, *, title: str | None = None) -> Axes:
+    """AUC of one fitted model under several masks, with confidence intervals.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Panel; about 0.35 inches a mask read well.
+    table : pandas.DataFrame
+        Columns mask, auc, lower, upper, difference, p; the first row is what the others are compared with.
+    title : str, optional
+        Title of the panel.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same panel; masks from top to bottom, and beside them AUC, interval, and the p of the paired difference.
+
+    Raises
+    ------
+    DataError
+        If a column is missing.
+    """
+    require_columns(table, AUC_COLUMNS, "AUC by mask")
+    for height, row in enumerate(table.itertuples()):
+        colour = BLACK if height == 0 else VERMILION
+        ax.plot([row.lower, row.upper], [height, height], color=colour, linewidth=2, zorder=2)
+        ax.plot(row.auc, height, "o", color=colour, markersize=6, zorder=3)
+        beside = estimate_text(row.auc, row.lower, row.upper, 2)
+        if height and not np.isnan(row.p):
+            beside += f", {p_phrase(row.p)}"
+        ax.annotate(
+            beside,
+            xy=(1, height),
+            xycoords=("axes fraction", "data"),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=SMALL_PT,
+        )
+    ax.axvline(table["auc"].iloc[0], color=GREY, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
+    low = float(min(table["lower"].min(), 0.5))
+    ax.set(xlim=(max(0.0, low - 0.03), 1.01), ylim=(len(table) - 0.5, -0.5), xlabel="AUC")
+    ax.set_yticks(range(len(table)), [segmentation_title(name) for name in table["mask"]])
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    if title is not None:
+        ax.set_title(title)
+    return ax
+
+
+@in_style()
+def plot_score_shift(
+    ax: Axes, scores: pd.DataFrame, mask: str, *, first: str = "used", title: str | None = None
+) -> Axes:
+    """Score of every patient under one mask against that under the one used.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Panel.
+    scores : pandas.DataFrame
+        Columns hcc (0 or 1), `first` and `mask`: probabilities, a row a patient.
+    mask, first : str
+        Columns on the vertical and the horizontal axis.
+    title : str, optional
+        Title of the panel.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same panel; on the diagonal nothing has moved.
+
+    Raises
+    ------
+    DataError
+        If a column is missing.
+    """
+    require_columns(scores, ("hcc", first, mask), "scores by mask")
+    looks: Sequence[tuple[int, str, str, str]] = ((0, "No HCC", GREY, "o"), (1, "HCC", VERMILION, "D"))
+    for value, label, colour, marker in looks:
+        own = scores[scores["hcc"] == value]
+        ax.plot(own[first], own[mask], marker, color=colour, markersize=4, alpha=0.8, markeredgewidth=0, label=label)
+    ax.plot([0, 1], [0, 1], color=BLACK, linewidth=0.8, linestyle=(0, (4, 2)), zorder=0)
+    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+    ax.set(xlabel=segmentation_title(first), ylabel=segmentation_title(mask))
+    ax.legend(loc="lower right", handletextpad=0.1)
+    if title is not None:
+        ax.set_title(title)
+    return ax

@@ -1,0 +1,252 @@
+"""Distributions by outcome: ridgelines, boxes, and the oversampled cohort."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from hccbook.errors import DataError
+from hccbook.report.figures.screening import no_feature
+from hccbook.report.figures.style import (
+    BLACK,
+    GREY,
+    OUTCOME_COLOURS,
+    SMALL_PT,
+    VERMILION,
+    beneath,
+    in_style,
+    legend_below,
+    panel_list,
+    panel_title,
+)
+from hccbook.report.tables import feature_title, p_phrase, require_columns, variable_title
+
+DENSITY_COLUMNS = ("variable", "hcc", "x", "density")
+BOX_COLUMNS = ("cohort", "variable", "hcc", "n", "median", "q1", "q3", "low", "high", "p", "note")
+OVERSAMPLING_COLUMNS = ("radiomics", "deep", "y", "synthetic")
+
+_OVERLAP = 1.2
+_OUTCOMES = ((0, "No HCC"), (1, "HCC"))
+
+
+@in_style()
+def plot_ridgelines(ax: Axes, densities: pd.DataFrame) -> Axes:
+    """Density of each feature with and without HCC, one ridge above another.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Panel; about 0.33 inches a feature read well.
+    densities : pandas.DataFrame
+        Columns variable, hcc (0, 1), x (standard deviations from the mean), density; features from top to bottom in
+        the order of the frame. Each ridge is scaled to its own highest point.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same panel; with an empty frame it says that no feature was selected.
+
+    Raises
+    ------
+    DataError
+        If a column is missing.
+
+    References
+    ----------
+    ALARM, Fig. 2A.
+    """
+    if no_feature(ax, densities, DENSITY_COLUMNS):
+        return ax
+    require_columns(densities, DENSITY_COLUMNS, "densities")
+    names = list(dict.fromkeys(densities["variable"]))
+    for place, name in enumerate(names):
+        ridge = densities[densities["variable"] == name]
+        scale = _OVERLAP / float(ridge["density"].max())
+        ax.axhline(place, color="#DDDDDD", linewidth=0.6, zorder=3 * place)
+        for outcome, label in _OUTCOMES:
+            line = ridge[ridge["hcc"] == outcome]
+            top = place - scale * line["density"]
+            colour = OUTCOME_COLOURS[outcome]
+            # Each ridge lies over the one above it, as hills do.
+            ax.fill_between(line["x"], place, top, color=colour, alpha=0.45, linewidth=0, zorder=3 * place + 1)
+            ax.plot(line["x"], top, color=colour, linewidth=1.1, zorder=3 * place + 2, label=None if place else label)
+    ax.set_yticks(range(len(names)), [feature_title(name) for name in names])
+    ax.set(ylim=(len(names) - 0.5, -_OVERLAP - 0.15), xlabel="Standard deviations from the mean of all patients")
+    ax.set_xlim(float(densities["x"].min()), float(densities["x"].max()))
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=beneath(ax, 34), ncols=2)
+    return ax
+
+
+@in_style()
+def plot_outcome_boxes(ax: Axes, differences: pd.DataFrame, patients: pd.DataFrame | None = None) -> Axes:
+    """One score with and without HCC in each cohort: boxes, the patients themselves, and the Mann-Whitney p.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Panel.
+    differences : pandas.DataFrame
+        Columns cohort, variable, hcc (0, 1), n, median, q1, q3, low, high, p, note; one variable.
+    patients : pandas.DataFrame, optional
+        Columns cohort, hcc and the variable; drawn as points behind the boxes.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same panel; above each cohort its p, or that there is no test.
+
+    Raises
+    ------
+    DataError
+        If a column is missing or there are several variables.
+
+    References
+    ----------
+    ALARM, Figure S12.
+    """
+    require_columns(differences, BOX_COLUMNS, "differences")
+    variables = list(dict.fromkeys(differences["variable"]))
+    if len(variables) > 1:
+        raise DataError(
+            "differences", "must hold one variable for one panel", ", ".join(map(str, variables)), "Select one."
+        )
+    cohorts = list(dict.fromkeys(differences["cohort"]))
+    for place, cohort in enumerate(cohorts):
+        of_cohort = differences[differences["cohort"] == cohort]
+        for row in of_cohort[of_cohort["n"] > 0].itertuples():
+            at = place + (0.2 if row.hcc else -0.2)
+            colour = OUTCOME_COLOURS[row.hcc]
+            if patients is not None:
+                require_columns(patients, ("cohort", "hcc", variables[0]), "patients")
+                own = patients[(patients["cohort"] == cohort) & (patients["hcc"] == row.hcc)][variables[0]].to_numpy()
+                # Multiples of the golden ratio spread points without chance.
+                aside = 0.26 * (((np.arange(own.size) * 0.6180339887) % 1) - 0.5)
+                ax.scatter(at + aside, own, s=5, color=colour, alpha=0.55, linewidth=0, zorder=2, rasterized=True)
+            box = {"med": row.median, "q1": row.q1, "q3": row.q3, "whislo": row.low, "whishi": row.high}
+            ax.bxp(
+                [box],
+                positions=[at],
+                widths=0.3,
+                showfliers=False,
+                patch_artist=True,
+                boxprops={"facecolor": "none", "edgecolor": BLACK, "linewidth": 0.9, "zorder": 3},
+                medianprops={"color": BLACK, "linewidth": 1.6, "zorder": 4},
+                whiskerprops={"color": BLACK, "linewidth": 0.9},
+                capprops={"color": BLACK, "linewidth": 0.9},
+                manage_ticks=False,
+            )
+        first = of_cohort.iloc[0]
+        ax.annotate(
+            # In two lines: three cohorts side by side leave each p little room.
+            p_phrase(first["p"]).replace(" ", "\n", 1) if first["note"] == "" else "no\ntest",
+            xy=(place, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 1),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            fontsize=SMALL_PT,
+        )
+    for outcome, label in _OUTCOMES:
+        ax.scatter([], [], s=28, marker="s", color=OUTCOME_COLOURS[outcome], label=label)
+    # One under another: three cohorts side by side leave each name little room.
+    ax.set_xticks(range(len(cohorts)), [panel_title(str(cohort)).replace(" ", "\n") for cohort in cohorts])
+    ax.set(xlim=(-0.55, len(cohorts) - 0.45), ylabel=variable_title(variables[0]))
+    ax.tick_params(axis="x", length=0)
+    return ax
+
+
+@in_style()
+def plot_outcome_box_panels(
+    axes: np.ndarray | Sequence[Axes], differences: pd.DataFrame, patients: pd.DataFrame | None = None
+) -> np.ndarray:
+    """Scores with and without HCC in each cohort, a panel a score; takes and refuses what `plot_outcome_boxes` does.
+
+    Parameters
+    ----------
+    axes : array of Axes
+        At least as many panels as variables.
+    differences : pandas.DataFrame
+        As there, of several variables.
+    patients : pandas.DataFrame, optional
+        As there, with a column a variable.
+
+    Returns
+    -------
+    ndarray of Axes
+        One a variable.
+
+    Raises
+    ------
+    DataError
+        As there, or if there are fewer panels than variables.
+    """
+    require_columns(differences, BOX_COLUMNS, "differences")
+    variables = list(dict.fromkeys(differences["variable"]))
+    drawn = panel_list(axes, len(variables), "score distributions")
+    for ax, variable in zip(drawn, variables, strict=True):
+        plot_outcome_boxes(ax, differences[differences["variable"] == variable], patients)
+    legend_below(drawn, columns=2)
+    return np.array(drawn, dtype=object)
+
+
+@in_style()
+def plot_oversampling(axes: np.ndarray | Sequence[Axes], points: pd.DataFrame) -> np.ndarray:
+    """The discovery cohort before and after Borderline-SMOTE, on its two image scores.
+
+    Parameters
+    ----------
+    axes : array of Axes
+        Two panels: before, after.
+    points : pandas.DataFrame
+        Columns radiomics, deep, y (0, 1) and synthetic (bool), as ``AlarmModel.augmented_`` has them.
+
+    Returns
+    -------
+    ndarray of Axes
+        The two panels, on the same scales; the titles give the counts.
+
+    Raises
+    ------
+    DataError
+        If a column is missing or there are fewer than two panels.
+
+    References
+    ----------
+    ALARM, Figure S1.
+    """
+    require_columns(points, OVERSAMPLING_COLUMNS, "oversampled cohort")
+    drawn = panel_list(axes, 2, "oversampling")
+    made = points["synthetic"].to_numpy(bool)
+    for ax, title, shown in zip(drawn, ("Before", "After"), (points[~made], points), strict=True):
+        synthetic = shown["synthetic"].to_numpy(bool)
+        for chosen, look, label in (
+            ((shown["y"] == 0) & ~synthetic, {"color": OUTCOME_COLOURS[0], "s": 12, "linewidth": 0}, "No HCC"),
+            (
+                synthetic,
+                {"facecolor": "none", "edgecolor": VERMILION, "s": 16, "linewidth": 0.8, "marker": "D"},
+                "HCC, synthetic",
+            ),
+            ((shown["y"] == 1) & ~synthetic, {"color": OUTCOME_COLOURS[1], "s": 24, "linewidth": 0}, "HCC"),
+        ):
+            part = shown[np.asarray(chosen)]
+            if len(part):
+                ax.scatter(part["radiomics"], part["deep"], label=label, zorder=3, **look)
+        cases = int((shown["y"] == 1).sum())
+        ax.set(title=f"{title}: {cases} HCC, {len(shown) - cases} without", xlabel="Radiomics score")
+        ax.set_xlim(*_with_margin(points["radiomics"]))
+        ax.set_ylim(*_with_margin(points["deep"]))
+    drawn[0].set_ylabel("Deep-learning score")
+    drawn[1].legend(loc="upper left", handletextpad=0.2, borderpad=0.4, frameon=True, framealpha=0.8, edgecolor=GREY)
+    return np.array(drawn, dtype=object)
+
+
+def _with_margin(values: pd.Series) -> tuple[float, float]:
+    low, high = float(values.min()), float(values.max())
+    edge = 0.06 * (high - low) or 0.5
+    return low - edge, high + edge

@@ -1,0 +1,156 @@
+"""Screening of features: Mann-Whitney p against effect, and Spearman correlations."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+
+from hccbook.errors import DataError
+from hccbook.report.figures.style import BLACK, BLUE, GREY, SMALL_PT, VERMILION, in_style
+from hccbook.report.tables import decimal_text, feature_title, require_columns
+
+ASSOCIATION_COLUMNS = ("feature", "auc", "p")
+CORRELATION_COLUMNS = ("feature", "other", "rho")
+
+_MAX_NAMES = 24
+_CORRELATION_COLOURS = LinearSegmentedColormap.from_list("correlation", [BLUE, "#FFFFFF", VERMILION])
+
+
+def no_feature(ax: Axes, table: pd.DataFrame, columns: tuple[str, ...]) -> bool:
+    """Whether a frame with these columns has no row; the panel then says that no feature was selected."""
+    if len(table) or not set(columns) <= set(table.columns):
+        return False
+    with in_style():
+        ax.text(0.5, 0.5, "No feature was selected", ha="center", va="center", transform=ax.transAxes)
+        ax.set_axis_off()
+    return True
+
+
+@in_style()
+def plot_volcano(ax: Axes, associations: pd.DataFrame, *, threshold: float = 0.05) -> Axes:
+    """Mann-Whitney p of every feature against its AUC.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Panel.
+    associations : pandas.DataFrame
+        Columns feature, auc, p.
+    threshold : float
+        p below which a feature stays, drawn as a line.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same panel; features that stay are coloured by their direction, and counted. An empty frame is said to be
+        one.
+
+    Raises
+    ------
+    DataError
+        If a column is missing.
+
+    References
+    ----------
+    ALARM, Figures S5 to S11.
+    """
+    if no_feature(ax, associations, ASSOCIATION_COLUMNS):
+        return ax
+    require_columns(associations, ASSOCIATION_COLUMNS, "feature associations")
+    auc, p = associations["auc"].to_numpy(float), associations["p"].to_numpy(float)
+    # A p of 0 is one below the least number: it is drawn at that.
+    height = -np.log10(np.maximum(p, np.finfo(float).tiny))
+    stays = p < threshold
+    shown = ((~stays, "#B5B5B5"), (stays & (auc < 0.5), BLUE), (stays & (auc >= 0.5), VERMILION))
+    for chosen, colour in shown:
+        ax.scatter(auc[chosen], height[chosen], s=8, color=colour, alpha=0.6, linewidth=0, rasterized=len(p) > 2000)
+    line = float(-np.log10(threshold))
+    ax.axhline(line, color=BLACK, linewidth=0.9, linestyle=(0, (4, 2)))
+    ax.axvline(0.5, color=GREY, linewidth=0.6)
+    for chosen, side, text in ((shown[1][0], 0, "lower with HCC"), (shown[2][0], 1, "higher with HCC")):
+        ax.annotate(
+            f"{decimal_text(int(chosen.sum()), 0)} {text}",
+            xy=(side, 1),
+            xycoords="axes fraction",
+            xytext=(-3 if side else 3, -2),
+            textcoords="offset points",
+            ha="right" if side else "left",
+            va="top",
+            fontsize=SMALL_PT,
+            color=VERMILION if side else BLUE,
+        )
+    ax.annotate(
+        f"p = {threshold:g}",
+        xy=(1, line),
+        xycoords=("axes fraction", "data"),
+        xytext=(-3, 2),
+        textcoords="offset points",
+        ha="right",
+        fontsize=SMALL_PT,
+    )
+    reach = max(0.05, float(np.abs(auc - 0.5).max()) * 1.08)
+    top = max(float(height.max()), line)
+    ax.set(xlim=(0.5 - reach, 0.5 + reach), ylim=(0, 1.22 * top), xlabel="AUC of the feature", ylabel="−log₁₀ p")
+    return ax
+
+
+@in_style()
+def plot_correlations(ax: Axes, correlations: pd.DataFrame) -> Axes:
+    """Spearman correlations of features as a square of colours.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Panel.
+    correlations : pandas.DataFrame
+        Columns feature, other, rho (-1 to 1); every pair both ways round, features in the order of the frame.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same panel with its scale; features are named where there are at most 24. With an empty frame it says that
+        no feature was selected.
+
+    Raises
+    ------
+    DataError
+        If a column is missing or a pair is.
+
+    References
+    ----------
+    ALARM, Figures S5 to S11.
+    """
+    if no_feature(ax, correlations, CORRELATION_COLUMNS):
+        return ax
+    require_columns(correlations, CORRELATION_COLUMNS, "correlations")
+    names = list(dict.fromkeys(correlations["feature"]))
+    square = correlations.pivot(index="feature", columns="other", values="rho").reindex(index=names, columns=names)
+    if square.isna().any(axis=None):
+        raise DataError("correlations", "must have every pair", "a pair without", "Give all pairs, both ways round.")
+    named = len(names) <= _MAX_NAMES
+    drawn = ax.imshow(
+        square.to_numpy(),
+        cmap=_CORRELATION_COLOURS,
+        vmin=-1,
+        vmax=1,
+        interpolation="nearest",
+        # Names need the room that a square would not leave them.
+        aspect="auto" if named else "equal",
+    )
+    if named:
+        ax.set_yticks(range(len(names)), [feature_title(name) for name in names])
+        ax.set_xticks([])
+    else:
+        ax.set_xticks([])
+        ax.set_yticks([])
+        ax.set_xlabel(f"{decimal_text(len(names), 0)} features")
+    ax.tick_params(length=0)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    bar = ax.figure.colorbar(drawn, ax=ax, shrink=0.8, pad=0.02, ticks=[-1, -0.5, 0, 0.5, 1])
+    bar.ax.set_yticklabels(["−1", "−0.5", "0", "0.5", "1"])
+    bar.set_label("Spearman's ρ")
+    bar.outline.set_visible(False)
+    return ax

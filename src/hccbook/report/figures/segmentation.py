@@ -1,0 +1,123 @@
+"""Training of the segmentation, and overlap of masks: Dice by phase and organ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from hccbook.report.figures.style import BLACK, BLUE, ORANGE, ORGAN_COLOURS, SMALL_PT, in_style
+from hccbook.report.tables import require_columns
+
+SMOOTHED_STEPS = 20
+"""Optimiser steps that a point of the loss curve averages."""
+
+DICE_COLUMNS = ("patient", "phase", "organ", "dice")
+
+
+@in_style()
+def plot_segmentation_loss(ax: Axes, losses: Sequence[float], pretraining: int) -> Axes:
+    """Loss of the segmentation's training, step by step.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Panel.
+    losses : sequence of float
+        Dice plus cross-entropy of each optimiser step, the pre-training's first.
+    pretraining : int
+        Steps of the pre-training.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same panel: every step as a point, and the mean of each `SMOOTHED_STEPS` as a line.
+
+    References
+    ----------
+    aMAP-CT, Methods: "a two-step process of pre-training and formal training".
+    """
+    parts = {"Pre-training, coarse": (0, losses[:pretraining]), "Formal training": (pretraining, losses[pretraining:])}
+    for (name, (start, values)), colour in zip(parts.items(), (ORANGE, BLUE), strict=True):
+        if not len(values):
+            continue
+        steps = start + 1 + np.arange(len(values))
+        ax.plot(steps, values, ".", color=colour, markersize=2, alpha=0.35)
+        blocks = np.array_split(np.arange(len(values)), max(1, len(values) // SMOOTHED_STEPS))
+        ax.plot(
+            [steps[block].mean() for block in blocks],
+            [np.mean(np.asarray(values)[block]) for block in blocks],
+            color=colour,
+            label=name,
+        )
+    ax.set(xlabel="Optimiser step", ylabel="Loss", ylim=(0, None), xlim=(0, len(losses) + 1))
+    ax.legend(loc="upper right", fontsize=SMALL_PT)
+    return ax
+
+
+@in_style()
+def plot_dice(ax: Axes, dice: pd.DataFrame, *, printed: Mapping[str, float] | None = None) -> Axes:
+    """Dice of each patient, by phase and organ.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Panel.
+    dice : pandas.DataFrame
+        Columns patient, phase, organ, dice (0 to 1); a row a patient, phase and organ.
+    printed : mapping of str to float, optional
+        A paper's Dice by organ, drawn as a line.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same panel; points of one column are spread sideways in order of their value, for legibility only.
+
+    Raises
+    ------
+    DataError
+        If a column is missing.
+
+    References
+    ----------
+    aMAP-CT, Results, Model construction.
+    """
+    require_columns(dice, DICE_COLUMNS, "Dice")
+    phases = list(dict.fromkeys(dice["phase"]))
+    organs = list(dict.fromkeys(dice["organ"]))
+    slot = 0.8 / len(organs)
+    for place, organ in enumerate(organs):
+        colour = ORGAN_COLOURS.get(organ, BLACK)
+        for position, phase in enumerate(phases):
+            values = np.sort(dice.loc[(dice["phase"] == phase) & (dice["organ"] == organ), "dice"].to_numpy(float))
+            centre = position + (place - (len(organs) - 1) / 2) * slot
+            # Neighbours in value get different places: left, right, middle, ...
+            shift = (np.arange(len(values)) * 0.382 % 1 - 0.5) * 0.7 * slot
+            ax.scatter(
+                centre + shift,
+                values,
+                s=22,
+                color=colour,
+                edgecolor=BLACK,
+                linewidth=0.4,
+                zorder=2,
+                label=organ.capitalize() if position == 0 else None,
+            )
+        if printed is not None and organ in printed:
+            ax.axhline(
+                printed[organ],
+                color=colour,
+                linewidth=1.2,
+                linestyle=(0, (4, 2)),
+                zorder=1,
+                label=f"{organ.capitalize()}, printed {printed[organ]:g}",
+            )
+    lowest = float(dice["dice"].min())
+    ax.set(xlim=(-0.5, len(phases) - 0.5), ylim=(max(0.0, np.floor(lowest * 10) / 10 - 0.02), 1.005))
+    ax.set(ylabel="Dice")
+    ax.set_xticks(range(len(phases)), [phase.capitalize() for phase in phases])
+    ax.tick_params(axis="x", length=0)
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=SMALL_PT, handletextpad=0.4)
+    return ax

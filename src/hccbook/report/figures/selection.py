@@ -1,0 +1,186 @@
+"""Feature selection: LASSO path and error, coefficients, families of features."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from hccbook.report.figures.style import BLACK, BLUE, GREY, SMALL_PT, VERMILION, in_style, series_look
+from hccbook.report.tables import decimal_text, require_columns
+
+PATH_COLUMNS = ("feature", "penalty", "coefficient")
+ERROR_COLUMNS = ("penalty", "error", "lower", "upper")
+COEFFICIENT_COLUMNS = ("feature", "coefficient")
+FAMILY_COLUMNS = ("family", "n")
+
+
+def _mark_penalty(ax: Axes, penalty: float | None) -> None:
+    if penalty is None:
+        return
+    ax.axvline(penalty, color=BLACK, linewidth=0.9, linestyle=(0, (4, 2)))
+    ax.annotate(
+        "chosen",
+        xy=(penalty, 1),
+        xycoords=("data", "axes fraction"),
+        xytext=(3, -2),
+        textcoords="offset points",
+        va="top",
+        fontsize=SMALL_PT,
+    )
+
+
+@in_style()
+def plot_lasso_path(ax: Axes, path: pd.DataFrame, *, penalty: float | None = None) -> Axes:
+    """Coefficients along the LASSO path.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Panel.
+    path : pandas.DataFrame
+        Columns feature, penalty, coefficient (of standardised features).
+    penalty : float, optional
+        Chosen penalty, marked.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same panel; features that are not nought at the chosen penalty are coloured, the others grey.
+
+    Raises
+    ------
+    DataError
+        If a column is missing.
+    """
+    require_columns(path, PATH_COLUMNS, "LASSO path")
+    kept = 0
+    for feature in dict.fromkeys(path["feature"]):
+        line = path[path["feature"] == feature].sort_values("penalty")
+        chosen = line.loc[line["penalty"] == penalty, "coefficient"]
+        stays = bool(len(chosen)) and float(chosen.iloc[0]) != 0
+        colour = series_look("", kept).color if stays else "#B5B5B5"
+        kept += stays
+        ax.plot(line["penalty"], line["coefficient"], color=colour, linewidth=1.4 if stays else 0.8, zorder=2 + stays)
+    ax.axhline(0, color=GREY, linewidth=0.6)
+    ax.set_xscale("log")
+    ax.set(xlabel="Penalty", ylabel="Coefficient")
+    _mark_penalty(ax, penalty)
+    return ax
+
+
+@in_style()
+def plot_lasso_error(ax: Axes, error: pd.DataFrame, *, penalty: float | None = None) -> Axes:
+    """Cross-validated error along the LASSO path.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Panel.
+    error : pandas.DataFrame
+        Columns penalty, error, lower, upper; the bounds are one standard error to each side.
+    penalty : float, optional
+        Chosen penalty, marked.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same panel.
+
+    Raises
+    ------
+    DataError
+        If a column is missing.
+    """
+    require_columns(error, ERROR_COLUMNS, "LASSO error")
+    line = error.sort_values("penalty")
+    ax.fill_between(line["penalty"], line["lower"], line["upper"], color=BLUE, alpha=0.18, linewidth=0)
+    ax.plot(line["penalty"], line["error"], color=BLUE)
+    ax.set_xscale("log")
+    ax.set(xlabel="Penalty", ylabel="Cross-validated error")
+    _mark_penalty(ax, penalty)
+    return ax
+
+
+@in_style()
+def plot_coefficients(ax: Axes, coefficients: pd.DataFrame) -> Axes:
+    """Coefficients of the chosen features as lollipops.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Panel.
+    coefficients : pandas.DataFrame
+        Columns feature, coefficient; drawn from top to bottom in the order of the frame.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same panel; a positive coefficient raises the risk.
+
+    Raises
+    ------
+    DataError
+        If a column is missing.
+
+    References
+    ----------
+    ALARM, Fig. 2B.
+    """
+    require_columns(coefficients, COEFFICIENT_COLUMNS, "coefficients")
+    y = range(len(coefficients))
+    values = coefficients["coefficient"].to_numpy(float)
+    colours = [VERMILION if value > 0 else BLUE for value in values]
+    ax.hlines(y, 0, values, color=colours, linewidth=1.8)
+    ax.scatter(values, y, s=34, color=colours, zorder=3)
+    ax.axvline(0, color=GREY, linewidth=0.8)
+    ax.set_yticks(y, [str(name).replace("_", " ").replace(".", " · ") for name in coefficients["feature"]])
+    ax.set(ylim=(len(values) - 0.4, -0.6), xlabel="Coefficient (a positive one raises the risk)")
+    ax.tick_params(axis="y", length=0)
+    ax.margins(x=0.08)
+    return ax
+
+
+@in_style()
+def plot_feature_families(ax: Axes, families: pd.DataFrame) -> Axes:
+    """Number of features by family.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Panel.
+    families : pandas.DataFrame
+        Columns family, n; drawn from top to bottom in the order of the frame.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same panel, each bar with its count.
+
+    Raises
+    ------
+    DataError
+        If a column is missing.
+
+    References
+    ----------
+    ALARM, Figure S4.
+    """
+    require_columns(families, FAMILY_COLUMNS, "feature families")
+    y = range(len(families))
+    ax.barh(y, families["n"], color=BLUE, height=0.66)
+    for place, n in zip(y, families["n"], strict=True):
+        ax.annotate(
+            decimal_text(n, 0),
+            xy=(n, place),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=SMALL_PT,
+        )
+    ax.set_yticks(y, list(families["family"]))
+    ax.set(ylim=(len(families) - 0.4, -0.6), xlabel="Features")
+    ax.tick_params(axis="y", length=0)
+    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    ax.margins(x=0.1)
+    return ax

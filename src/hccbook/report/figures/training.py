@@ -1,0 +1,155 @@
+"""Fine-tuning of a network: loss and AUC by epoch, and what shuffled outcomes reach."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from hccbook.report.figures.style import BLACK, BLUE, GREY, ORANGE, SMALL_PT, VERMILION, in_style
+from hccbook.report.tables import require_columns
+
+HISTORY_COLUMNS = ("epoch", "tuned", "train_loss", "inner_loss", "inner_auc")
+CONTROL_COLUMNS = ("outcomes", "shuffle", "inner_auc", "unseen_auc")
+
+
+@in_style()
+def plot_training_loss(ax: Axes, history: pd.DataFrame, *, chosen: int | None = None) -> Axes:
+    """Loss on the patients tuned on, and on those held out, by epoch.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Panel.
+    history : pandas.DataFrame
+        Columns epoch, tuned (the part that the epoch changed), train_loss, inner_loss, inner_auc.
+    chosen : int, optional
+        Epoch that was kept, marked.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same panel; where the tuned part changes stands a dotted line. An empty history is said to be one.
+
+    Raises
+    ------
+    DataError
+        If a column is missing.
+    """
+    if history.empty:
+        return _not_tuned(ax)
+    require_columns(history, HISTORY_COLUMNS, "training history")
+    ax.plot(history["epoch"], history["train_loss"], color=ORANGE, linestyle=(0, (5, 1.5)), label="Tuned on")
+    ax.plot(history["epoch"], history["inner_loss"], color=BLUE, label="Held out")
+    ax.set(ylabel="Loss")
+    return _by_epoch(ax, history, "inner_loss", chosen, "lower left")
+
+
+@in_style()
+def plot_training_auc(ax: Axes, history: pd.DataFrame, *, chosen: int | None = None) -> Axes:
+    """AUC of the held-out development patients by epoch.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Panel.
+    history : pandas.DataFrame
+        As for `plot_training_loss`.
+    chosen : int, optional
+        Epoch that was kept, marked.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same panel; chance, one half, is a thin line.
+
+    Raises
+    ------
+    DataError
+        If a column is missing.
+    """
+    if history.empty:
+        return _not_tuned(ax)
+    require_columns(history, HISTORY_COLUMNS, "training history")
+    ax.axhline(0.5, color=GREY, linewidth=0.8)
+    ax.plot(history["epoch"], history["inner_auc"], color=BLUE, label="Held out")
+    ax.set(ylabel="AUC", ylim=(-0.03, 1.03))
+    return _by_epoch(ax, history, "inner_auc", chosen, "lower right")
+
+
+def _not_tuned(ax: Axes) -> Axes:
+    ax.set_axis_off()
+    ax.annotate("not tuned", xy=(0.5, 0.5), xycoords="axes fraction", ha="center", fontsize=SMALL_PT)
+    return ax
+
+
+def _by_epoch(ax: Axes, history: pd.DataFrame, column: str, chosen: int | None, legend: str) -> Axes:
+    ax.set(xlabel="Epoch")
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    first = history.drop_duplicates("tuned")
+    for epoch in first["epoch"].iloc[1:]:
+        ax.axvline(epoch - 0.5, color=GREY, linewidth=0.9, linestyle=(0, (1, 2)))
+    for epoch, tuned in zip(first["epoch"], first["tuned"], strict=True):
+        ax.annotate(
+            str(tuned).replace("_", " "),
+            xy=(max(epoch - 0.5, 0), 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(3, 3),
+            textcoords="offset points",
+            fontsize=SMALL_PT,
+            color=GREY,
+        )
+    kept = history[history["epoch"] == chosen]
+    if len(kept):
+        ax.scatter(
+            kept["epoch"], kept[column], s=42, color=VERMILION, edgecolor=BLACK, linewidth=0.6, zorder=3, label="Kept"
+        )
+    ax.legend(loc=legend)
+    return ax
+
+
+@in_style()
+def plot_shuffled_outcomes(ax: Axes, control: pd.DataFrame) -> Axes:
+    """AUC after fine-tuning with the true outcomes, and with shuffled ones.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Panel.
+    control : pandas.DataFrame
+        Columns outcomes (``observed`` or ``shuffled``), shuffle, inner_auc, unseen_auc; a row a fine-tuning.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same panel; an AUC that is absent has no point.
+
+    Raises
+    ------
+    DataError
+        If a column is missing.
+    """
+    require_columns(control, CONTROL_COLUMNS, "shuffled outcomes")
+    ax.axhline(0.5, color=GREY, linewidth=0.8)
+    looks = {"observed": ("Outcomes as they are", "o", VERMILION), "shuffled": ("Outcomes shuffled", "D", "#9A9A9A")}
+    for outcomes, (label, marker, colour) in looks.items():
+        own = control[control["outcomes"] == outcomes]
+        for place, column in enumerate(("inner_auc", "unseen_auc")):
+            # Side by side, so that equal values can be told apart.
+            shift = 0.12 * (own["shuffle"] - own["shuffle"].mean()) + (0.15 if outcomes == "shuffled" else -0.15)
+            ax.scatter(
+                place + shift,
+                own[column],
+                s=36,
+                marker=marker,
+                color=colour,
+                edgecolor=BLACK,
+                linewidth=0.5,
+                zorder=3,
+                label=None if place else label,
+            )
+    ax.set_xticks([0, 1], ["Held out", "Unseen"])
+    ax.tick_params(axis="x", length=0)
+    ax.set(ylabel="AUC", xlim=(-0.6, 1.6), ylim=(-0.03, 1.03))
+    ax.legend(loc="lower right", handletextpad=0.3)
+    return ax

@@ -1,0 +1,187 @@
+"""X-tile: the triangle of all pairs of cut-offs, and the scores that they divide."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+
+from hccbook.errors import DataError
+from hccbook.report.figures.style import BLACK, GREY, SMALL_PT, beneath, group_colour, in_style
+from hccbook.report.tables import decimal_text, group_title, require_columns
+
+MAP_COLUMNS = ("lower", "upper", "low_share", "high_share", "chi2", "rising")
+SCORE_COLUMNS = ("score", "hcc")
+
+# X-tile's own: black for no association, red where a high score means a bad course, green where a good one.
+# An odd number of steps puts black at nought.
+_TILE_COLOURS = LinearSegmentedColormap.from_list(
+    "x-tile", ["#3DFFB0", "#009E73", "#000000", "#D5300A", "#FFB48A"], N=257
+)
+_BINS = 40
+
+
+@in_style()
+def plot_xtile(ax: Axes, tiles: pd.DataFrame, cuts: Sequence[float]) -> Axes:
+    """X-tile's triangle: the chi-square of every pair of cut-offs, with the chosen pair marked.
+
+    To the right the low-risk group grows, downwards the high-risk group; the middle group is what is left, nobody
+    along the slanted edge. Bright red is a strong association in which a higher score means more HCC, bright green
+    one in which it means less, black none.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Panel, best square.
+    tiles : pandas.DataFrame
+        Columns lower, upper (cut-offs), low_share, high_share (0 to 1), chi2, rising, as
+        `hccbook.evaluation.stratification.xtile_map` gives them.
+    cuts : sequence of float
+        The chosen pair, lower and upper; must be among the tiles.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same panel with its scale.
+
+    Raises
+    ------
+    DataError
+        If a column is missing or the pair is not among the tiles.
+
+    References
+    ----------
+    Camp et al. 2004, Clin Cancer Res 10:7252, Fig. 1. ALARM, Figure S16.
+    """
+    require_columns(tiles, MAP_COLUMNS, "X-tile map")
+    lower, upper = (float(cut) for cut in cuts)
+    chosen = tiles[np.isclose(tiles["lower"], lower, rtol=1e-9) & np.isclose(tiles["upper"], upper, rtol=1e-9)]
+    if len(chosen) != 1:
+        raise DataError(
+            "X-tile map", f"must have the pair {lower:g}, {upper:g} once", f"{len(chosen)} rows", "Give its own cuts."
+        )
+    signed = tiles.assign(signed=np.where(tiles["rising"], tiles["chi2"], -tiles["chi2"]))
+    square = signed.pivot(index="high_share", columns="low_share", values="signed").sort_index().sort_index(axis=1)
+    greatest = float(tiles["chi2"].max())
+    drawn = ax.pcolormesh(
+        square.columns.to_numpy(),
+        square.index.to_numpy(),
+        np.ma.masked_invalid(square.to_numpy()),
+        cmap=_TILE_COLOURS,
+        vmin=-greatest,
+        vmax=greatest,
+        shading="nearest",
+        rasterized=True,
+    )
+    ax.plot([0, 1, 0, 0], [0, 0, 1, 0], color=GREY, linewidth=0.8)
+    best = chosen.iloc[0]
+    ax.plot(best["low_share"], best["high_share"], "o", markersize=11, markerfacecolor="none", markeredgecolor=BLACK)
+    ax.plot(best["low_share"], best["high_share"], "o", markersize=8.5, markerfacecolor="none", markeredgecolor="white")
+    ax.annotate(
+        f"Greatest: χ² {decimal_text(best['chi2'], 1)}\ncut-offs {decimal_text(lower, 2)} and {decimal_text(upper, 2)}",
+        xy=(1, 0),
+        xycoords="axes fraction",
+        xytext=(-2, 6),
+        textcoords="offset points",
+        ha="right",
+        va="bottom",
+        fontsize=SMALL_PT,
+    )
+    ax.set(xlim=(0, 1), ylim=(1, 0), aspect="equal")
+    ax.set(xlabel="Low-risk group, share of the patients →", ylabel="← High-risk group, share of the patients")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+    bar = ax.figure.colorbar(drawn, ax=ax, shrink=0.75, pad=0.03)
+    bar.ax.set_ylim(0 if tiles["rising"].all() else -greatest, greatest)
+    bar.ax.yaxis.set_major_locator(MaxNLocator(5))
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{abs(value):g}"))
+    bar.set_label("χ², more HCC in the high group" + ("" if tiles["rising"].all() else "\n(green: less)"))
+    bar.outline.set_visible(False)
+    return ax
+
+
+@in_style()
+def plot_xtile_histogram(ax: Axes, patients: pd.DataFrame, cuts: Sequence[float]) -> Axes:
+    """Histogram of the scores that X-tile divides, in the groups' colours, with its cut-offs.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Panel.
+    patients : pandas.DataFrame
+        Columns score and hcc (0, 1), a row a patient.
+    cuts : sequence of float
+        One or two cut-offs, rising.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same panel; a bar ends at each cut-off, and its hatched part is the patients with HCC.
+
+    Raises
+    ------
+    DataError
+        If a column is missing or the cut-offs do not rise.
+
+    References
+    ----------
+    ALARM, Figure S16.
+    """
+    require_columns(patients, SCORE_COLUMNS, "scores")
+    cuts = [float(cut) for cut in cuts]
+    if len(cuts) not in (1, 2) or cuts != sorted(set(cuts)):
+        raise DataError("cut-offs", "must be one or two, rising", cuts, "Give, for example, (0.21, 0.65).")
+    score, hcc = patients["score"].to_numpy(float), patients["hcc"].to_numpy() == 1
+    low, high = min(float(score.min()), cuts[0]), max(float(score.max()), cuts[-1])
+    low, high = (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
+    edges = np.unique(np.r_[np.linspace(low, high, _BINS + 1), cuts])
+    everybody, _ = np.histogram(score, edges)
+    with_hcc, _ = np.histogram(score[hcc], edges)
+    # Bins that a cut-off halves are narrower: heights are patients a bin of the usual width.
+    per_bin = (high - low) / _BINS / np.diff(edges)
+    groups = ("low", "medium", "high") if len(cuts) == 2 else ("low", "high")
+    part = np.searchsorted(cuts, edges[:-1], side="right")
+    for position, group in enumerate(groups):
+        own = part == position
+        title = group_title(group)
+        colour = group_colour(title, position)
+        at, width = edges[:-1][own], np.diff(edges)[own]
+        ax.bar(at, (everybody * per_bin)[own], width, align="edge", color=colour, alpha=0.55, linewidth=0, label=title)
+        ax.bar(
+            at,
+            (with_hcc * per_bin)[own],
+            width,
+            align="edge",
+            facecolor=colour,
+            edgecolor="white",
+            hatch="////",
+            linewidth=0,
+        )
+    for position, cut in enumerate(cuts):
+        # Outside of the two lines, which may stand close.
+        side = -1 if position == 0 and len(cuts) == 2 and cut > low + 0.12 * (high - low) else 1
+        ax.axvline(cut, color=BLACK, linewidth=0.9, linestyle=(0, (4, 2)))
+        ax.annotate(
+            _cut_text(cut),
+            xy=(cut, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(3 * side, -2),
+            textcoords="offset points",
+            ha="left" if side > 0 else "right",
+            va="top",
+            fontsize=SMALL_PT,
+        )
+    ax.bar([0], [0], facecolor=GREY, edgecolor="white", hatch="////", linewidth=0, label="with HCC")
+    ax.set(xlim=(low, high), xlabel="Score", ylabel="Patients")
+    ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=beneath(ax, 34), ncols=2)
+    return ax
+
+
+def _cut_text(cut: float) -> str:
+    """Cut-off to two places, or to more where it would be printed as nought."""
+    return decimal_text(cut, 2 if abs(cut) >= 0.005 or cut == 0 else 4)
