@@ -1,13 +1,12 @@
 # Which notebook makes which files from which.
 # `hccbook run` calls this with the profile, the results folder and the manifest; nothing here computes.
-import json
 import sys
 
-from hccbook.run import CHAPTERS, CONTROL_ENDING, RunPaths, notebook_file, project_root
 from hccbook.pipeline.runner import CHAPTER_AFTER, CONTROL_STAGES, STAGE_FILES, chapters_of, stages_of
+from hccbook.pipeline.staleness import stage_digest
+from hccbook.run import CHAPTERS, CONTROL_ENDING, RunPaths
 from hccbook.settings import load_profile
 
-ROOT = project_root()
 PROFILE = load_profile(config["profile"])
 STAGES = list(stages_of(PROFILE))
 if config["until"]:
@@ -16,14 +15,8 @@ PAPERS = PROFILE.run.papers.split(",")
 RESULTS = {"main": config["results"]}
 if PROFILE.run.negative_control:
     RESULTS["control"] = config["results"] + CONTROL_ENDING
-RUNS = {run: RunPaths.at(results) for run, results in RESULTS.items()}
+RUNS = {run: RunPaths.at(results, config["manifest"] or "") for run, results in RESULTS.items()}
 PYTHON = sys.executable
-# The book, the doctor and the command change no result.
-SOURCES = [
-    str(path)
-    for path in sorted((ROOT / "src" / "hccbook").rglob("*.py"))
-    if path.name not in ("book.py", "doctor.py", "cli.py")
-]
 LIGHT = ("alarm", "amap_ct", "stepwise_stratification", "figures_and_tables", *CHAPTERS)
 
 
@@ -71,7 +64,7 @@ for run_name in RUNS:
             name:
                 f"{run_name}_{stage_name}"
             input:
-                [str(notebook_file(stage_name)), *SOURCES, *needed(run_name, stage_name)],
+                needed(run_name, stage_name),
             output:
                 executed(run_name, stage_name),
                 *sorted(set(made(run_name, stage_name))),
@@ -81,8 +74,8 @@ for run_name in RUNS:
                 results=RESULTS[run_name],
                 manifest=config["manifest"] or "",
                 effect="none" if run_name == "control" else "",
-                # Named here so that a changed setting makes the stage stale.
-                settings=json.dumps(PROFILE.parameters(stage_name), sort_keys=True),
+                # Named here so that a stage is stale when what it follows from has changed, and only then.
+                follows_from=stage_digest(stage_name, PROFILE, RUNS[run_name]),
             # One core each for Snakemake, whatever a stage then uses: the main run's chain fills the cores most of the
             # time, and the control and the chapters fill the gaps that tables, pictures and notebooks leave.
             threads: 1

@@ -16,10 +16,12 @@ PACKAGE = "hccbook"
 
 ROOMS = (
     "errors",
-    "settings",
-    "parallel",
+    "provenance",
+    "store",
     "run",
     "papers",
+    "settings",
+    "parallel",
     "scores",
     "images",
     "cohort",
@@ -37,7 +39,7 @@ ROOMS = (
 )
 """Modules and subpackages in the order of data flow; each imports only from those above it."""
 
-LEAVES = ("errors", "settings", "parallel", "run")
+LEAVES = ("errors", "provenance", "store", "run", "papers", "settings", "parallel")
 """Rooms that know nothing of patients; they import nothing but each other."""
 
 STANDARD_LIBRARY_ONLY = ("doctor",)

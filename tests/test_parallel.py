@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from hccbook.errors import DataError
-from hccbook.parallel import FAILURE_COLUMNS, atomic_path, digest, map_patients
+from hccbook.parallel import FAILURE_COLUMNS, map_patients
+from hccbook.provenance import digest
+from hccbook.store import atomic_path
 from hccbook.settings import AlarmSettings
 
 

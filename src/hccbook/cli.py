@@ -177,16 +177,15 @@ def nnunet_dataset(
     number: Annotated[int, typer.Option("--number", help="Number of the data set, 1 to 999.")] = 501,
 ) -> None:
     """Write the working images of a run as a raw data set of nnU-Net v2; its preprocessing must be done."""
+    from hccbook.pipeline.nnunet import write_nnunet_dataset
     from hccbook.pipeline.runner import profile_path
-    from hccbook.pipeline.stages import write_nnunet_dataset
     from hccbook.run import RunPaths
     from hccbook.settings import load_profile
 
     file = profile_path(profile)
     settings = load_profile(file).run
     run = RunPaths.at(results or f"results/{file.stem}")
-    papers, phases = tuple(settings.papers.split(",")), tuple(settings.phases.split(","))
-    written = write_nnunet_dataset(run, papers, phases, out, name, number, settings.synthetic, _cores())
+    written = write_nnunet_dataset(run, settings, out, name, number, _cores())
     counts = {kind: len(list((written / kind).iterdir())) for kind in ("imagesTr", "imagesTs")}
     print(f"{written}: {counts['imagesTr']} training and {counts['imagesTs']} test cases")
 

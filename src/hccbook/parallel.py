@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import os
-import shutil
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,92 +13,18 @@ from typing import Any
 
 import joblib
 import pandas as pd
-from pydantic import BaseModel
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from hccbook.errors import HccbookError
+from hccbook.store import reading_only
 
 FAILURE_COLUMNS = ("patient", "stage", "kind", "reason")
 """Columns of a failures table: the patient's key, where it failed, the exception's name, its message."""
 
 
-_UMASK = os.umask(0)
-os.umask(_UMASK)
-
-
-def digest(*parts: object) -> str:
-    """Hash of files' contents and of plain values, independent of where the files lie.
-
-    Parameters
-    ----------
-    *parts : object
-        A `pathlib.Path` counts with its content (a folder with the names and contents of its files),
-        settings and mappings as sorted JSON, anything else as its ``repr``.
-
-    Returns
-    -------
-    str
-        First 32 hexadecimal digits of the SHA-256 sum.
-    """
-    total = hashlib.sha256()
-    for part in parts:
-        if isinstance(part, Path):
-            files = sorted(path for path in part.rglob("*") if path.is_file()) if part.is_dir() else [part]
-            for file in files:
-                total.update(file.name.encode() if part.is_dir() else b"file")
-                total.update(hashlib.sha256(file.read_bytes()).digest())
-        elif isinstance(part, BaseModel):
-            total.update(part.model_dump_json().encode())
-        elif isinstance(part, Mapping):
-            total.update(json.dumps(part, sort_keys=True, default=str).encode())
-        else:
-            total.update(repr(part).encode())
-        total.update(b"\x00")
-    return total.hexdigest()[:32]
-
-
-@contextlib.contextmanager
-def atomic_path(final: Path) -> Iterator[Path]:
-    """Temporary file beside `final` that takes its place when the block ends without an error.
-
-    A run that is killed leaves either the whole file or none.
-    The temporary name keeps the ending of `final`, which image writers go by.
-    """
-    final.parent.mkdir(parents=True, exist_ok=True)
-    suffix = "".join(final.suffixes)
-    handle, name = tempfile.mkstemp(prefix=".part-", suffix=suffix, dir=final.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        # mkstemp keeps others out; a result has the permissions of any other file.
-        temporary.chmod(0o666 & ~_UMASK)
-        temporary.replace(final)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def link(source: Path, target: Path) -> None:
-    """Put `source` at `target`, without a second copy where the file system can.
-
-    Parameters
-    ----------
-    source : pathlib.Path
-        File of the store.
-    target : pathlib.Path
-        Where a run wants it; what is there already is replaced.
-    """
-    with atomic_path(target) as part:
-        part.unlink()
-        try:
-            part.hardlink_to(source)
-        except OSError:  # another file system, or one without hard links
-            shutil.copyfile(source, part)
-
-
 @dataclass(frozen=True)
-class Outcome:
+class MapResult:
     """What a map over patients gave.
 
     Attributes
@@ -168,41 +90,51 @@ def _guarded(task: Callable[[Any], Any], key: str, item: Any) -> tuple[str, Any,
         return key, None, (type(error).__name__, str(error) or "no message")
 
 
+def _stored_results(task: Callable[[Any], Any], pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Results that follow from the store alone; a task that makes something without it has none."""
+    done: dict[str, Any] = {}
+    for key, item in pairs:
+        # What fails here fails again in its turn, and is told there.
+        with contextlib.suppress(Exception), reading_only():
+            done[key] = task(item)
+    return done
+
+
 def map_patients(
     task: Callable[[Any], Any],
     items: Mapping[str, Any] | Iterable[tuple[str, Any]],
     *,
     stage: str,
     workers: int = 1,
-    is_done: Callable[[Any], Any] | None = None,
+    stored: bool = False,
     progress: bool = True,
-) -> Outcome:
+) -> MapResult:
     """Apply `task` to every patient.
 
     Parameters
     ----------
     task : callable
         Takes one item and returns a small result (a path, a dict); importable, for worker processes.
-        It writes its files through `atomic_path`.
+        It writes its files through `hccbook.store`.
     items : mapping or iterable of pairs
         Patient key to item.
     stage : str
         Name for the progress bar and the failures table.
     workers : int
         Processes side by side; the results do not depend on it.
-    is_done : callable, optional
-        Takes one item and returns its stored result, or None where there is none yet.
+    stored : bool
+        Whether the task makes whatever it makes through `hccbook.store.Store.get_or_make`: results that are in the
+        store are then taken without a worker.
     progress : bool
         Whether to show a progress bar, where there is a terminal.
 
     Returns
     -------
-    Outcome
+    MapResult
     """
     pairs = list(items.items() if isinstance(items, Mapping) else items)
-    found = {} if is_done is None else {key: is_done(item) for key, item in pairs}
-    todo = [(key, item) for key, item in pairs if found.get(key) is None]
-    done = {key: result for key, result in found.items() if result is not None}
+    done = _stored_results(task, pairs) if stored else {}
+    todo = [(key, item) for key, item in pairs if key not in done]
     failed: dict[str, tuple[str, str]] = {}
     with (
         progress_line(stage, len(pairs), len(pairs) - len(todo), show=progress and bool(todo)) as advance,
@@ -221,4 +153,4 @@ def map_patients(
     order = [key for key, _ in pairs]
     rows = [(key, stage, *failed[key]) for key in order if key in failed]
     failures = pd.DataFrame(rows, columns=list(FAILURE_COLUMNS))
-    return Outcome({key: done[key] for key in order if key in done}, failures, len(todo))
+    return MapResult({key: done[key] for key in order if key in done}, failures, len(todo))

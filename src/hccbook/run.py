@@ -1,12 +1,14 @@
-"""The one module that knows where files lie."""
+"""A run and its patients' files: the one module that knows where files lie and what they are called."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hccbook.errors import SettingsError
+from hccbook.store import Store
 
 STAGES = (
     "cohort",
@@ -62,9 +64,18 @@ def project_root() -> Path:
     )
 
 
+TRAINING_SET = "segmentation"
+"""Name of the patients that train the segmentation, where a paper's name stands for its cohort."""
+
+
+def data_dir() -> Path:
+    """Folder of what the book reads besides patients."""
+    return project_root() / "data"
+
+
 def published_dir() -> Path:
     """Folder of the papers' printed numbers, as tidy tables."""
-    return project_root() / "data" / "published"
+    return data_dir() / "published"
 
 
 def profile_file(name: str) -> Path:
@@ -82,9 +93,14 @@ def notebook_name(stage: str) -> str:
     return CHAPTERS[stage] if stage in CHAPTERS else f"{STAGES.index(stage) + 1:02d}_{stage}"
 
 
+def benchmarks_dir() -> Path:
+    """Folder of the benchmarks."""
+    return project_root() / "benchmarks"
+
+
 def benchmark_file(name: str) -> Path:
     """What a benchmark measured, as committed."""
-    return project_root() / "benchmarks" / f"{name}.json"
+    return benchmarks_dir() / f"{name}.json"
 
 
 def book_source_dir() -> Path:
@@ -100,14 +116,17 @@ class RunPaths:
     ----------
     root : pathlib.Path
         Folder of the run, ``results/<profile>`` unless the user chose another.
+    manifest : pathlib.Path, optional
+        The user's manifest; none where the patients are simulated.
     """
 
     root: Path
+    manifest: Path | None = None
 
     @classmethod
-    def at(cls, results: str | Path) -> RunPaths:
-        """Run whose folder is `results`, relative to the project root unless absolute."""
-        return cls(project_root() / results)
+    def at(cls, results: str | Path, manifest: str | Path = "") -> RunPaths:
+        """Run in the folder `results`, relative to the project root unless absolute; no `manifest` means simulated."""
+        return cls(project_root() / results, Path(manifest) if manifest else None)
 
     def stage(self, name: str) -> Path:
         """Folder that stage `name` writes, made if absent."""
@@ -119,26 +138,35 @@ class RunPaths:
         return folder
 
     @property
-    def store(self) -> Path:
-        """Per-patient results kept under their hash.
+    def store(self) -> Store:
+        """Results kept under the hash of what they follow from.
 
         It lies beside the runs, so that a run and its negative control share what is the same in both.
         """
-        return self.root.parent / "store"
+        return Store(self.root.parent / "store")
 
     @property
     def control(self) -> RunPaths:
         """Negative control of this run: the same run with images that carry nothing."""
-        return RunPaths(self.root.with_name(self.root.name + CONTROL_ENDING))
+        return replace(self, root=self.root.with_name(self.root.name + CONTROL_ENDING))
 
     @property
     def main(self) -> Path:
         """Folder of the main run that this one belongs to; its own where it is no control."""
         return self.root.with_name(self.root.name.removesuffix(CONTROL_ENDING))
 
-    def manifest(self, paper: str) -> Path:
-        """Checked manifest of one paper's cohort (``alarm`` or ``amap_ct``)."""
+    def clinical(self, paper: str) -> Path:
+        """Clinical table of one paper's cohort, as the cohort stage checked it."""
         return self.stage("cohort") / f"{paper}.csv"
+
+    def synthetic_cohort(self, cohort: str) -> Path:
+        """Folder of simulated patients: those of a paper, or of `TRAINING_SET`."""
+        return self.stage("cohort") / "synthetic" / cohort
+
+    def source_manifest(self, cohort: str) -> Path:
+        """Manifest that the images of a cohort are read through: the user's, or that of its simulation."""
+        simulated = self.manifest is None or cohort == TRAINING_SET
+        return self.synthetic_cohort(cohort) / "manifest.csv" if simulated else self.manifest
 
     def contact_sheets(self, paper: str) -> Path:
         """Folder of the contact sheets of one paper's patients, with the page that shows them."""
@@ -147,3 +175,62 @@ class RunPaths:
     def executed_notebook(self, stage: str) -> Path:
         """Notebook of `stage` as papermill executed it in this run."""
         return self.root / "notebooks" / f"{notebook_name(stage)}.ipynb"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One patient's files in one run.
+
+    Parameters
+    ----------
+    run : RunPaths
+    cohort : str
+        Paper whose cohort the patient belongs to, or `TRAINING_SET`.
+    key : str
+        The patient's key, such as ``P0003``.
+    phases : tuple of str
+        Contrast phases used, in the order of `hccbook.settings.PHASES`.
+    sources : mapping of str to str
+        Path columns of the patient's row of the manifest: images by phase, masks by ``<organ>_mask_<phase>``.
+    own_labels : mapping of str to pathlib.Path
+        Label map by phase, in place of those that the segmentation stage left.
+    """
+
+    run: RunPaths
+    cohort: str
+    key: str
+    phases: tuple[str, ...]
+    sources: Mapping[str, str] = field(default_factory=dict)
+    own_labels: Mapping[str, Path] = field(default_factory=dict)
+
+    def place(self, phase: str, organ: str = "") -> str:
+        """Patient, phase and organ, as errors name them."""
+        return ", ".join(filter(None, (self.key, phase, organ)))
+
+    def source(self, phase: str) -> Path:
+        """Image as it came."""
+        return Path(self.sources[phase])
+
+    def source_masks(self, phase: str) -> dict[str, Path]:
+        """Masks that the manifest gives, by organ, as `hccbook.images.read_mask` takes them; may be empty."""
+        ending = f"_mask_{phase}"
+        given = {name.removesuffix(ending): path for name, path in self.sources.items() if name.endswith(ending)}
+        return {organ: Path(path) for organ, path in given.items() if path}
+
+    def image(self, phase: str) -> Path:
+        """Image on the working grid."""
+        return self.run.stage("preprocessing") / "images" / self.cohort / f"{self.key}_{phase}.nii.gz"
+
+    def reference_labels(self, phase: str) -> Path:
+        """Label map made from the manifest's masks on the working grid; absent where the manifest has none."""
+        return self.run.stage("preprocessing") / "images" / self.cohort / f"{self.key}_{phase}_labels.nii.gz"
+
+    def labels(self, phase: str) -> Path:
+        """Label map that features are taken from, whatever its source."""
+        if phase in self.own_labels:
+            return self.own_labels[phase]
+        return self.run.stage("segmentation") / "labels" / self.cohort / f"{self.key}_{phase}.nii.gz"
+
+    def native_labels(self, phase: str) -> Path:
+        """Label map on the image's own grid; there only where the network made it."""
+        return self.run.stage("segmentation") / "native_labels" / self.cohort / f"{self.key}_{phase}.nii.gz"

@@ -7,22 +7,21 @@ Each field below is also a plain scalar in the ``parameters`` cell of that stage
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from hccbook.errors import SettingsError
+from hccbook.papers import PAPERS
 
 PHASES = ("arterial", "venous", "delayed")
 """The three contrast phases, in the order in which they are taken."""
 
 ORGANS = ("liver", "spleen")
 """The two organs; their label in every label map is the position here plus one."""
-
-PAPERS = ("alarm", "amap_ct")
-"""The two papers, in the order in which they appeared."""
 
 
 def _listed(text: str, allowed: tuple[str, ...], what: str) -> tuple[str, ...]:
@@ -37,6 +36,11 @@ class Settings(BaseModel):
     """Base of all settings: frozen, no unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Any]) -> Self:
+        """Settings out of a notebook's parameters, of which others may hold something else: pass ``globals()``."""
+        return cls(**{name: parameters[name] for name in cls.model_fields})
 
 
 class RunSettings(Settings):
@@ -58,7 +62,7 @@ class RunSettings(Settings):
     @field_validator("papers")
     @classmethod
     def _known_papers(cls, text: str) -> str:
-        return ",".join(_listed(text, PAPERS, "papers"))
+        return ",".join(_listed(text, tuple(PAPERS), "papers"))
 
 
 class CohortSettings(Settings):
@@ -105,6 +109,11 @@ class PreprocessingSettings(Settings):
     align_phases: bool = Field(True, description="Whether arterial and delayed phases are moved onto the venous one.")
     window_width: float = Field(200.0, gt=0, description="Window width, HU (ALARM, Methods, CT imaging).")
     window_level: float = Field(40.0, description="Window level, HU (ALARM, Methods, CT imaging).")
+
+    @property
+    def window_hu(self) -> tuple[float, float]:
+        """Lower and upper end of the window, HU."""
+        return self.window_level - self.window_width / 2, self.window_level + self.window_width / 2
 
 
 class SegmentationSettings(Settings):
@@ -348,6 +357,20 @@ class Profile(Settings):
             for name in names
         }
         return {**self.run.model_dump(), **borrowed, **own}
+
+    def value(self, name: str) -> Any:
+        """Value of a setting named ``section.field``.
+
+        Raises
+        ------
+        SettingsError
+            If there is none of that name.
+        """
+        section, _, field = name.partition(".")
+        fields = getattr(self, section).model_dump() if section in type(self).model_fields else {}
+        if field not in fields:
+            raise SettingsError("setting", "must be a field of a profile", repr(name), "Check the spelling.")
+        return fields[field]
 
 
 def _describe(error: dict[str, Any], profile_fields: dict[str, Any]) -> tuple[str, str, object, str]:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 import pandas as pd
 
 from hccbook.errors import DataError
-from hccbook.settings import PAPERS
+from hccbook.papers import PAPERS
 
 CERTAIN = "certain from print"
 """Two printed things cannot both be so, whatever was rounded and however the paper is read."""
@@ -384,4 +384,4 @@ class Ledger:
 
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Findings by paper and certainty, otherwise as they came."""
-    return tuple(sorted(findings, key=lambda one: (PAPERS.index(one.paper), CERTAINTIES.index(one.certainty))))
+    return tuple(sorted(findings, key=lambda one: (list(PAPERS).index(one.paper), CERTAINTIES.index(one.certainty))))

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hccbook.audit.findings import CERTAIN, CERTAINTIES, CHECKS, IMPLIED, AuditReport, Finding
-from hccbook.settings import PAPERS
+from hccbook.papers import PAPERS
 
 TITLES = {"alarm": "ALARM", "amap_ct": "aMAP-CT"}
 """Papers as they call themselves."""

@@ -24,6 +24,7 @@ from bs4 import BeautifulSoup, Tag
 
 from hccbook.book.web_pages import web_files
 from hccbook.errors import HccbookError
+from hccbook.papers import PAPERS
 from hccbook.papers.published import (
     CONTRADICTED,
     PLANNED,
@@ -38,17 +39,11 @@ from hccbook.papers.published import (
     claims,
     items,
 )
-from hccbook.parallel import atomic_path, digest
+from hccbook.provenance import digest
 from hccbook.run import CHAPTERS, STAGES, RunPaths, book_source_dir, notebook_name, project_root
-from hccbook.settings import PAPERS, Profile
+from hccbook.settings import Profile
+from hccbook.store import atomic_path
 
-PAPER_NAMES = {"alarm": "ALARM", "amap_ct": "aMAP-CT"}
-"""What readers call the papers."""
-
-_STAGES_OF_PAPER = {
-    "alarm": ("alarm", "alarm_supplement", "leakage_and_negative_controls"),
-    "amap_ct": ("amap_ct", "stepwise_stratification", "amap_ct_supplement"),
-}
 _RENDERERS = ("jupyter-book", "sphinx", "myst-nb", "sphinx-book-theme", "sphinxcontrib-bibtex")
 _LOADED = {"script": "src", "link": "href", "img": "src", "iframe": "src", "source": "src", "embed": "src"}
 _LINKED_RESOURCES = {"stylesheet", "preload", "prefetch", "modulepreload", "preconnect", "icon", "manifest"}
@@ -134,7 +129,9 @@ def stage_source(run: RunPaths, source: Path) -> Path:
         If an executed notebook, or a file that ``items.yaml`` names, is missing, or an anchor is missing in it.
     """
     papers = _papers(run)
-    left_out = {stage for paper in PAPERS if paper not in papers for stage in _STAGES_OF_PAPER[paper]}
+    left_out = {
+        stage for paper in PAPERS if paper not in papers for stage in (*PAPERS[paper].stages, *PAPERS[paper].chapters)
+    }
     stages = [stage for stage in (*STAGES, *CHAPTERS) if stage not in left_out]
     notebooks = {notebook_name(stage): _executed(run, stage) for stage in stages}
     # Not every notebook has the parameter; one that says otherwise decides.
@@ -356,14 +353,14 @@ def _claims_lines(claimed: list[Claim]) -> list[str]:
         for paper in papers
         for status in statuses
     }
-    rows = [["Status", *(PAPER_NAMES[paper] for paper in papers)]]
+    rows = [["Status", *(PAPERS[paper].title for paper in papers)]]
     rows += [[status, *(str(count[paper, status]) for paper in papers)] for status in statuses]
     lines += [_list_table(rows, " ".join(["40"] + ["20"] * len(papers)), "claims-count"), ""]
     for paper in papers:
         rows = [["Where", "Claim", "Status"]]
         own = [claim for claim in claimed if claim.paper == paper]
         rows += [[claim.place, " ".join(claim.claim.split()), claim.status] for claim in own]
-        lines += [f"### Claims of {PAPER_NAMES[paper]}", "", _list_table(rows, "25 55 20", "claims-index"), ""]
+        lines += [f"### Claims of {PAPERS[paper].title}", "", _list_table(rows, "25 55 20", "claims-index"), ""]
     return lines
 
 
@@ -400,7 +397,7 @@ def results_page(listed: Iterable[Item], claimed: Iterable[Claim] = (), *, synth
         own = [item for item in listed if item.paper == paper]
         if not own:
             continue
-        lines += [f"## {PAPER_NAMES[paper]}", ""]
+        lines += [f"## {PAPERS[paper].title}", ""]
         rows = [["Item", "What it shows", "Page", "Notebook", "Numbers", "Picture", "Status"]]
         for item in own:
             status = ran if item.status == REPRODUCED else item.status
@@ -466,7 +463,7 @@ def assumptions_page(register: Iterable[Assumption], used: Mapping[str, Mapping[
         own = [entry for entry in register if entry.paper == paper]
         if not own:
             continue
-        lines += [f"## {PAPER_NAMES[paper] if paper in PAPERS else 'Both papers'}", ""]
+        lines += [f"## {PAPERS[paper].title if paper in PAPERS else 'Both papers'}", ""]
         for entry in own:
             lines += [f"(assumption-{entry.id})=", f"### {entry.title}", "", ":::{container} assumption", ""]
             lines += [
@@ -479,7 +476,7 @@ def assumptions_page(register: Iterable[Assumption], used: Mapping[str, Mapping[
             ]
             if entry.setting is not None:
                 section, _, field = entry.setting.partition(".")
-                setting = used.get(section, {}).get(field, getattr(getattr(defaults, section), field))
+                setting = used.get(section, {}).get(field, defaults.value(entry.setting))
                 shown = setting if setting != "" else "(empty)"
                 lines += ["Where", f": Setting `{entry.setting}`, here `{shown}`.", ""]
             else:

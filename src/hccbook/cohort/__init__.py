@@ -4,7 +4,6 @@ from hccbook.cohort.characteristics import CHARACTERISTICS_COLUMNS, characterist
 from hccbook.cohort.checks import check_manifest
 from hccbook.cohort.clinical import clinical_table, eligibility
 from hccbook.cohort.manifest import (
-    COHORTS,
     COLUMNS,
     ETIOLOGIES,
     MANIFEST_SCHEMA,
@@ -13,4 +12,4 @@ from hccbook.cohort.manifest import (
     read_manifest,
     sources,
 )
-from hccbook.cohort.splits import ROLE_OF_COHORT, ROLES, assign_cohorts
+from hccbook.cohort.splits import assign_cohorts

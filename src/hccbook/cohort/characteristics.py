@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from hccbook.cohort.manifest import COHORTS
 from hccbook.errors import DataError
+from hccbook.papers import find_paper
 from hccbook.scores import amap_group
-from hccbook.settings import PAPERS
 
 CHARACTERISTICS_COLUMNS = (
     "characteristic",
@@ -31,38 +30,6 @@ CHARACTERISTICS_COLUMNS = (
 _MIN_EXPECTED = 5.0  # expected count in every cell from which chi-square holds
 _FISHER_CELLS = 4  # Fisher's exact test is computed for 2 x 2 tables
 
-_ALARM = (
-    "age",
-    "male",
-    "amap",
-    "ast",
-    "alt",
-    "bilirubin",
-    "albumin",
-    "platelets",
-    "creatinine",
-    "bun",
-    "glucose",
-    "afp",
-    "stiffness_kpa",
-    "albi",
-    "etiology",
-    "bclc",
-)
-_AMAP_CT = (
-    "months",
-    "age",
-    "male",
-    "etiology",
-    "alt",
-    "bilirubin",
-    "albumin",
-    "platelets",
-    "afp",
-    "amap",
-    "amap_group",
-    "hcc",
-)
 _LEVELS = {
     "male": (True,),
     "hcc": (1,),
@@ -92,7 +59,7 @@ def characteristics(table: pd.DataFrame, paper: str) -> pd.DataFrame:
     pandas.DataFrame
         Columns `CHARACTERISTICS_COLUMNS`, a row a characteristic, level, cohort and subgroup, in the paper's order.
         ``level`` is empty but for characteristics with several (etiology, aMAP risk group, BCLC stage).
-        ``cohort`` is ``all`` or ``overall`` or a name of `COHORTS`; ``subgroup`` is ``non_hcc`` or ``hcc`` for ALARM
+        ``cohort`` is ``all`` or ``overall`` or the name of a cohort; ``subgroup`` is ``non_hcc`` or ``hcc`` for ALARM
         and ``all`` for aMAP-CT. ``n`` counts patients with a value; ``percent`` is of `n`, 0 to 100.
         The p-value of a comparison stands on all its rows. In an empty group `n` and `count` are 0 and the rest NaN;
         a p-value is NaN where a group is empty or all values are the same. BCLC stages have no p-value.
@@ -106,26 +73,26 @@ def characteristics(table: pd.DataFrame, paper: str) -> pd.DataFrame:
     ----------
     ALARM, Table 1 and Methods, Statistics; aMAP-CT, Table 1 and Methods, Statistical analysis.
     """
-    if paper not in PAPERS:
-        raise DataError("paper", f"must be one of {', '.join(PAPERS)}", repr(paper), "Check the spelling.")
-    foreign = sorted(set(table["cohort"]) - set(COHORTS[paper]))
+    of_paper = find_paper(paper)
+    foreign = sorted(set(table["cohort"]) - set(of_paper.cohorts))
     if foreign:
-        known = ", ".join(COHORTS[paper])
+        known = ", ".join(of_paper.cohorts)
         raise DataError("cohort", f"must be one of {known}", repr(foreign[0]), "Pass the table of this paper's cohort.")
     values = table.assign(male=table["sex"] == "male", amap_group=amap_group(table["amap"]))
-    if paper == "amap_ct":
-        # The paper tells hepatitis B from everything else.
-        values["etiology"] = values["etiology"].map(lambda cause: cause if cause in ("", "HBV") else "other", "ignore")
+    if of_paper.causes:
+        told_apart = ("", *of_paper.causes)
+        values["etiology"] = values["etiology"].map(lambda cause: cause if cause in told_apart else "other", "ignore")
+    compared = {"outcomes": _rows_by_outcome, "cohorts": _rows_by_cohort}[of_paper.compares]
     rows: list[dict[str, object]] = []
-    for name in _ALARM if paper == "alarm" else _AMAP_CT:
+    for name in of_paper.characteristics:
         if name in values and len(_known(name, values)):
-            rows += _alarm_rows(name, values) if paper == "alarm" else _amap_ct_rows(name, values)
+            rows += compared(name, values, of_paper.cohorts)
     return pd.DataFrame(rows, columns=list(CHARACTERISTICS_COLUMNS))
 
 
-def _alarm_rows(name: str, values: pd.DataFrame) -> list[dict[str, object]]:
+def _rows_by_outcome(name: str, values: pd.DataFrame, cohorts: Sequence[str]) -> list[dict[str, object]]:
     rows = []
-    for cohort in ("all", *COHORTS["alarm"]):
+    for cohort in ("all", *cohorts):
         patients = values if cohort == "all" else values[values["cohort"] == cohort]
         groups = {"non_hcc": patients[patients["hcc"] == 0], "hcc": patients[patients["hcc"] == 1]}
         if name == "bclc":
@@ -136,8 +103,8 @@ def _alarm_rows(name: str, values: pd.DataFrame) -> list[dict[str, object]]:
     return _by_level(rows)
 
 
-def _amap_ct_rows(name: str, values: pd.DataFrame) -> list[dict[str, object]]:
-    groups = {cohort: values[values["cohort"] == cohort] for cohort in COHORTS["amap_ct"]}
+def _rows_by_cohort(name: str, values: pd.DataFrame, cohorts: Sequence[str]) -> list[dict[str, object]]:
+    groups = {cohort: values[values["cohort"] == cohort] for cohort in cohorts}
     p_value = _p_value(name, list(groups.values()))
     rows = []
     for cohort, group in {"overall": values, **groups}.items():

@@ -5,16 +5,9 @@ from __future__ import annotations
 import pandas as pd
 
 from hccbook.cohort.manifest import COLUMNS
-from hccbook.cohort.splits import ROLE_OF_COHORT
 from hccbook.errors import DataError
+from hccbook.papers import find_paper, role_of_cohort
 from hccbook.scores import albi, amap
-from hccbook.settings import PAPERS
-
-MIN_MONTHS = 3.0
-"""Both papers leave out patients whose HCC or last visit came within three months of the CT."""
-
-MAX_MONTHS_ALARM = 12.0
-"""ALARM takes CTs from 3 to 12 months before the diagnosis of HCC or the last visit."""
 
 
 def clinical_table(manifest: pd.DataFrame) -> pd.DataFrame:
@@ -36,11 +29,12 @@ def clinical_table(manifest: pd.DataFrame) -> pd.DataFrame:
     DataError
         If a patient has no cohort, or a clinical value is missing or in another unit.
     """
-    without = int((~manifest["cohort"].isin(list(ROLE_OF_COHORT))).sum())
+    roles = role_of_cohort()
+    without = int((~manifest["cohort"].isin(list(roles))).sum())
     if without:
         raise DataError(
             "cohort",
-            f"must be one of {', '.join(ROLE_OF_COHORT)}",
+            f"must be one of {', '.join(roles)}",
             f"{without} patients without",
             "Fill in the column with cohort.assign_cohorts first.",
         )
@@ -48,7 +42,7 @@ def clinical_table(manifest: pd.DataFrame) -> pd.DataFrame:
         name for name, column in COLUMNS.items() if name in manifest and column.kind != "path" and name != "patient_id"
     ]
     table = manifest[kept].copy()
-    table.insert(kept.index("cohort") + 1, "role", table["cohort"].map(ROLE_OF_COHORT))
+    table.insert(kept.index("cohort") + 1, "role", table["cohort"].map(roles))
     table["albi"] = albi(table["bilirubin"], table["albumin"])
     table["amap"] = amap(table["age"], table["sex"] == "male", table["bilirubin"], table["albumin"], table["platelets"])
     return table.rename_axis("patient")
@@ -81,8 +75,7 @@ def eligibility(table: pd.DataFrame, paper: str) -> pd.DataFrame:
     ----------
     ALARM, Methods, Study design and patients; aMAP-CT, Methods, Study population.
     """
-    if paper not in PAPERS:
-        raise DataError("paper", f"must be one of {', '.join(PAPERS)}", repr(paper), "Check the spelling.")
+    earliest, latest = find_paper(paper).months
     rows: list[tuple[str, str, str]] = []
 
     def note(chosen: pd.Series, criterion: str, name: str, unit: str) -> None:
@@ -91,11 +84,10 @@ def eligibility(table: pd.DataFrame, paper: str) -> pd.DataFrame:
 
     note(table["age"] < 18, "under 18 years", "age", "years")
     months, hcc = table["months"], table["hcc"] == 1
-    note((months < MIN_MONTHS) & hcc, "HCC within 3 months of the CT", "months", "months")
-    note((months < MIN_MONTHS) & ~hcc, "last visit within 3 months of the CT", "months", "months")
-    if paper == "alarm":
-        note((months > MAX_MONTHS_ALARM) & hcc, "CT more than 12 months before HCC", "months", "months")
-        note((months > MAX_MONTHS_ALARM) & ~hcc, "CT more than 12 months before the last visit", "months", "months")
+    note((months < earliest) & hcc, f"HCC within {earliest:g} months of the CT", "months", "months")
+    note((months < earliest) & ~hcc, f"last visit within {earliest:g} months of the CT", "months", "months")
+    note((months > latest) & hcc, f"CT more than {latest:g} months before HCC", "months", "months")
+    note((months > latest) & ~hcc, f"CT more than {latest:g} months before the last visit", "months", "months")
     for name in ("afp", "alt", "etiology"):
         if name in table:
             note(table[name].isna() | (table[name] == ""), f"incomplete clinical data: {name}", name, "")

@@ -19,15 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hccbook.errors import ManifestError
 from hccbook.images import is_nifti, split_mask_path
+from hccbook.papers import PAPERS, role_of_cohort
 from hccbook.settings import ORGANS, PHASES
-
-COHORTS = MappingProxyType(
-    {
-        "alarm": ("discovery", "internal_validation", "external_validation"),
-        "amap_ct": ("training", "validation", "test"),
-    }
-)
-"""Cohort names by paper, in the order development, validation, test."""
 
 ETIOLOGIES = ("HBV", "HCV", "NASH", "alcohol", "autoimmune", "other")
 """Causes of cirrhosis."""
@@ -132,7 +125,7 @@ def _columns() -> dict[str, ManifestColumn]:
         "cohort": column(
             "Cohort of the paper; empty for the paper's own split.",
             "text",
-            choices=tuple(name for names in COHORTS.values() for name in names),
+            choices=tuple(role_of_cohort()),
         ),
         "age": column(
             "Age at the CT.",
@@ -601,7 +594,7 @@ def _cross_checks(typed: pd.DataFrame, raw: pd.DataFrame) -> list[Problem]:
             problems.append(_at(raw, row, "bclc", "must be empty where hcc is 0", repr(typed["bclc"][row]), hint))
     if "cohort" in typed:
         given = set(typed["cohort"].dropna())
-        mixed = [paper for paper, names in COHORTS.items() if given & set(names)]
+        mixed = [paper.name for paper in PAPERS.values() if given & set(paper.cohorts)]
         if len(mixed) > 1:
             problems.append(
                 Problem(

@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
-
 import numpy as np
 import pandas as pd
 
-from hccbook.cohort.manifest import COHORTS
 from hccbook.errors import DataError
-from hccbook.settings import PAPERS
-
-ROLES = ("development", "validation", "test")
-"""What a cohort is for, in the order of `COHORTS`."""
-
-ROLE_OF_COHORT = MappingProxyType(
-    {name: role for names in COHORTS.values() for name, role in zip(names, ROLES, strict=True)}
-)
-"""Role of every cohort of both papers."""
-
-VALIDATION_SHARE = MappingProxyType({"alarm": 0.2, "amap_ct": 0.3})
-"""Share of the divided centres that goes to validation: ALARM 80/20, aMAP-CT 7:3."""
+from hccbook.papers import find_paper, role_of_cohort
 
 
 def assign_cohorts(manifest: pd.DataFrame, paper: str, seed: int) -> pd.Series:
@@ -45,7 +31,7 @@ def assign_cohorts(manifest: pd.DataFrame, paper: str, seed: int) -> pd.Series:
     Returns
     -------
     pandas.Series
-        Name of the cohort (`COHORTS`), by patient key.
+        Name of the cohort (`hccbook.papers.Paper.cohorts`), by patient key.
 
     Raises
     ------
@@ -56,21 +42,20 @@ def assign_cohorts(manifest: pd.DataFrame, paper: str, seed: int) -> pd.Series:
     ----------
     ALARM, Methods, Model construction and validation; aMAP-CT, Methods, Data and modeling.
     """
-    if paper not in PAPERS:
-        raise DataError("paper", f"must be one of {', '.join(PAPERS)}", repr(paper), "Check the spelling.")
-    development, validation, test = COHORTS[paper]
-    of_role = dict(zip(ROLES, COHORTS[paper], strict=True))
+    of_paper = find_paper(paper)
+    development, validation, test = of_paper.cohorts
+    roles = role_of_cohort()
     given = manifest["cohort"].fillna("")
-    unknown = sorted(set(given) - set(ROLE_OF_COHORT) - {""})
+    unknown = sorted(set(given) - set(roles) - {""})
     if unknown:
-        known = ", ".join(ROLE_OF_COHORT)
+        known = ", ".join(roles)
         raise DataError("cohort", f"must be one of {known}", repr(unknown[0]), "Correct it, or leave it empty.")
-    cohorts = given.map(lambda name: of_role[ROLE_OF_COHORT[name]] if name else "").rename("cohort")
+    cohorts = given.map(lambda name: of_paper.cohort_of_role[roles[name]] if name else "").rename("cohort")
     sizes = manifest["centre"].value_counts()
     largest = min(sizes.index[sizes == sizes.max()])
     in_largest = manifest["centre"] == largest
     free = cohorts == ""
-    if paper == "alarm":
+    if of_paper.largest_centre == "divided":
         divided, whole = free & in_largest, free & ~in_largest
     elif in_largest.all():
         divided, whole = free, free & ~free
@@ -81,6 +66,6 @@ def assign_cohorts(manifest: pd.DataFrame, paper: str, seed: int) -> pd.Series:
     generator = np.random.default_rng(seed)
     for outcome in (0, 1):
         patients = manifest.index[divided & (manifest["hcc"] == outcome)]
-        chosen = int(np.floor(len(patients) * VALIDATION_SHARE[paper] + 0.5))
+        chosen = int(np.floor(len(patients) * of_paper.validation_share + 0.5))
         cohorts[generator.permutation(patients)[:chosen]] = validation
     return cohorts

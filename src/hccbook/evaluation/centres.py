@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from hccbook.cohort import COHORTS
 from hccbook.errors import DataError
 from hccbook.evaluation.incidence_rates import person_year_rates
+from hccbook.papers import PAPERS
 from hccbook.settings import ORGANS
 
 CENTRE_COLUMNS = (
@@ -70,7 +70,7 @@ def centre_table(clinical: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
         order=[str(name) for name in order],
         level=level,
     )
-    rank = {name: place for names in COHORTS.values() for place, name in enumerate(names)}
+    rank = {name: place for paper in PAPERS.values() for place, name in enumerate(paper.cohorts)}
     by_centre = clinical.groupby(clinical["centre"].astype(str))
     listed = by_centre["cohort"].agg(lambda own: ", ".join(sorted(own.unique(), key=lambda name: rank.get(name, 9))))
     table = rates.rename(columns={"group": "centre"})

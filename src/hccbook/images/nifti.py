@@ -17,7 +17,7 @@ import SimpleITK as sitk
 
 from hccbook.errors import ImageError, MaskError
 from hccbook.images.remarks import quiet, reason
-from hccbook.parallel import atomic_path
+from hccbook.store import atomic_path
 
 NIFTI_ENDINGS = (".nii", ".nii.gz")
 """Endings of image and mask files."""

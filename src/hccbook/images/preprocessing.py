@@ -7,48 +7,21 @@ that is measured inside the upper abdomen alone.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import ArrayLike
 
-from hccbook.errors import DataError, ImageError, MaskError
-from hccbook.images import from_array, mask_file, read_image, read_mask, to_array, volume_ml, write_image
-from hccbook.parallel import atomic_path, digest, link
-from hccbook.settings import ORGANS, PHASES, PreprocessingSettings
-
-PREPROCESSING_VERSION = 2
-"""Raised with every change that alters a voxel; results kept under an older version are made anew."""
+from hccbook.errors import DataError, ImageError
+from hccbook.images import from_array
+from hccbook.settings import ORGANS
 
 AIR_HU = -1024
 """Value of voxels that the source does not cover, HU."""
 
-FACTS_COLUMNS = (
-    "phase",
-    "size_x",
-    "size_y",
-    "size_z",
-    "source_size_x",
-    "source_size_y",
-    "source_size_z",
-    "source_spacing_x_mm",
-    "source_spacing_y_mm",
-    "source_spacing_z_mm",
-    "shift_x_mm",
-    "shift_y_mm",
-    "shift_z_mm",
-    "liver_ml",
-    "spleen_ml",
-)
-"""What `preprocess_patient` reports, a value a phase: voxels of the working grid and of the source, its voxel edges,
-translation of the organs against the reference phase (towards left, back and head), volumes of given masks."""
-
-_REFERENCE_PHASE = "venous"
 _DOWNSAMPLING_WITHOUT_FILTER = 1.5  # ratio of voxel edges up to which linear interpolation hardly aliases
 _FWHM_PER_SIGMA = 2.3548
 _ALIGNMENT_SPACING_MM = 5.0
@@ -351,25 +324,26 @@ def align_phase(moving: sitk.Image, fixed: sitk.Image) -> sitk.TranslationTransf
     ----------
     Mattes et al. 2003, IEEE Transactions on Medical Imaging 22:120.
     """
-    return _translation(moving, _alignment_target(fixed))
+    return translation(moving, AlignmentTarget.of(fixed))
 
 
 @dataclass(frozen=True)
-class _Target:
+class AlignmentTarget:
     """The reference phase as the registration sees it, upright, whatever way the patient lay in the scanner."""
 
     turn: np.ndarray  # (3, 3): from upright axes to those of the patient's coordinates
     image: sitk.Image
     region: sitk.Image
 
+    @classmethod
+    def of(cls, fixed: sitk.Image) -> AlignmentTarget:
+        """Target for all other phases of the patient whose reference phase is `fixed`."""
+        turn = np.reshape(sitk.DICOMOrient(fixed, "LPS").GetDirection(), (3, 3))
+        image = _for_alignment(fixed, turn)
+        return cls(turn, image, _upper_abdomen(image))
 
-def _alignment_target(fixed: sitk.Image) -> _Target:
-    turn = np.reshape(sitk.DICOMOrient(fixed, "LPS").GetDirection(), (3, 3))
-    image = _for_alignment(fixed, turn)
-    return _Target(turn, image, _upper_abdomen(image))
 
-
-def _translation(image: sitk.Image, target: _Target) -> sitk.TranslationTransform:
+def translation(image: sitk.Image, target: AlignmentTarget) -> sitk.TranslationTransform:
     # Sums over threads differ in their last bits, and parts of the registration take the global number of threads.
     threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
@@ -450,182 +424,12 @@ def _upper_abdomen(image: sitk.Image) -> sitk.Image:
     return from_array(mask, image)
 
 
-# --- one patient -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class PreprocessingTask:
-    """What `preprocess_patient` needs, for a worker process.
-
-    Attributes
-    ----------
-    key : str
-        Key of the patient, such as P0003.
-    phases : tuple of (str, Path)
-        Phase and its image.
-    masks : tuple of (str, str, Path)
-        Phase, organ and its mask, as `hccbook.images.read_mask` takes it; may be empty.
-    settings : PreprocessingSettings
-    store : pathlib.Path
-        Where results are kept under their hash.
-    out : pathlib.Path
-        Where ``<key>_<phase>.nii.gz`` and ``<key>_<phase>_labels.nii.gz`` go.
-    """
-
-    key: str
-    phases: tuple[tuple[str, Path], ...]
-    masks: tuple[tuple[str, str, Path], ...]
-    settings: PreprocessingSettings
-    store: Path
-    out: Path
-
-
-def task_of(
-    key: str,
-    row: Mapping[str, Any],
-    phases: Sequence[str],
-    settings: PreprocessingSettings,
-    store: Path,
-    out: Path,
-) -> PreprocessingTask:
-    """Task of one patient.
-
-    Parameters
-    ----------
-    key : str
-        Key of the patient.
-    row : mapping
-        Row of a manifest, as `hccbook.cohort.read_manifest` returns it.
-    phases : sequence of str
-        Phases to use.
-    settings : PreprocessingSettings
-    store, out : pathlib.Path
-        See `PreprocessingTask`.
-
-    Returns
-    -------
-    PreprocessingTask
-    """
-    used = [phase for phase in PHASES if phase in phases]
-    masks = [(phase, organ, row.get(f"{organ}_mask_{phase}", "")) for phase in used for organ in ORGANS]
-    return PreprocessingTask(
-        key=key,
-        phases=tuple((phase, Path(row[phase])) for phase in used),
-        masks=tuple((phase, organ, Path(path)) for phase, organ, path in masks if path),
-        settings=settings,
-        store=Path(store),
-        out=Path(out),
-    )
-
-
-def preprocess_patient(task: PreprocessingTask) -> dict[str, list[Any]]:
-    """Bring all phases of a patient, and the masks given, onto one working grid.
-
-    The grid is that of the venous phase, or of the first one where there is no venous phase.
-    Images are written as int16 HU, not clipped; masks of a phase as one label map (0 background, 1 liver, 2 spleen),
-    moved with their phase, a voxel belonging to the organ that covers at least half of it.
-
-    Parameters
-    ----------
-    task : PreprocessingTask
-
-    Returns
-    -------
-    dict of str to list
-        `FACTS_COLUMNS`, a value a phase in the order of the task; volumes are mL of the source mask, NaN where none.
-
-    Raises
-    ------
-    ImageError, MaskError
-        If an image or mask cannot be used; the message names patient, phase and organ.
-    """
-    folder = _kept(task)
-    images = {phase: read_image(path, f"{task.key}, {phase}") for phase, path in task.phases}
-    reference = images.get(_REFERENCE_PHASE, next(iter(images.values())))
-    grid = working_grid(reference, task.settings.spacing_mm)
-    target = _alignment_target(reference) if task.settings.align_phases and len(images) > 1 else None
-    facts: dict[str, list[Any]] = {name: [] for name in FACTS_COLUMNS}
-    for phase, image in images.items():
-        transform = sitk.TranslationTransform(3)
-        if target is not None and image is not reference:
-            try:
-                transform = _translation(image, target)
-            except ImageError as error:
-                raise ImageError(f"{task.key}, {phase}", error.rule, error.found, error.hint) from error
-        moved = resample(image, grid.spacing_mm, grid=grid, transform=transform)
-        write_image(from_array(np.rint(to_array(moved)), moved, dtype=np.int16), folder / f"{phase}.nii.gz")
-        masks = {
-            organ: read_mask(path, image, f"{task.key}, {phase}, {organ}", organ)
-            for of_phase, organ, path in task.masks
-            if of_phase == phase
-        }
-        if masks:
-            write_image(_label_map(masks, grid, transform), folder / f"{phase}_labels.nii.gz")
-        values = (phase, *grid.size, *image.GetSize(), *image.GetSpacing(), *transform.GetOffset())
-        volumes = [volume_ml(masks[organ]) if organ in masks else float("nan") for organ in ORGANS]
-        for name, value in zip(FACTS_COLUMNS, (*values, *volumes), strict=True):
-            facts[name].append(round(value, 6) if isinstance(value, float) else value)
-    with atomic_path(folder / "facts.json") as part:
-        part.write_text(json.dumps(facts, indent=1), encoding="utf-8")
-    _put_out(task, folder)
-    return facts
-
-
-def stored_preprocessing(task: PreprocessingTask) -> dict[str, list[Any]] | None:
-    """Result of an earlier `preprocess_patient` on the same images, masks and settings, put in its place again.
-
-    Parameters
-    ----------
-    task : PreprocessingTask
-
-    Returns
-    -------
-    dict of str to list, or None
-        As `preprocess_patient` returns it; None where there is no whole result yet, or a file is missing.
-    """
-    if not all(path.exists() for _, path in task.phases):
-        return None
-    try:
-        folder = _kept(task)
-    except MaskError:
-        return None
-    if not (folder / "facts.json").is_file() or not all(file.is_file() for file in _files(task, folder)):
-        return None
-    facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
-    _put_out(task, folder)
-    return facts
-
-
-def _kept(task: PreprocessingTask) -> Path:
-    # Window and bin width act later and leave the images on disk as they are.
-    settings = {name: getattr(task.settings, name) for name in ("spacing_mm", "align_phases")}
-    parts: list[object] = [PREPROCESSING_VERSION, settings]
-    for phase, path in task.phases:
-        parts += [phase, path] if path.exists() else [phase]
-    for phase, organ, path in task.masks:
-        # Of a folder, the one file that is read counts: others may come and go.
-        file, part = mask_file(path, organ, f"{task.key}, {phase}, {organ}")
-        parts += [phase, organ, file, part] if part else [phase, organ, file]
-    return task.store / "preprocessing" / digest(*parts)
-
-
-def _files(task: PreprocessingTask, folder: Path) -> list[Path]:
-    masked = {phase for phase, *_ in task.masks}
-    names = [f"{phase}.nii.gz" for phase, _ in task.phases]
-    return [folder / name for name in names + [f"{phase}_labels.nii.gz" for phase, _ in task.phases if phase in masked]]
-
-
-def _put_out(task: PreprocessingTask, folder: Path) -> None:
-    for file in _files(task, folder):
-        link(file, task.out / f"{task.key}_{file.name}")
-
-
 def labels_on_grid(
     labels: sitk.Image, working: sitk.Image, shift_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
 ) -> sitk.Image:
     """Label map of a source image on the working grid, moved with its phase.
 
-    The masks of a manifest take the same way in `preprocess_patient`.
+    The masks of a manifest take the same way in `hccbook.images.patients`.
 
     Parameters
     ----------
@@ -643,10 +447,10 @@ def labels_on_grid(
     """
     grid = WorkingGrid(working.GetSize(), working.GetSpacing()[0], working.GetOrigin())
     masks = {organ: labels == label for label, organ in enumerate(ORGANS, start=1)}
-    return _label_map(masks, grid, sitk.TranslationTransform(3, shift_mm))
+    return label_map(masks, grid, sitk.TranslationTransform(3, shift_mm))
 
 
-def _label_map(masks: Mapping[str, sitk.Image], grid: WorkingGrid, transform: sitk.Transform) -> sitk.Image:
+def label_map(masks: Mapping[str, sitk.Image], grid: WorkingGrid, transform: sitk.Transform) -> sitk.Image:
     """Label map (uint8): the organ whose share of a voxel is greatest, and at least a half."""
     labels, best, like = None, None, None
     for organ, mask in masks.items():

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hccbook.errors import ModelError
-from hccbook.parallel import atomic_path
+from hccbook.store import atomic_path
 
 _FORMAT = "hccbook model"
 _VERSION = 1

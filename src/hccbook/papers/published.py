@@ -15,11 +15,11 @@ from typing import Any, Literal, TypeVar
 
 import pandas as pd
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hccbook.errors import DataError
+from hccbook.papers.paper import PAPERS
 from hccbook.run import published_dir
-from hccbook.settings import PAPERS, Profile
 
 COLUMNS = (
     "paper",
@@ -139,18 +139,6 @@ class Assumption(_Entry):
     code: str | None = Field(None, description="Module that holds the choice where no setting does.")
     alternatives: tuple[str, ...] = Field(min_length=1, description="What else the paper may have meant.")
     impact: str = Field(min_length=1, description="How much it matters, or that this is not measured yet.")
-
-    @field_validator("setting")
-    @classmethod
-    def _known_setting(cls, name: str | None) -> str | None:
-        if name is not None:
-            section, _, field = name.partition(".")
-            if (
-                section not in Profile.model_fields
-                or field not in Profile.model_fields[section].annotation.model_fields
-            ):
-                raise ValueError(f"setting must be a field of hccbook.settings.Profile, but found {name!r}")
-        return name
 
     @model_validator(mode="after")
     def _can_be_found(self) -> Assumption:

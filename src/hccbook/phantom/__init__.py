@@ -8,6 +8,6 @@
 from hccbook.phantom.clinical import LATENT_COLUMNS, simulate_clinical, simulate_segmentation_patients
 from hccbook.phantom.ideal_observer import truth
 from hccbook.phantom.longitudinal import LongitudinalSettings, simulate_hbv_dna, simulate_visits
-from hccbook.phantom.rendering import RENDERER_VERSION, render_patient
+from hccbook.phantom.rendering import render_patient
 from hccbook.phantom.scanner import SCANNERS, Scanner
 from hccbook.phantom.writing import write_cohort, write_segmentation_set

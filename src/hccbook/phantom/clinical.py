@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from hccbook.papers import find_paper
 from hccbook.phantom.distributions import (
     AMAP_SHIFT,
     AMAP_SHIFT_SIZE,
@@ -17,13 +18,13 @@ from hccbook.phantom.distributions import (
     QUANTITIES,
     QuantileFunction,
     latent_correlation,
+    prints_outcomes,
     quartiles,
 )
 from hccbook.phantom.outcome import (
     MAX_MONTHS,
     MIN_MONTHS,
     bclc_stage,
-    check_paper,
     cohort_sizes,
     hcc_ranks,
     lead_time,
@@ -31,14 +32,14 @@ from hccbook.phantom.outcome import (
     time_to_hcc,
 )
 from hccbook.phantom.scanner import SCANNERS
-from hccbook.settings import ORGANS, PAPERS, CohortSettings
+from hccbook.settings import ORGANS, CohortSettings
 
 LATENT_COLUMNS = ("number", "image_seed", "liver_latent", "spleen_latent", "spleen_size")
 """Columns of `simulate_clinical` that no manifest shows."""
 
 # Every second one has the textures of a high risk, whatever the effects are set to: one network serves every run.
 _SEGMENTATION_SPREAD = 2.4
-_SEGMENTATION = len(PAPERS)  # the paper's place in the seed, so that these patients are nobody else's
+_SEGMENTATION = 2  # the paper's place in the seed, so that these patients are nobody else's
 _LARGEST = "C01"
 # Sizes of the ten other centres relative to each other; the papers' Supplementary Table 1 is not public.
 _OTHER_CENTERS = dict(zip(list(SCANNERS)[1:], (18, 15, 13, 11, 10, 9, 8, 6, 6, 4), strict=True))
@@ -49,7 +50,8 @@ _FACTOR = np.linalg.cholesky(latent_correlation())
 
 def _single_center(paper: str, cohort: str) -> bool:
     # Nanfang Hospital: ALARM's discovery and internal validation, aMAP-CT's test cohort.
-    return cohort in ({"discovery", "internal_validation"} if paper == "alarm" else {"test"})
+    development, validation, test = find_paper(paper).cohorts
+    return cohort in ({development, validation} if find_paper(paper).largest_centre == "divided" else {test})
 
 
 def _center(paper: str, cohort: str, number: int) -> str:
@@ -92,7 +94,7 @@ def clinical_values(
     values: dict[str, np.ndarray] = {"male": male_share < MALE[paper][cohort][group]}
     for name in MEASURED[paper] if names is None else names:
         latent = latents[:, LATENTS.index(name)]
-        if paper == "amap_ct" and hcc:
+        if hcc and not prints_outcomes(paper):
             latent = latent + AMAP_SHIFT_SIZE[cohort] * AMAP_SHIFT[name]
         curve = QuantileFunction(quartiles(paper, cohort, hcc, name), QUANTITIES[name])
         values[name] = np.round(curve(latent), QUANTITIES[name].decimals)
@@ -132,9 +134,10 @@ def _patients(
     platelets = latents[:, LATENTS.index("platelets")]
     along = _SPLEEN_PLATELET_CORRELATION
     months, stages = [], []
+    latest = find_paper(paper).months[1]
     for (_, _, _, times), rank in zip(draws, ranks, strict=True):
         stage = ""
-        if paper == "alarm":
+        if np.isfinite(latest):
             if rank >= 0:
                 stage = bclc_stage(cohort, int(rank), hcc_total)
                 month = lead_time(stage, times)
@@ -146,7 +149,7 @@ def _patients(
             if rank >= 0:
                 month = time_to_hcc(month, times)
         # Rounding must not bring a patient to three months, which the paper's criteria leave out.
-        months.append(max(round(float(month), 1), MIN_MONTHS + (0.1 if paper == "amap_ct" else 0.0)))
+        months.append(max(round(float(month), 1), MIN_MONTHS + (0.0 if np.isfinite(latest) else 0.1)))
         stages.append(stage)
     table = pd.DataFrame(
         {
@@ -170,7 +173,7 @@ def _patients(
     for name in MEASURED[paper]:
         if name not in table:
             table[name] = columns[name]
-    if paper == "alarm":
+    if np.isfinite(latest):
         table["bclc"] = stages
     table["number"] = numbers
     table["image_seed"] = [draw[2] for draw in draws]
@@ -219,15 +222,15 @@ def simulate_clinical(paper: str, settings: CohortSettings) -> pd.DataFrame:
     """
     tables = []
     first = 1
-    for position, size in enumerate(cohort_sizes(check_paper(paper), settings)):
+    for position, size in enumerate(cohort_sizes(paper, settings)):
         ranks = hcc_ranks(paper, position, size, settings.seed)
         numbers = np.arange(first, first + size.patients)
-        tables.append(_patients(paper, size.name, PAPERS.index(paper), numbers, ranks, size.hcc, settings.seed))
+        tables.append(_patients(paper, size.name, find_paper(paper).number, numbers, ranks, size.hcc, settings.seed))
         first += size.patients
     table = pd.concat([part for part in tables if len(part)], ignore_index=True)
     for organ, shift in planted_shifts(paper, settings).items():
         table[f"{organ}_latent"] += shift * table["hcc"]
-    name = paper.upper().replace("_", "-")
+    name = find_paper(paper).slug.upper()
     table.insert(0, "patient_id", [f"SYN-{name}-{number:04d}" for number in table["number"]])
     return _keyed(table)
 

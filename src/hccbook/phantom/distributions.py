@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+from hccbook.papers import find_paper
+
 Quartiles = tuple[float, float, float]
 
 _UPPER_QUARTILE_Z = float(stats.norm.ppf(0.75))
@@ -278,6 +280,11 @@ LEAD_TIME_MEAN: dict[str, float] = {"0": 6.0, "A": 6.8, "B": 7.2, "C": 11.0, "D"
 """Mean months from the CT to the diagnosis by BCLC stage (ALARM, Results, Patient characteristics)."""
 
 
+def prints_outcomes(paper: str) -> bool:
+    """Whether the paper's Table 1 tells patients with HCC from those without."""
+    return find_paper(paper).compares == "outcomes"
+
+
 def quartiles(paper: str, cohort: str, hcc: bool, name: str) -> Quartiles:
     """Printed quartiles of a value, or of the group that stands in for it.
 
@@ -290,7 +297,7 @@ def quartiles(paper: str, cohort: str, hcc: bool, name: str) -> Quartiles:
     name : str
         One of `QUANTITIES`.
     """
-    if paper == "alarm":
+    if prints_outcomes(paper):
         return _ALARM[cohort]["hcc" if hcc else "non_hcc"][name]
     return _AMAP_CT[cohort].get(name, _STIFFNESS_ALL)
 

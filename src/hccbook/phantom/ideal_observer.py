@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from hccbook.papers import find_paper
 from hccbook.phantom.clinical import clinical_values
 from hccbook.phantom.distributions import LATENTS, latent_correlation
-from hccbook.phantom.outcome import check_paper, cohort_sizes, planted_shifts
+from hccbook.phantom.outcome import cohort_sizes, planted_shifts
 from hccbook.scores import amap
-from hccbook.settings import PAPERS, CohortSettings
+from hccbook.settings import CohortSettings
 
 MONTE_CARLO_PATIENTS = 200_000
 """Simulated patients an outcome group and population."""
@@ -94,7 +95,7 @@ def truth(paper: str, settings: CohortSettings) -> dict[str, Any]:
     development population, as a model fitted there would have them at best.
     """
     shifts = planted_shifts(paper, settings)
-    development, validation, test = cohort_sizes(check_paper(paper), settings)
+    development, validation, test = cohort_sizes(paper, settings)
     populations = {
         "development": [development],
         "validation": [validation],
@@ -103,7 +104,7 @@ def truth(paper: str, settings: CohortSettings) -> dict[str, Any]:
     }
     samples: dict[tuple[str, bool], np.ndarray] = {}
     for position, size in enumerate((development, validation, test)):
-        rng = np.random.default_rng(np.random.SeedSequence([PAPERS.index(paper), position, 20_000_003]))
+        rng = np.random.default_rng(np.random.SeedSequence([find_paper(paper).number, position, 20_000_003]))
         for hcc in (False, True):
             samples[size.name, hcc] = _markers(paper, size.name, hcc, settings, rng)
     columns = {marker: [_COLUMNS.index(part) for part in parts] for marker, parts in _MARKERS.items()}

@@ -13,9 +13,9 @@ import pandas as pd
 from pydantic import Field
 
 from hccbook.errors import DataError
+from hccbook.papers import find_paper
 from hccbook.phantom.ideal_observer import binormal_auc
-from hccbook.phantom.outcome import check_paper
-from hccbook.settings import PAPERS, AmapCtSupplementSettings
+from hccbook.settings import AmapCtSupplementSettings
 
 _VISITS_STREAM, _HBV_DNA_STREAM = 30_000_001, 30_000_023
 _NOMINAL_MONTHS = np.array([-24.0, -18.0, -12.0, -6.0, 0.0, 6.0, 12.0])
@@ -114,7 +114,6 @@ def simulate_visits(
     choices.
     """
     settings = settings or LongitudinalSettings()
-    check_paper(paper)
     absent = [name for name in ("amap", "afp", "hcc", "months") if name not in clinical]
     if absent:
         raise DataError("clinical table", f"must have a column {absent[0]!r}", "none", "Give the cohort's table.")
@@ -124,7 +123,7 @@ def simulate_visits(
     values = clinical[["amap", "afp", "hcc", "months"]].to_numpy(dtype=float)
     for key, number, (amap, afp, hcc, follow_up) in zip(clinical.index, numbers, values, strict=True):
         # A fixed number of draws, whatever the patient: nothing shifts from one to the next.
-        sequence = np.random.SeedSequence([seed, PAPERS.index(paper), int(number), _VISITS_STREAM])
+        sequence = np.random.SeedSequence([seed, find_paper(paper).number, int(number), _VISITS_STREAM])
         rng = np.random.default_rng(sequence)
         jitter, *noise = rng.standard_normal((3, len(_NOMINAL_MONTHS)))
         slopes, dna = rng.standard_normal(2), rng.standard_normal()
@@ -182,12 +181,11 @@ def simulate_hbv_dna(clinical: pd.DataFrame, paper: str, seed: int) -> pd.Series
     DataError
         If the paper is unknown, the column is absent, or the patients are not synthetic.
     """
-    check_paper(paper)
     if "etiology" not in clinical:
         raise DataError("clinical table", "must have a column 'etiology'", "none", "Give the cohort's table.")
     values = []
     for number, cause in zip(_numbers(clinical.index), clinical["etiology"], strict=True):
-        sequence = np.random.SeedSequence([seed, PAPERS.index(paper), int(number), _HBV_DNA_STREAM])
+        sequence = np.random.SeedSequence([seed, find_paper(paper).number, int(number), _HBV_DNA_STREAM])
         rng = np.random.default_rng(sequence)
         share, normal = rng.random(), rng.standard_normal()
         level = round(float(np.clip(10 ** (3.0 + 1.2 * normal), 10.0, 1e9)), 0) if share < 0.2 else 0.0

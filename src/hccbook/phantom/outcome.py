@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hccbook.errors import DataError, SettingsError
+from hccbook.errors import SettingsError
+from hccbook.papers import find_paper
 from hccbook.phantom.distributions import BCLC_COUNTS, BCLC_STAGES, LEAD_TIME_MEAN
-from hccbook.settings import PAPERS, CohortSettings
+from hccbook.settings import ORGANS, CohortSettings
 
 MIN_MONTHS, MAX_MONTHS = 3.0, 12.0
 """Window of ALARM between CT and diagnosis or last follow-up, months (Methods, Study design and patients)."""
@@ -34,29 +35,6 @@ class CohortSize(NamedTuple):
     hcc: int
 
 
-_SETTING_PREFIX = {
-    "alarm": {
-        "discovery": "alarm_discovery",
-        "internal_validation": "alarm_internal",
-        "external_validation": "alarm_external",
-    },
-    "amap_ct": {"training": "amap_ct_training", "validation": "amap_ct_validation", "test": "amap_ct_test"},
-}
-
-
-def check_paper(paper: str) -> str:
-    """The paper's name, if it is one of the two.
-
-    Raises
-    ------
-    DataError
-        If it is not.
-    """
-    if paper not in PAPERS:
-        raise DataError("paper", f"must be one of {', '.join(PAPERS)}", repr(paper), "Check the spelling.")
-    return paper
-
-
 def cohort_sizes(paper: str, settings: CohortSettings) -> tuple[CohortSize, ...]:
     """Cohorts of a paper in the order development, validation, test.
 
@@ -66,7 +44,7 @@ def cohort_sizes(paper: str, settings: CohortSettings) -> tuple[CohortSize, ...]
         If a cohort has more HCC than patients.
     """
     sizes = []
-    for name, prefix in _SETTING_PREFIX[check_paper(paper)].items():
+    for name, prefix in find_paper(paper).size_settings.items():
         patients, hcc = getattr(settings, prefix), getattr(settings, f"{prefix}_hcc")
         if hcc > patients:
             raise SettingsError(
@@ -92,12 +70,9 @@ def planted_shifts(paper: str, settings: CohortSettings) -> dict[str, float]:
     dict of str to float
         Shift by organ; 0 with ``effect: none``, and for the spleen in ALARM, which reads livers only.
     """
-    liver, spleen = {
-        "alarm": (settings.alarm_liver_effect, 0.0),
-        "amap_ct": (settings.amap_ct_liver_effect, settings.amap_ct_spleen_effect),
-    }[check_paper(paper)]
     planted = float(settings.effect == "planted")
-    return {"liver": liver * planted, "spleen": spleen * planted}
+    read = find_paper(paper).organs
+    return {organ: planted * getattr(settings, f"{paper}_{organ}_effect") if organ in read else 0.0 for organ in ORGANS}
 
 
 def hcc_ranks(paper: str, cohort: int, size: CohortSize, seed: int) -> np.ndarray:
@@ -116,7 +91,7 @@ def hcc_ranks(paper: str, cohort: int, size: CohortSize, seed: int) -> np.ndarra
     ndarray of shape (size.patients,), int
         -1 without HCC, otherwise the patient's rank among the cohort's HCC, from 0.
     """
-    rng = np.random.default_rng(np.random.SeedSequence([seed, PAPERS.index(paper), 10_000_019, cohort]))
+    rng = np.random.default_rng(np.random.SeedSequence([seed, find_paper(paper).number, 10_000_019, cohort]))
     ranks = np.full(size.patients, -1)
     ranks[rng.permutation(size.patients)[: size.hcc]] = np.arange(size.hcc)
     return ranks

@@ -13,9 +13,6 @@ from hccbook.phantom.enhancement import draw_enhancement
 from hccbook.phantom.scanner import acquire, scanner_of, texture_spread, voxel_edges
 from hccbook.settings import PHASES, CohortSettings
 
-RENDERER_VERSION = 3
-"""Raised with every change that alters a voxel; images kept under an older version are made anew."""
-
 RENDERER_COLUMNS = ("image_seed", "centre", "liver_latent", "spleen_latent", "spleen_size")
 """All that the renderer takes from a patient's row."""
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,13 +13,14 @@ import pandas as pd
 import SimpleITK as sitk
 
 from hccbook.errors import DataError
-from hccbook.parallel import atomic_path, digest, map_patients
+from hccbook.parallel import map_patients
 from hccbook.phantom.clinical import LATENT_COLUMNS, simulate_clinical, simulate_segmentation_patients
 from hccbook.phantom.dicom import LAYOUTS, Layout, oblique, write_series
 from hccbook.phantom.ideal_observer import truth
-from hccbook.phantom.rendering import RENDERER_COLUMNS, RENDERER_VERSION, render_patient
+from hccbook.phantom.rendering import RENDERER_COLUMNS, render_patient
 from hccbook.phantom.scanner import scanner_of
 from hccbook.settings import ORGANS, PHASES, CohortSettings
+from hccbook.store import Store, atomic_folder, atomic_path, link
 
 
 @dataclass(frozen=True)
@@ -32,27 +31,26 @@ class _Patient:
     row: Mapping[str, Any]
     settings: CohortSettings
     out: Path
-    store: Path | None
+    store: Store | None
     layout: Layout | None
 
     @property
-    def digest(self) -> str:
-        """Hash of all that the files follow from, and of nothing else."""
+    def inputs(self) -> tuple[object, ...]:
+        """All that the files follow from, and nothing else."""
         # Plain Python values: NumPy's would be written another way.
         kinds = {"image_seed": int, "centre": str}
         rendered = {name: kinds.get(name, float)(self.row[name]) for name in RENDERER_COLUMNS}
         header: dict[str, Any] = {}
         if self.layout is not None:
             header = {name: str(self.row[name]) for name in ("patient_id", "age", "sex")} | asdict(self.layout)
-        scanner = asdict(scanner_of(self.row["centre"]))
-        return digest(RENDERER_VERSION, rendered, scanner, self.settings.acquisition_spacing_mm, header)
+        return rendered, asdict(scanner_of(self.row["centre"])), self.settings.acquisition_spacing_mm, header
 
 
 def _image_name(phase: str, as_series: bool) -> str:
     return phase if as_series else f"{phase}.nii.gz"
 
 
-def _write_files(folder: Path, patient: _Patient) -> None:
+def _write_files(patient: _Patient, folder: Path) -> None:
     for phase, (image, labels) in render_patient(patient.row, patient.settings).items():
         if patient.layout is not None:
             image, labels = oblique(image, patient.layout), oblique(labels, patient.layout)
@@ -68,52 +66,14 @@ def _write_nifti(image: sitk.Image, file: Path) -> None:
     sitk.WriteImage(image, str(file), useCompression=True, compressionLevel=1)
 
 
-def _make_folder(final: Path, patient: _Patient) -> None:
-    """Write a patient's files into `final`, all of them or none."""
-    final.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=".part-", dir=final.parent))
-    try:
-        _write_files(part, patient)
-        _move_folder(part, final)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def _move_folder(part: Path, final: Path) -> None:
-    part.chmod(0o755)
-    if final.exists():
-        shutil.rmtree(final)
-    part.rename(final)
-
-
-def _link_folder(source: Path, final: Path) -> None:
-    """Put the files of `source` into `final` without a second copy where the file system can."""
-    final.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=".part-", dir=final.parent))
-    try:
-        shutil.copytree(source, part, dirs_exist_ok=True, copy_function=_link_file)
-        _move_folder(part, final)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def _link_file(source: str, target: str) -> str:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system, or one without hard links
-        shutil.copyfile(source, target)
-    return target
-
-
 def _write_patient(patient: _Patient) -> str:
     final = patient.out / "images" / patient.key
     if patient.store is None:
-        _make_folder(final, patient)
-        return patient.key
-    kept = patient.store / "phantom" / patient.digest
-    if not kept.is_dir():
-        _make_folder(kept, patient)
-    _link_folder(kept, final)
+        with atomic_folder(final) as part:
+            _write_files(patient, part)
+    else:
+        key = patient.store.key("phantom", render_patient, *patient.inputs)
+        link(patient.store.get_or_make(key, functools.partial(_write_files, patient)), final)
     return patient.key
 
 
@@ -137,13 +97,13 @@ def _write_patients(
     for position, (key, row) in enumerate(table.iterrows()):
         layout = LAYOUTS[position % len(LAYOUTS)] if position < series else None
         patients[key] = _Patient(key, row.to_dict(), settings, out, store, layout)
-    outcome = map_patients(_write_patient, patients, stage="phantom", workers=workers)
-    if len(outcome.failures):
-        first = outcome.failures.iloc[0]
+    rendered = map_patients(_write_patient, patients, stage="phantom", workers=workers)
+    if len(rendered.failures):
+        first = rendered.failures.iloc[0]
         raise DataError(
             f"synthetic patient {first['patient']}",
             "must be rendered and written",
-            f"{first['kind']}: {first['reason']} ({len(outcome.failures)} of {len(patients)} patients failed)",
+            f"{first['kind']}: {first['reason']} ({len(rendered.failures)} of {len(patients)} patients failed)",
             "Free disk space or correct the settings, and start again: finished patients are kept.",
         )
     paths = [_paths(key, patient.layout is not None) for key, patient in patients.items()]
@@ -155,7 +115,7 @@ def _write_patients(
 
 
 def write_cohort(
-    out: Path, paper: str, settings: CohortSettings, *, workers: int = 1, store: Path | None = None
+    out: Path, paper: str, settings: CohortSettings, *, workers: int = 1, store: Store | None = None
 ) -> Path:
     """Write a paper's synthetic cohort: three-phase CT, true masks, manifest and truth.
 
@@ -168,9 +128,9 @@ def write_cohort(
     settings : CohortSettings
     workers : int
         Processes side by side; the files do not depend on it.
-    store : pathlib.Path, optional
-        Where rendered patients are kept under the hash of what they follow from, so that a second call, or the
-        patients that an ``effect: none`` run has in common, are only linked.
+    store : hccbook.store.Store, optional
+        Keeps rendered patients, so that a second call, or the patients that an ``effect: none`` run has in common, are
+        only linked.
 
     Returns
     -------
@@ -184,13 +144,15 @@ def write_cohort(
     """
     out = Path(out)
     table = simulate_clinical(paper, settings)
-    manifest = _write_patients(out, table, settings, settings.dicom_patients, workers, _folder(store))
+    manifest = _write_patients(out, table, settings, settings.dicom_patients, workers, store)
     with atomic_path(out / "truth.json") as part:
         part.write_text(json.dumps(truth(paper, settings), indent=2) + "\n", encoding="utf-8")
     return manifest
 
 
-def write_segmentation_set(out: Path, settings: CohortSettings, *, workers: int = 1, store: Path | None = None) -> Path:
+def write_segmentation_set(
+    out: Path, settings: CohortSettings, *, workers: int = 1, store: Store | None = None
+) -> Path:
     """Write the patients that train the segmentation; they are in neither paper's cohort.
 
     Parameters
@@ -199,7 +161,7 @@ def write_segmentation_set(out: Path, settings: CohortSettings, *, workers: int 
         Folder; made if absent.
     settings : CohortSettings
     workers : int
-    store : pathlib.Path, optional
+    store : hccbook.store.Store, optional
         As in `write_cohort`.
 
     Returns
@@ -212,8 +174,4 @@ def write_segmentation_set(out: Path, settings: CohortSettings, *, workers: int 
     DataError
         If a patient could not be written.
     """
-    return _write_patients(Path(out), simulate_segmentation_patients(settings), settings, 0, workers, _folder(store))
-
-
-def _folder(store: Path | None) -> Path | None:
-    return None if store is None else Path(store)
+    return _write_patients(Path(out), simulate_segmentation_patients(settings), settings, 0, workers, store)

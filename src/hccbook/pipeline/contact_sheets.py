@@ -9,11 +9,12 @@ from pathlib import Path
 import pandas as pd
 
 from hccbook import images, segmentation
-from hccbook.parallel import atomic_path, map_patients
-from hccbook.pipeline.files import label_map, preprocessed_patients, read_cohort, segmented_patients, working_image
+from hccbook.parallel import map_patients
+from hccbook.pipeline.files import preprocessed_patients, read_cohort, segmented_patients
 from hccbook.report.figures.contact_sheet import contact_sheet, png_bytes
 from hccbook.report.tables import SYNTHETIC_NOTICE, model_title
-from hccbook.run import RunPaths
+from hccbook.run import Case, RunPaths
+from hccbook.store import atomic_path
 
 PAGE = "index.html"
 """Page of a cohort, beside its sheets."""
@@ -23,19 +24,17 @@ TABLE_COLUMNS = ("patient", "centre", "severity", "findings", "dice", "sheet")
 
 
 @dataclass(frozen=True)
-class SheetTask:
-    """One patient's images and label maps by phase, what the sheet says of it, and where it goes."""
+class Sheet:
+    """One patient's contact sheet: the files, what it says of the patient, and where it goes."""
 
-    key: str
-    images: tuple[tuple[str, Path], ...]
-    labels: tuple[tuple[str, Path], ...]
+    case: Case
     title: str
     remarks: tuple[str, ...]
     synthetic: bool
     file: Path
 
 
-def write_sheet(task: SheetTask) -> tuple[int, int]:
+def write_sheet(sheet: Sheet) -> tuple[int, int]:
     """Draw one patient's contact sheet; see `hccbook.report.figures.contact_sheet`.
 
     Returns
@@ -43,13 +42,14 @@ def write_sheet(task: SheetTask) -> tuple[int, int]:
     tuple of int
         Width and height of the sheet, pixels.
     """
-    volumes = {phase: images.read_image(path, f"{task.key}, {phase}") for phase, path in task.images}
+    case = sheet.case
+    volumes = {phase: images.read_image(case.image(phase), case.place(phase)) for phase in case.phases}
     # A phase without masks is drawn all the same: that they are missing is what there is to see.
-    labels = {phase: images.read_label_map(path) for phase, path in task.labels if path.is_file()}
-    sheet = contact_sheet(volumes, labels, title=task.title, remarks=task.remarks, synthetic=task.synthetic)
-    with atomic_path(task.file) as part:
-        part.write_bytes(png_bytes(sheet))
-    return sheet.size
+    labels = {phase: images.read_label_map(case.labels(phase)) for phase in case.phases if case.labels(phase).is_file()}
+    drawn = contact_sheet(volumes, labels, title=sheet.title, remarks=sheet.remarks, synthetic=sheet.synthetic)
+    with atomic_path(sheet.file) as part:
+        part.write_bytes(png_bytes(drawn))
+    return drawn.size
 
 
 def write(
@@ -68,7 +68,7 @@ def write(
     Parameters
     ----------
     run : RunPaths
-        Run whose `hccbook.pipeline.stages.segment_cohort` is done.
+        Run whose `hccbook.pipeline.segmentation.segment_cohort` is done.
     paper : {"alarm", "amap_ct"}
     phases : tuple of str
     synthetic : bool
@@ -90,11 +90,9 @@ def write(
     folder = run.contact_sheets(paper)
     folder.mkdir(parents=True, exist_ok=True)
     table, remarks = _patients(run, paper, dice)
-    tasks = {
-        row.patient: SheetTask(
-            row.patient,
-            tuple((phase, working_image(run, paper, row.patient, phase)) for phase in phases),
-            tuple((phase, label_map(run, paper, row.patient, phase)) for phase in phases),
+    sheets = {
+        row.patient: Sheet(
+            Case(run, paper, row.patient, phases),
             f"{row.patient}, {model_title(paper)}, centre {row.centre}",
             tuple(remarks[row.patient]) or ("Nothing suspicious found.",),
             synthetic,
@@ -102,15 +100,15 @@ def write(
         )
         for row in table.itertuples()
     }
-    outcome = map_patients(write_sheet, tasks, stage="contact sheets", workers=workers)
+    drawn = map_patients(write_sheet, sheets, stage="contact sheets", workers=workers)
     for file in folder.glob("*.png"):
-        if file.stem not in outcome.results:
+        if file.stem not in drawn.results:
             file.unlink()
     table["sheet"] = [
-        (folder / f"{key}.png").relative_to(run.root).as_posix() if key in outcome.results else ""
+        (folder / f"{key}.png").relative_to(run.root).as_posix() if key in drawn.results else ""
         for key in table["patient"]
     ]
-    page = cohort_page(model_title(paper), table, remarks, outcome.results, synthetic=synthetic)
+    page = cohort_page(model_title(paper), table, remarks, drawn.results, synthetic=synthetic)
     with atomic_path(folder / PAGE) as part:
         part.write_text(page, encoding="utf-8")
     return table
@@ -141,7 +139,7 @@ def _patients(run: RunPaths, paper: str, dice: pd.DataFrame | None) -> tuple[pd.
 
 
 def read_findings(run: RunPaths, paper: str) -> dict[str, list[segmentation.MaskFinding]]:
-    """What `hccbook.pipeline.stages.segment_cohort` found suspicious, by patient."""
+    """What `hccbook.pipeline.segmentation.segment_cohort` found suspicious, by patient."""
     table = pd.read_csv(run.stage("segmentation") / f"{paper}_findings.csv", keep_default_na=False)
     found: dict[str, list[segmentation.MaskFinding]] = {}
     for row in table.to_dict("records"):

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from hccbook.parallel import FAILURE_COLUMNS, atomic_path
-from hccbook.run import STAGES, RunPaths
-from hccbook.settings import ORGANS, FeatureSettings, PreprocessingSettings
-
-ORGANS_OF_PAPER = {"alarm": ("liver",), "amap_ct": ORGANS}
-"""Organs that each paper's features come from."""
-
-
-TRAINING_SET = "segmentation"
-"""Name of the patients that train the segmentation, where a paper's name stands for its cohort."""
+from hccbook.cohort import read_manifest, sources
+from hccbook.errors import DataError
+from hccbook.parallel import FAILURE_COLUMNS, MapResult
+from hccbook.run import STAGES, Case, RunPaths
+from hccbook.settings import FeatureSettings, PreprocessingSettings
+from hccbook.store import atomic_path
 
 
 def save_table(table: pd.DataFrame, file: Path) -> None:
@@ -58,31 +54,66 @@ def read_failures(run: RunPaths, papers: Iterable[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["paper", *FAILURE_COLUMNS])
 
 
-def source_manifest(run: RunPaths, paper: str, manifest: str) -> Path:
-    """Manifest that the images are read through: the user's, or the synthetic cohort's."""
-    return Path(manifest) if manifest else run.stage("cohort") / "synthetic" / paper / "manifest.csv"
-
-
-def planted_truth(run: RunPaths, papers: Iterable[str], manifest: str) -> dict[str, dict]:
+def planted_truth(run: RunPaths, papers: Iterable[str]) -> dict[str, dict]:
     """AUCs of an ideal observer, by paper, as the simulation wrote them; empty for a user's own patients."""
-    if manifest:
+    if run.manifest is not None:
         return {}
-    return {paper: read_json(source_manifest(run, paper, "").parent / "truth.json") for paper in papers}
+    return {paper: read_json(run.synthetic_cohort(paper) / "truth.json") for paper in papers}
 
 
 def read_cohort(run: RunPaths, paper: str) -> pd.DataFrame:
     """Clinical table that the cohort stage wrote, index ``patient``."""
-    return pd.read_csv(run.manifest(paper)).set_index("patient")
+    return pd.read_csv(run.clinical(paper)).set_index("patient")
 
 
-def working_image(run: RunPaths, paper: str, patient: str, phase: str) -> Path:
-    """Image of one patient and phase on the working grid."""
-    return run.stage("preprocessing") / "images" / paper / f"{patient}_{phase}.nii.gz"
+def cases(run: RunPaths, paper: str, phases: Sequence[str], patients: Iterable[str]) -> dict[str, Case]:
+    """Files of some patients of one paper, by key, for stages that read no source."""
+    return {key: Case(run, paper, key, tuple(phases)) for key in patients}
 
 
-def reference_labels(run: RunPaths, paper: str, patient: str, phase: str) -> Path:
-    """Label map made from the manifest's masks on the working grid; absent where the manifest has none."""
-    return run.stage("preprocessing") / "images" / paper / f"{patient}_{phase}_labels.nii.gz"
+def source_cases(run: RunPaths, cohort: str, phases: Sequence[str]) -> dict[str, Case]:
+    """Files of all patients of a manifest, by key, with the sources that it names.
+
+    Parameters
+    ----------
+    run : RunPaths
+    cohort : str
+        A paper, or `hccbook.run.TRAINING_SET`.
+    phases : sequence of str
+
+    Raises
+    ------
+    ManifestError
+        As `hccbook.cohort.read_manifest`.
+    """
+    rows = read_manifest(run.source_manifest(cohort), phases)
+    named: dict[str, dict[str, str]] = {key: {} for key in rows.index}
+    for key, column, path in sources(rows)[["patient", "column", "path"]].itertuples(index=False):
+        named[key][column] = path
+    return {key: Case(run, cohort, key, tuple(phases), own) for key, own in named.items()}
+
+
+def save_failures(result: MapResult, run: RunPaths, stage: str, paper: str) -> None:
+    """Write the patients that fell out in a stage.
+
+    Raises
+    ------
+    DataError
+        If nobody got through.
+    """
+    save_table(result.failures, run.stage(stage) / f"{paper}_failures.csv")
+    if not result.results:
+        raise DataError(
+            f"{stage}, {paper}",
+            "at least one patient must get through",
+            f"{len(result.failures)} failures",
+            f"First reason: {result.failures['reason'].iloc[0]}" if len(result.failures) else "The manifest is empty.",
+        )
+
+
+def joined_failures(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """One failures table out of several, which may be empty."""
+    return pd.DataFrame([row for table in tables for row in table.to_dict("records")], columns=list(FAILURE_COLUMNS))
 
 
 def read_preprocessing_settings(run: RunPaths) -> PreprocessingSettings:
@@ -99,16 +130,6 @@ def read_feature_settings(run: RunPaths) -> FeatureSettings:
 def preprocessed_patients(run: RunPaths, paper: str) -> list[str]:
     """Keys of the patients that preprocessing got through, in manifest order."""
     return list(pd.read_csv(run.stage("preprocessing") / f"{paper}.csv")["patient"].unique())
-
-
-def label_map(run: RunPaths, paper: str, patient: str, phase: str) -> Path:
-    """Label map that features are taken from, whatever its source."""
-    return run.stage("segmentation") / "labels" / paper / f"{patient}_{phase}.nii.gz"
-
-
-def native_labels(run: RunPaths, paper: str, patient: str, phase: str) -> Path:
-    """Label map on the image's own grid; there only where the network made it."""
-    return run.stage("segmentation") / "masks" / paper / f"{patient}_{phase}.nii.gz"
 
 
 def segmented_patients(run: RunPaths, paper: str) -> list[str]:

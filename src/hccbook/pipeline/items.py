@@ -8,17 +8,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from hccbook import evaluation
-from hccbook.papers import published
+from hccbook.papers import find_paper, published
 from hccbook.pipeline.files import read_cohort, read_json, read_table, save_table
 from hccbook.report import figures, tables
 from hccbook.run import RunPaths
 from hccbook.scores import RISK_GROUPS
-
-_MARKERS = {
-    "alarm": {"alarm": "liver_amap", "radiomics": "liver", "deep": "liver", "amap": "amap"},
-    "amap_ct": {"amap_ct": "liver_spleen_amap", "ct_image": "liver_spleen", "amap_liver": "liver_amap", "amap": "amap"},
-}
-"""For each model, the markers that an ideal observer of the same information would have."""
 
 
 def read_truth(run: RunPaths, paper: str) -> dict[str, float]:
@@ -26,7 +20,7 @@ def read_truth(run: RunPaths, paper: str) -> dict[str, float]:
     known = read_json(run.stage("cohort") / "truth.json").get(paper)
     if known is None:
         return {}
-    return {model: known["auc"]["validation_and_test"][marker] for model, marker in _MARKERS[paper].items()}
+    return {model: known["auc"]["validation_and_test"][marker] for model, marker in find_paper(paper).markers.items()}
 
 
 def planted_effect(run: RunPaths, paper: str) -> Literal["planted", "none"]:
@@ -146,16 +140,12 @@ def in_percent(incidence: pd.DataFrame) -> pd.DataFrame:
     return incidence.assign(value=100 * incidence["incidence"], **hundredfold)
 
 
-def _printed_prevalence(paper: str, name: str) -> float:
-    if paper == "alarm":
-        header = {"item": "alarm-table-1", "row": "header", "cohort": name}
-        patients = published.value(paper, "count", **header, subgroup="")
-        cases = published.value(paper, "count", **header, subgroup="HCC")
-    else:
-        table = {"item": "amap-ct-table-1", "cohort": name}
-        patients = published.value(paper, "count", **table, row="Total patients, n")
-        cases = published.value(paper, "count", **table, row="HCC cases during follow-up, n (%)")
-    return cases.number / patients.number
+def _printed_prevalence(paper: str, cohort: str) -> float:
+    printed_sizes = find_paper(paper).printed_sizes
+    patients, cases = (
+        published.value(paper, "count", cohort=cohort, **printed_sizes[what]).number for what in ("patients", "cases")
+    )
+    return cases / patients
 
 
 def predictive_values_at_printed_prevalence(paper: str, performance: pd.DataFrame) -> pd.DataFrame:

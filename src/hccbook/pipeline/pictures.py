@@ -6,47 +6,56 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
-from hccbook import cohort, images
-from hccbook.pipeline import stages
-from hccbook.pipeline.files import (
-    ORGANS_OF_PAPER,
-    label_map,
-    native_labels,
-    reference_labels,
-    source_manifest,
-    working_image,
-)
-from hccbook.run import RunPaths
+from hccbook import images, segmentation
+from hccbook.papers import find_paper
+from hccbook.pipeline.files import source_cases
+from hccbook.run import Case, RunPaths
 from hccbook.settings import ORGANS
 
 
 def source_images(
-    run: RunPaths, paper: str, manifest: str, patient: str, phases: tuple[str, ...]
+    run: RunPaths, paper: str, patient: str, phases: tuple[str, ...]
 ) -> tuple[dict[str, sitk.Image], dict[str, sitk.Image]]:
+    """As `source_volumes`, of one patient of a run."""
+    return source_volumes(source_cases(run, paper, phases)[patient])
+
+
+def source_volumes(case: Case) -> tuple[dict[str, sitk.Image], dict[str, sitk.Image]]:
     """Images of one patient as the manifest has them, with its masks where it gives them.
+
+    Parameters
+    ----------
+    case : hccbook.run.Case
+        With its sources.
 
     Returns
     -------
     images : dict of str to SimpleITK.Image
         By phase, HU.
     labels : dict of str to SimpleITK.Image
-        Label maps by phase; empty where the manifest has no masks.
+        Label maps by phase; empty where the manifest has no masks of both organs.
     """
-    row = cohort.read_manifest(source_manifest(run, paper, manifest), phases).loc[patient]
-    return stages.source_volumes(row, patient, phases)
+    volumes = {phase: images.read_image(case.source(phase), case.place(phase)) for phase in case.phases}
+    given = [phase for phase in case.phases if set(case.source_masks(phase)) == set(ORGANS)]
+    return volumes, {phase: source_labels(case, phase, volumes[phase]) for phase in given}
 
 
-def working_volumes(
-    run: RunPaths, paper: str, patient: str, phases: tuple[str, ...]
-) -> tuple[dict[str, sitk.Image], dict[str, sitk.Image]]:
+def source_labels(case: Case, phase: str, image: sitk.Image) -> sitk.Image:
+    """Label map of the masks that the manifest gives for a phase, on the grid of `image`."""
+    masks = case.source_masks(phase)
+    organs = (images.read_mask(masks[organ], image, case.place(phase, organ), organ) for organ in ORGANS)
+    return segmentation.external_labels(*organs, image, place=case.place(phase))
+
+
+def working_volumes(case: Case) -> tuple[dict[str, sitk.Image], dict[str, sitk.Image]]:
     """Images and label maps of one patient on the working grid, by phase."""
-    volumes = {phase: images.read_image(working_image(run, paper, patient, phase)) for phase in phases}
-    labels = {phase: images.read_label_map(label_map(run, paper, patient, phase)) for phase in phases}
+    volumes = {phase: images.read_image(case.image(phase)) for phase in case.phases}
+    labels = {phase: images.read_label_map(case.labels(phase)) for phase in case.phases}
     return volumes, labels
 
 
 def compared_segmentations(
-    run: RunPaths, paper: str, manifest: str, patient: str, phase: str
+    run: RunPaths, paper: str, patient: str, phase: str
 ) -> tuple[sitk.Image, sitk.Image, sitk.Image]:
     """One phase of a patient with the mask used and the one that the manifest gives, as the Dice is taken of them.
 
@@ -55,13 +64,13 @@ def compared_segmentations(
     image, used, given : SimpleITK.Image
         HU and two label maps, on the image's own grid where the network segmented it, else on the working grid.
     """
-    own = native_labels(run, paper, patient, phase)
-    if own.is_file():
-        volumes, given = source_images(run, paper, manifest, patient, (phase,))
-        return volumes[phase], images.read_label_map(own, volumes[phase]), given[phase]
-    image = images.read_image(working_image(run, paper, patient, phase))
-    used = images.read_label_map(label_map(run, paper, patient, phase), image)
-    return image, used, images.read_label_map(reference_labels(run, paper, patient, phase), image)
+    case = source_cases(run, paper, (phase,))[patient]
+    if case.native_labels(phase).is_file():
+        image = images.read_image(case.source(phase), case.place(phase))
+        return image, images.read_label_map(case.native_labels(phase), image), source_labels(case, phase, image)
+    image = images.read_image(case.image(phase))
+    used, given = (images.read_label_map(file, image) for file in (case.labels(phase), case.reference_labels(phase)))
+    return image, used, given
 
 
 def most_different_slice(used: sitk.Image, given: sitk.Image, organ: str) -> int:
@@ -91,12 +100,12 @@ def latent_association(run: RunPaths, paper: str, features: pd.DataFrame) -> pd.
     pandas.DataFrame
         Columns feature, correlation; the strongest first.
     """
-    latent = pd.read_csv(source_manifest(run, paper, "").parent / "latent.csv").set_index("patient")
+    latent = pd.read_csv(run.synthetic_cohort(paper) / "latent.csv").set_index("patient")
     features = features.loc[:, features.nunique() > 1]  # a constant has no correlation
     organ = features.columns.str.split(".").str[1]
     parts = [
         features.loc[:, organ == name].corrwith(latent.loc[features.index, f"{name}_latent"], method="spearman")
-        for name in ORGANS_OF_PAPER[paper]
+        for name in find_paper(paper).organs
     ]
     table = pd.concat(parts).rename("correlation").rename_axis("feature").reset_index()
     return table.sort_values("correlation", key=abs, ascending=False, ignore_index=True)

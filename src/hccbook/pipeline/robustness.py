@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import filecmp
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,31 +18,25 @@ import pandas as pd
 from hccbook.errors import DataError
 from hccbook.evaluation.agreement import feature_family, icc_table
 from hccbook.features import deep as deep_features
-from hccbook.features.radiomics import (
-    ExtractionSettings,
-    RadiomicsTask,
-    extract_radiomics_task,
-    radiomics_table,
-    stored_radiomics,
-)
+from hccbook.features.radiomics import ExtractionSettings, extract_patient, radiomics_table
 from hccbook.features.selection import unreliable_features
 from hccbook.images import read_label_map, write_image
 from hccbook.models import AlarmModel, AmapCtModel
 from hccbook.models.development import CLINICAL, phase_organ_name
-from hccbook.parallel import FAILURE_COLUMNS, digest, map_patients
+from hccbook.papers import find_paper
+from hccbook.parallel import map_patients
+from hccbook.pipeline.features import load_backbone, organ_crops
 from hccbook.pipeline.files import (
-    ORGANS_OF_PAPER,
-    label_map,
+    cases,
+    joined_failures,
     model_table,
     read_feature_settings,
     read_preprocessing_settings,
-    reference_labels,
     save_table,
-    working_image,
 )
-from hccbook.pipeline.stages import window_hu
-from hccbook.run import RunPaths
-from hccbook.segmentation.perturbation import PERTURBATION_VERSION, Perturbation, perturb
+from hccbook.provenance import digest
+from hccbook.run import Case, RunPaths
+from hccbook.segmentation.perturbation import Perturbation, perturb
 from hccbook.settings import PHASES, FeatureSettings
 
 USED, GIVEN = "used", "given"
@@ -51,7 +45,6 @@ USED, GIVEN = "used", "given"
 ICC_COLUMNS = ("feature", "family", "patients", "masks", "icc", "lower", "upper", "note")
 """Columns of ``<paper>_icc.csv``; behind them stands one for each mask beside the one used."""
 
-_MODELS = {"alarm": AlarmModel, "amap_ct": AmapCtModel}
 _DIGITS = 6
 _BETWEEN = " | "
 _PATIENTS_AT_ONCE = 4
@@ -81,62 +74,91 @@ def listed_perturbations(text: str) -> tuple[str | Perturbation, ...]:
 # --- one patient ------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class PerturbationTask:
-    """One patient whose features are taken under several masks.
-
-    Attributes
-    ----------
-    key : str
-        The patient's key, such as ``P0001``.
-    labels : tuple of (str, path) pairs
-        Phase and the label map that is changed.
-    given : tuple of (str, path) pairs
-        Phase and the manifest's label map; empty where that is not asked for.
-    changes : tuple of Perturbation
-    extractions : tuple of RadiomicsTask
-        What to take of every mask; their label maps are replaced. Empty where no radiomics are asked for.
-    store : pathlib.Path
-        Folder of the results kept; the changed label maps go to its folder ``masks``.
-    seed : int
-        Of what is random.
-    """
-
-    key: str
-    labels: tuple[tuple[str, Path], ...]
-    given: tuple[tuple[str, Path], ...]
-    changes: tuple[Perturbation, ...]
-    extractions: tuple[RadiomicsTask, ...]
-    store: Path
-    seed: int
-
-    def files(self) -> dict[str, dict[str, Path]]:
-        """Label map by mask and phase; those of the changes are there once `features_by_segmentation` has run."""
-        files = {GIVEN: dict(self.given)} if self.given else {}
-        for change in self.changes:
-            files[str(change)] = {}
-        for phase, path in self.labels:
-            content = digest(path)
-            for change in self.changes:
-                name = digest("mask", content, str(change), self._seed(phase), PERTURBATION_VERSION)
-                files[str(change)][phase] = self.store / "masks" / f"{name}.nii.gz"
-        return files
-
-    def images(self) -> dict[str, Path]:
-        """Image by phase, of the phases that something is extracted from."""
-        return {phase: path for extraction in self.extractions for phase, path in extraction.images}
-
-    def _seed(self, phase: str) -> int:
-        # A reader's hand wavers anew in every phase.
-        return int(digest(self.key, phase, self.seed)[:8], 16)
-
-
-def features_by_segmentation(task: PerturbationTask) -> dict[str, dict[str, float]]:
-    """Change the masks of one patient and take the radiomics of each.
+def perturbed_cases(case: Case, changes: Sequence[Perturbation], seed: int, *, given: bool = False) -> dict[str, Case]:
+    """The same patient under other masks; changed label maps are made unless the store has them.
 
     Parameters
     ----------
-    task : PerturbationTask
+    case : hccbook.run.Case
+        Segmented.
+    changes : sequence of Perturbation
+    seed : int
+        Of what is random.
+    given : bool
+        Whether the manifest's masks are wanted too.
+
+    Returns
+    -------
+    dict of str to hccbook.run.Case
+        By mask, the manifest's first.
+
+    Raises
+    ------
+    MaskError
+        If an organ would vanish.
+    """
+    variants = {GIVEN: {phase: case.reference_labels(phase) for phase in case.phases}} if given else {}
+    variants |= {str(change): {} for change in changes}
+    for phase in case.phases if changes else ():
+        # A reader's hand wavers anew in every phase.
+        own_seed = int(digest(case.key, phase, seed)[:8], 16)
+        inputs = (case.labels(phase), [str(change) for change in changes], own_seed)
+        key = case.run.store.key("perturbed_masks", perturb, *inputs)
+        folder = case.run.store.get_or_make(key, functools.partial(_write_perturbed, case, phase, changes, own_seed))
+        for number, change in enumerate(changes):
+            variants[str(change)][phase] = folder / f"{number}.nii.gz"
+    return {mask: replace(case, own_labels=labels) for mask, labels in variants.items()}
+
+
+def _write_perturbed(case: Case, phase: str, changes: Sequence[Perturbation], seed: int, folder: Path) -> None:
+    labels = read_label_map(case.labels(phase), place=case.place(phase))
+    for number, changed in enumerate(perturb(labels, changes, seed, case.place(phase))):
+        write_image(changed, folder / f"{number}.nii.gz")
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is taken of every patient under every mask.
+
+    Attributes
+    ----------
+    changes : tuple of Perturbation
+    given : bool
+        Whether the manifest's masks are among them.
+    extractions : tuple of (phase, organs, ExtractionSettings)
+        Radiomics: organs of a phase of which the same is asked, so that their image is read once.
+    deep : dict of str to tuple of str
+        Phases whose deep features are asked for, by organ.
+    """
+
+    changes: tuple[Perturbation, ...]
+    given: bool
+    extractions: tuple[tuple[str, tuple[str, ...], ExtractionSettings], ...]
+    deep: dict[str, tuple[str, ...]]
+
+    @classmethod
+    def of(
+        cls, features: Sequence[str], extraction: ExtractionSettings, masks: Sequence[str | Perturbation]
+    ) -> _Wanted:
+        radiomics: dict[tuple[str, str], list[str]] = {}
+        deep: dict[str, tuple[str, ...]] = {}
+        for phase, organ, name in map(phase_organ_name, features):
+            if name.startswith("deep_"):
+                deep[organ] = tuple(dict.fromkeys((*deep.get(organ, ()), phase)))
+            else:
+                radiomics.setdefault((phase, organ), []).append(name)
+        together: dict[tuple[str, str], tuple[str, tuple[str, ...], ExtractionSettings]] = {}
+        for (phase, organ), names in radiomics.items():
+            some = restricted(extraction, names)
+            alike = phase, some.model_dump_json()
+            organs = together[alike][1] if alike in together else ()
+            together[alike] = phase, (*organs, organ), some
+        changes = tuple(mask for mask in masks if mask != GIVEN)
+        return cls(changes, GIVEN in masks, tuple(together.values()), deep)
+
+
+def features_by_mask(case: Case, wanted: _Wanted, engine: str, seed: int) -> dict[str, dict[str, float]]:
+    """Radiomics of one patient under every mask that is wanted.
 
     Returns
     -------
@@ -150,40 +172,12 @@ def features_by_segmentation(task: PerturbationTask) -> dict[str, dict[str, floa
     ImageError, DataError
         As `hccbook.features.radiomics.extract_features` and the readers.
     """
-    files = task.files()
-    for phase, path in task.labels:
-        waiting = [change for change in task.changes if not files[str(change)][phase].is_file()]
-        if waiting:
-            place = f"{task.key}, {phase}"
-            changed = perturb(read_label_map(path, place=place), waiting, task._seed(phase), place)
-            for change, labels in zip(waiting, changed, strict=True):
-                write_image(labels, files[str(change)][phase])
-    return {mask: _taken(task, own, extract_radiomics_task) for mask, own in files.items()}
-
-
-def stored_features_by_segmentation(task: PerturbationTask) -> dict[str, dict[str, float]] | None:
-    """What `features_by_segmentation` gives, out of the store; None unless all of it is there."""
-    if not all(path.is_file() for path in (*task.images().values(), *dict(task.labels).values())):
-        return None
-    files = task.files()
-    if not all(file.is_file() for own in files.values() for file in own.values()):
-        return None
-    found = {mask: _taken(task, own, stored_radiomics) for mask, own in files.items()}
-    return None if any(values is None for values in found.values()) else found
-
-
-def _taken(
-    task: PerturbationTask,
-    labels: Mapping[str, Path],
-    take: Callable[[RadiomicsTask], dict[str, float] | None],
-) -> dict[str, float] | None:
-    values: dict[str, float] = {}
-    for extraction in task.extractions:
-        found = take(replace(extraction, labels=tuple((phase, labels[phase]) for phase, _ in extraction.images)))
-        if found is None:
-            return None
-        values |= found
-    return values
+    found: dict[str, dict[str, float]] = {}
+    for mask, variant in perturbed_cases(case, wanted.changes, seed, given=wanted.given).items():
+        found[mask] = {}
+        for phase, organs, some in wanted.extractions:
+            found[mask] |= extract_patient(replace(variant, phases=(phase,)), organs, some, engine)
+    return found
 
 
 # --- features of a cohort under every mask -------------------------------------------------------------------------
@@ -231,36 +225,36 @@ def restricted(settings: ExtractionSettings, features: Iterable[str]) -> Extract
 
 
 @dataclass(frozen=True)
-class NetworkTask:
-    """A few patients whose deep features are taken under several masks.
+class _Networks:
+    """Where the deep features of one paper come from.
 
     Attributes
     ----------
     run : RunPaths
     paper : {"alarm", "amap_ct"}
     settings : FeatureSettings
-    labels : dict
-        Label map by patient, mask and phase.
-    parts : dict of str to tuple of str
-        Phases wanted, by organ; with a tuned network all phases that it was tuned on.
-    boxes : dict of str to (z, y, x)
-        Box of every organ, voxels, as stage 04 has it.
+    crops : hccbook.features.deep.Crops
+        As stage 04 has them.
     """
 
     run: RunPaths
     paper: str
     settings: FeatureSettings
-    labels: dict[str, dict[str, dict[str, Path]]]
-    parts: dict[str, tuple[str, ...]]
-    boxes: dict[str, tuple[int, int, int]]
+    crops: deep_features.Crops
 
 
-def deep_by_segmentation(task: NetworkTask) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
+def deep_by_mask(
+    variants: Mapping[str, Mapping[str, Case]], networks: _Networks, phases: Mapping[str, tuple[str, ...]]
+) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
     """Deep features of a few patients under every mask.
 
     Parameters
     ----------
-    task : NetworkTask
+    variants : mapping
+        Case by patient and mask.
+    networks : _Networks
+    phases : mapping of str to tuple of str
+        Phases wanted, by organ; with a tuned network all phases that it was tuned on.
 
     Returns
     -------
@@ -274,95 +268,65 @@ def deep_by_segmentation(task: NetworkTask) -> tuple[dict[str, pd.DataFrame], pd
     ModelError
         If the networks of stage 04 are not there.
     """
-    tuned_file = task.run.stage("features") / "fine_tuned.safetensors"
+    tuned_file = networks.run.stage("features") / "fine_tuned.safetensors"
     modified = tuned_file.stat().st_mtime_ns if tuned_file.is_file() else 0
-    backbone, tuned = _networks(task.run, task.paper, task.settings, modified)
+    backbone, tuned = _loaded(networks.run, networks.paper, networks.settings, modified)
     found: dict[str, dict[str, dict[str, np.ndarray]]] = {}
     failures = []
-    for organ, own in task.parts.items():
-        tasks = {
-            f"{key}{_BETWEEN}{mask}": deep_features.DeepTask(
-                key,
-                tuple((phase, working_image(task.run, task.paper, key, phase)) for phase in own),
-                tuple((phase, segmented[phase]) for phase in own),
-                (organ,),
-                task.run.store,
-            )
-            for key, masks in task.labels.items()
-            for mask, segmented in masks.items()
+    for organ, own in phases.items():
+        items = {
+            f"{key}{_BETWEEN}{mask}": replace(case, phases=own)
+            for key, masks in variants.items()
+            for mask, case in masks.items()
         }
-        outcome = deep_features.extract_stage_inputs(
-            tasks,
+        result = deep_features.extract_deep(
+            items,
             backbone,
-            task.boxes,
+            networks.crops.of(organ),
             depth="projection" if tuned is None else tuned.depth,
-            crop_voxels=task.settings.crop_voxels,
-            window=window_hu(read_preprocessing_settings(task.run)),
             stage="deep features",
             progress=False,
         )
-        rows = outcome.failures
+        rows = result.failures
         failures.append(rows.assign(patient=[name.partition(_BETWEEN)[0] for name in rows["patient"]]))
-        for name, values in outcome.results.items():
+        for name, values in result.results.items():
             key, _, mask = name.partition(_BETWEEN)
             found.setdefault(mask, {}).setdefault(key, {}).update(values)
     make = deep_features.deep_table if tuned is None else tuned.transform
-    whole = sum(len(own) for own in task.parts.values())
+    whole = sum(len(own) for own in phases.values())
     through = {
         mask: {key: values for key, values in patients.items() if len(values) == whole}
         for mask, patients in found.items()
     }
-    return {mask: make(patients) for mask, patients in through.items() if patients}, _rows(failures)
+    return {mask: make(patients) for mask, patients in through.items() if patients}, joined_failures(failures)
 
 
 @functools.lru_cache(maxsize=1)
-def _networks(
+def _loaded(
     run: RunPaths, paper: str, settings: FeatureSettings, modified_ns: int
 ) -> tuple[deep_features.Backbone, deep_features.FineTunedNetwork | None]:
     """Networks of one paper, read once a process and again when the tuned one changes."""
-    network, weights = {
-        "alarm": ("resnet50", settings.resnet50_weights),
-        "amap_ct": ("resnet18", settings.resnet18_weights),
-    }[paper]
-    backbone = deep_features.load_backbone(network, weights, settings.seed, settings.device)
-    if paper != "alarm":
+    of_paper = find_paper(paper)
+    backbone = load_backbone(of_paper, settings)
+    if not of_paper.is_tuned:
         return backbone, None
     return backbone, deep_features.FineTunedNetwork.load(run.stage("features") / "fine_tuned.safetensors", backbone)
 
 
 def _deep_tables(
-    run: RunPaths,
-    paper: str,
-    settings: FeatureSettings,
-    development: Sequence[str],
-    phases: tuple[str, ...],
-    labels: Mapping[str, dict[str, dict[str, Path]]],
-    parts: Mapping[str, tuple[str, ...]],
+    variants: Mapping[str, Mapping[str, Case]],
+    networks: _Networks,
+    phases: Mapping[str, tuple[str, ...]],
     workers: int,
 ) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
     """Deep features by mask, and the failures, with a few patients a task."""
-    organs = ORGANS_OF_PAPER[paper]
-    boxes = deep_features.largest_boxes(
-        deep_features.organ_extents_task(
-            deep_features.DeepTask(
-                key,
-                tuple((phase, working_image(run, paper, key, phase)) for phase in phases),
-                tuple((phase, label_map(run, paper, key, phase)) for phase in phases),
-                organs,
-                run.store,
-            )
-        )
-        for key in development
-    )
-    wanted = dict.fromkeys(parts, phases) if paper == "alarm" else dict(parts)
-    keys = list(labels)
-    tasks = {}
-    for first in range(0, len(keys), _PATIENTS_AT_ONCE):
-        some = keys[first : first + _PATIENTS_AT_ONCE]
-        tasks[", ".join(some)] = NetworkTask(run, paper, settings, {key: labels[key] for key in some}, wanted, boxes)
-    outcome = map_patients(deep_by_segmentation, tasks, stage="deep features", workers=workers)
-    if len(outcome.failures):  # of the networks: what patients lack comes back with the others' tables
-        failed = outcome.failures.iloc[0]
+    keys = list(variants)
+    parts = [keys[first : first + _PATIENTS_AT_ONCE] for first in range(0, len(keys), _PATIENTS_AT_ONCE)]
+    items = {", ".join(some): {key: variants[key] for key in some} for some in parts}
+    task = functools.partial(deep_by_mask, networks=networks, phases=phases)
+    result = map_patients(task, items, stage="deep features", workers=workers)
+    if len(result.failures):  # of the networks: what patients lack comes back with the others' tables
+        failed = result.failures.iloc[0]
         raise DataError(
             f"deep features, {failed['patient']}",
             "must be taken under every mask",
@@ -370,21 +334,16 @@ def _deep_tables(
             "Run stage 04 again.",
         )
     tables: dict[str, list[pd.DataFrame]] = {}
-    for own, _ in outcome.results.values():
+    for own, _ in result.results.values():
         for mask, table in own.items():
             tables.setdefault(mask, []).append(table)
-    fallen = _rows(failures for _, failures in outcome.results.values())
-    return {mask: pd.concat(own) for mask, own in tables.items()}, fallen.drop_duplicates("patient")
-
-
-def _rows(failures: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    return pd.DataFrame([row for table in failures for row in table.to_dict("records")], columns=list(FAILURE_COLUMNS))
+    failures = joined_failures(failures for _, failures in result.results.values())
+    return {mask: pd.concat(own) for mask, own in tables.items()}, failures.drop_duplicates("patient")
 
 
 def features_by_perturbation(
     run: RunPaths,
     paper: str,
-    known: tuple[pd.DataFrame, pd.DataFrame],
     patients: Sequence[str],
     features: Sequence[str],
     settings: FeatureSettings,
@@ -397,8 +356,6 @@ def features_by_perturbation(
     run : RunPaths
         Up to stage 04.
     paper : {"alarm", "amap_ct"}
-    known : pair of pandas.DataFrame
-        Clinical table and features under the masks used, as from `hccbook.pipeline.files.model_table`.
     patients : sequence of str
         Keys.
     features : sequence of str
@@ -417,67 +374,45 @@ def features_by_perturbation(
         The other patients, with `hccbook.parallel.FAILURE_COLUMNS`.
     """
     masks = listed_perturbations(settings.perturbations)
-    clinical, stored = known
+    clinical, stored = model_table(run, paper)
+    of_paper = find_paper(paper)
     phases = tuple(phase for phase in PHASES if any(name.startswith(f"{phase}.") for name in stored))
-    extraction = getattr(ExtractionSettings, paper)(settings, read_preprocessing_settings(run))
-    radiomics: dict[tuple[str, str], list[str]] = {}
-    deep: dict[str, tuple[str, ...]] = {}
-    for phase, organ, name in map(phase_organ_name, features):
-        if name.startswith("deep_"):
-            deep[organ] = tuple(dict.fromkeys((*deep.get(organ, ()), phase)))
-        else:
-            radiomics.setdefault((phase, organ), []).append(name)
-    # Organs of a phase of which the same is asked are taken together, so that their image is read once.
-    asked: dict[tuple[str, str], tuple[ExtractionSettings, tuple[str, ...]]] = {}
-    for (phase, organ), names in radiomics.items():
-        some = restricted(extraction, names)
-        together = phase, some.model_dump_json()
-        asked[together] = some, (*asked.get(together, (some, ()))[1], organ)
-    given = GIVEN in masks and _differ(run, paper, patients, phases)
-    tasks = {}
-    for key in patients:
-        used = tuple((phase, label_map(run, paper, key, phase)) for phase in phases)
-        own = tuple((phase, reference_labels(run, paper, key, phase)) for phase in phases) if given else ()
-        extractions = tuple(
-            RadiomicsTask(
-                key,
-                ((phase, working_image(run, paper, key, phase)),),
-                ((phase, label_map(run, paper, key, phase)),),
-                organs,
-                some,
-                run.store,
-                settings.engine,
-            )
-            for (phase, _), (some, organs) in asked.items()
-        )
-        changes = tuple(mask for mask in masks if mask != GIVEN)
-        tasks[key] = PerturbationTask(key, used, own, changes, extractions, run.store, settings.seed)
-    outcome = map_patients(
-        features_by_segmentation, tasks, stage="masks", workers=workers, is_done=stored_features_by_segmentation
-    )
-    failures = [outcome.failures]
-    keys = list(outcome.results)
-    tables = {USED: stored.loc[keys, list(features)]}
-    labels = {key: tasks[key].files() for key in keys}
-    networked: dict[str, pd.DataFrame] = {}
-    if deep and keys:
-        development = list(clinical.index[clinical["role"] == "development"])
-        networked, fallen = _deep_tables(run, paper, settings, development, phases, labels, deep, workers)
+    items = cases(run, paper, phases, patients)
+    if GIVEN in masks and not _differ(items.values()):
+        masks = tuple(mask for mask in masks if mask != GIVEN)
+    extraction = ExtractionSettings.of_paper(paper, settings, read_preprocessing_settings(run))
+    wanted = _Wanted.of(features, extraction, masks)
+    task = functools.partial(features_by_mask, wanted=wanted, engine=settings.engine, seed=settings.seed)
+    result = map_patients(task, items, stage="masks", workers=workers, stored=True)
+    failures = [result.failures]
+    tables = {USED: stored.loc[list(result.results), list(features)]}
+    parts: dict[str, list[pd.DataFrame]] = {str(mask): [] for mask in masks}
+    if wanted.extractions and result.results:
+        for mask, found in parts.items():
+            found.append(radiomics_table({key: own[mask] for key, own in result.results.items()}))
+    if wanted.deep and result.results:
+        development = cases(run, paper, phases, clinical.index[clinical["role"] == "development"])
+        crops = organ_crops(run, of_paper, settings, development.values())
+        variants = {
+            key: perturbed_cases(items[key], wanted.changes, settings.seed, given=wanted.given)
+            for key in result.results
+        }
+        asked = dict.fromkeys(wanted.deep, phases) if of_paper.is_tuned else wanted.deep
+        networks = _Networks(run, paper, settings, crops)
+        by_mask, fallen = _deep_tables(variants, networks, asked, workers)
         failures.append(fallen)
-    for mask in next(iter(labels.values()), {}):
-        parts = [radiomics_table({key: outcome.results[key][mask] for key in keys})] if radiomics else []
-        parts += [networked.get(mask, pd.DataFrame())] if deep else []
-        joined = pd.concat(parts, axis=1, join="inner") if parts else pd.DataFrame(index=keys)
+        for mask, found in parts.items():
+            found.append(by_mask.get(mask, pd.DataFrame()))
+    for mask, found in parts.items():
+        joined = pd.concat(found, axis=1, join="inner") if found else pd.DataFrame()
         tables[mask] = joined[list(features)] if len(joined) else pd.DataFrame(columns=list(features))
-    through = [key for key in keys if all(key in table.index for table in tables.values())]
-    return {mask: table.loc[through] for mask, table in tables.items()}, _rows(failures)
+    through = [key for key in result.results if all(key in table.index for table in tables.values())]
+    return {mask: table.loc[through] for mask, table in tables.items()}, joined_failures(failures)
 
 
-def _differ(run: RunPaths, paper: str, patients: Sequence[str], phases: Sequence[str]) -> bool:
+def _differ(items: Iterable[Case]) -> bool:
     """Whether the manifest gave every mask, and somewhere another one than is used."""
-    pairs = []
-    for key in patients:
-        pairs += [(reference_labels(run, paper, key, phase), label_map(run, paper, key, phase)) for phase in phases]
+    pairs = [(case.reference_labels(phase), case.labels(phase)) for case in items for phase in case.phases]
     if not all(given.is_file() for given, _ in pairs):
         return False
     return not all(filecmp.cmp(given, used, shallow=False) for given, used in pairs)
@@ -522,7 +457,7 @@ def segmentation_agreement(run: RunPaths, paper: str, settings: FeatureSettings,
     drawn = random.choice(len(development), min(settings.perturbation_patients, len(development)), replace=False)
     columns = [name for name in stored if name != CLINICAL]
     patients = [development[position] for position in sorted(drawn)]
-    tables, failures = features_by_perturbation(run, paper, (clinical, stored), patients, columns, settings, workers)
+    tables, failures = features_by_perturbation(run, paper, patients, columns, settings, workers)
     left = len(tables[USED])
     if left < 3:
         why = failures["reason"].iloc[0] if len(failures) else f"{len(patients)} development patients"
@@ -588,13 +523,13 @@ def scores_by_segmentation(run: RunPaths, paper: str, patients: int, seed: int, 
     DataError
         If nobody gets through under every mask.
     """
-    model = _MODELS[paper].from_json(run.stage(paper) / "model.json")
+    model = find_paper(paper).model_class().from_json(run.stage(paper) / "model.json")
     clinical, table = model_table(run, paper)
     unseen = clinical[clinical["role"] != "development"]
     chosen = _drawn(unseen["hcc"], patients, seed)
     features = model_features(model)
     settings = read_feature_settings(run)
-    tables, failures = features_by_perturbation(run, paper, (clinical, table), chosen, features, settings, workers)
+    tables, failures = features_by_perturbation(run, paper, chosen, features, settings, workers)
     save_table(failures, run.stage("segmentation_robustness") / f"{paper}_left_out.csv")
     if not len(tables[USED]):
         raise DataError(

@@ -15,9 +15,11 @@ import papermill
 from papermill.exceptions import PapermillExecutionError
 
 from hccbook.errors import HccbookError, SettingsError
-from hccbook.parallel import atomic_path
+from hccbook.papers import PAPERS
+from hccbook.pipeline.staleness import forget_damaged, record_outputs
 from hccbook.run import CHAPTERS, STAGES, RunPaths, notebook_file, notebook_name, profile_file, project_root
-from hccbook.settings import PAPERS, Profile, load_profile
+from hccbook.settings import Profile, load_profile
+from hccbook.store import atomic_path
 
 CONTROL_STAGES = STAGES[:6]
 """Stages that the negative control repeats: up to both models."""
@@ -67,12 +69,9 @@ def stages_of(profile: Profile) -> tuple[str, ...]:
 
     Chapters beside the stages are not among them, see `chapters_of`.
     """
-    papers = profile.run.papers.split(",")
-    absent = set()
-    if "alarm" not in papers:
-        absent |= {"alarm"}
-    if "amap_ct" not in papers:
-        absent |= {"amap_ct", "stepwise_stratification"}
+    absent = {
+        stage for paper in PAPERS.values() if paper.name not in profile.run.papers.split(",") for stage in paper.stages
+    }
     return tuple(stage for stage in STAGES if stage not in absent)
 
 
@@ -167,7 +166,7 @@ def execute_stage(stage: str, profile: Profile, results: str, workers: int) -> P
 
 def _of_papers(notebook: nbformat.NotebookNode, papers: str) -> nbformat.NotebookNode:
     """Leave out the cells that belong to a paper which the run leaves out."""
-    absent = {f"paper-{paper.replace('_', '-')}" for paper in PAPERS if paper not in papers.split(",")}
+    absent = {paper.notebook_tag for paper in PAPERS.values() if paper.name not in papers.split(",")}
     notebook.cells = [cell for cell in notebook.cells if not absent & set(cell.metadata.get("tags", []))]
     return notebook
 
@@ -238,6 +237,12 @@ def run(
     ]  # fmt: skip
     for left in ("stage_error.txt", "timings.txt"):
         (folder / left).unlink(missing_ok=True)
+    paths = RunPaths.at(results or f"results/{file.stem}", manifest)
+    for name in (paths, paths.control):
+        for stage in (*STAGES, *CHAPTERS):
+            damaged = forget_damaged(stage, name)
+            if damaged:
+                print(f"{name.root.name}, {stage}: made again, since {damaged[0]} is not what it left", flush=True)
     last: deque[str] = deque(maxlen=15)
     with subprocess.Popen(
         command, env=environment, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -289,6 +294,7 @@ def run_one_stage(stage: str, profile: str, results: str, manifest: str, effect:
     start = time.monotonic()
     try:
         execute_stage(stage, checked, results, workers)
+        record_outputs(stage, RunPaths.at(results))
     except HccbookError as error:
         # The control's reason goes to the folder of its main run, where `run` looks.
         folder = RunPaths.at(results).main

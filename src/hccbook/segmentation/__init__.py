@@ -7,7 +7,7 @@ from hccbook.segmentation import nnunet
 from hccbook.segmentation.boundary import BoundaryMeasures, boundary_measures, organ_boundary
 from hccbook.segmentation.masks import dice, external_labels, largest_components, organ_dice
 from hccbook.segmentation.network import IntensityNormalisation, Segmenter
-from hccbook.segmentation.patients import SegmentationTask, segment_patient, stored_segmentation
+from hccbook.segmentation.patients import Shift, segment_patient
 from hccbook.segmentation.plausibility import (
     FINDING_COLUMNS,
     MAX_SEVERITY,
@@ -22,4 +22,4 @@ from hccbook.segmentation.plausibility import (
     quality_findings,
     severity,
 )
-from hccbook.segmentation.training import TRAINING_VERSION, train_segmenter
+from hccbook.segmentation.training import train_segmenter

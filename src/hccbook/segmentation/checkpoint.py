@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from hccbook.errors import ModelError
-from hccbook.parallel import atomic_path
 from hccbook.segmentation.network import IntensityNormalisation, Provenance
+from hccbook.store import atomic_path
 
 CHECKPOINT_EVERY = 50
 """Optimiser steps between two checkpoints."""

@@ -18,9 +18,9 @@ from safetensors.torch import save_file
 from hccbook.errors import ImageError, ModelError
 from hccbook.images import from_array, same_grid, to_array
 from hccbook.images.preprocessing import resample
-from hccbook.parallel import atomic_path
 from hccbook.segmentation.masks import largest_components
 from hccbook.settings import ORGANS
+from hccbook.store import atomic_path
 
 FILE_FORMAT = "hccbook segmenter 2"
 """First entry of a weights file's metadata; its number grows when the file's content changes."""

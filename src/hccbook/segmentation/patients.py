@@ -1,8 +1,9 @@
-"""Segmentation of one patient as a task: paths in, paths out, results kept under their hash."""
+"""Segmentation of one patient: paths in, label maps in the store and in their place."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,62 +11,37 @@ import torch
 
 from hccbook.images import read_image, write_image
 from hccbook.images.preprocessing import labels_on_grid
-from hccbook.parallel import digest, link
+from hccbook.run import Case
 from hccbook.segmentation.network import Segmenter
+from hccbook.store import link
 
-TASK_VERSION = 3
-"""Part of every stored result's hash; grows when the same network on the same image would give other labels."""
-
-_OWN, _WORKING = "own.nii.gz", "working.nii.gz"
-
-
-@dataclass(frozen=True)
-class SegmentationTask:
-    """One patient to segment.
-
-    Attributes
-    ----------
-    key : str
-        Patient key, such as ``P0003``.
-    sources : tuple of (phase, path)
-        Images as they came: the network sees these, so that no edge is interpolated before it is segmented.
-    working : tuple of (phase, path)
-        The same phases on the working grid.
-    shifts_mm : tuple of (phase, (x, y, z))
-        Translation of each phase that preprocessing found, mm.
-    store : pathlib.Path
-        Folder of results kept under their hash, shared between runs.
-    weights : pathlib.Path
-        File that `Segmenter.save` wrote.
-    out : pathlib.Path
-        Folder of this run for the label maps on the working grid, ``<key>_<phase>.nii.gz``.
-    own : pathlib.Path
-        Folder of this run for those on the images' own grids, by the same names.
-    device : {"auto", "cpu", "cuda"}
-        Where the network runs.
-    """
-
-    key: str
-    sources: tuple[tuple[str, Path], ...]
-    working: tuple[tuple[str, Path], ...]
-    shifts_mm: tuple[tuple[str, tuple[float, float, float]], ...]
-    store: Path
-    weights: Path
-    out: Path
-    own: Path
-    device: str = "auto"
+Shift = tuple[float, float, float]
+"""Translation of a phase that preprocessing found: x, y and z, mm."""
 
 
-def segment_patient(task: SegmentationTask) -> dict[str, str]:
-    """Mask liver and spleen in every phase of one patient.
+def segment_patient(case: Case, weights: Path, shifts_mm: Mapping[str, Shift], device: str = "auto") -> list[str]:
+    """Segment liver and spleen in every phase of one patient.
 
+    The network sees the images as they came, so that no edge is interpolated before it is segmented; its label maps
+    are moved onto the working grid as given masks are.
     On a CPU it takes one thread: processes side by side use cores better than threads do, and the labels do not
     depend on how many there are.
 
+    Parameters
+    ----------
+    case : hccbook.run.Case
+        With the sources of its images, preprocessed.
+    weights : pathlib.Path
+        File that `Segmenter.save` wrote.
+    shifts_mm : mapping of str to (x, y, z)
+        Translation of each phase that preprocessing found, mm.
+    device : {"auto", "cpu", "cuda"}
+        Where the network runs.
+
     Returns
     -------
-    dict of str to str
-        File name of the label map, within ``task.out`` and ``task.own``, by phase.
+    list of str
+        Phases segmented.
 
     Raises
     ------
@@ -74,55 +50,32 @@ def segment_patient(task: SegmentationTask) -> dict[str, str]:
     ModelError
         If the weights cannot.
     """
-    modified = task.weights.stat().st_mtime_ns if task.weights.is_file() else 0
-    segmenter = _loaded(str(task.weights), modified, task.device)
-    images = {phase: read_image(path, place=f"{task.key}, {phase}") for phase, path in task.sources}
+    inputs: list[object] = [weights]
+    for phase in case.phases:
+        inputs += [phase, case.source(phase), case.image(phase), shifts_mm[phase]]
+    key = case.run.store.key("segmentation", segment_patient, *inputs)
+    make = functools.partial(_write_labels, case, weights, shifts_mm, device)
+    folder = case.run.store.get_or_make(key, make)
+    for phase in case.phases:
+        link(folder / f"{phase}_native.nii.gz", case.native_labels(phase))
+        link(folder / f"{phase}.nii.gz", case.labels(phase))
+    return list(case.phases)
+
+
+def _write_labels(case: Case, weights: Path, shifts_mm: Mapping[str, Shift], device: str, folder: Path) -> None:
+    modified = weights.stat().st_mtime_ns if weights.is_file() else 0
+    segmenter = _loaded(str(weights), modified, device)
+    images = {phase: read_image(case.source(phase), case.place(phase)) for phase in case.phases}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        labels = segmenter.predict_all(list(images.values()))
+        native = segmenter.predict_all(list(images.values()))
     finally:
         torch.set_num_threads(threads)
-    kept, working, shifts = _kept(task), dict(task.working), dict(task.shifts_mm)
-    for phase, found in zip(images, labels, strict=True):
-        moved = labels_on_grid(found, read_image(working[phase], place=f"{task.key}, {phase}"), shifts[phase])
-        write_image(found, kept[phase] / _OWN)
-        # Last, so that where it is, both are.
-        write_image(moved, kept[phase] / _WORKING)
-    return _put(task, kept)
-
-
-def stored_segmentation(task: SegmentationTask) -> dict[str, str] | None:
-    """Result of `segment_patient` if the store has every phase, put in its place; None otherwise."""
-    if not task.weights.is_file() or not all(path.exists() for _, path in (*task.sources, *task.working)):
-        return None
-    kept = _kept(task)
-    return _put(task, kept) if all((folder / _WORKING).is_file() for folder in kept.values()) else None
-
-
-def _put(task: SegmentationTask, kept: dict[str, Path]) -> dict[str, str]:
-    names = {}
-    for phase, folder in kept.items():
-        names[phase] = f"{task.key}_{phase}.nii.gz"
-        for source, target in ((folder / _OWN, task.own), (folder / _WORKING, task.out)):
-            target = target / names[phase]
-            if not (target.is_file() and target.samefile(source)):
-                link(source, target)
-    return names
-
-
-def _kept(task: SegmentationTask) -> dict[str, Path]:
-    weights = _file_digest(str(task.weights), task.weights.stat().st_mtime_ns)
-    working, shifts = dict(task.working), dict(task.shifts_mm)
-    return {
-        phase: task.store / "segmentation" / digest(path, working[phase], list(shifts[phase]), weights, TASK_VERSION)
-        for phase, path in task.sources
-    }
-
-
-@lru_cache(maxsize=4)
-def _file_digest(file: str, modified_ns: int) -> str:
-    return digest(Path(file))
+    for phase, labels in zip(images, native, strict=True):
+        working = read_image(case.image(phase), case.place(phase))
+        write_image(labels, folder / f"{phase}_native.nii.gz")
+        write_image(labels_on_grid(labels, working, shifts_mm[phase]), folder / f"{phase}.nii.gz")
 
 
 @lru_cache(maxsize=1)

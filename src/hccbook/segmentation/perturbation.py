@@ -19,9 +19,6 @@ from hccbook.errors import MaskError, SettingsError
 from hccbook.images import from_array
 from hccbook.settings import ORGANS
 
-PERTURBATION_VERSION = 1
-"""Part of every stored mask's hash; grows when the same change of the same mask would give other voxels."""
-
 UNITS = {"erosion": "mm", "dilation": "mm", "translation": "mm", "contour": "mm", "rotation": "degrees"}
 """Kinds of change, and the unit of their amount."""
 

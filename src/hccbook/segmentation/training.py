@@ -31,9 +31,6 @@ from hccbook.segmentation.network import (
 )
 from hccbook.settings import ORGANS, SegmentationSettings
 
-TRAINING_VERSION = 4
-"""Part of a stored network's hash; grows when the same cases and settings would give other weights."""
-
 WEIGHT_DECAY = 3e-5
 DECAY_POWER = 0.9
 GRADIENT_NORM = 12.0

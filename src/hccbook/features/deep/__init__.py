@@ -1,7 +1,6 @@
 """Deep features: organ crops, 3D residual networks, pooling, fine-tuning, and the projection that ALARM's values need.
 
-Two steps, apart: what a network makes of every organ crop (`extract_deep_features`, `extract_stage_inputs`; no outcome
-enters), and fine-tuning on the development cohort alone (`fine_tune`; `fit_projection` where the network stays frozen).
+Two steps, apart: what a network makes of every organ crop (`extract_deep`; no outcome enters), and fine-tuning on the
 """
 
 from hccbook.features.deep.crops import (
@@ -13,16 +12,8 @@ from hccbook.features.deep.crops import (
     shrink_crop,
 )
 from hccbook.features.deep.fine_tuned_network import HISTORY_COLUMNS, FineTunedNetwork, Inputs
-from hccbook.features.deep.fine_tuning import FINE_TUNING_VERSION, PATIENCE, fine_tune
+from hccbook.features.deep.fine_tuning import PATIENCE, fine_tune
 from hccbook.features.deep.negative_control import CONTROL_COLUMNS, shuffled_outcomes, stored_fine_tuning
 from hccbook.features.deep.network import BATCH, DEPTHS, WIDTHS, Backbone, load_backbone, pooled_features, stage_values
-from hccbook.features.deep.patients import (
-    DEEP_VERSION,
-    DeepTask,
-    deep_table,
-    extract_deep_features,
-    extract_stage_inputs,
-    largest_boxes,
-    organ_extents_task,
-)
+from hccbook.features.deep.patients import Crops, deep_table, extract_deep
 from hccbook.features.deep.projection import PROJECTED, ProjectionHead, fit_projection

@@ -42,9 +42,6 @@ from hccbook.features.deep.projection import (
     z_scores,
 )
 
-FINE_TUNING_VERSION = 1
-"""Part of a stored network's hash; grows when the same patients and settings would give other weights."""
-
 PATIENCE = 5
 """Epochs without a lower inner loss after which tuning stops."""
 

@@ -14,11 +14,13 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from hccbook.features.deep.fine_tuned_network import FineTunedNetwork, Inputs
-from hccbook.features.deep.fine_tuning import FINE_TUNING_VERSION, PATIENCE, fine_tune
+from hccbook.features.deep.fine_tuning import fine_tune
 from hccbook.features.deep.network import Backbone
-from hccbook.features.deep.patients import DEEP_VERSION
-from hccbook.features.deep.projection import INNER_FOLDS, one_thread
-from hccbook.parallel import atomic_path, digest
+from hccbook.features.deep.projection import one_thread
+from hccbook.store import Store
+
+TUNED = "fine_tuned.safetensors"
+"""File of a fine-tuned network; its model card lies beside it."""
 
 CONTROL_COLUMNS = ("outcomes", "shuffle", "epochs", "inner_auc", "unseen_auc")
 """Columns of the negative control; `outcomes` is ``observed`` or ``shuffled``."""
@@ -32,7 +34,7 @@ def stored_fine_tuning(
     depth: str,
     epochs: int,
     seed: int,
-    store: Path,
+    store: Store,
 ) -> Path:
     """File of the fine-tuned network: from an earlier run, or tuned now.
 
@@ -40,19 +42,19 @@ def stored_fine_tuning(
     ----------
     backbone, inputs, hcc, depth, epochs, seed
         As for `fine_tune`.
-    store : pathlib.Path
-        Folder of the results kept; the file goes to its folder ``deep``, named for the hash of patients and settings.
+    store : hccbook.store.Store
 
     Returns
     -------
     pathlib.Path
         The weights; the model card lies beside them.
     """
-    known = _known(backbone, inputs, hcc, depth, epochs, seed)
-    file = store / "deep" / f"fine_tuned-{known}.safetensors"
-    if not (file.is_file() and file.with_suffix(".json").is_file()):
-        fine_tune(backbone, inputs, hcc, depth=depth, epochs=epochs, seed=seed).save(file)
-    return file
+    key = store.key("fine_tuning", fine_tune, *_inputs_of(backbone, inputs, hcc, depth, epochs, seed))
+
+    def make(folder: Path) -> None:
+        fine_tune(backbone, inputs, hcc, depth=depth, epochs=epochs, seed=seed).save(folder / TUNED)
+
+    return store.get_or_make(key, make) / TUNED
 
 
 def shuffled_outcomes(
@@ -62,7 +64,7 @@ def shuffled_outcomes(
     unseen: pd.Series,
     *,
     shuffles: int,
-    store: Path | None = None,
+    store: Store,
 ) -> pd.DataFrame:
     """Negative control: the same fine-tuning with the development patients' outcomes shuffled.
 
@@ -78,8 +80,8 @@ def shuffled_outcomes(
         Outcomes of patients who took no part; they are ranked at the end and never tuned on.
     shuffles : int
         How often.
-    store : pathlib.Path, optional
-        Folder in which the table is kept, so that a second run repeats nothing.
+    store : hccbook.store.Store
+        Keeps the table, so that a second run repeats nothing.
 
     Returns
     -------
@@ -100,11 +102,29 @@ def shuffled_outcomes(
     """
     card, backbone = tuned.head.card, tuned.backbone
     depth, epochs, seed = card["depth"], card["epochs_allowed"], card["seed"]
-    development = _known(backbone, inputs, hcc, depth, epochs, seed)
-    known = digest("shuffled outcomes", shuffles, development, tuple(unseen.items()), _sum(inputs, unseen.index))
-    file = store / "deep" / f"shuffled-{known}.csv" if store else None
-    if file and file.is_file():
-        return pd.read_csv(file)
+    development = _inputs_of(backbone, inputs, hcc, depth, epochs, seed)
+    key = store.key(
+        "shuffled_outcomes",
+        shuffled_outcomes,
+        shuffles,
+        *development,
+        tuple(unseen.items()),
+        _sum(inputs, unseen.index),
+    )
+
+    def make(folder: Path) -> None:
+        _shuffled_table(tuned, inputs, hcc, unseen, shuffles).to_csv(
+            folder / "control.csv", index=False, lineterminator="\n"
+        )
+
+    return pd.read_csv(store.get_or_make(key, make) / "control.csv")
+
+
+def _shuffled_table(
+    tuned: FineTunedNetwork, inputs: Inputs, hcc: pd.Series, unseen: pd.Series, shuffles: int
+) -> pd.DataFrame:
+    card, backbone = tuned.head.card, tuned.backbone
+    depth, epochs, seed = card["depth"], card["epochs_allowed"], card["seed"]
     others = {key: inputs[key] for key in unseen.index}
 
     def row(outcomes: str, number: int, model: FineTunedNetwork) -> tuple[Any, ...]:
@@ -122,11 +142,7 @@ def shuffled_outcomes(
         ThreadPoolExecutor(max(1, min(shuffles, threads)), initializer=torch.set_num_threads, initargs=(1,)) as pool,
     ):
         rows = [row("observed", 0, tuned), *pool.map(shuffled, range(1, shuffles + 1))]
-    table = pd.DataFrame(rows, columns=list(CONTROL_COLUMNS)).round(6)
-    if file:
-        with atomic_path(file) as temporary:
-            table.to_csv(temporary, index=False, lineterminator="\n")
-    return table
+    return pd.DataFrame(rows, columns=list(CONTROL_COLUMNS)).round(6)
 
 
 def _shuffle(hcc: pd.Series, number: int, rng: np.random.Generator) -> pd.Series:
@@ -141,10 +157,11 @@ def _shuffle(hcc: pd.Series, number: int, rng: np.random.Generator) -> pd.Series
     return pd.Series(drawn, index=hcc.index)
 
 
-def _known(backbone: Backbone, inputs: Inputs, hcc: pd.Series, depth: str, epochs: int, seed: int) -> str:
+def _inputs_of(
+    backbone: Backbone, inputs: Inputs, hcc: pd.Series, depth: str, epochs: int, seed: int
+) -> tuple[object, ...]:
     network = (backbone.name, backbone.origin, backbone.device.type)
-    settings = (depth, epochs, seed, FINE_TUNING_VERSION, DEEP_VERSION, PATIENCE, INNER_FOLDS)
-    return digest("fine-tuning", network, settings, tuple(hcc.items()), _sum(inputs, hcc.index))
+    return network, (depth, epochs, seed), tuple(hcc.items()), _sum(inputs, hcc.index)
 
 
 def _sum(inputs: Inputs, keys: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from hccbook.errors import DataError, ModelError, SettingsError
-from hccbook.parallel import digest
+from hccbook.provenance import digest
 
 WIDTHS = {"resnet18": 512, "resnet50": 2048}
 """Networks at hand and the number of values that each pools to."""

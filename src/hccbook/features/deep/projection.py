@@ -21,7 +21,7 @@ from sklearn.model_selection import StratifiedKFold
 from hccbook.errors import DataError, ModelError
 from hccbook.features.deep.network import Backbone
 from hccbook.features.deep.patients import feature_names, significant
-from hccbook.parallel import atomic_path
+from hccbook.store import atomic_path
 
 RUN_AGAIN = "Run the features stage again."
 """Hint of a model file that is not what it should be."""

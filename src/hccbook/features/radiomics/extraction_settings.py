@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator, model_
 
 from hccbook.errors import SettingsError
 from hccbook.features.radiomics.vocabulary import FEATURES, IMAGE_TYPES, WAVELET_BANDS
+from hccbook.papers import find_paper
 from hccbook.settings import FeatureSettings, PreprocessingSettings, Settings
 
 ImageType = Literal["original", "wavelet", "square", "squareroot", "logarithm", "exponential", "gradient", "log"]
@@ -195,52 +196,30 @@ class ExtractionSettings(Settings):
         return self
 
     @classmethod
-    def alarm(
-        cls, features: FeatureSettings, preprocessing: PreprocessingSettings, label: int = 1
+    def of_paper(
+        cls, paper: str, features: FeatureSettings, preprocessing: PreprocessingSettings, label: int = 1
     ) -> ExtractionSettings:
-        """Settings of ALARM: 1,223 features a phase with the default filters.
+        """Settings of a paper: by default 1,223 features a phase in ALARM, 851 a phase and organ in aMAP-CT.
 
         Parameters
         ----------
+        paper : {"alarm", "amap_ct"}
         features : FeatureSettings
-            Its `alarm_filters` lists the filtered images, comma-separated; ``log:3`` asks for a Laplacian of Gaussian
-            3 mm wide. The paper names the wavelets only; the other four images are an assumption.
+            Its ``<paper>_filters`` lists the filtered images, comma-separated; ``log:3`` asks for a Laplacian of
+            Gaussian 3 mm wide. ALARM names the wavelets only; the other four images are an assumption. aMAP-CT reports
+            852 features.
         preprocessing : PreprocessingSettings
-            Its window (width 200, level 40 in the paper) clips the intensities.
+            Its window (width 200, level 40 in ALARM) clips the intensities.
         label : int
             Value of the organ in the label map.
 
         References
         ----------
         ALARM, Results, Construction of the ALARM model; Fig. 2.
-        """
-        return cls._of_paper("features.alarm_filters", features.alarm_filters, features, preprocessing, label)
-
-    @classmethod
-    def amap_ct(
-        cls, features: FeatureSettings, preprocessing: PreprocessingSettings, label: int = 1
-    ) -> ExtractionSettings:
-        """Settings of aMAP-CT: 851 features a phase and organ; the paper reports 852.
-
-        Parameters
-        ----------
-        features : FeatureSettings
-            Its `amap_ct_filters` lists the filtered images, as for `alarm`.
-        preprocessing : PreprocessingSettings
-            Its window clips the intensities.
-        label : int
-            Value of the organ in the label map.
-
-        References
-        ----------
         aMAP-CT, Results, Construction of image signature score.
         """
-        return cls._of_paper("features.amap_ct_filters", features.amap_ct_filters, features, preprocessing, label)
-
-    @classmethod
-    def _of_paper(
-        cls, place: str, filters: str, features: FeatureSettings, preprocessing: PreprocessingSettings, label: int
-    ) -> ExtractionSettings:
+        place = f"features.{paper}_filters"
+        filters = getattr(features, f"{paper}_filters", find_paper(paper).filters)
         types, sigmas = ["original"], []
         for part in (part.strip() for part in filters.split(",") if part.strip()):
             name, _, width = part.partition(":")
@@ -261,8 +240,8 @@ class ExtractionSettings(Settings):
                 "image_types": types,
                 "log_sigma": sigmas,
                 "bin_width": features.bin_width,
-                "window_lower": preprocessing.window_level - preprocessing.window_width / 2,
-                "window_upper": preprocessing.window_level + preprocessing.window_width / 2,
+                "window_lower": preprocessing.window_hu[0],
+                "window_upper": preprocessing.window_hu[1],
                 "label": label,
             },
         )

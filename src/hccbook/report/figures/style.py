@@ -17,8 +17,8 @@ from matplotlib.legend import Legend
 from matplotlib.transforms import ScaledTranslation, Transform
 
 from hccbook.errors import DataError
-from hccbook.parallel import atomic_path
 from hccbook.report.tables import cohort_title
+from hccbook.store import atomic_path
 
 BOOK_WIDTH_IN = 7.4
 """Width of the book's text column, inches."""

@@ -1,0 +1,52 @@
+"""Stage 01: the patients, simulated unless the user brings some, checked and tabulated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from hccbook import cohort, phantom
+from hccbook.pipeline.files import save_table
+from hccbook.run import TRAINING_SET, RunPaths
+from hccbook.settings import CohortSettings
+
+
+def make_cohort(
+    run: RunPaths, paper: str, settings: CohortSettings, phases: tuple[str, ...], workers: int
+) -> pd.DataFrame:
+    """Simulate the cohort unless the user brings one, check its manifest, and write the clinical table.
+
+    Parameters
+    ----------
+    run : RunPaths
+    paper : {"alarm", "amap_ct"}
+    settings : CohortSettings
+    phases : tuple of str
+        Phases that must be there.
+    workers : int
+
+    Returns
+    -------
+    pandas.DataFrame
+        Clinical table, a row a patient, index ``patient``; no identifier and no path.
+    """
+    if run.manifest is None:
+        phantom.write_cohort(run.synthetic_cohort(paper), paper, settings, workers=workers, store=run.store)
+    rows = cohort.read_manifest(run.source_manifest(paper), phases)
+    rows["cohort"] = cohort.assign_cohorts(rows, paper, settings.seed)
+    table = cohort.clinical_table(rows)
+    save_table(table.reset_index(), run.clinical(paper))
+    return table
+
+
+def make_training_set(run: RunPaths, settings: CohortSettings, workers: int) -> Path:
+    """Simulate the patients that train the segmentation; they belong to neither cohort.
+
+    Returns
+    -------
+    pathlib.Path
+        Their manifest.
+    """
+    folder = run.synthetic_cohort(TRAINING_SET)
+    return phantom.write_segmentation_set(folder, settings, workers=workers, store=run.store)

@@ -1,0 +1,137 @@
+"""Stage 04: radiomics and deep features of every patient."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hccbook.features import deep as deep_features
+from hccbook.features.radiomics import ExtractionSettings, extract_patient, radiomics_table
+from hccbook.papers import Paper, find_paper
+from hccbook.parallel import MapResult, map_patients
+from hccbook.pipeline.files import (
+    cases,
+    joined_failures,
+    read_cohort,
+    read_preprocessing_settings,
+    save_failures,
+    save_json,
+    save_table,
+    segmented_patients,
+)
+from hccbook.run import Case, RunPaths
+from hccbook.settings import FeatureSettings
+from hccbook.store import atomic_path, link
+
+
+def extract_radiomics(
+    run: RunPaths, paper: str, settings: FeatureSettings, phases: tuple[str, ...], workers: int
+) -> pd.DataFrame:
+    """Radiomics of every patient of one paper, as ``<paper>_radiomics.parquet``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Index ``patient``, columns ``<phase>.<organ>.<feature>``.
+    """
+    save_json(settings.model_dump(), run.stage("features") / "settings.json")
+    patients = segmented_patients(run, paper)
+    task = functools.partial(
+        extract_patient,
+        organs=find_paper(paper).organs,
+        settings=ExtractionSettings.of_paper(paper, settings, read_preprocessing_settings(run)),
+        engine=settings.engine,
+        # Where there are fewer patients than cores, each may use several.
+        threads=max(1, workers // max(1, len(patients))),
+    )
+    result = map_patients(task, cases(run, paper, phases, patients), stage="radiomics", workers=workers, stored=True)
+    save_failures(result, run, "features", paper)
+    table = radiomics_table(result.results)
+    _save_features(table, run.stage("features") / f"{paper}_radiomics.parquet")
+    return table
+
+
+def extract_deep(run: RunPaths, paper: str, settings: FeatureSettings, phases: tuple[str, ...]) -> pd.DataFrame:
+    """Deep features of every patient of one paper, as ``<paper>_deep.parquet``.
+
+    ALARM: ResNet-50 and a projection to 100 values a phase, fine-tuned on the development cohort alone.
+    The tuned part with its model card, the training history and the negative control are kept beside the features, as
+    ``fine_tuned.safetensors`` and ``.json``, ``fine_tuning_history.csv`` and ``fine_tuning_control.csv``.
+    aMAP-CT: the 512 pooled values of ResNet-18 a phase and organ, untuned.
+    The organ boxes are those of the development cohort in both.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Index ``patient``, columns ``<phase>.<organ>.deep_<number>``.
+    """
+    of_paper = find_paper(paper)
+    backbone = load_backbone(of_paper, settings)
+    clinical = read_cohort(run, paper)
+    extracted = pd.read_parquet(run.stage("features") / f"{paper}_radiomics.parquet", columns=[]).index
+    items = cases(run, paper, phases, extracted)
+    development = [key for key in items if clinical.loc[key, "role"] == "development"]
+    result = deep_features.extract_deep(
+        items,
+        backbone,
+        organ_crops(run, of_paper, settings, (items[key] for key in development)),
+        depth=settings.fine_tune if of_paper.is_tuned else "projection",
+        stage="deep features",
+    )
+    failures = joined_failures([pd.read_csv(run.stage("features") / f"{paper}_failures.csv"), result.failures])
+    save_failures(MapResult(result.results, failures, result.computed), run, "features", paper)
+    if of_paper.is_tuned:
+        hcc = clinical.loc[list(result.results), "hcc"]
+        table = _fine_tuned(run, settings, backbone, result.results, hcc, hcc.index.isin(development))
+    else:
+        table = deep_features.deep_table(result.results)
+    _save_features(table, run.stage("features") / f"{paper}_deep.parquet")
+    return table
+
+
+def load_backbone(paper: Paper, settings: FeatureSettings) -> deep_features.Backbone:
+    """Network of the paper's deep features, before it is tuned."""
+    weights = getattr(settings, f"{paper.network}_weights")
+    return deep_features.load_backbone(paper.network, weights, settings.seed, settings.device)
+
+
+def organ_crops(
+    run: RunPaths, paper: Paper, settings: FeatureSettings, development: Iterable[Case]
+) -> deep_features.Crops:
+    """What the network sees of an organ: boxes that hold those of all development patients, within the window."""
+    window = read_preprocessing_settings(run).window_hu
+    return deep_features.Crops.fitted(development, paper.organs, settings.crop_voxels, window)
+
+
+def _fine_tuned(
+    run: RunPaths,
+    settings: FeatureSettings,
+    backbone: deep_features.Backbone,
+    inputs: deep_features.Inputs,
+    hcc: pd.Series,
+    learnt: np.ndarray,
+) -> pd.DataFrame:
+    """Values of the network tuned on the patients `learnt`; its file, history and negative control are written."""
+    folder = run.stage("features")
+    depth, epochs = settings.fine_tune, settings.fine_tune_epochs
+    stored = deep_features.stored_fine_tuning(
+        backbone, inputs, hcc[learnt], depth=depth, epochs=epochs, seed=settings.seed, store=run.store
+    )
+    for ending in (".safetensors", ".json"):
+        link(stored.with_suffix(ending), folder / f"fine_tuned{ending}")
+    tuned = deep_features.FineTunedNetwork.load(stored, backbone)
+    save_table(tuned.history, folder / "fine_tuning_history.csv")
+    control = deep_features.shuffled_outcomes(
+        tuned, inputs, hcc[learnt], hcc[~learnt], shuffles=settings.fine_tune_shuffles, store=run.store
+    )
+    save_table(control, folder / "fine_tuning_control.csv")
+    return tuned.transform(inputs)
+
+
+def _save_features(table: pd.DataFrame, file: Path) -> None:
+    with atomic_path(file) as part:
+        table.to_parquet(part)

@@ -1,0 +1,42 @@
+"""Stage 02: every patient's phases on one working grid."""
+
+from __future__ import annotations
+
+import functools
+
+import pandas as pd
+
+from hccbook.images.patients import preprocess_patient
+from hccbook.parallel import map_patients
+from hccbook.pipeline.files import save_failures, save_json, save_table, source_cases
+from hccbook.run import RunPaths
+from hccbook.settings import PreprocessingSettings
+
+
+def preprocess_cohort(
+    run: RunPaths, paper: str, settings: PreprocessingSettings, phases: tuple[str, ...], workers: int
+) -> pd.DataFrame:
+    """Resample and align every patient of one paper.
+
+    Parameters
+    ----------
+    run : RunPaths
+    paper : str
+        A paper, or `hccbook.run.TRAINING_SET`.
+    settings : PreprocessingSettings
+    phases : tuple of str
+    workers : int
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a patient and phase: voxel edges of the source in mm, shift in mm, volumes of given masks in mL.
+    """
+    save_json(settings.model_dump(), run.stage("preprocessing") / "settings.json")
+    task = functools.partial(preprocess_patient, settings=settings)
+    result = map_patients(task, source_cases(run, paper, phases), stage="preprocessing", workers=workers, stored=True)
+    save_failures(result, run, "preprocessing", paper)
+    facts = pd.concat([pd.DataFrame(rows).assign(patient=key) for key, rows in result.results.items()])
+    facts = facts[["patient", *[name for name in facts if name != "patient"]]]
+    save_table(facts, run.stage("preprocessing") / f"{paper}.csv")
+    return facts

@@ -1,0 +1,99 @@
+"""Whether a stage must run again: what it follows from has changed, or what it left has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+
+from hccbook.pipeline.files import read_json, save_json, source_cases
+from hccbook.provenance import code_of, digest, files_of
+from hccbook.run import RunPaths, benchmarks_dir, data_dir, notebook_file, project_root
+from hccbook.settings import Profile
+
+_DATA_READERS = {"hccbook.papers.published", "hccbook.features.radiomics.ibsi"}
+_FILE_SETTINGS = ("weights", "resnet50_weights", "resnet18_weights", "predictions")
+
+
+def stage_digest(stage: str, profile: Profile, run: RunPaths) -> str:
+    """Hash of all that a stage follows from, but for what earlier stages leave.
+
+    These are the cells of its notebook, its settings, the code that the notebook imports, the printed numbers and
+    benchmarks that this code reads, files that settings name, and, for the cohort, the content of the user's manifest
+    and of every image and mask in it.
+
+    Parameters
+    ----------
+    stage : str
+        A stage or a chapter.
+    profile : Profile
+    run : RunPaths
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ManifestError
+        If the user's manifest is wrong.
+    """
+    cells = nbformat.read(notebook_file(stage), as_version=4).cells
+    source = "\n".join(_python(cell.source) for cell in cells if cell.cell_type == "code")
+    code = code_of(source=source)
+    parameters = profile.parameters(stage)
+    inputs: list[object] = [[(cell.cell_type, cell.source) for cell in cells], code.digest]
+    inputs.append({name: value for name, value in parameters.items() if name != "manifest"})
+    inputs += [project_root() / value for name, value in parameters.items() if name in _FILE_SETTINGS and value]
+    if _DATA_READERS & set(code.modules):
+        inputs.append(data_dir())
+    if "benchmark_file" in source:
+        inputs.append(benchmarks_dir())
+    if stage == "cohort" and run.manifest is not None:
+        inputs.append(run.manifest)
+        for case in source_cases(run, stage, profile.run.phases.split(",")).values():
+            # Behind '#' stands what of a file is meant.
+            inputs += [Path(path.partition("#")[0]) for _, path in sorted(case.sources.items())]
+    return digest(*inputs, content=run.store.content)
+
+
+def _python(source: str) -> str:
+    """Cell without the lines that only a notebook understands."""
+    return "\n".join(line for line in source.splitlines() if not line.lstrip().startswith(("%", "!")))
+
+
+def record_outputs(stage: str, run: RunPaths) -> None:
+    """Write down what a stage has left, with the hash of each file."""
+    save_json(_outputs(stage, run), _record(stage, run))
+
+
+def forget_damaged(stage: str, run: RunPaths) -> list[str]:
+    """Remove a stage's notebook if a file that it left is gone or has been altered, so that it runs again.
+
+    Returns
+    -------
+    list of str
+        Such files, relative to the run's folder.
+    """
+    record = _record(stage, run)
+    if not record.is_file() or not run.executed_notebook(stage).is_file():
+        return []
+    present = _outputs(stage, run)
+    damaged = [name for name, known in read_json(record).items() if present.get(name) != known]
+    if damaged:
+        run.executed_notebook(stage).unlink(missing_ok=True)
+    return damaged
+
+
+def _outputs(stage: str, run: RunPaths) -> dict[str, str]:
+    folder = run.root / stage
+    files = files_of(folder) if folder.is_dir() else []
+    return {
+        file.relative_to(run.root).as_posix(): run.store.content(file)
+        for file in (*files, run.executed_notebook(stage))
+        if file.is_file()
+    }
+
+
+def _record(stage: str, run: RunPaths) -> Path:
+    return run.root / "notebooks" / f"{stage}.files.json"

@@ -1,0 +1,192 @@
+"""Files that appear whole or not at all, and the store of results that nothing has to make twice."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hccbook.provenance import digest, file_digest, file_state, files_of, is_settled, step_digest
+
+SUMS = "sums.json"
+"""File of an entry of the store that holds the sums of the others."""
+
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+
+_READING: ContextVar[bool] = ContextVar("reading", default=False)
+
+
+class NotStoredError(Exception):
+    """A result that is not in the store, where nothing may be made (see `reading_only`)."""
+
+
+@contextlib.contextmanager
+def atomic_path(final: Path) -> Iterator[Path]:
+    """Temporary file beside `final` that takes its place when the block ends without an error.
+
+    A run that is killed leaves either the whole file or none.
+    The temporary name keeps the ending of `final`, which image writers go by.
+    """
+    final.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".part-", suffix="".join(final.suffixes), dir=final.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp keeps others out; a result has the permissions of any other file.
+        temporary.chmod(0o666 & ~_UMASK)
+        temporary.replace(final)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(final: Path) -> Iterator[Path]:
+    """Temporary folder beside `final` that takes its place when the block ends without an error."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".part-", dir=final.parent))
+    old = temporary.with_name(f"{temporary.name}-old")
+    try:
+        yield temporary
+        temporary.chmod(0o777 & ~_UMASK)
+        with contextlib.suppress(FileNotFoundError):
+            final.rename(old)
+        temporary.rename(final)
+    finally:
+        for folder in (temporary, old):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def link(source: Path, target: Path) -> None:
+    """Put a file, or the files of a folder, at `target`, without a second copy where the file system can.
+
+    Parameters
+    ----------
+    source : pathlib.Path
+        File or folder of the store.
+    target : pathlib.Path
+        Where a run wants it; what is there already is replaced, unless it is that very file.
+    """
+    if source.is_dir():
+        with atomic_folder(target) as part:
+            shutil.copytree(source, part, dirs_exist_ok=True, copy_function=_link, ignore=lambda *_: [SUMS])
+    elif not (target.is_file() and target.samefile(source)):
+        with atomic_path(target) as part:
+            part.unlink()
+            _link(source, part)
+
+
+def _link(source: str | Path, target: str | Path) -> str | Path:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without hard links
+        shutil.copyfile(source, target)
+    return target
+
+
+@contextlib.contextmanager
+def reading_only() -> Iterator[None]:
+    """Within the block no store makes anything: what is absent raises `NotStoredError`."""
+    token = _READING.set(True)
+    try:
+        yield
+    finally:
+        _READING.reset(token)
+
+
+@dataclass(frozen=True)
+class Store:
+    """Results of steps, each in a folder named for the hash of what it follows from.
+
+    An entry is made whole or not at all, and is held to its sums: one that has been damaged is made again.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Folder of the store; made when the first entry is.
+    """
+
+    root: Path
+
+    def key(self, name: str, step: Callable[..., Any], *inputs: object) -> str:
+        """Key of a result.
+
+        Parameters
+        ----------
+        name : str
+            Kind of the result; entries of one kind lie together.
+        step : callable
+            Function whose module, with all that it imports, makes the result.
+        *inputs : object
+            What it is made from, as `hccbook.provenance.digest` takes it: a path counts with its content.
+
+        Returns
+        -------
+        str
+        """
+        return f"{name}/{step_digest(step, digest(*inputs, content=self.content))}"
+
+    def get_or_make(self, key: str, make: Callable[[Path], None]) -> Path:
+        """Folder of a result, made now if it is not there.
+
+        Parameters
+        ----------
+        key : str
+            From `key`.
+        make : callable
+            Writes the files into the folder that it is given.
+
+        Returns
+        -------
+        pathlib.Path
+
+        Raises
+        ------
+        NotStoredError
+            If it is not there, within `reading_only`.
+        """
+        stored = self.find(key)
+        if stored is not None:
+            return stored
+        if _READING.get():
+            raise NotStoredError(key)
+        folder = self.root / key
+        with atomic_folder(folder) as part:
+            make(part)
+            sums = {file.relative_to(part).as_posix(): file_digest(file) for file in files_of(part)}
+            (part / SUMS).write_text(json.dumps(sums), encoding="utf-8")
+        return folder
+
+    def find(self, key: str) -> Path | None:
+        """Folder of a result; None if it is not there, or is not what was once written."""
+        folder = self.root / key
+        try:
+            sums = json.loads((folder / SUMS).read_text(encoding="utf-8"))
+            whole = all(self.content(folder / name) == known for name, known in sums.items())
+        except (OSError, ValueError):
+            return None
+        return folder if whole else None
+
+    def unfinished(self, key: str, ending: str) -> Path:
+        """Where the making of a result may leave what it needs to go on; `ending` is that of the file's name."""
+        return self.root / "unfinished" / (key.replace("/", "-") + ending)
+
+    def content(self, file: Path) -> str:
+        """Hash of a file's content, remembered beside the store for as long as the file's state stays the same."""
+        state = file_state(file)
+        remembered = self.root / "contents" / digest(str(file.resolve()), state)
+        with contextlib.suppress(OSError):
+            return remembered.read_text(encoding="ascii")
+        found = file_digest(file)
+        if is_settled(state):
+            with atomic_path(remembered) as part:
+                part.write_text(found, encoding="ascii")
+        return found
