@@ -275,6 +275,7 @@ def test_calibration_panels_share_one_legend():
     figure, axes = figures.panels(1, 3, height_in=2.8)
     drawn = figures.plot_panels(figures.plot_calibration, axes, _calibration(COHORTS), legend_columns=4)
     assert [ax.get_legend() is not None for ax in drawn] == [False, True, False]
+    assert [ax.get_ylabel() for ax in drawn] == ["Observed proportion", "", ""]
     assert not _leaves_the_figure(figure)
 
 

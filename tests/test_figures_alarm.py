@@ -168,7 +168,7 @@ def test_oversampling_that_did_nothing():
 def test_volcano_counts_what_lies_beyond_the_line(ax):
     """Features below the threshold are coloured by direction and counted; a p of 0 is drawn, not lost."""
     table = pd.DataFrame({"feature": list("abcd"), "auc": [0.9, 0.2, 0.55, 0.8], "p": [0.0, 0.01, 0.6, 0.05]})
-    figures.plot_volcano(ax, table, threshold=0.05)
+    figures.plot_volcano(ax, table)
     assert _texts(ax)[:2] == ["1 lower with HCC", "1 higher with HCC"]
     assert [len(part.get_offsets()) for part in ax.collections] == [2, 1, 1]
     assert all(np.isfinite(part.get_offsets()).all() for part in ax.collections)

@@ -51,9 +51,7 @@ def plot_calibration(
     """
     require_columns(points, CALIBRATION_POINT_COLUMNS, "calibration points")
     if cohort is not None:
-        points, cohort = rows_of(points, "cohort", cohort, "calibration points")
-    # In one of several panels the longer label would meet its neighbour's.
-    ax.set(xlabel=f"Predicted probability{'' if cohort else ' of HCC'}", ylabel="Observed proportion")
+        points, _ = rows_of(points, "cohort", cohort, "calibration points")
     series = _series(points)
     ax.plot([0, 1], [0, 1], **REFERENCE | {"zorder": 2}, label="Perfect calibration")
     for position, (label, line) in enumerate(series.items()):
@@ -62,7 +60,9 @@ def plot_calibration(
         ax.plot(line["predicted"], line["observed"], **look, label=label)
     if summary is not None and len(series) == 1:
         _write_summary(ax, summary, *points[["cohort", "model"]].iloc[0])
-    ax.set(xlim=(0, 1), ylim=(0, 1))
+    # In one of several panels the longer label would meet its neighbour's.
+    ax.set(xlabel="Predicted probability of HCC" if cohort is None else "Predicted probability")
+    ax.set(xlim=(0, 1), ylim=(0, 1), ylabel="Observed proportion")
     ax.set_xticks(_TICKS, [f"{tick:g}" for tick in _TICKS])
     ax.set_yticks(_TICKS, [f"{tick:g}" for tick in _TICKS])
     if points["cohort"].nunique() == 1:

@@ -92,10 +92,10 @@ def contact_sheet(
     together = list(volumes.values())
     one_grid = len({volume.hu.shape for volume in together}) == 1
     layouts = {phase: _layout(together if one_grid else [volume]) for phase, volume in volumes.items()}
-    widths = {
-        phase: sum(_size_mm(volumes[phase], cut, shown)[1] for cut in cuts) for phase, (cuts, shown) in layouts.items()
-    }
-    scale = (SHEET_WIDTH - _GAP * (len(_AXIAL_PLACES) + 3)) / max(widths.values())  # pixels a mm
+    across = max(
+        sum(_size_mm(volumes[phase], cut, shown)[1] for cut in cuts) for phase, (cuts, shown) in layouts.items()
+    )
+    scale = (SHEET_WIDTH - _GAP * (len(_AXIAL_PLACES) + 3)) / across  # pixels a mm
     pieces = [_header(title, remarks, synthetic)]
     for position, (phase, volume) in enumerate(volumes.items()):
         pieces.append(_row(phase, volume, *layouts[phase], scale, headings=position == 0))

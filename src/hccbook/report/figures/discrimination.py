@@ -164,10 +164,8 @@ def plot_truth(ax: Axes, table: pd.DataFrame) -> Axes:
             measured, truth = (None, None) if names else ("Measured, 95% CI", "Truth: an ideal observer")
             names[y] = model_title(row.model)
             interval(ax, y, row.auc, (row.lower, row.upper), color=BLUE, label=measured)
-            ax.plot(
-                row.truth, y, "D", markerfacecolor="none", markeredgecolor=VERMILION, markeredgewidth=1.6,
-                markersize=9, zorder=4, label=truth,
-            )  # fmt: skip
+            look = {"markerfacecolor": "none", "markeredgecolor": VERMILION, "markeredgewidth": 1.6, "markersize": 9}
+            ax.plot(row.truth, y, "D", zorder=4, label=truth, **look)
             beside(ax, y, estimate_text(row.auc, row.lower, row.upper))
         y += 1.2
     ax.axvline(0.5, **REFERENCE)

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 
 from hccbook.errors import DataError
 from hccbook.report.figures.style import BLACK, FONT_PT, GREY, PALE, in_style
@@ -53,10 +54,10 @@ def show_grey_levels(ax: Axes, levels: np.ndarray, *, title: str = "") -> Axes:
     low, high = (levels[inside].min(), levels[inside].max()) if inside.any() else (1, 1)
     shade = _DARKEST_LEVEL + (1 - _DARKEST_LEVEL) * (levels - low) / max(high - low, 1)
     for (row, column), level in np.ndenumerate(levels):
-        if not level:
+        if level:
+            _filled(ax, row, column, "gray", shade[row, column], str(level))
+        else:
             ax.add_patch(_cell(row, column, facecolor="white", edgecolor=GREY, hatch="////"))
-            continue
-        _filled(ax, row, column, "gray", shade[row, column], str(level))
     _frame(ax, levels.shape, title)
     return ax
 
@@ -110,9 +111,10 @@ def plot_grey_level_matrix(
     shade = _LARGEST_COUNT * matrix / (matrix.max() or 1)
     for (row, column), number in np.ndenumerate(matrix):
         whole = float(number).is_integer()
-        _filled(ax, row, column, "Blues", shade[row, column], f"{number:.0f}" if whole else f"{number:.2f}")
+        text = f"{number:.0f}" if whole else f"{number:.2f}"
+        written = _filled(ax, row, column, "Blues", shade[row, column], text)
         if not number:
-            ax.texts[-1].set_color(PALE)
+            written.set_color(PALE)
     ax.tick_params(length=0)
     ax.set(xlabel=columns, ylabel="Grey level" if row_names is None else "")
     _frame(ax, matrix.shape, title)
@@ -135,11 +137,11 @@ def _cell(row: int, column: int, **look) -> Rectangle:
     return Rectangle((column - 0.5, row - 0.5), 1, 1, linewidth=0.8, clip_on=False, **look)
 
 
-def _filled(ax: Axes, row: int, column: int, scale: str, shade: float, text: str) -> None:
+def _filled(ax: Axes, row: int, column: int, scale: str, shade: float, text: str) -> Text:
     colour = colormaps[scale](float(shade))
     ax.add_patch(_cell(row, column, facecolor=colour, edgecolor=_GRID))
-    written = "white" if _luminance(colour) < _READABLE_FROM else BLACK
-    ax.text(column, row, text, ha="center", va="center", fontsize=FONT_PT + 1, color=written, clip_on=True)
+    ink = "white" if _luminance(colour) < _READABLE_FROM else BLACK
+    return ax.text(column, row, text, ha="center", va="center", fontsize=FONT_PT + 1, color=ink, clip_on=True)
 
 
 def _luminance(colour: tuple[float, ...]) -> float:

@@ -153,10 +153,9 @@ def legend_below(axes: Sequence[Axes], *, columns: int) -> Legend:
         ax.set_xlabel(ax.get_xlabel() + "\n" + " \n" * rows)
     middle = axes[(len(axes) - 1) // 2]
     # Between two panels in the middle the centre is the gap's, a little right of the left one.
-    legend = legend_under(
-        middle, 36, 0.5 if len(axes) % 2 else 1.1, handles=handles, labels=labels, ncols=columns,
-        columnspacing=1.4, borderpad=0,
-    )  # fmt: skip
+    x = 0.5 if len(axes) % 2 else 1.1
+    look = {"ncols": columns, "columnspacing": 1.4, "borderpad": 0}
+    legend = legend_under(middle, 36, x, handles=handles, labels=labels, **look)
     # Its width is that of the row, and must not narrow the panel that it hangs from.
     legend.set_in_layout(False)
     return legend

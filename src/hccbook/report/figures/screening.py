@@ -15,6 +15,7 @@ from hccbook.report.tables import decimal_text, feature_title, require_columns
 ASSOCIATION_COLUMNS = ("feature", "auc", "p")
 CORRELATION_COLUMNS = ("feature", "other", "rho")
 
+_MAX_P = 0.05
 _MAX_NAMES = 24
 _CORRELATION_COLOURS = LinearSegmentedColormap.from_list("correlation", [BLUE, "#FFFFFF", VERMILION])
 
@@ -30,7 +31,7 @@ def no_feature(ax: Axes, table: pd.DataFrame, columns: tuple[str, ...]) -> bool:
 
 
 @in_style()
-def plot_volcano(ax: Axes, associations: pd.DataFrame, *, threshold: float = 0.05) -> Axes:
+def plot_volcano(ax: Axes, associations: pd.DataFrame) -> Axes:
     """Mann-Whitney p of every feature against its AUC.
 
     Parameters
@@ -39,14 +40,12 @@ def plot_volcano(ax: Axes, associations: pd.DataFrame, *, threshold: float = 0.0
         Panel.
     associations : pandas.DataFrame
         Columns feature, auc, p.
-    threshold : float
-        p below which a feature stays, drawn as a line.
 
     Returns
     -------
     matplotlib.axes.Axes
-        The same panel; features that stay are coloured by their direction, and counted. An empty frame is said to be
-        one.
+        The same panel; features with a p below 0.05, which is drawn as a line, are coloured by their direction and
+        counted. An empty frame is said to be one.
 
     Raises
     ------
@@ -63,18 +62,18 @@ def plot_volcano(ax: Axes, associations: pd.DataFrame, *, threshold: float = 0.0
     auc, p = associations["auc"].to_numpy(float), associations["p"].to_numpy(float)
     # A p of 0 is one below the least number: it is drawn at that.
     height = -np.log10(np.maximum(p, np.finfo(float).tiny))
-    stays = p < threshold
+    stays = p < _MAX_P
     lower, higher = stays & (auc < 0.5), stays & (auc >= 0.5)
     for chosen, colour in ((~stays, "#B5B5B5"), (lower, BLUE), (higher, VERMILION)):
         ax.scatter(auc[chosen], height[chosen], s=8, color=colour, alpha=0.6, linewidth=0, rasterized=len(p) > 2000)
-    line = float(-np.log10(threshold))
+    line = float(-np.log10(_MAX_P))
     ax.axhline(line, **CUTOFF)
     ax.axvline(0.5, color=GREY, linewidth=0.6)
     corner = {"coords": "axes fraction", "va": "top"}
     counts = [decimal_text(int(chosen.sum()), 0) for chosen in (lower, higher)]
     note(ax, f"{counts[0]} lower with HCC", (0, 1), (3, -2), ha="left", color=BLUE, **corner)
     note(ax, f"{counts[1]} higher with HCC", (1, 1), (-3, -2), ha="right", color=VERMILION, **corner)
-    note(ax, f"p = {threshold:g}", (1, line), (-3, 2), TO_SIDE, ha="right")
+    note(ax, f"p = {_MAX_P:g}", (1, line), (-3, 2), TO_SIDE, ha="right")
     reach = max(0.05, float(np.abs(auc - 0.5).max()) * 1.08)
     top = max(float(height.max()), line)
     ax.set(xlim=(0.5 - reach, 0.5 + reach), ylim=(0, 1.22 * top), xlabel="AUC of the feature", ylabel="−log₁₀ p")
