@@ -1064,7 +1064,7 @@ def test_training_figures_draw_the_values_given():
     figures.plot_training_loss(axes[0, 0], history.iloc[:0], chosen=0)
     assert "not tuned" in [text.get_text() for text in axes[0, 0].texts]
     with pytest.raises(DataError, match="inner_auc"):
-        figures.plot_training_auc(auc, history.drop(columns="inner_auc"))
+        figures.plot_training_auc(auc, history.drop(columns="inner_auc"), chosen=2)
 
 
 def test_shuffled_outcomes_are_drawn_beside_the_true_ones():

@@ -85,7 +85,7 @@ def test_stamp_is_absent_from_real_data(tmp_path):
     """A figure of a user's own patients does not say SYNTHETIC."""
     figure, _ = figures.panels()
     figures.save_figure(figure, tmp_path / "a.svg", synthetic=False, dpi=80)
-    assert not figures.is_stamped(figure)
+    assert not style.is_stamped(figure)
     assert "SYNTHETIC" not in (tmp_path / "a.svg").read_text(encoding="utf-8")
 
 
@@ -164,7 +164,7 @@ def test_roc_draws_the_points_given(ax):
 def test_roc_panels_one_a_cohort():
     """Three panels, each with its curves and the diagonal; only the first names the vertical axis."""
     figure, axes = figures.panels(1, 3, height_in=3.4)
-    drawn = figures.plot_roc_panels(axes, *_roc())
+    drawn = figures.plot_panels(figures.plot_roc, axes, *_roc())
     assert [ax.get_title(loc="left") for ax in drawn] == ["Discovery", "Internal validation", "External validation"]
     assert [len(ax.lines) for ax in drawn] == [3, 3, 3]
     assert [ax.get_ylabel() for ax in drawn] == ["Sensitivity", "", ""]
@@ -175,14 +175,23 @@ def test_roc_panels_one_a_cohort():
 def test_roc_too_few_panels_is_refused():
     """Three cohorts do not fit two panels."""
     with pytest.raises(DataError, match="needs 3 panels, but found 2 Axes"):
-        figures.plot_roc_panels(figures.panels(1, 2)[1], *_roc())
+        figures.plot_panels(figures.plot_roc, figures.panels(1, 2)[1], *_roc())
 
 
 def test_roc_spare_panel_is_left_blank():
     """A fourth panel is not an empty frame."""
     _, axes = figures.panels(2, 2)
-    assert len(figures.plot_roc_panels(axes, *_roc())) == 3
+    assert len(figures.plot_panels(figures.plot_roc, axes, *_roc())) == 3
     assert not axes[1, 1].axison
+
+
+def test_panels_refuse_an_option_that_the_figure_lacks():
+    """A misspelt option is not swallowed; nor is a table without cohorts."""
+    axes = figures.panels(1, 3)[1]
+    with pytest.raises(TypeError, match="horizn"):
+        figures.plot_panels(figures.plot_roc, axes, *_roc(), horizn=36)
+    with pytest.raises(DataError, match="roc: must have the columns cohort"):
+        figures.plot_panels(figures.plot_roc, axes, _roc()[0].drop(columns="cohort"))
 
 
 def test_roc_several_cohorts_in_one_panel_are_refused(ax):
@@ -201,8 +210,8 @@ def test_roc_curve_without_area_is_refused(ax):
 def test_models_look_the_same_in_every_figure():
     """By colour and by dash."""
     looks = [style.series_look(name) for name in ("ALARM", "Radiomics", "Deep learning", "aMAP")]
-    assert len({look.color for look in looks}) == 4
-    assert len({str(look.linestyle) for look in looks}) == 4
+    assert len({look["color"] for look in looks}) == 4
+    assert len({str(look["linestyle"]) for look in looks}) == 4
     assert style.series_look("aMAP", 0) == style.series_look("aMAP", 3)
 
 
@@ -247,21 +256,10 @@ def test_calibration_draws_the_points_given(ax):
     assert "Intercept −0.12\nSlope 0.94\nICI 0.021" in _texts(ax)
 
 
-def test_calibration_histogram_lies_below_the_curve(ax):
-    """A bar a patient: up with HCC, down without, all below nought."""
-    predictions = pd.DataFrame({"predicted": [0.11, 0.12, 0.61], "hcc": [0, 0, 1]})
-    figures.plot_calibration(ax, _calibration(), predictions=predictions)
-    bars = [patch for patch in ax.patches if isinstance(patch, Rectangle) and patch.get_height() != 0]
-    assert len(bars) == 2
-    assert max(bar.get_y() + max(bar.get_height(), 0) for bar in bars) <= 0
-    assert {to_hex(bar.get_facecolor()).upper() for bar in bars} == {
-        colour.upper() for colour in style.OUTCOME_COLOURS.values()
-    }
-
-
 def test_calibration_cohorts_in_one_panel_are_named(ax):
     """One model in two cohorts: the lines are the cohorts."""
     figures.plot_calibration(ax, _calibration(COHORTS[:2]))
+    figures.legend_below([ax], columns=2)
     assert {"Discovery cohort", "Internal validation cohort"} <= set(_texts(ax))
 
 
@@ -275,8 +273,9 @@ def test_calibration_cohorts_and_models_in_one_panel_are_refused(ax):
 def test_calibration_panels_share_one_legend():
     """Named once beneath the row."""
     figure, axes = figures.panels(1, 3, height_in=2.8)
-    drawn = figures.plot_calibration_panels(axes, _calibration(COHORTS))
+    drawn = figures.plot_panels(figures.plot_calibration, axes, _calibration(COHORTS), legend_columns=4)
     assert [ax.get_legend() is not None for ax in drawn] == [False, True, False]
+    assert [ax.get_ylabel() for ax in drawn] == ["Observed proportion", "", ""]
     assert not _leaves_the_figure(figure)
 
 
@@ -292,6 +291,7 @@ def _decision() -> pd.DataFrame:
 def test_decision_curves_draw_the_values_given(ax):
     """Treating all and none are named; what lies far below nought does not squeeze the rest."""
     figures.plot_decision_curves(ax, _decision())
+    figures.legend_below([ax], columns=3)
     np.testing.assert_array_equal(_line(ax, "ALARM").get_ydata(), [0.2, 0.1])
     np.testing.assert_array_equal(_line(ax, "Treat all").get_ydata(), [0.15, -3])
     assert _texts(ax)[1:] == ["ALARM", "Treat all", "Treat none"]
@@ -467,7 +467,8 @@ def test_cumulative_incidence_unknown_number_at_risk_is_said(ax):
 def test_cumulative_incidence_panels_share_one_scale():
     """Three cohorts compare at a glance."""
     _, axes = figures.panels(1, 3)
-    drawn = figures.plot_cumulative_incidence_panels(axes, *_cumulative(("training", "validation", "test")))
+    tables = _cumulative(("training", "validation", "test"))
+    drawn = figures.plot_panels(figures.plot_cumulative_incidence, axes, *tables)
     assert len({ax.get_ylim() for ax in drawn}) == 1
     assert [ax.get_title(loc="left") for ax in drawn] == ["Training", "Validation", "Test"]
 
@@ -558,27 +559,21 @@ def _volume() -> np.ndarray:
     return array
 
 
+def _image(array: np.ndarray, spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> sitk.Image:
+    """Image of an array (z, y, x) with its spacing (x, y, z), mm."""
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing(spacing)
+    return image
+
+
 def test_axial_slice_is_radiological(ax):
     """The patient's right is on the left, the front at the top."""
-    figures.show_slice(ax, _volume(), index=0)
+    figures.show_slice(ax, _image(_volume()), index=0)
     picture = ax.images[0].get_array()
     assert picture.shape == (4, 5)
     assert picture[0, 0] == 1000
     assert ax.images[0].origin == "upper"
     assert [text.get_text() for text in ax.texts][:2] == ["R", "L"]
-
-
-def test_coronal_slice_has_the_head_at_the_top(ax):
-    """The foot corner is in the last row, still on the left."""
-    figures.show_slice(ax, _volume(), plane="coronal", index=0)
-    assert ax.images[0].get_array()[-1, 0] == 1000
-
-
-def test_sagittal_slice_has_the_front_on_the_left(ax):
-    """The foot corner is in the last row, the front in the first column."""
-    figures.show_slice(ax, _volume(), plane="sagittal", index=0)
-    assert ax.images[0].get_array()[-1, 0] == 1000
-    assert [text.get_text() for text in ax.texts][:2] == ["A", "P"]
 
 
 def test_slice_of_an_image_in_another_orientation(ax):
@@ -592,16 +587,10 @@ def test_slice_of_an_image_in_another_orientation(ax):
 
 
 def test_slice_is_in_millimetres(ax):
-    """Spacing (z, y, x) of 5, 3, 2 mm: a coronal picture is 10 mm wide and 15 mm high."""
-    figures.show_slice(ax, _volume(), plane="coronal", index=0, spacing=(5, 3, 2))
-    assert (ax.get_xlim(), ax.get_ylim()) == ((0, 10), (15, 0))
+    """Voxels of 2, 3, 5 mm (x, y, z): an axial picture is 10 mm wide and 12 mm high."""
+    figures.show_slice(ax, _image(_volume(), (2, 3, 5)), index=0)
+    assert (ax.get_xlim(), ax.get_ylim()) == ((0, 10), (12, 0))
     assert ax.get_aspect() == 1
-
-
-def test_slice_window_sets_black_and_white(ax):
-    """Width 200, level 40, as ALARM prints it: black at -60, white at 140."""
-    figures.show_slice(ax, _volume(), window_width=200, window_level=40)
-    assert ax.images[0].get_clim() == (-60, 140)
 
 
 def test_slice_masks_are_named_and_coloured(ax):
@@ -609,7 +598,7 @@ def test_slice_masks_are_named_and_coloured(ax):
     labels = np.zeros((3, 6, 6), int)
     labels[2, 1:3, 1:3] = 1
     labels[2, 4, 4] = 2
-    figures.show_slice(ax, np.arange(3 * 36.0).reshape(3, 6, 6), masks=labels)
+    figures.show_slice(ax, _image(np.arange(3 * 36.0).reshape(3, 6, 6)), masks=_image(labels))
     assert ax.images[0].get_array()[0, 0] == 72  # the third slice
     contours = [to_hex(collection.get_edgecolor()[0]).upper() for collection in ax.collections]
     assert contours == [style.ORGAN_COLOURS["liver"].upper(), style.ORGAN_COLOURS["spleen"].upper()]
@@ -623,40 +612,34 @@ def test_slice_shows_a_second_mask_dashed(ax):
     """The given mask is white and named; one on another grid is refused."""
     labels, given = np.zeros((1, 6, 6), int), np.zeros((1, 6, 6), int)
     labels[0, 1:3, 1:3] = given[0, 2:4, 1:3] = 1
-    figures.show_slice(ax, np.zeros((1, 6, 6)), masks=labels, given=given, index=0)
+    figures.show_slice(ax, _image(np.zeros((1, 6, 6))), masks=_image(labels), given=_image(given), index=0)
     contours = [to_hex(collection.get_edgecolor()[0]).upper() for collection in ax.collections]
     assert contours == [style.ORGAN_COLOURS["liver"].upper(), "#FFFFFF"]
     box = ax.collections[1].get_paths()[0].get_extents()
     np.testing.assert_allclose([box.x0, box.x1, box.y0, box.y1], [1, 3, 2, 4])
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["Liver", "Given"]
     with pytest.raises(DataError, match="given label map"):
-        figures.show_slice(ax, np.zeros((1, 6, 6)), given=np.zeros((1, 6, 5), int))
+        figures.show_slice(ax, _image(np.zeros((1, 6, 6))), given=_image(np.zeros((1, 6, 5), int)))
 
 
 def test_slice_without_organ_has_no_legend(ax):
     """A slice above the liver."""
     labels = np.zeros((3, 4, 5), int)
     labels[0, 1, 1] = 1
-    figures.show_slice(ax, _volume(), masks=labels, index=2)
+    figures.show_slice(ax, _image(_volume()), masks=_image(labels), index=2)
     assert ax.get_legend() is None
 
 
 def test_slice_label_map_on_another_grid_is_refused(ax):
     """Both shapes are named."""
     with pytest.raises(DataError, match=r"\(3, 4, 4\) on \(3, 4, 5\)"):
-        figures.show_slice(ax, _volume(), masks=np.zeros((3, 4, 4), int))
+        figures.show_slice(ax, _image(_volume()), masks=_image(np.zeros((3, 4, 4), int)))
 
 
 def test_slice_outside_the_image_is_refused(ax):
     """The message gives the range."""
     with pytest.raises(DataError, match="0 to 2, but found 3"):
-        figures.show_slice(ax, _volume(), index=3)
-
-
-def test_slice_unknown_plane_is_refused(ax):
-    """The message lists the planes."""
-    with pytest.raises(DataError, match="axial, coronal, sagittal"):
-        figures.show_slice(ax, _volume(), plane="oblique")
+        figures.show_slice(ax, _image(_volume()), index=3)
 
 
 def test_largest_slice_by_hand():
@@ -664,39 +647,25 @@ def test_largest_slice_by_hand():
     labels = np.zeros((3, 2, 2), int)
     labels[0, 0, 0] = labels[2, 0] = 1
     labels[1, :, 0] = labels[1, 0, 1] = 2
-    assert figures.largest_slice(labels) == 1
+    assert figures.largest_slice(_image(labels)) == 1
 
 
 def test_phases_show_one_slice_in_order():
     """Three panels named by phase, at the slice that the first label map chooses, masks named once."""
     labels = np.zeros((3, 4, 5), int)
     labels[0, 1:3, 1:3] = 1
-    images = {phase: _volume() + shift for shift, phase in enumerate(("arterial", "venous", "delayed"))}
-    drawn = figures.phases_strip(figures.panels(1, 3)[1], images, labels)
+    images = {phase: _image(_volume() + shift) for shift, phase in enumerate(("arterial", "venous", "delayed"))}
+    drawn = figures.show_side_by_side(figures.panels(1, 3)[1], images, dict.fromkeys(images, _image(labels)))
     assert [ax.get_title(loc="left") for ax in drawn] == ["Arterial", "Venous", "Delayed"]
     assert [ax.images[0].get_array()[0, 0] for ax in drawn] == [1000, 1001, 1002]
     assert [ax.get_legend() is not None for ax in drawn] == [True, False, False]
 
 
-def test_before_after_show_the_same_place():
-    """Half-way up both, whatever their number of slices, each in its own window."""
+def test_before_and_after_show_the_same_place():
+    """Half-way up both, whatever their number of slices, under the names that they are given."""
     before, after = np.zeros((4, 3, 3)), np.zeros((8, 3, 3))
     before[2], after[4] = 7, 9
-    drawn = figures.before_after(figures.panels(1, 2)[1], before, after)
+    images = {"As acquired": _image(before), "8 grey levels": _image(after)}
+    drawn = figures.show_side_by_side(figures.panels(1, 2)[1], images, {})
     assert [ax.images[0].get_array()[0, 0] for ax in drawn] == [7, 9]
-    assert [ax.images[0].get_clim() for ax in drawn] == [(-1000, 1000), (-60, 140)]
-
-
-def test_hu_histogram_names_the_phases(ax):
-    """One mask a phase, each of area one."""
-    figures.plot_hu_histogram(ax, {"arterial": np.array([60.0, 61, 62]), "venous": np.full(7, 110.0)}, title="Liver")
-    assert _texts(ax)[1:] == ["Arterial", "Venous"]
-    assert ax.get_title(loc="left") == "Liver"
-    heights = [patch.get_path().vertices[:, 1].max() for patch in ax.patches]
-    assert heights == pytest.approx([1 / 5, 1 / 5])  # all voxels in one bar of 5 HU
-
-
-def test_hu_histogram_without_voxels_is_refused(ax):
-    """An empty mask, or one in air."""
-    with pytest.raises(DataError, match="HU, venous: must have voxels"):
-        figures.plot_hu_histogram(ax, {"venous": np.full(3, -1000.0)})
+    assert [ax.get_title(loc="left") for ax in drawn] == list(images)

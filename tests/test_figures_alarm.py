@@ -122,7 +122,7 @@ def test_box_panels_one_a_variable():
     """A panel a score, one legend for all."""
     both = pd.concat([_differences(), _differences().assign(variable="deep")])
     figure, axes = figures.panels(1, 3, height_in=3.2)
-    drawn = figures.plot_outcome_box_panels(axes, both)
+    drawn = figures.plot_panels(figures.plot_outcome_boxes, axes, both, by="variable", legend_columns=2)
     assert [ax.get_ylabel() for ax in drawn] == ["aMAP score", "Deep-learning score"]
     assert sum(ax.get_legend() is not None for ax in drawn) == 1
     assert not axes[0, 2].axison
@@ -168,7 +168,7 @@ def test_oversampling_that_did_nothing():
 def test_volcano_counts_what_lies_beyond_the_line(ax):
     """Features below the threshold are coloured by direction and counted; a p of 0 is drawn, not lost."""
     table = pd.DataFrame({"feature": list("abcd"), "auc": [0.9, 0.2, 0.55, 0.8], "p": [0.0, 0.01, 0.6, 0.05]})
-    figures.plot_volcano(ax, table, threshold=0.05)
+    figures.plot_volcano(ax, table)
     assert _texts(ax)[:2] == ["1 lower with HCC", "1 higher with HCC"]
     assert [len(part.get_offsets()) for part in ax.collections] == [2, 1, 1]
     assert all(np.isfinite(part.get_offsets()).all() for part in ax.collections)
@@ -405,13 +405,13 @@ def _cross_validated() -> tuple[pd.DataFrame, pd.DataFrame]:
         ("small", "pooled", 9, 1, *[np.nan] * 4, "not cross-validated: 1 patients with and 8 without HCC"),
     ]
     columns = ["cohort", "model", "n", "events", "auc", "lower", "upper", "sd", "note"]
-    return pd.DataFrame(points, columns=["cohort", "model", "fpr", "tpr"]), pd.DataFrame(areas, columns=columns)
+    return pd.DataFrame(areas, columns=columns), pd.DataFrame(points, columns=["cohort", "model", "fpr", "tpr"])
 
 
 def test_cross_validated_roc_draws_what_it_is_given():
     """Folds thin, the pooled curve thick, both AUCs as given; a cohort that could not be folded shows why."""
     figure, axes = figures.panels(1, 2, height_in=3.6)
-    first, second = figures.plot_cross_validated_roc_panels(axes, *_cross_validated())
+    first, second = figures.plot_panels(figures.plot_cross_validated_roc, axes, *_cross_validated())
     curves = [line for line in first.lines if len(line.get_xdata()) == 3]
     assert [line.get_ydata()[1] for line in curves] == [0.7, 0.9, 0.8]
     assert [text.get_text() for text in first.get_legend().get_texts()] == [

@@ -73,7 +73,7 @@ def test_crowded_cut_offs_keep_the_marked_name():
 def test_horizon_auc_draws_the_table():
     """Points are the frame's AUCs, diamonds the binary one, which the points do not have."""
     figure, axes = figures.panels(1, 2, height_in=3.2)
-    (first, _) = figures.plot_horizon_auc_panels(axes[0], _horizon_auc())
+    (first, _) = figures.plot_panels(figures.plot_horizon_auc, axes[0], _horizon_auc(), legend_columns=4)
     lines = {line.get_label(): line for line in first.lines}
     np.testing.assert_allclose(lines["aMAP-CT"].get_ydata(), [0.7, 0.8])
     diamonds = [float(line.get_ydata()[0]) for line in first.lines if line.get_marker() == "D"]
@@ -86,7 +86,7 @@ def test_horizon_without_an_auc_has_no_point():
     """NaN leaves a gap, and nothing fails."""
     table = _horizon_auc()
     table.loc[0, ["auc", "lower", "upper"]] = np.nan
-    (first, _) = figures.plot_horizon_auc_panels(figures.panels(1, 2)[1][0], table)
+    (first, _) = figures.plot_panels(figures.plot_horizon_auc, figures.panels(1, 2)[1][0], table)
     line = next(line for line in first.lines if line.get_label() == "aMAP-CT")
     assert np.isnan(line.get_ydata()[0])
 
@@ -100,7 +100,7 @@ def test_horizon_calibration_marks_groups_not_followed():
         }
     )  # fmt: skip
     figure, axes = figures.panels(1, 1)
-    (ax,) = figures.plot_horizon_calibration_panels(axes[0], groups, months=24)
+    (ax,) = figures.plot_panels(figures.plot_horizon_calibration, axes[0], groups, legend_columns=2, months=24)
     points = [line for line in ax.lines if line.get_marker() == "o"]
     assert [(line.get_ydata().tolist(), line.get_markerfacecolor()) for line in points] == [
         ([0.2], "#0072B2"),
@@ -127,9 +127,12 @@ def test_crops_show_the_middle_slice():
 @pytest.mark.parametrize(
     ("draw", "word"),
     [
-        (lambda axes: figures.plot_spared_missed(axes[0, 0], _tradeoff().drop(columns="lost")), "lost"),
-        (lambda axes: figures.plot_horizon_auc_panels(axes[0], _horizon_auc()), "2 panels"),
-        (lambda axes: figures.plot_horizon_calibration_panels(axes[0], pd.DataFrame({"cohort": ["a"]})), "predicted"),
+        (
+            lambda axes: figures.plot_spared_missed(axes[0, 0], _tradeoff().drop(columns="lost"), amap_marked=50.0),
+            "lost",
+        ),
+        (lambda axes: figures.plot_panels(figures.plot_horizon_auc, axes[0], _horizon_auc()), "2 panels"),
+        (lambda axes: figures.plot_horizon_calibration(axes[0, 0], pd.DataFrame({"cohort": ["a"]})), "predicted"),
         (lambda axes: figures.show_crops(axes, {"a": np.zeros((2, 2))}, spacing_mm=1.0), "three-dimensional"),
     ],
 )

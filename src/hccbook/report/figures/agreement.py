@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -10,7 +10,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from hccbook.errors import DataError
-from hccbook.report.figures.style import BLACK, BLUE, GREY, SMALL_PT, VERMILION, in_style
+from hccbook.report.figures.marks import CUTOFF, REFERENCE, beside, interval, name_rows
+from hccbook.report.figures.style import BLACK, BLUE, GREY, VERMILION, in_style
 from hccbook.report.tables import decimal_text, estimate_text, p_phrase, require_columns
 
 FAMILY_TITLES: Mapping[str, str] = MappingProxyType(
@@ -104,28 +105,17 @@ def plot_agreement(ax: Axes, icc: pd.DataFrame, mask: str = "icc") -> Axes:
         capprops={"color": BLUE},
     )
     for bound in _BOUNDS:
-        ax.axvline(bound, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)), zorder=0)
+        ax.axvline(bound, **CUTOFF | {"color": GREY, "linewidth": 0.8, "zorder": 0})
     for height, own in enumerate(values):
-        ax.annotate(
-            decimal_text(len(own), 0),
-            xy=(1, height),
-            xycoords=("axes fraction", "data"),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=SMALL_PT,
-            color=GREY,
-        )
-    ax.set_yticks(range(len(families)), [family_title(name) for name in families])
+        beside(ax, height, decimal_text(len(own), 0), 4, color=GREY)
+    name_rows(ax, [family_title(name) for name in families])
     ax.set(xlim=(_MIN_SHOWN, 1.02), ylim=(len(families) - 0.4, -0.6), xlabel="Intraclass correlation")
-    ax.tick_params(axis="y", length=0)
-    ax.spines["left"].set_visible(False)
     ax.set_title(segmentation_title(mask))
     return ax
 
 
 @in_style()
-def plot_segmentation_auc(ax: Axes, table: pd.DataFrame, *, title: str | None = None) -> Axes:
+def plot_segmentation_auc(ax: Axes, table: pd.DataFrame, *, title: str = "") -> Axes:
     """AUC of one fitted model under several masks, with confidence intervals.
 
     Parameters
@@ -134,7 +124,7 @@ def plot_segmentation_auc(ax: Axes, table: pd.DataFrame, *, title: str | None = 
         Panel; about 0.35 inches a mask read well.
     table : pandas.DataFrame
         Columns mask, auc, lower, upper, difference, p; the first row is what the others are compared with.
-    title : str, optional
+    title : str
         Title of the panel.
 
     Returns
@@ -149,36 +139,19 @@ def plot_segmentation_auc(ax: Axes, table: pd.DataFrame, *, title: str | None = 
     """
     require_columns(table, AUC_COLUMNS, "AUC by mask")
     for height, row in enumerate(table.itertuples()):
-        colour = BLACK if height == 0 else VERMILION
-        ax.plot([row.lower, row.upper], [height, height], color=colour, linewidth=2, zorder=2)
-        ax.plot(row.auc, height, "o", color=colour, markersize=6, zorder=3)
-        beside = estimate_text(row.auc, row.lower, row.upper, 2)
-        if height and not np.isnan(row.p):
-            beside += f", {p_phrase(row.p)}"
-        ax.annotate(
-            beside,
-            xy=(1, height),
-            xycoords=("axes fraction", "data"),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=SMALL_PT,
-        )
-    ax.axvline(table["auc"].iloc[0], color=GREY, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
+        interval(ax, height, row.auc, (row.lower, row.upper), color=VERMILION if height else BLACK)
+        compared = f", {p_phrase(row.p)}" if height and not np.isnan(row.p) else ""
+        beside(ax, height, estimate_text(row.auc, row.lower, row.upper, 2) + compared)
+    ax.axvline(table["auc"].iloc[0], **REFERENCE)
     low = float(min(table["lower"].min(), 0.5))
     ax.set(xlim=(max(0.0, low - 0.03), 1.01), ylim=(len(table) - 0.5, -0.5), xlabel="AUC")
-    ax.set_yticks(range(len(table)), [segmentation_title(name) for name in table["mask"]])
-    ax.tick_params(axis="y", length=0)
-    ax.spines["left"].set_visible(False)
-    if title is not None:
-        ax.set_title(title)
+    name_rows(ax, [segmentation_title(name) for name in table["mask"]])
+    ax.set_title(title)
     return ax
 
 
 @in_style()
-def plot_score_shift(
-    ax: Axes, scores: pd.DataFrame, mask: str, *, first: str = "used", title: str | None = None
-) -> Axes:
+def plot_score_shift(ax: Axes, scores: pd.DataFrame, mask: str, *, title: str = "") -> Axes:
     """Score of every patient under one mask against that under the one used.
 
     Parameters
@@ -186,10 +159,10 @@ def plot_score_shift(
     ax : matplotlib.axes.Axes
         Panel.
     scores : pandas.DataFrame
-        Columns hcc (0 or 1), `first` and `mask`: probabilities, a row a patient.
-    mask, first : str
-        Columns on the vertical and the horizontal axis.
-    title : str, optional
+        Columns hcc (0 or 1), used and `mask`: probabilities, a row a patient.
+    mask : str
+        Column on the vertical axis.
+    title : str
         Title of the panel.
 
     Returns
@@ -202,15 +175,13 @@ def plot_score_shift(
     DataError
         If a column is missing.
     """
-    require_columns(scores, ("hcc", first, mask), "scores by mask")
-    looks: Sequence[tuple[int, str, str, str]] = ((0, "No HCC", GREY, "o"), (1, "HCC", VERMILION, "D"))
-    for value, label, colour, marker in looks:
+    require_columns(scores, ("hcc", "used", mask), "scores by mask")
+    for value, label, colour, marker in ((0, "No HCC", GREY, "o"), (1, "HCC", VERMILION, "D")):
         own = scores[scores["hcc"] == value]
-        ax.plot(own[first], own[mask], marker, color=colour, markersize=4, alpha=0.8, markeredgewidth=0, label=label)
-    ax.plot([0, 1], [0, 1], color=BLACK, linewidth=0.8, linestyle=(0, (4, 2)), zorder=0)
+        ax.plot(own["used"], own[mask], marker, color=colour, markersize=4, alpha=0.8, markeredgewidth=0, label=label)
+    ax.plot([0, 1], [0, 1], **CUTOFF | {"linewidth": 0.8, "zorder": 0})
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-    ax.set(xlabel=segmentation_title(first), ylabel=segmentation_title(mask))
+    ax.set(xlabel=segmentation_title("used"), ylabel=segmentation_title(mask))
     ax.legend(loc="lower right", handletextpad=0.1)
-    if title is not None:
-        ax.set_title(title)
+    ax.set_title(title)
     return ax

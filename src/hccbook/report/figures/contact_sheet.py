@@ -201,18 +201,18 @@ def _palette() -> list[int]:
 
 
 @lru_cache
-def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+def _font(size: int = 13, *, bold: bool = False) -> ImageFont.FreeTypeFont:
     # The font of the other figures; matplotlib brings it along, so that no machine draws another one.
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     return ImageFont.truetype(str(Path(mpl.get_data_path()) / "fonts" / "ttf" / name), size)
 
 
 def _write(
-    canvas: np.ndarray, x: int, y: int, text: str, size: int = 13, *, bold: bool = False, stamp: bool = False
+    canvas: np.ndarray, at: tuple[int, int], text: str, font: ImageFont.FreeTypeFont, *, stamp: bool = False
 ) -> int:
-    """Write one line with its upper left corner at (x, y), white or in the stamp's colour, and return where it ends."""
-    font = _font(size, bold)
-    width, height = int(font.getlength(text)) + 2, size + 5
+    """Write one line, upper left corner at (x, y), white or in the stamp's colour, and return where it ends."""
+    x, y = at
+    width, height = int(font.getlength(text)) + 2, int(font.size) + 5
     letters = Image.new("L", (width, height))
     ImageDraw.Draw(letters).text((0, 0), text, fill=255, font=font)
     into = canvas[y : y + height, x : x + width]
@@ -235,12 +235,13 @@ def _header(title: str, remarks: Sequence[str], synthetic: bool) -> np.ndarray:
     if len(lines) > _MAX_LINES:
         lines = [*lines[: _MAX_LINES - 1], f"... and {len(lines) - _MAX_LINES + 1} more lines"]
     canvas = np.zeros((2 * _GAP + 24 + _LINE * len(lines), SHEET_WIDTH), np.uint8)
-    _write(canvas, _GAP, _GAP, title, 17, bold=True)
+    large = _font(17, bold=True)
+    _write(canvas, (_GAP, _GAP), title, large)
     if synthetic:
-        start = SHEET_WIDTH - int(_font(17, True).getlength(STAMP_TEXT)) - _GAP - 4
-        _write(canvas, start, _GAP, STAMP_TEXT, 17, bold=True, stamp=True)
+        start = SHEET_WIDTH - int(large.getlength(STAMP_TEXT)) - _GAP - 4
+        _write(canvas, (start, _GAP), STAMP_TEXT, large, stamp=True)
     for position, line in enumerate(lines):
-        _write(canvas, _GAP, _GAP + 26 + _LINE * position, line)
+        _write(canvas, (_GAP, _GAP + 26 + _LINE * position), line, _font())
     return canvas
 
 
@@ -249,12 +250,12 @@ def _footer(synthetic: bool) -> np.ndarray:
     x = _GAP
     for position, organ in enumerate(ORGANS):
         canvas[_GAP + 3 : _GAP + 13, x : x + 14] = _GREYS + position
-        x = _write(canvas, x + 18, _GAP, organ.capitalize()) + 14
+        x = _write(canvas, (x + 18, _GAP), organ.capitalize(), _font()) + 14
     low, high = WINDOW_HU
-    x = _write(canvas, x, _GAP, f"Black {low:g} HU, white {high:g} HU.  Scale bar 5 cm.")
-    _write(canvas, _GAP, _GAP + _LINE, _CONVENTION)
+    x = _write(canvas, (x, _GAP), f"Black {low:g} HU, white {high:g} HU.  Scale bar 5 cm.", _font())
+    _write(canvas, (_GAP, _GAP + _LINE), _CONVENTION, _font())
     if synthetic:
-        _write(canvas, x + 24, _GAP, f"{STAMP_TEXT}: no real person", bold=True, stamp=True)
+        _write(canvas, (x + 24, _GAP), f"{STAMP_TEXT}: no real person", _font(bold=True), stamp=True)
     return canvas
 
 
@@ -263,16 +264,16 @@ def _row(phase: str, volume: _Volume, cuts: Sequence[_Cut], shown: _Box, scale: 
     sizes = [tuple(max(round(edge * scale), 1) for edge in _size_mm(volume, cut, shown)) for cut in cuts]
     canvas = np.zeros((_STRIP + max(height for height, _ in sizes) + _GAP, SHEET_WIDTH), np.uint8)
     x = _GAP
-    _write(canvas, x, 1, phase.capitalize(), 14, bold=True)
+    _write(canvas, (x, 1), phase.capitalize(), _font(14, bold=True))
     for position, (cut, (height, width)) in enumerate(zip(cuts, sizes, strict=True)):
         picture = canvas[_STRIP : _STRIP + height, x : x + width]
         picture[:] = _grey(_plane(volume.hu, cut, shown), (height, width))[:, : picture.shape[1]]
         if volume.labels is not None:
             _mask(picture, _plane(volume.labels, cut, shown))
         if headings and position > 0:
-            _write(canvas, x, 1, cut.heading)
+            _write(canvas, (x, 1), cut.heading, _font())
         for text, at in zip(cut.sides, (x + 3, x + width - 13), strict=True):
-            _write(canvas, at, _STRIP + 1, text, bold=True)
+            _write(canvas, (at, _STRIP + 1), text, _font(bold=True))
         if position == 0:
             bar = round(50 * scale)
             canvas[_STRIP + height - 6 : _STRIP + height - 3, x + 4 : x + 4 + bar] = _GREYS - 1

@@ -35,7 +35,7 @@ def plot_cost(ax: Axes, cost: pd.DataFrame) -> Axes:
     require_columns(cost, COST_COLUMNS, "cost")
     for position, series in enumerate(dict.fromkeys(cost["series"])):
         own = cost[cost["series"] == series].sort_values("voxels")
-        ax.plot(own["voxels"], own["seconds"], marker="o", label=series, **series_look(series, position).keywords())
+        ax.plot(own["voxels"], own["seconds"], marker="o", label=series, **series_look(series, position))
     ax.set(xscale="log", yscale="log", xlabel="Voxels of the organ", ylabel="Seconds")
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")

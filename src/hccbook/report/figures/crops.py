@@ -8,7 +8,11 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from hccbook.errors import DataError
-from hccbook.report.figures.style import SMALL_PT, in_style, panel_list
+from hccbook.report.figures.layout import panel_list
+from hccbook.report.figures.style import SMALL_PT, in_style
+
+_REACH = 4.0
+"""Value of a crop that is white; its negative is black."""
 
 
 @in_style()
@@ -17,7 +21,6 @@ def show_crops(
     crops: Mapping[str, np.ndarray],
     *,
     spacing_mm: float,
-    reach: float = 4.0,
 ) -> np.ndarray:
     """Middle axial slice of each organ crop, in the scale that the network takes.
 
@@ -29,8 +32,6 @@ def show_crops(
         Crop by title, such as "Liver, arterial"; 0 outside the organ.
     spacing_mm : float
         Edge of the voxels, mm.
-    reach : float
-        Value that is white; its negative is black.
 
     Returns
     -------
@@ -53,18 +54,9 @@ def show_crops(
             raise DataError(f"crop, {title}", "must be three-dimensional (z, y, x)", array.shape, "Pass one crop.")
         middle = array[array.shape[0] // 2]
         rows, columns = middle.shape
-        ax.imshow(
-            middle,
-            cmap="gray",
-            vmin=-reach,
-            vmax=reach,
-            extent=(0, columns * spacing_mm, rows * spacing_mm, 0),
-            aspect="equal",
-        )
-        ax.set_title(title)
-        ax.set_xticks([])
-        ax.set_yticks([])
+        extent = (0, columns * spacing_mm, rows * spacing_mm, 0)
+        ax.imshow(middle, cmap="gray", vmin=-_REACH, vmax=_REACH, extent=extent, aspect="equal")
+        ax.set(title=title, xticks=[], yticks=[])
         ax.set_xlabel(" × ".join(str(edge) for edge in array.shape) + " voxels", fontsize=SMALL_PT)
-        for side in ax.spines.values():
-            side.set_linewidth(0.5)
+        ax.spines[:].set_linewidth(0.5)
     return np.array(drawn, dtype=object)

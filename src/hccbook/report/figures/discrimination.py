@@ -1,48 +1,29 @@
-"""Discrimination: ROC curves, and measured AUCs beside the planted truth."""
+"""Discrimination: ROC curves, cross-validated ones too, and measured AUCs beside the planted truth."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from hccbook.errors import DataError
-from hccbook.report.figures.style import (
-    BLACK,
-    BLUE,
-    GREY,
-    SMALL_PT,
-    VERMILION,
-    beneath,
-    in_style,
-    panel_list,
-    panel_title,
-    series_look,
-)
-from hccbook.report.tables import AUC_COLUMNS, estimate_text, model_title, require_columns
+from hccbook.report.figures.layout import legend_under
+from hccbook.report.figures.marks import REFERENCE, TO_SIDE, beside, interval, name_rows, note, rows_of
+from hccbook.report.figures.style import BLUE, VERMILION, in_style, panel_title, series_look
+from hccbook.report.tables import AUC_COLUMNS, decimal_text, estimate_text, model_title, require_columns
 
 ROC_COLUMNS = ("cohort", "model", "fpr", "tpr")
 TRUTH_COLUMNS = ("run", "model", "auc", "lower", "upper", "truth")
 
 _RUN_TITLES = {"planted": "Risk planted in the images", "none": "Images carry nothing"}
-
-
-def _one_cohort(table: pd.DataFrame, cohort: str | None, place: str) -> tuple[pd.DataFrame, str]:
-    cohorts = list(dict.fromkeys(table["cohort"]))
-    if cohort is None:
-        if len(cohorts) > 1:
-            raise DataError(place, "must hold one cohort for one panel", ", ".join(cohorts), "Name the cohort.")
-        cohort = cohorts[0]
-    elif cohort not in cohorts:
-        raise DataError(place, f"must hold the cohort {cohort}", ", ".join(cohorts), "Check the spelling.")
-    return table[table["cohort"] == cohort], cohort
+_POOLED, _MEAN = "pooled", "mean of folds"
 
 
 @in_style()
 def plot_roc(ax: Axes, points: pd.DataFrame, auc: pd.DataFrame, *, cohort: str | None = None) -> Axes:
     """ROC curves of one cohort, with each model's AUC in the legend.
+
+    Three panels across the book's width are square at a height of about 3.6 inches.
 
     Parameters
     ----------
@@ -71,82 +52,85 @@ def plot_roc(ax: Axes, points: pd.DataFrame, auc: pd.DataFrame, *, cohort: str |
     """
     require_columns(points, ROC_COLUMNS, "ROC points")
     require_columns(auc, AUC_COLUMNS, "AUC table")
-    points, cohort = _one_cohort(points, cohort, "ROC points")
-    ax.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
-    models = list(dict.fromkeys(points["model"]))
-    for position, model in enumerate(models):
-        of_model = points[points["model"] == model]
+    points, cohort = rows_of(points, "cohort", cohort, "ROC points")
+    _roc_axes(ax, cohort)
+    curves = points.groupby("model", sort=False)
+    for position, (model, curve) in enumerate(curves):
         area = auc[(auc["cohort"] == cohort) & (auc["model"] == model)]
         if len(area) != 1:
-            raise DataError(
-                f"AUC table, {cohort}, {model}",
-                "must have one row",
-                f"{len(area)} rows",
-                "Compute the AUC of each curve.",
-            )
-        row = area.iloc[0]
+            place = f"AUC table, {cohort}, {model}"
+            raise DataError(place, "must have one row", f"{len(area)} rows", "Compute the AUC of each curve.")
         title = model_title(model)
-        ax.plot(
-            of_model["fpr"],
-            of_model["tpr"],
-            **series_look(title, position).keywords(),
-            label=f"{title} {estimate_text(row['auc'], row['lower'], row['upper'])}",
-            # The paper's own model, listed first, lies on top.
-            zorder=3 + len(models) - position,
-            clip_on=False,
-        )
-    ax.set(xlim=(0, 1), ylim=(0, 1), title=panel_title(cohort))
-    ax.set(xlabel="1 − specificity", ylabel="Sensitivity")
-    ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
-    ax.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
-    ax.legend(
-        title="AUC (95% CI)",
-        alignment="left",
-        loc="upper center",
-        bbox_to_anchor=(0.46, 0),
-        bbox_transform=beneath(ax, 36),
-        handlelength=1.6,
-        handletextpad=0.5,
-        labelspacing=0.3,
-        borderpad=0,
-    )
+        label = f"{title} {estimate_text(*area[['auc', 'lower', 'upper']].iloc[0])}"
+        # The paper's own model, listed first, lies on top.
+        look = {**series_look(title, position), "zorder": 3 + len(curves) - position}
+        ax.plot(curve["fpr"], curve["tpr"], label=label, clip_on=False, **look)
+    _auc_legend(ax, handlelength=1.6, handletextpad=0.5, labelspacing=0.3)
     return ax
 
 
-def plot_roc_panels(
-    axes: np.ndarray | Sequence[Axes], points: pd.DataFrame, auc: pd.DataFrame, *, cohorts: Sequence[str] | None = None
-) -> np.ndarray:
-    """ROC curves, a panel a cohort.
-
-    Three panels across the book's width are square at a height of about 3.6 inches.
+@in_style()
+def plot_cross_validated_roc(ax: Axes, auc: pd.DataFrame, points: pd.DataFrame, *, cohort: str | None = None) -> Axes:
+    """ROC curves of the folds, thin, and of all out-of-fold predictions together.
 
     Parameters
     ----------
-    axes : array of Axes
-        At least as many panels as cohorts.
-    points, auc : pandas.DataFrame
-        As `plot_roc` takes them.
-    cohorts : sequence of str, optional
-        Cohorts drawn, in order; all of the points where not given.
+    ax : matplotlib.axes.Axes
+        Panel.
+    auc : pandas.DataFrame
+        Columns cohort, model, n, events, auc, lower, upper, sd, note; with the rows "pooled" and "mean of folds".
+    points : pandas.DataFrame
+        Columns cohort, model ("fold 1", ..., "pooled"), fpr, tpr.
+    cohort : str, optional
+        Cohort drawn; not needed where the AUCs hold one.
 
     Returns
     -------
-    ndarray of Axes
-        One a cohort.
+    matplotlib.axes.Axes
+        The same panel; a cohort without curves shows the note that says why.
 
     Raises
     ------
     DataError
-        As `plot_roc`, or if there are fewer panels than cohorts.
+        If a column is missing or the cohort has no pooled row.
+
+    References
+    ----------
+    ALARM, Figure S14.
     """
-    require_columns(points, ROC_COLUMNS, "ROC points")
-    cohorts = list(dict.fromkeys(points["cohort"])) if cohorts is None else list(cohorts)
-    drawn = panel_list(axes, len(cohorts), "ROC curves")
-    for position, (ax, cohort) in enumerate(zip(drawn, cohorts, strict=True)):
-        plot_roc(ax, points, auc, cohort=cohort)
-        if position:
-            ax.set_ylabel("")
-    return np.array(drawn, dtype=object)
+    require_columns(auc, (*AUC_COLUMNS, "sd", "note"), "cross-validated AUC")
+    areas, cohort = rows_of(auc, "cohort", cohort, "cross-validated AUC")
+    areas = areas.set_index("model")
+    if _POOLED not in areas.index:
+        raise DataError("cross-validated AUC", f"must have {cohort}, {_POOLED}", "no row", "Check the spelling.")
+    pooled = areas.loc[_POOLED]
+    _roc_axes(ax, cohort)
+    if np.isnan(pooled["auc"]):
+        ax.text(0.5, 0.5, str(pooled["note"]).replace(": ", ":\n"), ha="center", va="center", wrap=True)
+        return ax
+    require_columns(points, ROC_COLUMNS, "cross-validated ROC")
+    curves = dict(list(points[points["cohort"] == cohort].groupby("model", sort=False)))
+    whole = curves.pop(_POOLED)
+    for position, curve in enumerate(curves.values()):
+        mean, sd = (decimal_text(areas.loc[_MEAN, name], 3) for name in ("auc", "sd"))
+        label = None if position else f"{len(curves)} folds, mean {mean} (SD {sd})"
+        ax.plot(curve["fpr"], curve["tpr"], color="#A9C7DD", linewidth=1.0, label=label, zorder=2, clip_on=False)
+    label = f"Pooled {estimate_text(pooled['auc'], pooled['lower'], pooled['upper'])}"
+    ax.plot(whole["fpr"], whole["tpr"], color=BLUE, linewidth=2.0, label=label, zorder=3, clip_on=False)
+    _auc_legend(ax, reverse=True)
+    return ax
+
+
+def _roc_axes(ax: Axes, cohort: str) -> None:
+    ax.plot([0, 1], [0, 1], **REFERENCE)
+    ticks = [0, 0.25, 0.5, 0.75, 1]
+    ax.set(xlim=(0, 1), ylim=(0, 1), title=panel_title(cohort), xlabel="1 − specificity", ylabel="Sensitivity")
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+
+
+def _auc_legend(ax: Axes, **look: object) -> None:
+    legend_under(ax, 36, 0.46, title="AUC (95% CI)", alignment="left", borderpad=0, **look)
 
 
 @in_style()
@@ -171,54 +155,22 @@ def plot_truth(ax: Axes, table: pd.DataFrame) -> Axes:
         If a column is missing.
     """
     require_columns(table, TRUTH_COLUMNS, "AUC beside truth")
-    heights: list[float] = []
-    names: list[str] = []
+    names: dict[float, str] = {}
     y = 0.0
     for run, of_run in table.groupby("run", sort=False):
-        ax.annotate(
-            _RUN_TITLES.get(str(run), str(run)),
-            xy=(0, y),
-            xycoords=("axes fraction", "data"),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=SMALL_PT,
-            fontstyle="italic",
-            color=BLACK,
-        )
+        note(ax, _RUN_TITLES.get(str(run), str(run)), (0, y), (4, 0), TO_SIDE, va="center", fontstyle="italic")
         for row in of_run.itertuples():
             y += 1
-            heights.append(y)
-            names.append(model_title(row.model))
-            first = len(heights) == 1
-            ax.plot([row.lower, row.upper], [y, y], color=BLUE, linewidth=2, zorder=2)
-            ax.plot(row.auc, y, "o", color=BLUE, markersize=6, zorder=3, label="Measured, 95% CI" if first else None)
-            ax.plot(
-                row.truth,
-                y,
-                "D",
-                markerfacecolor="none",
-                markeredgecolor=VERMILION,
-                markeredgewidth=1.6,
-                markersize=9,
-                zorder=4,
-                label="Truth: an ideal observer" if first else None,
-            )
-            ax.annotate(
-                estimate_text(row.auc, row.lower, row.upper),
-                xy=(1, y),
-                xycoords=("axes fraction", "data"),
-                xytext=(6, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=SMALL_PT,
-            )
+            measured, truth = (None, None) if names else ("Measured, 95% CI", "Truth: an ideal observer")
+            names[y] = model_title(row.model)
+            interval(ax, y, row.auc, (row.lower, row.upper), color=BLUE, label=measured)
+            look = {"markerfacecolor": "none", "markeredgecolor": VERMILION, "markeredgewidth": 1.6, "markersize": 9}
+            ax.plot(row.truth, y, "D", zorder=4, label=truth, **look)
+            beside(ax, y, estimate_text(row.auc, row.lower, row.upper))
         y += 1.2
-    ax.axvline(0.5, color=GREY, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
+    ax.axvline(0.5, **REFERENCE)
     low = float(np.nanmin([table["lower"].min(), table["truth"].min(), 0.5]))
     ax.set(xlim=(max(0.0, low - 0.05), 1.01), ylim=(y - 0.6, -0.6), xlabel="AUC")
-    ax.set_yticks(heights, names)
-    ax.tick_params(axis="y", length=0)
-    ax.spines["left"].set_visible(False)
-    ax.legend(loc="upper left", bbox_to_anchor=(0, 0), bbox_transform=beneath(ax, 34), ncols=2)
+    name_rows(ax, list(names.values()), list(names))
+    legend_under(ax, x=0, loc="upper left", ncols=2)
     return ax

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from hccbook.errors import DataError
+from hccbook.report.figures.layout import legend_under, panel_list
+from hccbook.report.figures.marks import TO_TOP, name_rows, note, rows_of
 from hccbook.report.figures.screening import no_feature
-from hccbook.report.figures.style import (
-    BLACK,
-    GREY,
-    OUTCOME_COLOURS,
-    SMALL_PT,
-    VERMILION,
-    beneath,
-    in_style,
-    legend_below,
-    panel_list,
-    panel_title,
-)
+from hccbook.report.figures.style import BLACK, GREY, OUTCOME_COLOURS, VERMILION, in_style, panel_title
 from hccbook.report.tables import feature_title, p_phrase, require_columns, variable_title
 
 DENSITY_COLUMNS = ("variable", "hcc", "x", "density")
@@ -30,6 +21,18 @@ OVERSAMPLING_COLUMNS = ("radiomics", "deep", "y", "synthetic")
 
 _OVERLAP = 1.2
 _OUTCOMES = ((0, "No HCC"), (1, "HCC"))
+_BOX_LOOK = MappingProxyType(
+    {
+        "widths": 0.3,
+        "patch_artist": True,
+        "boxprops": {"facecolor": "none", "edgecolor": BLACK, "linewidth": 0.9, "zorder": 3},
+        "medianprops": {"color": BLACK, "linewidth": 1.6, "zorder": 4},
+        "whiskerprops": {"color": BLACK, "linewidth": 0.9},
+        "capprops": {"color": BLACK, "linewidth": 0.9},
+        "showfliers": False,
+        "manage_ticks": False,
+    }
+)
 
 
 @in_style()
@@ -61,9 +64,8 @@ def plot_ridgelines(ax: Axes, densities: pd.DataFrame) -> Axes:
     if no_feature(ax, densities, DENSITY_COLUMNS):
         return ax
     require_columns(densities, DENSITY_COLUMNS, "densities")
-    names = list(dict.fromkeys(densities["variable"]))
-    for place, name in enumerate(names):
-        ridge = densities[densities["variable"] == name]
+    names = densities["variable"].unique()
+    for place, (_, ridge) in enumerate(densities.groupby("variable", sort=False)):
         scale = _OVERLAP / float(ridge["density"].max())
         ax.axhline(place, color="#DDDDDD", linewidth=0.6, zorder=3 * place)
         for outcome, label in _OUTCOMES:
@@ -73,17 +75,17 @@ def plot_ridgelines(ax: Axes, densities: pd.DataFrame) -> Axes:
             # Each ridge lies over the one above it, as hills do.
             ax.fill_between(line["x"], place, top, color=colour, alpha=0.45, linewidth=0, zorder=3 * place + 1)
             ax.plot(line["x"], top, color=colour, linewidth=1.1, zorder=3 * place + 2, label=None if place else label)
-    ax.set_yticks(range(len(names)), [feature_title(name) for name in names])
+    name_rows(ax, [feature_title(name) for name in names])
     ax.set(ylim=(len(names) - 0.5, -_OVERLAP - 0.15), xlabel="Standard deviations from the mean of all patients")
     ax.set_xlim(float(densities["x"].min()), float(densities["x"].max()))
-    ax.tick_params(axis="y", length=0)
-    ax.spines["left"].set_visible(False)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=beneath(ax, 34), ncols=2)
+    legend_under(ax, ncols=2)
     return ax
 
 
 @in_style()
-def plot_outcome_boxes(ax: Axes, differences: pd.DataFrame, patients: pd.DataFrame | None = None) -> Axes:
+def plot_outcome_boxes(
+    ax: Axes, differences: pd.DataFrame, patients: pd.DataFrame | None = None, *, variable: str | None = None
+) -> Axes:
     """One score with and without HCC in each cohort: boxes, the patients themselves, and the Mann-Whitney p.
 
     Parameters
@@ -91,108 +93,53 @@ def plot_outcome_boxes(ax: Axes, differences: pd.DataFrame, patients: pd.DataFra
     ax : matplotlib.axes.Axes
         Panel.
     differences : pandas.DataFrame
-        Columns cohort, variable, hcc (0, 1), n, median, q1, q3, low, high, p, note; one variable.
+        Columns cohort, variable, hcc (0, 1), n, median, q1, q3, low, high, p, note.
     patients : pandas.DataFrame, optional
         Columns cohort, hcc and the variable; drawn as points behind the boxes.
+    variable : str, optional
+        Score drawn; not needed where the differences hold one.
 
     Returns
     -------
     matplotlib.axes.Axes
-        The same panel; above each cohort its p, or that there is no test.
+        The same panel, whose colours `legend_below` names; above each cohort its p, or that there is no test.
 
     Raises
     ------
     DataError
-        If a column is missing or there are several variables.
+        If a column is missing, the variable is not there, or there are several and none is named.
 
     References
     ----------
     ALARM, Figure S12.
     """
     require_columns(differences, BOX_COLUMNS, "differences")
-    variables = list(dict.fromkeys(differences["variable"]))
-    if len(variables) > 1:
-        raise DataError(
-            "differences", "must hold one variable for one panel", ", ".join(map(str, variables)), "Select one."
-        )
-    cohorts = list(dict.fromkeys(differences["cohort"]))
-    for place, cohort in enumerate(cohorts):
-        of_cohort = differences[differences["cohort"] == cohort]
-        for row in of_cohort[of_cohort["n"] > 0].itertuples():
+    differences, variable = rows_of(differences, "variable", variable, "differences")
+    if patients is not None:
+        require_columns(patients, ("cohort", "hcc", variable), "patients")
+    cohorts = differences["cohort"].unique()
+    for place, (cohort, rows) in enumerate(differences.groupby("cohort", sort=False)):
+        for row in rows[rows["n"] > 0].itertuples():
             at = place + (0.2 if row.hcc else -0.2)
-            colour = OUTCOME_COLOURS[row.hcc]
             if patients is not None:
-                require_columns(patients, ("cohort", "hcc", variables[0]), "patients")
-                own = patients[(patients["cohort"] == cohort) & (patients["hcc"] == row.hcc)][variables[0]].to_numpy()
+                own = patients.loc[(patients["cohort"] == cohort) & (patients["hcc"] == row.hcc), variable].to_numpy()
                 # Multiples of the golden ratio spread points without chance.
                 aside = 0.26 * (((np.arange(own.size) * 0.6180339887) % 1) - 0.5)
-                ax.scatter(at + aside, own, s=5, color=colour, alpha=0.55, linewidth=0, zorder=2, rasterized=True)
+                look = {"color": OUTCOME_COLOURS[row.hcc], "alpha": 0.55, "linewidth": 0}
+                ax.scatter(at + aside, own, s=5, zorder=2, rasterized=True, **look)
             box = {"med": row.median, "q1": row.q1, "q3": row.q3, "whislo": row.low, "whishi": row.high}
-            ax.bxp(
-                [box],
-                positions=[at],
-                widths=0.3,
-                showfliers=False,
-                patch_artist=True,
-                boxprops={"facecolor": "none", "edgecolor": BLACK, "linewidth": 0.9, "zorder": 3},
-                medianprops={"color": BLACK, "linewidth": 1.6, "zorder": 4},
-                whiskerprops={"color": BLACK, "linewidth": 0.9},
-                capprops={"color": BLACK, "linewidth": 0.9},
-                manage_ticks=False,
-            )
-        first = of_cohort.iloc[0]
-        ax.annotate(
-            # In two lines: three cohorts side by side leave each p little room.
-            p_phrase(first["p"]).replace(" ", "\n", 1) if first["note"] == "" else "no\ntest",
-            xy=(place, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(0, 1),
-            textcoords="offset points",
-            ha="center",
-            va="bottom",
-            fontsize=SMALL_PT,
-        )
+            ax.bxp([box], positions=[at], **_BOX_LOOK)
+        first = rows.iloc[0]
+        # In two lines: three cohorts side by side leave each p little room.
+        p = p_phrase(first["p"]).replace(" ", "\n", 1) if first["note"] == "" else "no\ntest"
+        note(ax, p, (place, 1), (0, 1), TO_TOP, ha="center", va="bottom")
     for outcome, label in _OUTCOMES:
         ax.scatter([], [], s=28, marker="s", color=OUTCOME_COLOURS[outcome], label=label)
     # One under another: three cohorts side by side leave each name little room.
     ax.set_xticks(range(len(cohorts)), [panel_title(str(cohort)).replace(" ", "\n") for cohort in cohorts])
-    ax.set(xlim=(-0.55, len(cohorts) - 0.45), ylabel=variable_title(variables[0]))
+    ax.set(xlim=(-0.55, len(cohorts) - 0.45), ylabel=variable_title(variable))
     ax.tick_params(axis="x", length=0)
     return ax
-
-
-@in_style()
-def plot_outcome_box_panels(
-    axes: np.ndarray | Sequence[Axes], differences: pd.DataFrame, patients: pd.DataFrame | None = None
-) -> np.ndarray:
-    """Scores with and without HCC in each cohort, a panel a score; takes and refuses what `plot_outcome_boxes` does.
-
-    Parameters
-    ----------
-    axes : array of Axes
-        At least as many panels as variables.
-    differences : pandas.DataFrame
-        As there, of several variables.
-    patients : pandas.DataFrame, optional
-        As there, with a column a variable.
-
-    Returns
-    -------
-    ndarray of Axes
-        One a variable.
-
-    Raises
-    ------
-    DataError
-        As there, or if there are fewer panels than variables.
-    """
-    require_columns(differences, BOX_COLUMNS, "differences")
-    variables = list(dict.fromkeys(differences["variable"]))
-    drawn = panel_list(axes, len(variables), "score distributions")
-    for ax, variable in zip(drawn, variables, strict=True):
-        plot_outcome_boxes(ax, differences[differences["variable"] == variable], patients)
-    legend_below(drawn, columns=2)
-    return np.array(drawn, dtype=object)
 
 
 @in_style()
@@ -223,18 +170,15 @@ def plot_oversampling(axes: np.ndarray | Sequence[Axes], points: pd.DataFrame) -
     require_columns(points, OVERSAMPLING_COLUMNS, "oversampled cohort")
     drawn = panel_list(axes, 2, "oversampling")
     made = points["synthetic"].to_numpy(bool)
+    looks = {
+        "No HCC": {"color": OUTCOME_COLOURS[0], "s": 12, "linewidth": 0},
+        "HCC, synthetic": {"facecolor": "none", "edgecolor": VERMILION, "s": 16, "linewidth": 0.8, "marker": "D"},
+        "HCC": {"color": OUTCOME_COLOURS[1], "s": 24, "linewidth": 0},
+    }
     for ax, title, shown in zip(drawn, ("Before", "After"), (points[~made], points), strict=True):
-        synthetic = shown["synthetic"].to_numpy(bool)
-        for chosen, look, label in (
-            ((shown["y"] == 0) & ~synthetic, {"color": OUTCOME_COLOURS[0], "s": 12, "linewidth": 0}, "No HCC"),
-            (
-                synthetic,
-                {"facecolor": "none", "edgecolor": VERMILION, "s": 16, "linewidth": 0.8, "marker": "D"},
-                "HCC, synthetic",
-            ),
-            ((shown["y"] == 1) & ~synthetic, {"color": OUTCOME_COLOURS[1], "s": 24, "linewidth": 0}, "HCC"),
-        ):
-            part = shown[np.asarray(chosen)]
+        named = np.where(shown["synthetic"].astype(bool), "HCC, synthetic", np.where(shown["y"] == 1, "HCC", "No HCC"))
+        for label, look in looks.items():
+            part = shown[named == label]
             if len(part):
                 ax.scatter(part["radiomics"], part["deep"], label=label, zorder=3, **look)
         cases = int((shown["y"] == 1).sum())

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import textwrap
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.gridspec import GridSpec
 from matplotlib.patches import FancyBboxPatch
 
 from hccbook.errors import DataError
-from hccbook.report.figures.style import BLACK, BLUE, FONT_PT, GREY, SMALL_PT, in_style
+from hccbook.report.figures.marks import note
+from hccbook.report.figures.style import BLACK, BLUE, GREY, SMALL_PT, in_style
 from hccbook.report.tables import cohort_title, decimal_text, require_columns
 
 FLOW_COLUMNS = ("box", "parent", "kind", "label", "n", "events")
@@ -24,22 +27,21 @@ _CHARACTERS_AN_INCH = 15.5
 _CORNER_IN = 0.06
 
 
-def _width_in(ax: Axes) -> float:
-    """Width that the layout will give the panel, nearly, inches."""
-    share = ax.get_subplotspec()
-    columns = 1.0 if share is None else len(share.colspan) / share.get_gridspec().ncols
-    return 0.96 * columns * ax.figure.get_size_inches()[0]
+def _size_in(ax: Axes) -> np.ndarray:
+    """Width that the layout will give the panel, nearly, and its height, inches."""
+    place = ax.get_subplotspec() or GridSpec(1, 1)[0]
+    grid = place.get_gridspec()
+    shares = 0.96 * (len(place.colspan) / grid.ncols), len(place.rowspan) / grid.nrows
+    return shares * ax.figure.get_size_inches()
 
 
-def _box(ax: Axes, x: float, y: float, width: float, height: float, colour: str, edge: str) -> None:
-    across = abs(ax.get_xlim()[1] - ax.get_xlim()[0]) / _width_in(ax)
-    share = ax.get_subplotspec()
-    rows = 1.0 if share is None else len(share.rowspan) / share.get_gridspec().nrows
-    down = abs(ax.get_ylim()[1] - ax.get_ylim()[0]) / (rows * ax.figure.get_size_inches()[1])
+def _box(
+    ax: Axes, middle: tuple[float, float], size: tuple[float, float], colour: str = _KEPT, edge: str = BLUE
+) -> None:
+    across, down = np.abs(np.diff([ax.get_xlim(), ax.get_ylim()])[:, 0]) / _size_in(ax)  # data an inch
     corner = FancyBboxPatch(
-        (x - width / 2, y - height / 2),
-        width,
-        height,
+        (middle[0] - size[0] / 2, middle[1] - size[1] / 2),
+        *size,
         boxstyle=f"round,pad=0,rounding_size={_CORNER_IN * across:.4f}",
         mutation_aspect=down / across,
         facecolor=colour,
@@ -50,14 +52,12 @@ def _box(ax: Axes, x: float, y: float, width: float, height: float, colour: str,
     ax.add_patch(corner)
 
 
-def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
-    ax.annotate(
-        "",
-        xy=end,
-        xytext=start,
-        arrowprops={"arrowstyle": "-|>", "color": BLACK, "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0},
-        zorder=1,
-    )
+def _arrow(ax: Axes, *corners: tuple[float, float]) -> None:
+    """Line from corner to corner that ends in an arrowhead."""
+    if len(corners) > 2:
+        ax.plot(*zip(*corners[:-1], strict=True), color=BLACK, linewidth=0.9, zorder=1)
+    look = {"arrowstyle": "-|>", "color": BLACK, "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0}
+    ax.annotate("", xy=corners[-1], xytext=corners[-2], arrowprops=look, zorder=1)
 
 
 def _wrapped(text: str, inches: float) -> str:
@@ -92,55 +92,61 @@ def plot_flow(ax: Axes, boxes: pd.DataFrame) -> Axes:
     """
     require_columns(boxes, FLOW_COLUMNS, "flow")
     rows = list(boxes.itertuples())
-    if boxes["box"].duplicated().any() or sum(row.parent == "" for row in rows) != 1:
-        raise DataError("flow", "must have each box once and one without a parent", "another", "Correct the boxes.")
-    known: set[str] = set()
+    _check_tree(rows)
+    at, width = _placed(rows)
+    ax.set(xlim=(0, width), ylim=(max(y for _, y in at.values()) + 0.5, -0.5))
+    inches = _size_in(ax)[0] * _BOX_WIDTH / width
     for row in rows:
-        if row.parent and row.parent not in known:
-            raise DataError(
-                f"flow, box {row.box}", "must come after its parent", repr(row.parent), "Reorder the boxes."
-            )
-        known.add(row.box)
-    children = {row.box: [other for other in rows if other.parent == row.box] for row in rows}
-    x: dict[str, float] = {}
-    y: dict[str, float] = {}
+        x, y = at[row.box]
+        out = row.kind == "left out"
+        _box(ax, (x, y), (_BOX_WIDTH, _BOX_HEIGHT), *((_LEFT_OUT, GREY) if out else (_KEPT, BLUE)))
+        counts = f"n = {decimal_text(row.n, 0)}, {decimal_text(row.events, 0)} HCC"
+        text = f"{_wrapped(cohort_title(row.label), inches)}\n{counts}"
+        ax.text(x, y, text, ha="center", va="center", fontsize=SMALL_PT, zorder=3)
+        if row.parent:
+            above, top = at[row.parent]
+            start, turn = (above, top + _BOX_HEIGHT / 2), y if out else y - 0.5
+            end = [(x - _BOX_WIDTH / 2, y)] if out else [(x, turn), (x, y - _BOX_HEIGHT / 2)]
+            _arrow(ax, start, (above, turn), *end)
+    ax.set_axis_off()
+    return ax
 
-    def place(row, left: float, top: float) -> float:
+
+def _check_tree(rows: list) -> None:
+    known = {row.box for row in rows}
+    if len(known) < len(rows) or sum(row.parent == "" for row in rows) != 1:
+        raise DataError("flow", "must have each box once and one without a parent", "another", "Correct the boxes.")
+    known = {""}
+    for row in rows:
+        if row.parent not in known:
+            place = f"flow, box {row.box}"
+            raise DataError(place, "must come after its parent", repr(row.parent), "Reorder the boxes.")
+        known.add(row.box)
+
+
+def _placed(rows: list) -> tuple[dict[str, tuple[float, float]], float]:
+    """Middle of each box, and the width that all of them take."""
+    at: dict[str, tuple[float, float]] = {}
+
+    def place(row: object, left: float, top: float) -> float:
         """Set the box and all beneath it; the right end of what they take."""
-        kept = [child for child in children[row.box] if child.kind != "left out"]
-        out = [child for child in children[row.box] if child.kind == "left out"]
+        children = [child for child in rows if child.parent == row.box]
+        kept = [child.box for child in children if child.kind != "left out"]
+        out = [child.box for child in children if child.kind == "left out"]
         right = left
-        for child in kept:
-            right = place(child, right, top + 1 + len(out))
+        for child in children:
+            if child.box in kept:
+                right = place(child, right, top + 1 + len(out))
         right = max(right, left + 1)
-        x[row.box] = (x[kept[0].box] + x[kept[-1].box]) / 2 if kept else (left + right) / 2
-        y[row.box] = top
-        for position, child in enumerate(out, start=1):
-            x[child.box], y[child.box] = x[row.box] + 0.5 + _BOX_WIDTH / 2 - 0.36, top + position
-            right = max(right, x[child.box] + _BOX_WIDTH / 2 + 0.06)
+        x = (at[kept[0]][0] + at[kept[-1]][0]) / 2 if kept else (left + right) / 2
+        at[row.box] = x, top
+        for position, box in enumerate(out, start=1):
+            at[box] = x + 0.5 + _BOX_WIDTH / 2 - 0.36, top + position
+            right = max(right, at[box][0] + _BOX_WIDTH / 2 + 0.06)
         return right
 
     width = place(rows[0], 0.0, 0.0)
-    ax.set(xlim=(0, width), ylim=(max(y.values()) + 0.5, -0.5))
-    inches = _width_in(ax) * _BOX_WIDTH / width
-    for row in rows:
-        out = row.kind == "left out"
-        _box(ax, x[row.box], y[row.box], _BOX_WIDTH, _BOX_HEIGHT, _LEFT_OUT if out else _KEPT, GREY if out else BLUE)
-        text = _wrapped(cohort_title(row.label), inches)
-        counts = f"n = {decimal_text(row.n, 0)}, {decimal_text(row.events, 0)} HCC"
-        ax.text(x[row.box], y[row.box], f"{text}\n{counts}", ha="center", va="center", fontsize=SMALL_PT, zorder=3)
-        if not row.parent:
-            continue
-        start = (x[row.parent], y[row.parent] + _BOX_HEIGHT / 2)
-        if out:
-            _arrow(ax, (x[row.parent], y[row.box]), (x[row.box] - _BOX_WIDTH / 2, y[row.box]))
-            ax.plot([x[row.parent]] * 2, [start[1], y[row.box]], color=BLACK, linewidth=0.9, zorder=1)
-            continue
-        turn = y[row.box] - 0.5
-        ax.plot([start[0], start[0], x[row.box]], [start[1], turn, turn], color=BLACK, linewidth=0.9, zorder=1)
-        _arrow(ax, (x[row.box], turn), (x[row.box], y[row.box] - _BOX_HEIGHT / 2))
-    ax.set_axis_off()
-    return ax
+    return at, width
 
 
 @in_style()
@@ -170,48 +176,28 @@ def plot_workflow(ax: Axes, steps: pd.DataFrame) -> Axes:
     ALARM, Fig. 1.
     """
     require_columns(steps, WORKFLOW_COLUMNS, "workflow")
-    stages = list(dict.fromkeys(steps["stage"]))
-    ax.set(xlim=(0, 1), ylim=(len(stages) - 0.5, -0.5))
-    whole = _width_in(ax)
-    for row, stage in enumerate(stages):
-        of_stage = steps[steps["stage"] == stage]
-        _box(ax, _STAGE_WIDTH / 2, row, _STAGE_WIDTH - 0.01, _STEP_HEIGHT, BLUE, BLUE)
-        ax.text(
-            _STAGE_WIDTH / 2,
-            row,
-            _wrapped(str(stage), _STAGE_WIDTH * whole * 0.85),
-            ha="center",
-            va="center",
-            color="white",
-            fontsize=FONT_PT,
-            fontweight="bold",
-            zorder=3,
-        )
+    ax.set(xlim=(0, 1), ylim=(steps["stage"].nunique() - 0.5, -0.5))
+    whole = _size_in(ax)[0]
+    for row, (stage, of_stage) in enumerate(steps.groupby("stage", sort=False)):
+        x = _STAGE_WIDTH / 2
+        _box(ax, (x, row), (_STAGE_WIDTH - 0.01, _STEP_HEIGHT), BLUE)
+        title = _wrapped(str(stage), _STAGE_WIDTH * whole * 0.85)
+        ax.text(x, row, title, ha="center", va="center", color="white", fontweight="bold", zorder=3)
         room = (1 - _STAGE_WIDTH - 0.02) / len(of_stage)
         for position, step in enumerate(of_stage.itertuples()):
             middle = _STAGE_WIDTH + 0.02 + room * (position + 0.5)
-            _box(ax, middle, row, room - 0.02, _STEP_HEIGHT, _KEPT, BLUE)
+            _box(ax, (middle, row), (room - 0.02, _STEP_HEIGHT))
             title = _wrapped(str(step.step), (room - 0.03) * whole * 0.9)
             detail = _wrapped(str(step.detail), (room - 0.03) * whole) if step.detail else ""
             above, below = (len(part.splitlines()) for part in (title, detail))
             # The two texts together stand in the middle of the box.
-            seam = (above - below) * 0.6 * SMALL_PT
-            for text, down, weight in ((title, 0, "bold"), (detail, -1, "normal")):
-                ax.annotate(
-                    text,
-                    xy=(middle, row),
-                    xytext=(0, -seam + (2 * down + 1) * 1.0),
-                    textcoords="offset points",
-                    ha="center",
-                    va="top" if down else "bottom",
-                    fontsize=SMALL_PT,
-                    fontweight=weight,
-                    zorder=3,
-                )
+            seam = (below - above) * 0.6 * SMALL_PT
+            note(ax, title, (middle, row), (0, seam + 1), ha="center", va="bottom", fontweight="bold", zorder=3)
+            note(ax, detail, (middle, row), (0, seam - 1), ha="center", va="top", zorder=3)
             if step.follows:
                 edge = middle - room / 2
                 _arrow(ax, (edge - 0.011, row), (edge + 0.011, row))
         if row:
-            _arrow(ax, (_STAGE_WIDTH / 2, row - 1 + _STEP_HEIGHT / 2), (_STAGE_WIDTH / 2, row - _STEP_HEIGHT / 2))
+            _arrow(ax, (x, row - 1 + _STEP_HEIGHT / 2), (x, row - _STEP_HEIGHT / 2))
     ax.set_axis_off()
     return ax

@@ -8,9 +8,10 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 
 from hccbook.errors import DataError
-from hccbook.report.figures.style import BLACK, FONT_PT, GREY, in_style
+from hccbook.report.figures.style import BLACK, FONT_PT, GREY, PALE, in_style
 
 MAX_CELLS = 32
 """Rows or columns above which numbers in cells can no longer be read."""
@@ -23,7 +24,7 @@ _READABLE_FROM = 0.179
 
 
 @in_style()
-def show_grey_levels(ax: Axes, levels: np.ndarray, *, title: str | None = None) -> Axes:
+def show_grey_levels(ax: Axes, levels: np.ndarray, *, title: str = "") -> Axes:
     """One slice of grey levels, each written in its pixel.
 
     Parameters
@@ -33,7 +34,7 @@ def show_grey_levels(ax: Axes, levels: np.ndarray, *, title: str | None = None) 
     levels : ndarray of int, shape (y, x)
         Grey levels from 1; 0 lies outside the region and is hatched. Intensities may be drawn too, if all of them are
         above 0.
-    title : str, optional
+    title : str
         Title of the panel.
 
     Returns
@@ -53,11 +54,12 @@ def show_grey_levels(ax: Axes, levels: np.ndarray, *, title: str | None = None) 
     low, high = (levels[inside].min(), levels[inside].max()) if inside.any() else (1, 1)
     shade = _DARKEST_LEVEL + (1 - _DARKEST_LEVEL) * (levels - low) / max(high - low, 1)
     for (row, column), level in np.ndenumerate(levels):
-        if not level:
+        if level:
+            _filled(ax, row, column, "gray", shade[row, column], str(level))
+        else:
             ax.add_patch(_cell(row, column, facecolor="white", edgecolor=GREY, hatch="////"))
-            continue
-        _filled(ax, row, column, "gray", shade[row, column], str(level))
-    return _framed(ax, levels.shape, title)
+    _frame(ax, levels.shape, title)
+    return ax
 
 
 @in_style()
@@ -66,10 +68,9 @@ def plot_grey_level_matrix(
     matrix: np.ndarray,
     *,
     columns: str,
-    rows: str = "Grey level",
     column_names: Sequence[str] | None = None,
     row_names: Sequence[str] | None = None,
-    title: str | None = None,
+    title: str = "",
 ) -> Axes:
     """A matrix counted from grey levels, each count written in its cell.
 
@@ -79,11 +80,11 @@ def plot_grey_level_matrix(
         Panel.
     matrix : ndarray, shape (n_rows, n_columns)
         Counts, or other numbers from 0; whole numbers are written as such, others with two decimals.
-    columns, rows : str
-        What columns and rows stand for, such as ``"Length of run"``.
+    columns : str
+        What columns stand for, such as ``"Length of run"``; rows without names are grey levels.
     column_names, row_names : sequence of str, optional
         Name of each; 1, 2, 3, ... if absent.
-    title : str, optional
+    title : str
         Title of the panel.
 
     Returns
@@ -110,14 +111,15 @@ def plot_grey_level_matrix(
     shade = _LARGEST_COUNT * matrix / (matrix.max() or 1)
     for (row, column), number in np.ndenumerate(matrix):
         whole = float(number).is_integer()
-        _filled(ax, row, column, "Blues", shade[row, column], f"{number:.0f}" if whole else f"{number:.2f}")
+        text = f"{number:.0f}" if whole else f"{number:.2f}"
+        written = _filled(ax, row, column, "Blues", shade[row, column], text)
         if not number:
-            ax.texts[-1].set_color("#9A9A9A")
-    _framed(ax, matrix.shape, title)
+            written.set_color(PALE)
+    ax.tick_params(length=0)
+    ax.set(xlabel=columns, ylabel="Grey level" if row_names is None else "")
+    _frame(ax, matrix.shape, title)
     ax.set_yticks(range(matrix.shape[0]), names[0])
     ax.set_xticks(range(matrix.shape[1]), names[1])
-    ax.tick_params(length=0)
-    ax.set(xlabel=columns, ylabel=rows)
     return ax
 
 
@@ -126,9 +128,8 @@ def _checked(array: np.ndarray, place: str) -> np.ndarray:
     if array.ndim != 2 or not array.size:
         raise DataError(place, "must have two dimensions", array.shape, "Pass one slice, or one direction.")
     if max(array.shape) > MAX_CELLS:
-        raise DataError(
-            place, f"must have at most {MAX_CELLS} rows and columns", array.shape, "Draw a smaller example."
-        )
+        rule = f"must have at most {MAX_CELLS} rows and columns"
+        raise DataError(place, rule, array.shape, "Draw a smaller example.")
     return array
 
 
@@ -136,11 +137,11 @@ def _cell(row: int, column: int, **look) -> Rectangle:
     return Rectangle((column - 0.5, row - 0.5), 1, 1, linewidth=0.8, clip_on=False, **look)
 
 
-def _filled(ax: Axes, row: int, column: int, scale: str, shade: float, text: str) -> None:
+def _filled(ax: Axes, row: int, column: int, scale: str, shade: float, text: str) -> Text:
     colour = colormaps[scale](float(shade))
     ax.add_patch(_cell(row, column, facecolor=colour, edgecolor=_GRID))
-    written = "white" if _luminance(colour) < _READABLE_FROM else BLACK
-    ax.text(column, row, text, ha="center", va="center", fontsize=FONT_PT + 1, color=written, clip_on=True)
+    ink = "white" if _luminance(colour) < _READABLE_FROM else BLACK
+    return ax.text(column, row, text, ha="center", va="center", fontsize=FONT_PT + 1, color=ink, clip_on=True)
 
 
 def _luminance(colour: tuple[float, ...]) -> float:
@@ -149,12 +150,6 @@ def _luminance(colour: tuple[float, ...]) -> float:
     return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
 
 
-def _framed(ax: Axes, shape: tuple[int, int], title: str | None) -> Axes:
-    ax.set(xlim=(-0.5, shape[1] - 0.5), ylim=(shape[0] - 0.5, -0.5), aspect="equal")
-    ax.set_xticks([])
-    ax.set_yticks([])
-    for side in ax.spines.values():
-        side.set_visible(False)
-    if title is not None:
-        ax.set_title(title)
-    return ax
+def _frame(ax: Axes, shape: tuple[int, int], title: str) -> None:
+    ax.set(xlim=(-0.5, shape[1] - 0.5), ylim=(shape[0] - 0.5, -0.5), aspect="equal", xticks=[], yticks=[], title=title)
+    ax.spines[:].set_visible(False)

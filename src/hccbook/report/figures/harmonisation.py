@@ -7,11 +7,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from hccbook.errors import DataError
-from hccbook.report.figures.style import GREY, SMALL_PT, in_style, series_look
+from hccbook.report.figures.marks import CUTOFF, TO_TOP, beside, interval, name_rows, note
+from hccbook.report.figures.style import GREY, in_style, series_look
 from hccbook.report.tables import cohort_title, estimate_text, require_columns
 
 CENTRE_EFFECT_COLUMNS = ("stage", "feature", "share", "chance", "at_most")
 HARMONISED_AUC_COLUMNS = ("variant", "cohort", "auc", "lower", "upper", "note")
+
+_CHANCE = CUTOFF | {"color": GREY, "zorder": 1}
 
 
 @in_style()
@@ -41,32 +44,15 @@ def plot_centre_effect(ax: Axes, shares: pd.DataFrame) -> Axes:
     chances = shares["chance"].unique()
     if len(chances) > 1:
         found = ", ".join(f"{value:.3g}" for value in chances)
-        raise DataError(
-            "centre effect", "must be of the same patients in every stage", f"chance {found}", "Align them."
-        )
+        rule = "must be of the same patients in every stage"
+        raise DataError("centre effect", rule, f"chance {found}", "Align them.")
     for position, (stage, rows) in enumerate(shares.groupby("stage", sort=False)):
-        share, at_most = rows["share"].to_numpy(), rows["at_most"].to_numpy()
-        ax.plot(
-            np.r_[share[0], share],
-            np.r_[0.0, at_most],
-            drawstyle="steps-post",
-            label=str(stage),
-            **series_look(str(stage), position).keywords(),
-        )
-    ax.axvline(chances[0], color=GREY, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
-    ax.annotate(
-        "chance",
-        xy=(chances[0], 1),
-        xycoords=("data", "axes fraction"),
-        xytext=(3, 2),
-        textcoords="offset points",
-        fontsize=SMALL_PT,
-        color=GREY,
-        va="bottom",
-    )
+        share, look = rows["share"].to_numpy(), series_look(str(stage), position)
+        ax.plot(np.r_[share[0], share], np.r_[0.0, rows["at_most"]], drawstyle="steps-post", label=str(stage), **look)
+    ax.axvline(chances[0], **_CHANCE)
+    note(ax, "chance", (chances[0], 1), (3, 2), TO_TOP, color=GREY, va="bottom")
     ax.set(xlim=(0, None), ylim=(0, 1))
-    ax.set_xlabel("Share of a feature's variance between centres")
-    ax.set_ylabel("Share of features, cumulative")
+    ax.set(xlabel="Share of a feature's variance between centres", ylabel="Share of features, cumulative")
     ax.legend(loc="lower right")
     return ax
 
@@ -94,30 +80,18 @@ def plot_harmonised_auc(ax: Axes, aucs: pd.DataFrame) -> Axes:
     """
     require_columns(aucs, HARMONISED_AUC_COLUMNS, "AUC by harmonisation")
     variants = list(dict.fromkeys(aucs["variant"]))
-    height, heights, names = 0.0, [], []
+    names: dict[float, str] = {}
+    height = 0.0
     for cohort, rows in aucs.groupby("cohort", sort=False):
         for row in rows.itertuples():
-            colour = series_look(str(row.variant), variants.index(row.variant)).color
-            ax.plot([row.lower, row.upper], [height, height], color=colour, linewidth=2)
-            ax.plot(row.auc, height, "o", color=colour, markersize=6)
+            colour = series_look(str(row.variant), variants.index(row.variant))["color"]
+            interval(ax, height, row.auc, (row.lower, row.upper), color=colour)
             known = np.isfinite([row.auc, row.lower, row.upper]).all()
-            ax.annotate(
-                estimate_text(row.auc, row.lower, row.upper) if known else row.note,
-                xy=(1, height),
-                xycoords=("axes fraction", "data"),
-                xytext=(6, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=SMALL_PT,
-            )
-            heights.append(height)
-            names.append(f"{cohort_title(cohort)}: {row.variant}")
+            beside(ax, height, estimate_text(row.auc, row.lower, row.upper) if known else row.note)
+            names[height] = f"{cohort_title(cohort)}: {row.variant}"
             height += 1.0
         height += 0.5
-    ax.axvline(0.5, color=GREY, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
-    ax.set_yticks(heights, names)
-    ax.set_ylim(height - 0.9, -0.6)
-    ax.tick_params(axis="y", length=0)
-    ax.spines["left"].set_visible(False)
-    ax.set_xlabel("AUC (95% CI)")
+    ax.axvline(0.5, **_CHANCE)
+    name_rows(ax, list(names.values()), list(names))
+    ax.set(ylim=(height - 0.9, -0.6), xlabel="AUC (95% CI)")
     return ax

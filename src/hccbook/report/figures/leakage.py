@@ -10,10 +10,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from hccbook.errors import DataError
-from hccbook.report.figures.style import BLACK, BLUE, GREY, SMALL_PT, VERMILION, in_style
+from hccbook.report.figures.marks import CUTOFF, beside, interval, name_rows
+from hccbook.report.figures.style import BLUE, GREY, VERMILION, in_style
 from hccbook.report.tables import estimate_text, require_columns
 
-LEAK_TITLES: Mapping[str, str] = MappingProxyType(
+_LEAK_TITLES: Mapping[str, str] = MappingProxyType(
     {
         "none": "No leak",
         "selection": "Selection before the split",
@@ -25,16 +26,10 @@ LEAK_TITLES: Mapping[str, str] = MappingProxyType(
 )
 """Printed names of the experiments; a name that is not here is printed as it is."""
 
-MEASURE_LABELS: Mapping[str, str] = MappingProxyType({"auc": "AUC", "youden": "Sensitivity + specificity − 1"})
-"""Printed names of what is measured."""
+_MEASURE_TITLES: Mapping[str, str] = MappingProxyType({"auc": "AUC", "youden": "Sensitivity + specificity − 1"})
 
 RUN_COLUMNS = ("seed", "leak", "auc")
 OPTIMISM_COLUMNS = ("leak", "measure", "mean", "optimism", "lower", "upper")
-
-
-def leak_title(leak: str) -> str:
-    """Printed name of an experiment."""
-    return LEAK_TITLES.get(leak, leak)
 
 
 @in_style()
@@ -73,7 +68,7 @@ def plot_leak_aucs(ax: Axes, runs: pd.DataFrame, optimism: pd.DataFrame) -> Axes
         ax.plot(own, height + offset, "o", color=GREY, markersize=3.2, alpha=0.75, markeredgewidth=0, zorder=2)
         colour = BLUE if leak == "none" else VERMILION
         ax.plot([means[leak]] * 2, [height - 0.36, height + 0.36], color=colour, linewidth=2.6, zorder=3)
-    ax.axvline(0.5, color=BLACK, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
+    ax.axvline(0.5, **CUTOFF, zorder=1)
     _rows(ax, leaks)
     ax.set_xlabel("AUC in validation; the truth is 0.5")
     return ax
@@ -105,20 +100,11 @@ def plot_leak_optimism(ax: Axes, optimism: pd.DataFrame, measure: str = "auc") -
     own = _of_measure(optimism, measure)
     own = own[own["leak"] != "none"]
     for height, row in enumerate(own.itertuples()):
-        ax.plot([row.lower, row.upper], [height, height], color=VERMILION, linewidth=2, zorder=2)
-        ax.plot(row.optimism, height, "o", color=VERMILION, markersize=6, zorder=3)
-        ax.annotate(
-            estimate_text(row.optimism, row.lower, row.upper, 2),
-            xy=(1, height),
-            xycoords=("axes fraction", "data"),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=SMALL_PT,
-        )
-    ax.axvline(0, color=BLACK, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
+        interval(ax, height, row.optimism, (row.lower, row.upper), color=VERMILION)
+        beside(ax, height, estimate_text(row.optimism, row.lower, row.upper, 2))
+    ax.axvline(0, **CUTOFF, zorder=1)
     _rows(ax, list(own["leak"]))
-    ax.set_xlabel(f"Optimism: {MEASURE_LABELS.get(measure, measure)}")
+    ax.set_xlabel(f"Optimism: {_MEASURE_TITLES.get(measure, measure)}")
     return ax
 
 
@@ -132,7 +118,5 @@ def _of_measure(optimism: pd.DataFrame, measure: str) -> pd.DataFrame:
 
 
 def _rows(ax: Axes, leaks: list[str]) -> None:
-    ax.set_yticks(range(len(leaks)), [leak_title(leak) for leak in leaks])
+    name_rows(ax, [_LEAK_TITLES.get(leak, leak) for leak in leaks])
     ax.set_ylim(len(leaks) - 0.5, -0.5)
-    ax.tick_params(axis="y", length=0)
-    ax.spines["left"].set_visible(False)

@@ -8,12 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
 from hccbook.errors import DataError
-from hccbook.report.figures.style import BLACK, BLUE, GREY, SMALL_PT, VERMILION, in_style
+from hccbook.report.figures.marks import CUTOFF, TO_SIDE, note
+from hccbook.report.figures.style import BLUE, GREY, VERMILION, in_style
 from hccbook.report.tables import decimal_text, feature_title, require_columns
 
 ASSOCIATION_COLUMNS = ("feature", "auc", "p")
 CORRELATION_COLUMNS = ("feature", "other", "rho")
 
+_MAX_P = 0.05
 _MAX_NAMES = 24
 _CORRELATION_COLOURS = LinearSegmentedColormap.from_list("correlation", [BLUE, "#FFFFFF", VERMILION])
 
@@ -29,7 +31,7 @@ def no_feature(ax: Axes, table: pd.DataFrame, columns: tuple[str, ...]) -> bool:
 
 
 @in_style()
-def plot_volcano(ax: Axes, associations: pd.DataFrame, *, threshold: float = 0.05) -> Axes:
+def plot_volcano(ax: Axes, associations: pd.DataFrame) -> Axes:
     """Mann-Whitney p of every feature against its AUC.
 
     Parameters
@@ -38,14 +40,12 @@ def plot_volcano(ax: Axes, associations: pd.DataFrame, *, threshold: float = 0.0
         Panel.
     associations : pandas.DataFrame
         Columns feature, auc, p.
-    threshold : float
-        p below which a feature stays, drawn as a line.
 
     Returns
     -------
     matplotlib.axes.Axes
-        The same panel; features that stay are coloured by their direction, and counted. An empty frame is said to be
-        one.
+        The same panel; features with a p below 0.05, which is drawn as a line, are coloured by their direction and
+        counted. An empty frame is said to be one.
 
     Raises
     ------
@@ -62,34 +62,18 @@ def plot_volcano(ax: Axes, associations: pd.DataFrame, *, threshold: float = 0.0
     auc, p = associations["auc"].to_numpy(float), associations["p"].to_numpy(float)
     # A p of 0 is one below the least number: it is drawn at that.
     height = -np.log10(np.maximum(p, np.finfo(float).tiny))
-    stays = p < threshold
-    shown = ((~stays, "#B5B5B5"), (stays & (auc < 0.5), BLUE), (stays & (auc >= 0.5), VERMILION))
-    for chosen, colour in shown:
+    stays = p < _MAX_P
+    lower, higher = stays & (auc < 0.5), stays & (auc >= 0.5)
+    for chosen, colour in ((~stays, "#B5B5B5"), (lower, BLUE), (higher, VERMILION)):
         ax.scatter(auc[chosen], height[chosen], s=8, color=colour, alpha=0.6, linewidth=0, rasterized=len(p) > 2000)
-    line = float(-np.log10(threshold))
-    ax.axhline(line, color=BLACK, linewidth=0.9, linestyle=(0, (4, 2)))
+    line = float(-np.log10(_MAX_P))
+    ax.axhline(line, **CUTOFF)
     ax.axvline(0.5, color=GREY, linewidth=0.6)
-    for chosen, side, text in ((shown[1][0], 0, "lower with HCC"), (shown[2][0], 1, "higher with HCC")):
-        ax.annotate(
-            f"{decimal_text(int(chosen.sum()), 0)} {text}",
-            xy=(side, 1),
-            xycoords="axes fraction",
-            xytext=(-3 if side else 3, -2),
-            textcoords="offset points",
-            ha="right" if side else "left",
-            va="top",
-            fontsize=SMALL_PT,
-            color=VERMILION if side else BLUE,
-        )
-    ax.annotate(
-        f"p = {threshold:g}",
-        xy=(1, line),
-        xycoords=("axes fraction", "data"),
-        xytext=(-3, 2),
-        textcoords="offset points",
-        ha="right",
-        fontsize=SMALL_PT,
-    )
+    corner = {"coords": "axes fraction", "va": "top"}
+    counts = [decimal_text(int(chosen.sum()), 0) for chosen in (lower, higher)]
+    note(ax, f"{counts[0]} lower with HCC", (0, 1), (3, -2), ha="left", color=BLUE, **corner)
+    note(ax, f"{counts[1]} higher with HCC", (1, 1), (-3, -2), ha="right", color=VERMILION, **corner)
+    note(ax, f"p = {_MAX_P:g}", (1, line), (-3, 2), TO_SIDE, ha="right")
     reach = max(0.05, float(np.abs(auc - 0.5).max()) * 1.08)
     top = max(float(height.max()), line)
     ax.set(xlim=(0.5 - reach, 0.5 + reach), ylim=(0, 1.22 * top), xlabel="AUC of the feature", ylabel="−log₁₀ p")
@@ -130,27 +114,17 @@ def plot_correlations(ax: Axes, correlations: pd.DataFrame) -> Axes:
     if square.isna().any(axis=None):
         raise DataError("correlations", "must have every pair", "a pair without", "Give all pairs, both ways round.")
     named = len(names) <= _MAX_NAMES
-    drawn = ax.imshow(
-        square.to_numpy(),
-        cmap=_CORRELATION_COLOURS,
-        vmin=-1,
-        vmax=1,
-        interpolation="nearest",
-        # Names need the room that a square would not leave them.
-        aspect="auto" if named else "equal",
-    )
+    # Names need the room that a square would not leave them.
+    look = {"cmap": _CORRELATION_COLOURS, "interpolation": "nearest", "aspect": "auto" if named else "equal"}
+    drawn = ax.imshow(square.to_numpy(), vmin=-1, vmax=1, **look)
+    ax.set(xticks=[], yticks=[])
     if named:
         ax.set_yticks(range(len(names)), [feature_title(name) for name in names])
-        ax.set_xticks([])
     else:
-        ax.set_xticks([])
-        ax.set_yticks([])
         ax.set_xlabel(f"{decimal_text(len(names), 0)} features")
     ax.tick_params(length=0)
-    for spine in ax.spines.values():
-        spine.set_visible(False)
-    bar = ax.figure.colorbar(drawn, ax=ax, shrink=0.8, pad=0.02, ticks=[-1, -0.5, 0, 0.5, 1])
-    bar.ax.set_yticklabels(["−1", "−0.5", "0", "0.5", "1"])
-    bar.set_label("Spearman's ρ")
+    ax.spines[:].set_visible(False)
+    bar = ax.figure.colorbar(drawn, ax=ax, shrink=0.8, pad=0.02, label="Spearman's ρ")
+    bar.set_ticks([-1, -0.5, 0, 0.5, 1], labels=["−1", "−0.5", "0", "0.5", "1"])
     bar.outline.set_visible(False)
     return ax

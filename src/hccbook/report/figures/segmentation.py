@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from hccbook.report.figures.style import BLACK, BLUE, ORANGE, ORGAN_COLOURS, SMALL_PT, in_style
+from hccbook.report.figures.marks import CUTOFF
+from hccbook.report.figures.style import BLACK, BLUE, ORANGE, ORGAN_COLOURS, in_style
 from hccbook.report.tables import require_columns
 
 SMOOTHED_STEPS = 20
@@ -45,20 +46,16 @@ def plot_segmentation_loss(ax: Axes, losses: Sequence[float], pretraining: int) 
             continue
         steps = start + 1 + np.arange(len(values))
         ax.plot(steps, values, ".", color=colour, markersize=2, alpha=0.35)
-        blocks = np.array_split(np.arange(len(values)), max(1, len(values) // SMOOTHED_STEPS))
-        ax.plot(
-            [steps[block].mean() for block in blocks],
-            [np.mean(np.asarray(values)[block]) for block in blocks],
-            color=colour,
-            label=name,
-        )
+        count = max(1, len(values) // SMOOTHED_STEPS)
+        smooth = [[block.mean() for block in np.array_split(part, count)] for part in (steps, values)]
+        ax.plot(*smooth, color=colour, label=name)
     ax.set(xlabel="Optimiser step", ylabel="Loss", ylim=(0, None), xlim=(0, len(losses) + 1))
-    ax.legend(loc="upper right", fontsize=SMALL_PT)
+    ax.legend(loc="upper right")
     return ax
 
 
 @in_style()
-def plot_dice(ax: Axes, dice: pd.DataFrame, *, printed: Mapping[str, float] | None = None) -> Axes:
+def plot_dice(ax: Axes, dice: pd.DataFrame, *, printed: Mapping[str, float]) -> Axes:
     """Dice of each patient, by phase and organ.
 
     Parameters
@@ -67,7 +64,7 @@ def plot_dice(ax: Axes, dice: pd.DataFrame, *, printed: Mapping[str, float] | No
         Panel.
     dice : pandas.DataFrame
         Columns patient, phase, organ, dice (0 to 1); a row a patient, phase and organ.
-    printed : mapping of str to float, optional
+    printed : mapping of str to float
         A paper's Dice by organ, drawn as a line.
 
     Returns
@@ -95,29 +92,14 @@ def plot_dice(ax: Axes, dice: pd.DataFrame, *, printed: Mapping[str, float] | No
             centre = position + (place - (len(organs) - 1) / 2) * slot
             # Neighbours in value get different places: left, right, middle, ...
             shift = (np.arange(len(values)) * 0.382 % 1 - 0.5) * 0.7 * slot
-            ax.scatter(
-                centre + shift,
-                values,
-                s=22,
-                color=colour,
-                edgecolor=BLACK,
-                linewidth=0.4,
-                zorder=2,
-                label=organ.capitalize() if position == 0 else None,
-            )
-        if printed is not None and organ in printed:
-            ax.axhline(
-                printed[organ],
-                color=colour,
-                linewidth=1.2,
-                linestyle=(0, (4, 2)),
-                zorder=1,
-                label=f"{organ.capitalize()}, printed {printed[organ]:g}",
-            )
+            look = {"color": colour, "edgecolor": BLACK, "linewidth": 0.4, "zorder": 2}
+            ax.scatter(centre + shift, values, s=22, label=None if position else organ.capitalize(), **look)
+        if organ in printed:
+            label = f"{organ.capitalize()}, printed {printed[organ]:g}"
+            ax.axhline(printed[organ], **CUTOFF | {"color": colour, "linewidth": 1.2, "zorder": 1}, label=label)
     lowest = float(dice["dice"].min())
-    ax.set(xlim=(-0.5, len(phases) - 0.5), ylim=(max(0.0, np.floor(lowest * 10) / 10 - 0.02), 1.005))
-    ax.set(ylabel="Dice")
+    ax.set(xlim=(-0.5, len(phases) - 0.5), ylim=(max(0.0, np.floor(lowest * 10) / 10 - 0.02), 1.005), ylabel="Dice")
     ax.set_xticks(range(len(phases)), [phase.capitalize() for phase in phases])
     ax.tick_params(axis="x", length=0)
-    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=SMALL_PT, handletextpad=0.4)
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), handletextpad=0.4)
     return ax

@@ -6,8 +6,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from hccbook.report.figures.style import BLACK, BLUE, GREY, SMALL_PT, VERMILION, in_style, series_look
-from hccbook.report.tables import decimal_text, require_columns
+from hccbook.report.figures.marks import CUTOFF, TO_TOP, note
+from hccbook.report.figures.style import BLUE, GREY, VERMILION, in_style, series_look
+from hccbook.report.tables import decimal_text, feature_title, require_columns
 
 PATH_COLUMNS = ("feature", "penalty", "coefficient")
 ERROR_COLUMNS = ("penalty", "error", "lower", "upper")
@@ -16,18 +17,9 @@ FAMILY_COLUMNS = ("family", "n")
 
 
 def _mark_penalty(ax: Axes, penalty: float | None) -> None:
-    if penalty is None:
-        return
-    ax.axvline(penalty, color=BLACK, linewidth=0.9, linestyle=(0, (4, 2)))
-    ax.annotate(
-        "chosen",
-        xy=(penalty, 1),
-        xycoords=("data", "axes fraction"),
-        xytext=(3, -2),
-        textcoords="offset points",
-        va="top",
-        fontsize=SMALL_PT,
-    )
+    if penalty is not None:
+        ax.axvline(penalty, **CUTOFF)
+        note(ax, "chosen", (penalty, 1), (3, -2), TO_TOP, va="top")
 
 
 @in_style()
@@ -55,16 +47,15 @@ def plot_lasso_path(ax: Axes, path: pd.DataFrame, *, penalty: float | None = Non
     """
     require_columns(path, PATH_COLUMNS, "LASSO path")
     kept = 0
-    for feature in dict.fromkeys(path["feature"]):
-        line = path[path["feature"] == feature].sort_values("penalty")
+    for _, line in path.groupby("feature", sort=False):
+        line = line.sort_values("penalty")
         chosen = line.loc[line["penalty"] == penalty, "coefficient"]
         stays = bool(len(chosen)) and float(chosen.iloc[0]) != 0
-        colour = series_look("", kept).color if stays else "#B5B5B5"
+        colour = series_look("", kept)["color"] if stays else "#B5B5B5"
         kept += stays
         ax.plot(line["penalty"], line["coefficient"], color=colour, linewidth=1.4 if stays else 0.8, zorder=2 + stays)
     ax.axhline(0, color=GREY, linewidth=0.6)
-    ax.set_xscale("log")
-    ax.set(xlabel="Penalty", ylabel="Coefficient")
+    ax.set(xscale="log", xlabel="Penalty", ylabel="Coefficient")
     _mark_penalty(ax, penalty)
     return ax
 
@@ -96,8 +87,7 @@ def plot_lasso_error(ax: Axes, error: pd.DataFrame, *, penalty: float | None = N
     line = error.sort_values("penalty")
     ax.fill_between(line["penalty"], line["lower"], line["upper"], color=BLUE, alpha=0.18, linewidth=0)
     ax.plot(line["penalty"], line["error"], color=BLUE)
-    ax.set_xscale("log")
-    ax.set(xlabel="Penalty", ylabel="Cross-validated error")
+    ax.set(xscale="log", xlabel="Penalty", ylabel="Cross-validated error")
     _mark_penalty(ax, penalty)
     return ax
 
@@ -134,7 +124,7 @@ def plot_coefficients(ax: Axes, coefficients: pd.DataFrame) -> Axes:
     ax.hlines(y, 0, values, color=colours, linewidth=1.8)
     ax.scatter(values, y, s=34, color=colours, zorder=3)
     ax.axvline(0, color=GREY, linewidth=0.8)
-    ax.set_yticks(y, [str(name).replace("_", " ").replace(".", " · ") for name in coefficients["feature"]])
+    ax.set_yticks(y, [feature_title(name) for name in coefficients["feature"]])
     ax.set(ylim=(len(values) - 0.4, -0.6), xlabel="Coefficient (a positive one raises the risk)")
     ax.tick_params(axis="y", length=0)
     ax.margins(x=0.08)
@@ -170,14 +160,7 @@ def plot_feature_families(ax: Axes, families: pd.DataFrame) -> Axes:
     y = range(len(families))
     ax.barh(y, families["n"], color=BLUE, height=0.66)
     for place, n in zip(y, families["n"], strict=True):
-        ax.annotate(
-            decimal_text(n, 0),
-            xy=(n, place),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=SMALL_PT,
-        )
+        note(ax, decimal_text(n, 0), (n, place), (4, 0), va="center")
     ax.set_yticks(y, list(families["family"]))
     ax.set(ylim=(len(families) - 0.4, -0.6), xlabel="Features")
     ax.tick_params(axis="y", length=0)

@@ -6,14 +6,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from hccbook.report.figures.style import GREY, SMALL_PT, in_style, legend_below, panel_title, series_look
+from hccbook.report.figures.layout import legend_below
+from hccbook.report.figures.marks import TO_TOP, note
+from hccbook.report.figures.style import GREY, in_style, panel_title, series_look
 from hccbook.report.tables import TRADEOFF_COLUMNS, decimal_text, require_columns
 
 _ROOM = 0.075
 
 
 @in_style()
-def plot_spared_missed(ax: Axes, tradeoff: pd.DataFrame, *, amap_marked: float | None = 50.0) -> Axes:
+def plot_spared_missed(ax: Axes, tradeoff: pd.DataFrame, *, amap_marked: float) -> Axes:
     """Share of cancers missed against the share of CTs spared, a line an aMAP-CT cut-off.
 
     Parameters
@@ -23,8 +25,8 @@ def plot_spared_missed(ax: Axes, tradeoff: pd.DataFrame, *, amap_marked: float |
     tradeoff : pandas.DataFrame
         Columns cohort, amap_cutoff, ct_cutoff, n, events, spared, spared_share, spared_lower, spared_upper, missed,
         missed_share, missed_lower, missed_upper, lost, high; shares are 0 to 1; one cohort.
-    amap_marked : float, optional
-        aMAP cut-off that is marked by a ring on every line; None for none.
+    amap_marked : float
+        aMAP cut-off that is marked by a ring on every line.
 
     Returns
     -------
@@ -48,15 +50,13 @@ def plot_spared_missed(ax: Axes, tradeoff: pd.DataFrame, *, amap_marked: float |
         look = series_look("", position)
         # Bars of several lines at one place stand side by side.
         x = line["spared_share"] + 0.005 * (position - (len(cutoffs) - 1) / 2)
-        ax.vlines(x, line["missed_lower"], line["missed_upper"], color=look.color, linewidth=1.0, alpha=0.55)
+        ax.vlines(x, line["missed_lower"], line["missed_upper"], color=look["color"], linewidth=1.0, alpha=0.55)
         label = f"aMAP-CT cut-off {decimal_text(cutoff, 2)}"
-        ax.plot(x, line["missed_share"], **look.keywords(), marker="o", markersize=4, label=label)
+        ax.plot(x, line["missed_share"], **look, marker="o", markersize=4, label=label)
         chosen = line["amap_cutoff"] == amap_marked
         if chosen.any():
-            ax.plot(
-                x[chosen], line.loc[chosen, "missed_share"], "o", markersize=10, markerfacecolor="none",
-                markeredgecolor=look.color, markeredgewidth=1.4,
-            )  # fmt: skip
+            ring = {"markersize": 10, "markerfacecolor": "none", "markeredgewidth": 1.4}
+            ax.plot(x[chosen], line.loc[chosen, "missed_share"], "o", markeredgecolor=look["color"], **ring)
     first = tradeoff[tradeoff["ct_cutoff"] == cutoffs[0]].sort_values("amap_cutoff")
     named: list[float] = []
     # The marked cut-off is named whatever happens, the others where there is room.
@@ -64,25 +64,8 @@ def plot_spared_missed(ax: Axes, tradeoff: pd.DataFrame, *, amap_marked: float |
         if any(abs(row.spared_share - other) < _ROOM for other in named):
             continue
         named.append(row.spared_share)
-        ax.annotate(
-            f"{row.amap_cutoff:g}",
-            xy=(row.spared_share, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(0, 3),
-            textcoords="offset points",
-            ha="center",
-            fontsize=SMALL_PT,
-            color=GREY,
-        )
-    ax.annotate(
-        "aMAP cut-off",
-        xy=(0, 1),
-        xycoords="axes fraction",
-        xytext=(0, 14),
-        textcoords="offset points",
-        fontsize=SMALL_PT,
-        color=GREY,
-    )
+        note(ax, f"{row.amap_cutoff:g}", (row.spared_share, 1), (0, 3), TO_TOP, ha="center", color=GREY)
+    note(ax, "aMAP cut-off", (0, 1), (0, 14), "axes fraction", color=GREY)
     cohort = str(tradeoff["cohort"].iloc[0])
     ax.set_title(panel_title(cohort) if cohort else "", pad=26)
     ax.set(xlim=(-0.03, 1.03), ylim=(-0.02, 1.02), xlabel="CTs spared", ylabel="Cancers missed (95% CI)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,25 +13,18 @@ from matplotlib.path import Path as Curve
 from matplotlib.ticker import PercentFormatter
 
 from hccbook.errors import DataError
-from hccbook.report.figures.style import (
-    BLACK,
-    FONT_PT,
-    GREY,
-    OUTCOME_COLOURS,
-    SMALL_PT,
-    group_colour,
-    in_style,
-)
+from hccbook.report.figures.marks import CUTOFF, TO_SIDE, beside, note
+from hccbook.report.figures.style import BLACK, FONT_PT, GREY, OUTCOME_COLOURS, group_colour, in_style
 from hccbook.report.tables import INCIDENCE_COLUMNS, decimal_text, group_title, require_columns
 
 PATIENT_COLUMNS = ("patient", "cohort", "score", "hcc", "group")
 FLOW_COLUMNS = ("source", "target", "n", "events")
 
+_NODE_WIDTH = 0.03
+
 
 @in_style()
-def plot_risk_waterfall(
-    ax: Axes, patients: pd.DataFrame, cutoffs: Sequence[float], *, groups: Sequence[str] | None = None
-) -> Axes:
+def plot_risk_waterfall(ax: Axes, patients: pd.DataFrame, cutoffs: Sequence[float]) -> Axes:
     """Patients in order of their score, coloured by outcome, over the bands of the risk groups.
 
     Parameters
@@ -40,9 +34,7 @@ def plot_risk_waterfall(
     patients : pandas.DataFrame
         Columns patient, cohort, score, hcc (0, 1), group; a row a patient, in any order.
     cutoffs : sequence of float
-        Cut-offs on the score, ascending; one fewer than there are groups.
-    groups : sequence of str, optional
-        Names of the groups from the lowest band up; low, medium and high risk, or low and high, where not given.
+        One or two cut-offs on the score, ascending: low and high risk, or low, medium and high.
 
     Returns
     -------
@@ -52,75 +44,19 @@ def plot_risk_waterfall(
     Raises
     ------
     DataError
-        If a column is missing, the cut-offs do not ascend, or the names do not fit them.
+        If a column is missing, or the cut-offs do not ascend or are not one or two.
 
     References
     ----------
     ALARM, Fig. 5A.
     """
     require_columns(patients, PATIENT_COLUMNS, "patients' scores")
-    cutoffs = [float(cutoff) for cutoff in cutoffs]
-    if not cutoffs or cutoffs != sorted(set(cutoffs)):
-        raise DataError("cut-offs", "must ascend", cutoffs, "Give them from low to high.")
-    if groups is None:
-        groups = {1: ("low", "high"), 2: ("low", "medium", "high")}.get(len(cutoffs), ())
-    if len(groups) != len(cutoffs) + 1:
-        raise DataError("groups", f"must be {len(cutoffs) + 1} names", len(groups), "Name each band once.")
-    ordered = patients.sort_values(["score", "patient"], kind="stable").reset_index(drop=True)
-    low, high = min(float(ordered["score"].min()), cutoffs[0]), max(float(ordered["score"].max()), cutoffs[-1])
-    # A probability keeps its natural axis; another score takes its own range.
-    low, high = (0.0, 1.0) if low >= 0 and high <= 1 else (low - 0.04 * (high - low), high + 0.04 * (high - low))
+    cutoffs, groups = ascending_cutoffs(cutoffs)
+    ordered = patients.sort_values(["score", "patient"], kind="stable")
+    low, high = score_range(ordered["score"], cutoffs, margin=0.04)
+    _bands(ax, [low, *cutoffs, high], groups)
     strip = 0.09 * (high - low)
-    edges = [low, *cutoffs, high]
-    for position, group in enumerate(groups):
-        title = group_title(group)
-        colour = group_colour(title, position)
-        ax.axhspan(edges[position], edges[position + 1], color=colour, alpha=0.13, linewidth=0, zorder=0)
-        ax.annotate(
-            title,
-            xy=(1, (edges[position] + edges[position + 1]) / 2),
-            xycoords=("axes fraction", "data"),
-            xytext=(5, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=SMALL_PT,
-            color=colour if colour != group_colour("Medium risk") else "#9A6A00",
-            fontweight="bold",
-        )
-    for cutoff in cutoffs:
-        ax.axhline(cutoff, color=BLACK, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
-        ax.annotate(
-            f"cut-off {decimal_text(cutoff, 2)}",
-            xy=(0, cutoff),
-            xycoords=("axes fraction", "data"),
-            xytext=(4, 2),
-            textcoords="offset points",
-            fontsize=SMALL_PT,
-            bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.75},
-        )
-    rank = np.arange(1, len(ordered) + 1)
-    with_hcc = ordered["hcc"].to_numpy() == 1
-    crowded = len(ordered) > 300
-    for outcome, chosen in ((0, ~with_hcc), (1, with_hcc)):
-        ax.scatter(
-            rank[chosen],
-            ordered["score"].to_numpy()[chosen],
-            s=(8 if crowded else 16) * (2 if outcome else 1),
-            color=OUTCOME_COLOURS[outcome],
-            edgecolor="white" if outcome else "none",
-            linewidth=0.4,
-            zorder=2 + outcome,
-            label="HCC" if outcome else "No HCC",
-            rasterized=crowded and not outcome,
-        )
-    ax.vlines(
-        rank[with_hcc],
-        low - strip,
-        low - 0.2 * strip,
-        color=OUTCOME_COLOURS[1],
-        linewidth=0.7 if crowded else 1.2,
-        zorder=3,
-    )
+    _patients(ax, ordered, (low - strip, low - 0.2 * strip))
     ax.axhline(low, color=GREY, linewidth=0.6)
     margin = 0.015 * len(ordered)
     ax.set(xlim=(1 - margin, len(ordered) + margin), ylim=(low - 1.15 * strip, high + 0.01 * (high - low)))
@@ -128,6 +64,57 @@ def plot_risk_waterfall(
     ax.set_yticks([tick for tick in ax.get_yticks() if low <= tick <= high + 1e-9])
     ax.legend(loc="center left", markerscale=1.4, handletextpad=0.2)
     return ax
+
+
+def ascending_cutoffs(cutoffs: Sequence[float]) -> tuple[list[float], tuple[str, ...]]:
+    """One or two cut-offs on a score, and the groups that they part from the lowest up.
+
+    Raises
+    ------
+    DataError
+        If there are others, or they do not ascend.
+    """
+    cutoffs = [float(cutoff) for cutoff in cutoffs]
+    groups = {1: ("low", "high"), 2: ("low", "medium", "high")}.get(len(cutoffs))
+    if groups is None or cutoffs != sorted(set(cutoffs)):
+        raise DataError("cut-offs", "must be one or two and must ascend", cutoffs, "Give, for example, (0.21, 0.65).")
+    return cutoffs, groups
+
+
+def score_range(scores: pd.Series, cutoffs: Sequence[float], margin: float = 0.0) -> tuple[float, float]:
+    """Ends of a score's axis: 0 and 1 of a probability, else those of the scores and cut-offs with a margin."""
+    low, high = min(float(scores.min()), cutoffs[0]), max(float(scores.max()), cutoffs[-1])
+    margin *= high - low
+    return (0.0, 1.0) if low >= 0 and high <= 1 else (low - margin, high + margin)
+
+
+def _bands(ax: Axes, edges: Sequence[float], groups: Sequence[str]) -> None:
+    """Colours of the risk groups from edge to edge, their names at the right, and the cut-offs between them."""
+    for position, group in enumerate(groups):
+        title = group_title(group)
+        colour = group_colour(title, position)
+        low, high = edges[position : position + 2]
+        ax.axhspan(low, high, color=colour, alpha=0.13, linewidth=0, zorder=0)
+        # The orange of an area is too pale for letters.
+        ink = "#9A6A00" if colour == group_colour("Medium risk") else colour
+        beside(ax, (low + high) / 2, title, 5, color=ink, fontweight="bold")
+    behind = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.75}
+    for cutoff in edges[1:-1]:
+        ax.axhline(cutoff, **CUTOFF, zorder=1)
+        note(ax, f"cut-off {decimal_text(cutoff, 2)}", (0, cutoff), (4, 2), TO_SIDE, bbox=behind)
+
+
+def _patients(ax: Axes, ordered: pd.DataFrame, strip: tuple[float, float]) -> None:
+    """Points at their scores from left to right, and a tick from end to end of the strip for each patient with HCC."""
+    rank, score = np.arange(1, len(ordered) + 1), ordered["score"].to_numpy()
+    with_hcc = ordered["hcc"].to_numpy() == 1
+    crowded = len(ordered) > 300
+    size = 8 if crowded else 16
+    look = {"color": OUTCOME_COLOURS[0], "edgecolor": "none", "linewidth": 0.4, "zorder": 2, "label": "No HCC"}
+    ax.scatter(rank[~with_hcc], score[~with_hcc], s=size, rasterized=crowded, **look)
+    look |= {"color": OUTCOME_COLOURS[1], "edgecolor": "white", "zorder": 3, "label": "HCC"}
+    ax.scatter(rank[with_hcc], score[with_hcc], s=2 * size, **look)
+    ax.vlines(rank[with_hcc], *strip, color=OUTCOME_COLOURS[1], linewidth=0.7 if crowded else 1.2, zorder=3)
 
 
 @in_style()
@@ -162,26 +149,11 @@ def plot_group_incidence(ax: Axes, groups: pd.DataFrame) -> Axes:
         colour = group_colour(title, position)
         names.append(f"{title.removesuffix(' risk')}\n{decimal_text(row.events, 0)}/{decimal_text(row.n, 0)}")
         ax.bar(position, row.incidence, width=0.62, color=colour, alpha=0.85, linewidth=0, zorder=2)
-        ax.errorbar(
-            position,
-            row.incidence,
-            yerr=[[max(row.incidence - row.lower, 0)], [max(row.upper - row.incidence, 0)]],
-            color=BLACK,
-            linewidth=1.1,
-            capsize=4,
-            capthick=1.1,
-            zorder=3,
-        )
-        ax.annotate(
-            f"{decimal_text(row.incidence * 100, 1)}%",
-            xy=(position, row.upper),
-            xytext=(0, 4),
-            textcoords="offset points",
-            ha="center",
-            va="bottom",
-            fontsize=SMALL_PT,
-            fontweight="bold",
-        )
+        reach = [[max(row.incidence - row.lower, 0)], [max(row.upper - row.incidence, 0)]]
+        look = {"color": BLACK, "linewidth": 1.1, "capsize": 4, "capthick": 1.1, "zorder": 3}
+        ax.errorbar(position, row.incidence, yerr=reach, **look)
+        percent = f"{decimal_text(row.incidence * 100, 1)}%"
+        note(ax, percent, (position, row.upper), (0, 4), ha="center", va="bottom", fontweight="bold")
     top = float(groups["upper"].max())
     ax.set(xlim=(-0.6, len(groups) - 0.4), ylim=(0, 1.15 * top if top > 0 else 1))
     ax.set(xlabel="Risk group, HCC/patients", ylabel="Incidence of HCC (95% CI)")
@@ -189,19 +161,6 @@ def plot_group_incidence(ax: Axes, groups: pd.DataFrame) -> Axes:
     ax.tick_params(axis="x", length=0)
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     return ax
-
-
-def _spread(heights: list[float], gap: float, low: float, high: float) -> list[float]:
-    """Move label heights apart to at least `gap`, keeping their order, as near to where they were as it goes."""
-    placed = list(heights)
-    for position in range(1, len(placed)):
-        placed[position] = max(placed[position], placed[position - 1] + gap)
-    over = placed[-1] - high if placed else 0
-    if over > 0:
-        placed[-1] -= over
-        for position in range(len(placed) - 2, -1, -1):
-            placed[position] = min(placed[position], placed[position + 1] - gap)
-    return [max(height, low) for height in placed]
 
 
 def _columns(flows: pd.DataFrame) -> list[list[str]]:
@@ -269,96 +228,92 @@ def plot_sankey(ax: Axes, flows: pd.DataFrame) -> Axes:
     if flows.duplicated(["source", "target"]).any():
         raise DataError("flows", "must have one row a source and target", "a pair twice", "Add its rows up.")
     columns = _columns(flows)
-    into, out_of = flows.groupby("target")["n"].sum(), flows.groupby("source")["n"].sum()
-    size = {node: float(max(into.get(node, 0), out_of.get(node, 0))) for column in columns for node in column}
-    total = max(sum(size[node] for node in column) for column in columns)
-    gap, width, step = 0.1 * total, 0.03, 1 / max(len(columns) - 1, 1)
-    left, top, title = {}, {}, {}
-    headings = []
+    boxes = _boxes(flows, columns)
+    low, high = min(box.top for box in boxes.values()), max(box.top + box.size for box in boxes.values())
+    _draw_flows(ax, flows, boxes, 0.065 * (high - low), (low, high))
     for place, column in enumerate(columns):
-        heading, names = _named(column)
-        headings.append(heading)
-        title |= names
-        # Columns with fewer groups are centred on the others.
-        y = -(sum(size[node] for node in column) + gap * (len(column) - 1)) / 2
-        for node in column:
-            left[node], top[node] = place * step * (1 - width), y
-            y += size[node] + gap
-    rank = {node: position for column in columns for position, node in enumerate(column)}
-    low, high = min(top.values()), max(top[node] + size[node] for node in top)
-    leaving, arriving = dict(top), dict(top)
-    for column in columns[:-1]:
-        labels = []
-        for source in column:
-            of_source = flows[flows["source"] == source]
-            for row in sorted(of_source.itertuples(), key=lambda flow: rank[flow.target]):
-                start, end = leaving[source], arriving[row.target]
-                leaving[source] += row.n
-                arriving[row.target] += row.n
-                colour = group_colour(title[row.target], rank[row.target])
-                ax.add_patch(_band(left[source] + width, left[row.target], start, end, float(row.n), colour))
-                text = f"{decimal_text(row.n, 0)} patients, {decimal_text(row.events, 0)} HCC"
-                labels.append((start + row.n / 2, text))
-        heights = _spread([height for height, _ in labels], 0.065 * (high - low), low, high)
-        for height, (_, text) in zip(heights, labels, strict=True):
-            ax.annotate(
-                text,
-                xy=(left[column[0]] + width, height),
-                xytext=(4, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=SMALL_PT,
-                bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.7},
-                zorder=4,
-            )
-    for place, (column, heading) in enumerate(zip(columns, headings, strict=True)):
         first, last = place == 0, place == len(columns) - 1
         for node in column:
-            colour = group_colour(title[node], rank[node])
-            ax.add_patch(Rectangle((left[node], top[node]), width, size[node], color=colour, linewidth=0, zorder=3))
+            box = boxes[node]
+            ax.add_patch(Rectangle((box.left, box.top), _NODE_WIDTH, box.size, color=box.colour, linewidth=0, zorder=3))
+            look = {"fontweight": "bold", "zorder": 5}
             # Outer groups are named outside, those between above their bar.
-            side = (-5, "right") if first else (5, "left") if last else (0, "center")
-            ax.annotate(
-                title[node],
-                xy=(
-                    left[node] + (0 if first else width if last else width / 2),
-                    top[node] + (size[node] / 2 if first or last else 0),
-                ),
-                xytext=(side[0], 0 if first or last else 2),
-                textcoords="offset points",
-                ha=side[1],
-                va="center" if first or last else "bottom",
-                fontsize=SMALL_PT,
-                fontweight="bold",
-                zorder=5,
-            )
-        ax.annotate(
-            heading,
-            xy=(left[column[0]] + width / 2, low),
-            xytext=(0, 16),
-            textcoords="offset points",
-            ha="center",
-            va="bottom",
-            fontsize=FONT_PT,
-            color=GREY,
-        )
+            if first or last:
+                x, away, side = (box.left, -5, "right") if first else (box.left + _NODE_WIDTH, 5, "left")
+                note(ax, box.title, (x, box.top + box.size / 2), (away, 0), ha=side, va="center", **look)
+            else:
+                middle = (box.left + _NODE_WIDTH / 2, box.top)
+                note(ax, box.title, middle, (0, 2), ha="center", va="bottom", **look)
+        top = (box.left + _NODE_WIDTH / 2, low)
+        note(ax, _named(column)[0], top, (0, 16), ha="center", va="bottom", fontsize=FONT_PT, color=GREY)
     ax.set(xlim=(0, 1), ylim=(high, low))
     ax.set_axis_off()
     return ax
 
 
-def _band(left: float, right: float, start: float, end: float, size: float, colour: str) -> PathPatch:
-    middle = (left + right) / 2
-    points = [
-        (left, start),
-        (middle, start),
-        (middle, end),
-        (right, end),
-        (right, end + size),
-        (middle, end + size),
-        (middle, start + size),
-        (left, start + size),
-        (left, start),
-    ]
+class _Box(NamedTuple):
+    """One group: its rank in its column, where it stands (top and size in patients), its name, its colour."""
+
+    rank: int
+    left: float
+    top: float
+    size: float
+    title: str
+    colour: str
+
+
+def _boxes(flows: pd.DataFrame, columns: list[list[str]]) -> dict[str, _Box]:
+    into, out_of = (flows.groupby(end)["n"].sum() for end in ("target", "source"))
+    size = {node: float(max(into.get(node, 0), out_of.get(node, 0))) for column in columns for node in column}
+    gap = 0.1 * max(sum(size[node] for node in column) for column in columns)
+    step = 1 / max(len(columns) - 1, 1)
+    boxes = {}
+    for place, column in enumerate(columns):
+        _, titles = _named(column)
+        # Columns with fewer groups are centred on the others.
+        top = -(sum(size[node] for node in column) + gap * (len(column) - 1)) / 2
+        for rank, node in enumerate(column):
+            colour = group_colour(titles[node], rank)
+            boxes[node] = _Box(rank, place * step * (1 - _NODE_WIDTH), top, size[node], titles[node], colour)
+            top += size[node] + gap
+    return boxes
+
+
+def _draw_flows(ax: Axes, flows: pd.DataFrame, boxes: dict[str, _Box], gap: float, ends: tuple[float, float]) -> None:
+    """Bands from group to group, and beside each group its patients and HCC, at least a gap apart."""
+    leaving, arriving = ({node: box.top for node, box in boxes.items()} for _ in range(2))
+    rank = {node: box.rank for node, box in boxes.items()}
+    ordered = flows.sort_values(["source", "target"], key=lambda nodes: nodes.map(rank), kind="stable")
+    behind = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.7}
+    for left, of_column in ordered.groupby(ordered["source"].map(lambda node: boxes[node].left)):
+        heights = []
+        for row in of_column.itertuples():
+            start, end, target = leaving[row.source], arriving[row.target], boxes[row.target]
+            leaving[row.source] += row.n
+            arriving[row.target] += row.n
+            ax.add_patch(_band((left + _NODE_WIDTH, target.left), (start, end), float(row.n), target.colour))
+            heights.append(start + row.n / 2)
+        for height, row in zip(_spread(heights, gap, *ends), of_column.itertuples(), strict=True):
+            text = f"{decimal_text(row.n, 0)} patients, {decimal_text(row.events, 0)} HCC"
+            note(ax, text, (left + _NODE_WIDTH, height), (4, 0), va="center", bbox=behind, zorder=4)
+
+
+def _spread(heights: list[float], gap: float, low: float, high: float) -> list[float]:
+    """Move label heights apart to at least `gap`, keeping their order, as near to where they were as it goes."""
+    placed = list(heights)
+    for position in range(1, len(placed)):
+        placed[position] = max(placed[position], placed[position - 1] + gap)
+    over = placed[-1] - high if placed else 0
+    if over > 0:
+        placed[-1] -= over
+        for position in range(len(placed) - 2, -1, -1):
+            placed[position] = min(placed[position], placed[position + 1] - gap)
+    return [max(height, low) for height in placed]
+
+
+def _band(x: tuple[float, float], y: tuple[float, float], size: float, colour: str) -> PathPatch:
+    (left, right), (start, end), middle = x, y, sum(x) / 2
+    upper = [(left, start), (middle, start), (middle, end), (right, end)]
+    lower = [(across, down + size) for across, down in reversed(upper)]
     codes = [Curve.MOVETO, *[Curve.CURVE4] * 3, Curve.LINETO, *[Curve.CURVE4] * 3, Curve.CLOSEPOLY]
-    return PathPatch(Curve(points, codes), facecolor=colour, alpha=0.38, linewidth=0)
+    return PathPatch(Curve([*upper, *lower, upper[0]], codes), facecolor=colour, alpha=0.38, linewidth=0)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from hccbook.errors import DataError
-from hccbook.report.figures.style import GREY, SMALL_PT, group_colour, in_style, panel_list, panel_title
+from hccbook.report.figures.marks import REFERENCE, note, rows_of
+from hccbook.report.figures.style import group_colour, in_style, panel_title
 from hccbook.report.tables import decimal_text, group_title, p_phrase, require_columns
 
 CUMULATIVE_COLUMNS = ("cohort", "group", "months", "incidence", "lower", "upper")
@@ -27,7 +27,6 @@ def plot_cumulative_incidence(
     *,
     cohort: str | None = None,
     horizon_months: float | None = None,
-    top: float | None = None,
 ) -> Axes:
     """Cumulative incidence of HCC by group as steps with confidence bands, numbers at risk beneath.
 
@@ -42,11 +41,9 @@ def plot_cumulative_incidence(
     logrank : pandas.DataFrame, optional
         Columns cohort, chi2, p; the p-value is printed.
     cohort : str, optional
-        Cohort drawn; not needed where the frame holds one.
+        Cohort drawn; not needed where the frame holds one. Cohorts of one frame share a vertical scale.
     horizon_months : float, optional
         Month marked by a vertical line.
-    top : float, optional
-        Upper end of the vertical axis, a fraction; for panels that share one.
 
     Returns
     -------
@@ -64,32 +61,21 @@ def plot_cumulative_incidence(
     """
     require_columns(incidence, CUMULATIVE_COLUMNS, "cumulative incidence")
     require_columns(at_risk, AT_RISK_COLUMNS, "numbers at risk")
-    cohorts = list(dict.fromkeys(incidence["cohort"]))
-    if cohort is None and len(cohorts) > 1:
-        raise DataError(
-            "cumulative incidence", "must hold one cohort for one panel", ", ".join(cohorts), "Name the cohort."
-        )
-    cohort = cohorts[0] if cohort is None else cohort
-    if cohort not in cohorts:
-        raise DataError(
-            "cumulative incidence", f"must hold the cohort {cohort}", ", ".join(cohorts), "Check the spelling."
-        )
-    curves = incidence[incidence["cohort"] == cohort]
+    top = max(0.02, 1.1 * float(incidence["upper"].max()))
+    if cohort is not None:
+        top = min(top, 1.0)
+    curves, cohort = rows_of(incidence, "cohort", cohort, "cumulative incidence")
     counts = at_risk[at_risk["cohort"] == cohort]
-    groups = list(dict.fromkeys(curves["group"]))
     ticks = sorted(counts["months"].unique())
     if horizon_months is not None:
-        ax.axvline(horizon_months, color=GREY, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
-    for position, group in enumerate(groups):
-        line = curves[curves["group"] == group]
+        ax.axvline(horizon_months, **REFERENCE)
+    colours = {}
+    for position, (group, line) in enumerate(curves.groupby("group", sort=False)):
         title = group_title(group)
-        colour = group_colour(title, position)
-        ax.fill_between(
-            line["months"], line["lower"], line["upper"], step="post", color=colour, alpha=0.18, linewidth=0
-        )
-        ax.step(line["months"], line["incidence"], where="post", color=colour, label=title)
-    if top is None:
-        top = max(0.02, 1.1 * float(curves["upper"].max()))
+        colours[group] = group_colour(title, position)
+        band = {"step": "post", "color": colours[group], "alpha": 0.18, "linewidth": 0}
+        ax.fill_between(line["months"], line["lower"], line["upper"], **band)
+        ax.step(line["months"], line["incidence"], where="post", color=colours[group], label=title)
     end = float(max([*ticks, curves["months"].max()]))
     ax.set(xlim=(0, end), ylim=(0, top), title=panel_title(cohort))
     ax.set(xlabel="Months", ylabel="Cumulative incidence of HCC")
@@ -104,90 +90,20 @@ def plot_cumulative_incidence(
             raise DataError(f"log-rank test, {cohort}", "must have one row", f"{len(row)} rows", "Add the test.")
         legend.set_title(f"Log-rank {p_phrase(row.iloc[0]['p'])}")
         legend.set_alignment("left")
-    _write_at_risk(ax, counts, groups, ticks)
+    _write_at_risk(ax, counts, colours, ticks)
     return ax
 
 
-def _write_at_risk(ax: Axes, counts: pd.DataFrame, groups: Sequence[str], ticks: Sequence[float]) -> None:
+def _write_at_risk(ax: Axes, counts: pd.DataFrame, colours: Mapping[str, str], ticks: Sequence[float]) -> None:
+    """Numbers at risk beneath the ticks, a line a group in its colour."""
     first, step = -44.0, 12.0
-    across = ax.get_xaxis_transform()
-    ax.annotate(
-        "Number at risk",
-        xy=(0, 0),
-        xycoords="axes fraction",
-        xytext=(-6, first),
-        textcoords="offset points",
-        va="center",
-        fontsize=SMALL_PT,
-        fontweight="bold",
-    )
-    for position, group in enumerate(groups):
-        title = group_title(group)
-        colour = group_colour(title, position)
-        y = first - (position + 1) * step
-        ax.annotate(
-            title.removesuffix(" risk"),
-            xy=(0, 0),
-            xycoords="axes fraction",
-            xytext=(-20, y),
-            textcoords="offset points",
-            ha="right",
-            va="center",
-            fontsize=SMALL_PT,
-            color=colour,
-            fontweight="bold",
-        )
+    note(ax, "Number at risk", (0, 0), (-6, first), "axes fraction", va="center", fontweight="bold")
+    for position, (group, colour) in enumerate(colours.items(), start=1):
+        y = first - position * step
+        name = group_title(group).removesuffix(" risk")
+        look = {"ha": "right", "va": "center", "color": colour, "fontweight": "bold"}
+        note(ax, name, (0, 0), (-20, y), "axes fraction", **look)
+        numbers = counts[counts["group"] == group].set_index("months")["at_risk"]
         for tick in ticks:
-            cell = counts.loc[(counts["group"] == group) & (counts["months"] == tick), "at_risk"]
-            ax.annotate(
-                decimal_text(cell.iloc[0] if len(cell) else None, 0),
-                xy=(tick, 0),
-                xycoords=across,
-                xytext=(0, y),
-                textcoords="offset points",
-                ha="center",
-                va="center",
-                fontsize=SMALL_PT,
-            )
-
-
-def plot_cumulative_incidence_panels(
-    axes: np.ndarray | Sequence[Axes],
-    incidence: pd.DataFrame,
-    at_risk: pd.DataFrame,
-    logrank: pd.DataFrame | None = None,
-    *,
-    horizon_months: float | None = None,
-) -> np.ndarray:
-    """Cumulative incidence by group, a panel a cohort, on one vertical scale.
-
-    Parameters
-    ----------
-    axes : array of Axes
-        At least as many panels as cohorts.
-    incidence, at_risk, logrank : pandas.DataFrame
-        As `plot_cumulative_incidence` takes them.
-    horizon_months : float, optional
-        Month marked by a vertical line.
-
-    Returns
-    -------
-    ndarray of Axes
-        One a cohort.
-
-    Raises
-    ------
-    DataError
-        As `plot_cumulative_incidence`, or if there are fewer panels than cohorts.
-    """
-    require_columns(incidence, CUMULATIVE_COLUMNS, "cumulative incidence")
-    cohorts = list(dict.fromkeys(incidence["cohort"]))
-    drawn = panel_list(axes, len(cohorts), "cumulative incidence")
-    top = max(0.02, 1.1 * float(incidence["upper"].max()))
-    for position, (ax, cohort) in enumerate(zip(drawn, cohorts, strict=True)):
-        plot_cumulative_incidence(
-            ax, incidence, at_risk, logrank, cohort=cohort, horizon_months=horizon_months, top=min(top, 1.0)
-        )
-        if position:
-            ax.set_ylabel("")
-    return np.array(drawn, dtype=object)
+            text = decimal_text(numbers.get(tick), 0)
+            note(ax, text, (tick, 0), (0, y), ax.get_xaxis_transform(), ha="center", va="center")

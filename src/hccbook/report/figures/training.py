@@ -6,7 +6,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from hccbook.report.figures.style import BLACK, BLUE, GREY, ORANGE, SMALL_PT, VERMILION, in_style
+from hccbook.report.figures.marks import TO_TOP, note
+from hccbook.report.figures.style import BLACK, BLUE, GREY, ORANGE, PALE, VERMILION, in_style
 from hccbook.report.tables import require_columns
 
 HISTORY_COLUMNS = ("epoch", "tuned", "train_loss", "inner_loss", "inner_auc")
@@ -14,7 +15,7 @@ CONTROL_COLUMNS = ("outcomes", "shuffle", "inner_auc", "unseen_auc")
 
 
 @in_style()
-def plot_training_loss(ax: Axes, history: pd.DataFrame, *, chosen: int | None = None) -> Axes:
+def plot_training_loss(ax: Axes, history: pd.DataFrame, *, chosen: int) -> Axes:
     """Loss on the patients tuned on, and on those held out, by epoch.
 
     Parameters
@@ -23,7 +24,7 @@ def plot_training_loss(ax: Axes, history: pd.DataFrame, *, chosen: int | None = 
         Panel.
     history : pandas.DataFrame
         Columns epoch, tuned (the part that the epoch changed), train_loss, inner_loss, inner_auc.
-    chosen : int, optional
+    chosen : int
         Epoch that was kept, marked.
 
     Returns
@@ -46,7 +47,7 @@ def plot_training_loss(ax: Axes, history: pd.DataFrame, *, chosen: int | None = 
 
 
 @in_style()
-def plot_training_auc(ax: Axes, history: pd.DataFrame, *, chosen: int | None = None) -> Axes:
+def plot_training_auc(ax: Axes, history: pd.DataFrame, *, chosen: int) -> Axes:
     """AUC of the held-out development patients by epoch.
 
     Parameters
@@ -55,7 +56,7 @@ def plot_training_auc(ax: Axes, history: pd.DataFrame, *, chosen: int | None = N
         Panel.
     history : pandas.DataFrame
         As for `plot_training_loss`.
-    chosen : int, optional
+    chosen : int
         Epoch that was kept, marked.
 
     Returns
@@ -79,31 +80,22 @@ def plot_training_auc(ax: Axes, history: pd.DataFrame, *, chosen: int | None = N
 
 def _not_tuned(ax: Axes) -> Axes:
     ax.set_axis_off()
-    ax.annotate("not tuned", xy=(0.5, 0.5), xycoords="axes fraction", ha="center", fontsize=SMALL_PT)
+    note(ax, "not tuned", (0.5, 0.5), (0, 0), "axes fraction", ha="center")
     return ax
 
 
-def _by_epoch(ax: Axes, history: pd.DataFrame, column: str, chosen: int | None, legend: str) -> Axes:
+def _by_epoch(ax: Axes, history: pd.DataFrame, column: str, chosen: int, legend: str) -> Axes:
     ax.set(xlabel="Epoch")
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     first = history.drop_duplicates("tuned")
     for epoch in first["epoch"].iloc[1:]:
         ax.axvline(epoch - 0.5, color=GREY, linewidth=0.9, linestyle=(0, (1, 2)))
     for epoch, tuned in zip(first["epoch"], first["tuned"], strict=True):
-        ax.annotate(
-            str(tuned).replace("_", " "),
-            xy=(max(epoch - 0.5, 0), 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(3, 3),
-            textcoords="offset points",
-            fontsize=SMALL_PT,
-            color=GREY,
-        )
+        note(ax, str(tuned).replace("_", " "), (max(epoch - 0.5, 0), 1), (3, 3), TO_TOP, color=GREY)
     kept = history[history["epoch"] == chosen]
     if len(kept):
-        ax.scatter(
-            kept["epoch"], kept[column], s=42, color=VERMILION, edgecolor=BLACK, linewidth=0.6, zorder=3, label="Kept"
-        )
+        look = {"color": VERMILION, "edgecolor": BLACK, "linewidth": 0.6}
+        ax.scatter(kept["epoch"], kept[column], s=42, zorder=3, label="Kept", **look)
     ax.legend(loc=legend)
     return ax
 
@@ -131,23 +123,14 @@ def plot_shuffled_outcomes(ax: Axes, control: pd.DataFrame) -> Axes:
     """
     require_columns(control, CONTROL_COLUMNS, "shuffled outcomes")
     ax.axhline(0.5, color=GREY, linewidth=0.8)
-    looks = {"observed": ("Outcomes as they are", "o", VERMILION), "shuffled": ("Outcomes shuffled", "D", "#9A9A9A")}
+    looks = {"observed": ("Outcomes as they are", "o", VERMILION), "shuffled": ("Outcomes shuffled", "D", PALE)}
     for outcomes, (label, marker, colour) in looks.items():
         own = control[control["outcomes"] == outcomes]
         for place, column in enumerate(("inner_auc", "unseen_auc")):
             # Side by side, so that equal values can be told apart.
             shift = 0.12 * (own["shuffle"] - own["shuffle"].mean()) + (0.15 if outcomes == "shuffled" else -0.15)
-            ax.scatter(
-                place + shift,
-                own[column],
-                s=36,
-                marker=marker,
-                color=colour,
-                edgecolor=BLACK,
-                linewidth=0.5,
-                zorder=3,
-                label=None if place else label,
-            )
+            look = {"marker": marker, "color": colour, "edgecolor": BLACK, "linewidth": 0.5, "zorder": 3}
+            ax.scatter(place + shift, own[column], s=36, label=None if place else label, **look)
     ax.set_xticks([0, 1], ["Held out", "Unseen"])
     ax.tick_params(axis="x", length=0)
     ax.set(ylabel="AUC", xlim=(-0.6, 1.6), ylim=(-0.03, 1.03))

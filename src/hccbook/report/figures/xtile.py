@@ -11,7 +11,10 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from hccbook.errors import DataError
-from hccbook.report.figures.style import BLACK, GREY, SMALL_PT, beneath, group_colour, in_style
+from hccbook.report.figures.layout import legend_under
+from hccbook.report.figures.marks import CUTOFF, TO_TOP, note
+from hccbook.report.figures.stratification import ascending_cutoffs, score_range
+from hccbook.report.figures.style import BLACK, GREY, group_colour, in_style
 from hccbook.report.tables import decimal_text, group_title, require_columns
 
 MAP_COLUMNS = ("lower", "upper", "low_share", "high_share", "chi2", "rising")
@@ -23,6 +26,7 @@ _TILE_COLOURS = LinearSegmentedColormap.from_list(
     "x-tile", ["#3DFFB0", "#009E73", "#000000", "#D5300A", "#FFB48A"], N=257
 )
 _BINS = 40
+_HATCHED = {"edgecolor": "white", "hatch": "////", "linewidth": 0}
 
 
 @in_style()
@@ -81,16 +85,9 @@ def plot_xtile(ax: Axes, tiles: pd.DataFrame, cuts: Sequence[float]) -> Axes:
     best = chosen.iloc[0]
     ax.plot(best["low_share"], best["high_share"], "o", markersize=11, markerfacecolor="none", markeredgecolor=BLACK)
     ax.plot(best["low_share"], best["high_share"], "o", markersize=8.5, markerfacecolor="none", markeredgecolor="white")
-    ax.annotate(
-        f"Greatest: χ² {decimal_text(best['chi2'], 1)}\ncut-offs {decimal_text(lower, 2)} and {decimal_text(upper, 2)}",
-        xy=(1, 0),
-        xycoords="axes fraction",
-        xytext=(-2, 6),
-        textcoords="offset points",
-        ha="right",
-        va="bottom",
-        fontsize=SMALL_PT,
-    )
+    cut_offs = f"cut-offs {decimal_text(lower, 2)} and {decimal_text(upper, 2)}"
+    greatest_text = f"Greatest: χ² {decimal_text(best['chi2'], 1)}\n{cut_offs}"
+    note(ax, greatest_text, (1, 0), (-2, 6), "axes fraction", ha="right", va="bottom")
     ax.set(xlim=(0, 1), ylim=(1, 0), aspect="equal")
     ax.set(xlabel="Low-risk group, share of the patients →", ylabel="← High-risk group, share of the patients")
     for axis in (ax.xaxis, ax.yaxis):
@@ -132,18 +129,14 @@ def plot_xtile_histogram(ax: Axes, patients: pd.DataFrame, cuts: Sequence[float]
     ALARM, Figure S16.
     """
     require_columns(patients, SCORE_COLUMNS, "scores")
-    cuts = [float(cut) for cut in cuts]
-    if len(cuts) not in (1, 2) or cuts != sorted(set(cuts)):
-        raise DataError("cut-offs", "must be one or two, rising", cuts, "Give, for example, (0.21, 0.65).")
+    cuts, groups = ascending_cutoffs(cuts)
     score, hcc = patients["score"].to_numpy(float), patients["hcc"].to_numpy() == 1
-    low, high = min(float(score.min()), cuts[0]), max(float(score.max()), cuts[-1])
-    low, high = (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
+    low, high = score_range(patients["score"], cuts)
     edges = np.unique(np.r_[np.linspace(low, high, _BINS + 1), cuts])
     everybody, _ = np.histogram(score, edges)
     with_hcc, _ = np.histogram(score[hcc], edges)
     # Bins that a cut-off halves are narrower: heights are patients a bin of the usual width.
     per_bin = (high - low) / _BINS / np.diff(edges)
-    groups = ("low", "medium", "high") if len(cuts) == 2 else ("low", "high")
     part = np.searchsorted(cuts, edges[:-1], side="right")
     for position, group in enumerate(groups):
         own = part == position
@@ -151,34 +144,16 @@ def plot_xtile_histogram(ax: Axes, patients: pd.DataFrame, cuts: Sequence[float]
         colour = group_colour(title, position)
         at, width = edges[:-1][own], np.diff(edges)[own]
         ax.bar(at, (everybody * per_bin)[own], width, align="edge", color=colour, alpha=0.55, linewidth=0, label=title)
-        ax.bar(
-            at,
-            (with_hcc * per_bin)[own],
-            width,
-            align="edge",
-            facecolor=colour,
-            edgecolor="white",
-            hatch="////",
-            linewidth=0,
-        )
+        ax.bar(at, (with_hcc * per_bin)[own], width, align="edge", facecolor=colour, **_HATCHED)
     for position, cut in enumerate(cuts):
         # Outside of the two lines, which may stand close.
         side = -1 if position == 0 and len(cuts) == 2 and cut > low + 0.12 * (high - low) else 1
-        ax.axvline(cut, color=BLACK, linewidth=0.9, linestyle=(0, (4, 2)))
-        ax.annotate(
-            _cut_text(cut),
-            xy=(cut, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(3 * side, -2),
-            textcoords="offset points",
-            ha="left" if side > 0 else "right",
-            va="top",
-            fontsize=SMALL_PT,
-        )
-    ax.bar([0], [0], facecolor=GREY, edgecolor="white", hatch="////", linewidth=0, label="with HCC")
+        ax.axvline(cut, **CUTOFF)
+        note(ax, _cut_text(cut), (cut, 1), (3 * side, -2), TO_TOP, ha="left" if side > 0 else "right", va="top")
+    ax.bar([0], [0], facecolor=GREY, label="with HCC", **_HATCHED)
     ax.set(xlim=(low, high), xlabel="Score", ylabel="Patients")
     ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=beneath(ax, 34), ncols=2)
+    legend_under(ax, ncols=2)
     return ax
 
 

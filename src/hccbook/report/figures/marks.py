@@ -1,0 +1,74 @@
+"""Marks that many figures share: lines to compare with, text beside a place, estimates in rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.text import Annotation
+
+from hccbook.errors import DataError
+from hccbook.report.figures.style import BLACK, GREY, SMALL_PT
+
+REFERENCE: Mapping[str, object] = MappingProxyType(
+    {"color": GREY, "linewidth": 0.8, "linestyle": (0, (2, 2)), "zorder": 1}
+)
+"""Line of what would be without an effect, such as an AUC of one half."""
+
+CUTOFF: Mapping[str, object] = MappingProxyType({"color": BLACK, "linewidth": 0.9, "linestyle": (0, (4, 2))})
+"""Line at a cut-off or another chosen value."""
+
+TO_SIDE, TO_TOP = ("axes fraction", "data"), ("data", "axes fraction")
+"""Coordinates of `note` whose horizontal, or vertical, part is a fraction of the panel and the other one data."""
+
+
+def note(
+    ax: Axes,
+    text: str,
+    xy: tuple[float, float],
+    offset: tuple[float, float],
+    coords: str | tuple[str, str] = "data",
+    **look: object,
+) -> Annotation:
+    """Small text, so many points (right, up) away from a place."""
+    small = {"fontsize": SMALL_PT} | look
+    return ax.annotate(text, xy, xytext=offset, xycoords=coords, textcoords="offset points", **small)
+
+
+def beside(ax: Axes, y: float, text: str, points: float = 6, **look: object) -> Annotation:
+    """Small text right of the panel, so many points away, at a height in data."""
+    return note(ax, text, (1, y), (points, 0), TO_SIDE, va="center", **look)
+
+
+def name_rows(ax: Axes, names: Sequence[str], heights: Sequence[float] | None = None) -> None:
+    """Name rows at the left, at heights 0, 1, 2, ... or those given, without ticks or an edge."""
+    ax.set_yticks(range(len(names)) if heights is None else heights, names)
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+
+
+def interval(ax: Axes, y: float, value: float, limits: tuple[float, float], **look: object) -> None:
+    """An estimate with its confidence interval in a row; `look` are keywords of the estimate's marker."""
+    look = {"marker": "o", "markersize": 6, "zorder": 3} | look
+    ax.plot(limits, [y, y], color=look["color"], linewidth=2, zorder=2)
+    ax.plot(value, y, linestyle="none", **look)
+
+
+def rows_of(table: pd.DataFrame, column: str, value: str | None, place: str) -> tuple[pd.DataFrame, str]:
+    """Rows of one cohort, or of one value of another column; of the only one where none is named.
+
+    Raises
+    ------
+    DataError
+        If there are several and none is named, or the one named is not there.
+    """
+    values = list(table[column].unique())
+    named = ", ".join(map(str, values))
+    if value is None and len(values) > 1:
+        raise DataError(place, f"must hold one {column} for one panel", named, f"Name the {column}.")
+    value = values[0] if value is None else value
+    if value not in values:
+        raise DataError(place, f"must hold the {column} {value}", named, "Check the spelling.")
+    return table[table[column] == value], value
