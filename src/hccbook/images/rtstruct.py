@@ -17,9 +17,9 @@ import SimpleITK as sitk
 from pydicom.dataset import Dataset
 
 from hccbook.errors import MaskError
-from hccbook.images.contours import UNREADABLE, Part, check_frame_of_reference, choose_part
+from hccbook.images.dicom_masks import Part, check_frame_of_reference, choose_part
 from hccbook.images.geometry import GRID_TOLERANCE_MM, Grid
-from hccbook.images.remarks import quiet, reason
+from hccbook.images.remarks import UNREADABLE, quiet, reason
 
 _EXCLUSIVE = "CLOSEDPLANAR_XOR"
 _FILLED_TYPES = ("CLOSED_PLANAR", _EXCLUSIVE)
