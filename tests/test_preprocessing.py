@@ -11,14 +11,13 @@ import SimpleITK as sitk
 
 from hccbook.errors import DataError, ImageError, MaskError
 from hccbook.images import from_array, preprocessing, read_image, to_array, volume_ml, write_image
+from hccbook.images.geometry import physical_extent
 from hccbook.images.preprocessing import (
     AIR_HU,
     FACTS_COLUMNS,
     align_phase,
     discretise,
     labels_on_grid,
-    normalise,
-    physical_extent,
     preprocess_patient,
     resample,
     stored_preprocessing,
@@ -210,14 +209,6 @@ def test_bins_refused(values, width, mask, words):
     """A width of 0, an empty mask, another shape and NaN are refused."""
     with pytest.raises(DataError, match=words):
         discretise(values, width, mask)
-
-
-def test_normalise_by_hand():
-    """1, 2, 3 have mean 2 and population variance 2/3; a voxel outside the mask is scaled alike."""
-    np.testing.assert_allclose(normalise([1.0, 2.0, 3.0]), np.array([-1, 0, 1]) / np.sqrt(2 / 3), rtol=1e-6)
-    np.testing.assert_allclose(normalise([1.0, 3.0, 9.0], mask=[1, 1, 0]), [-1, 1, 7], rtol=1e-6)
-    with pytest.raises(DataError, match="must differ"):
-        normalise([4.0, 4.0])
 
 
 # --- alignment -------------------------------------------------------------------------------------------------------

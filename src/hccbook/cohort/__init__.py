@@ -6,7 +6,6 @@ from hccbook.cohort.clinical import clinical_table, eligibility
 from hccbook.cohort.manifest import (
     COHORTS,
     COLUMNS,
-    ETIOLOGIES,
     MANIFEST_SCHEMA,
     ManifestColumn,
     Problem,
