@@ -21,7 +21,8 @@ PYTHON = sys.executable
 # The book, the doctor and the command change no result.
 SOURCES = [
     str(path)
-    for path in sorted((ROOT / "src" / "hccbook").rglob("*.py"))
+    for pattern in ("*.py", "*.yaml")
+    for path in sorted((ROOT / "src" / "hccbook").rglob(pattern))
     if path.name not in ("book.py", "doctor.py", "cli.py")
 ]
 LIGHT = ("alarm", "amap_ct", "stepwise_stratification", "figures_and_tables", *CHAPTERS)

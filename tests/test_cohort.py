@@ -83,6 +83,16 @@ def test_manifest_of_two(tmp_path):
     assert not {"ast", "stiffness_kpa"} & set(table)
 
 
+def test_both_spellings_of_centre(tmp_path):
+    """A column named center is read as centre; beside one named centre it is an unknown one."""
+    given = patients(2, centre=["C01", "C02"])
+    expected = read_manifest(write_manifest(tmp_path, given))
+    read = read_manifest(write_manifest(tmp_path, given.rename(columns={"centre": "center"})))
+    pd.testing.assert_frame_equal(read, expected)
+    with refused("'center'", "must be a known column", "Did you mean 'centre'"):
+        read_manifest(write_manifest(tmp_path, given.assign(center="C03")))
+
+
 def test_manifest_keeps_optional_columns(tmp_path):
     """Comparators' inputs are kept as numbers; gaps in them, AFP, ALT and etiology are allowed."""
     given = patients(2, stiffness_kpa=[12.5, None], afp=[None, 4.0], alt=None, etiology=[None, "hbv"])

@@ -372,6 +372,14 @@ def _for_alignment(image: sitk.Image, turn: np.ndarray) -> sitk.Image:
     return _gaussian(clipped, np.full(3, _ALIGNMENT_SMOOTHING_MM**2))
 
 
+def _across_body(share: np.ndarray) -> np.ndarray:
+    """Places along an axis, -1 and 1 at the ends of the body, from the share of body in every row."""
+    # The box in which a tenth of the voxels are body leaves out arms and table.
+    rows = np.flatnonzero(share > 0.1) if (share > 0.1).any() else np.arange(share.size)
+    first, last = rows[[0, -1]]
+    return (np.arange(share.size) - (first + last) / 2) / max((last - first) / 2, 1)
+
+
 def _upper_abdomen(image: sitk.Image) -> sitk.Image:
     """Mask (uint8) of the inside of the upper abdomen on an axis-aligned image clipped to soft tissue."""
     array = sitk.GetArrayViewFromImage(image)
@@ -388,14 +396,6 @@ def _upper_abdomen(image: sitk.Image) -> sitk.Image:
     mask = np.zeros(array.shape, bool)
     mask[lowest:highest] = region
     return from_array(mask, image)
-
-
-def _across_body(share: np.ndarray) -> np.ndarray:
-    """Places along an axis, -1 and 1 at the ends of the body, from the share of body in every row."""
-    # The box in which a tenth of the voxels are body leaves out arms and table.
-    rows = np.flatnonzero(share > 0.1) if (share > 0.1).any() else np.arange(share.size)
-    first, last = rows[[0, -1]]
-    return (np.arange(share.size) - (first + last) / 2) / max((last - first) / 2, 1)
 
 
 # --- one patient -----------------------------------------------------------------------------------------------------
