@@ -13,8 +13,6 @@ from test_images import ct, stored_values, write_series
 
 from hccbook.cohort import (
     COHORTS,
-    COLUMNS,
-    MANIFEST_SCHEMA,
     ROLE_OF_COHORT,
     assign_cohorts,
     characteristics,
@@ -22,8 +20,8 @@ from hccbook.cohort import (
     clinical_table,
     eligibility,
     read_manifest,
-    sources,
 )
+from hccbook.cohort.manifest import COLUMNS, MANIFEST_SCHEMA, sources
 from hccbook.errors import DataError, ManifestError
 from hccbook.images import from_array, write_image
 from hccbook.settings import PHASES

@@ -3,13 +3,5 @@
 from hccbook.cohort.characteristics import CHARACTERISTICS_COLUMNS, characteristics
 from hccbook.cohort.checks import check_manifest
 from hccbook.cohort.clinical import clinical_table, eligibility
-from hccbook.cohort.manifest import (
-    COHORTS,
-    COLUMNS,
-    MANIFEST_SCHEMA,
-    ManifestColumn,
-    Problem,
-    read_manifest,
-    sources,
-)
+from hccbook.cohort.manifest import COHORTS, read_manifest
 from hccbook.cohort.splits import ROLE_OF_COHORT, ROLES, assign_cohorts

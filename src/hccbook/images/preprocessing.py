@@ -220,7 +220,7 @@ def window(array: ArrayLike, width: float, level: float) -> np.ndarray:
     return np.clip(np.asarray(array), level - width / 2, level + width / 2)
 
 
-def discretise(array: ArrayLike, bin_width: float, mask: ArrayLike | None = None) -> np.ndarray:
+def discretise(array: ArrayLike, bin_width: float) -> np.ndarray:
     """Grey levels of a fixed bin width, as PyRadiomics bins.
 
     ``floor(x / w) - floor(min(x) / w) + 1``: bins begin at multiples of the width, and the first that is used is 1.
@@ -231,18 +231,16 @@ def discretise(array: ArrayLike, bin_width: float, mask: ArrayLike | None = None
         HU, of any shape.
     bin_width : float
         Width w of a bin, HU.
-    mask : array-like of bool, optional
-        Voxels that count, of the shape of `array`; all if absent.
 
     Returns
     -------
     ndarray of int32
-        Grey levels from 1, and 0 outside the mask.
+        Grey levels from 1.
 
     Raises
     ------
     DataError
-        If the width is not above 0, the mask is empty or of another shape, or a value inside it is not finite.
+        If the width is not above 0, there is no value, or one is not finite.
 
     References
     ----------
@@ -251,21 +249,10 @@ def discretise(array: ArrayLike, bin_width: float, mask: ArrayLike | None = None
     values = np.asarray(array, dtype=float)
     if not bin_width > 0:
         raise DataError("bin width", "must be above 0 HU", f"{bin_width:g}", "PyRadiomics takes 25 HU.")
-    inside = _inside(values, mask)
-    levels = np.zeros(values.shape, np.int32)
-    levels[inside] = np.floor(values[inside] / bin_width) - np.floor(values[inside].min() / bin_width) + 1
-    return levels
-
-
-def _inside(values: np.ndarray, mask: ArrayLike | None) -> np.ndarray:
-    inside = np.ones(values.shape, bool) if mask is None else np.asarray(mask).astype(bool)
-    if inside.shape != values.shape:
-        raise DataError("mask", f"must have the shape of the image, {values.shape}", inside.shape, "Resample it first.")
-    if not inside.any():
-        raise DataError("mask", "must hold at least one voxel", "none", "Check the mask.")
-    if not np.isfinite(values[inside]).all():
-        raise DataError("values", "must be finite", "NaN or infinity", "Read images with hccbook.images.read_image.")
-    return inside
+    if not values.size or not np.isfinite(values).all():
+        found = "NaN or infinity" if values.size else "none"
+        raise DataError("values", "must be finite", found, "Read images with hccbook.images.read_image.")
+    return (np.floor(values / bin_width) - np.floor(values.min() / bin_width) + 1).astype(np.int32)
 
 
 def align_phase(moving: sitk.Image, fixed: sitk.Image) -> sitk.TranslationTransform:

@@ -23,7 +23,6 @@ _COSINE_TOLERANCE = 1e-3
 _ONE_RECONSTRUCTION = "Keep the slices of one reconstruction in the folder."
 _NO_DICOM_ENDINGS = {".txt", ".json", ".xml", ".csv", ".md", ".pdf", ".jpg", ".jpeg", ".png", ".ini", ".db", ".inf"}
 _HEADER_TAGS = [
-    "SOPClassUID",
     "Modality",
     "ImageType",
     "PatientID",
@@ -31,9 +30,7 @@ _HEADER_TAGS = [
     "FrameOfReferenceUID",
     "SeriesNumber",
     "SeriesDescription",
-    "InstanceNumber",
     "NumberOfFrames",
-    "SamplesPerPixel",
     "Rows",
     "Columns",
     "PixelSpacing",
