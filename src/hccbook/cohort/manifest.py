@@ -355,8 +355,9 @@ def _typed(raw: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
         column = COLUMNS.get(name)
         cells = raw[name]
         if column is None or column.kind != "number":
-            spelling = {str(choice).lower(): choice for choice in column.choices} if column else {}
-            typed[name] = cells.map(lambda cell, known=spelling: known.get(cell.lower(), cell) or None).astype(object)
+            spelling = {} if column is None else _spelling(column)
+            text = [spelling.get(cell.lower(), cell) or None for cell in cells]
+            typed[name] = pd.Series(text, index=raw.index, dtype=object)
             continue
         numbers = pd.to_numeric(cells.where(cells != "", None), errors="coerce").astype(float)
         numbers = numbers.where(np.isfinite(numbers))
@@ -364,6 +365,11 @@ def _typed(raw: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
             problems.append(problem_at(raw, row, name, column.rule, repr(cells[row]), _number_hint(cells[row], column)))
         typed[name] = numbers
     return pd.DataFrame(typed, index=raw.index), problems
+
+
+def _spelling(column: ManifestColumn) -> dict[str, int | str]:
+    """Choices of a column by how they read in lower case."""
+    return {str(choice).lower(): choice for choice in column.choices}
 
 
 def _number_hint(cell: str, column: ManifestColumn) -> str:
@@ -401,10 +407,10 @@ def _schema_problems(
     problems = [_unknown_column(str(name)) for name in cases["failure_case"][cases["check"] == "column_in_schema"]]
     missing = cases["failure_case"][cases["check"] == "column_in_dataframe"]
     problems += [_missing_column(str(name), phases) for name in missing]
-    known = {(problem.line, problem.column) for problem in unreadable}
+    reported = {(problem.line, problem.column) for problem in unreadable}
     for name, of_column in cases[cases["index"].notna()].groupby("column", sort=False):
         rows = zip(of_column["index"].astype(int), of_column["check"], strict=True)
-        new = [(row, check) for row, check in rows if (raw["line"].iloc[row], name) not in known]
+        new = [(row, check) for row, check in rows if (raw["line"].iloc[row], name) not in reported]
         problems += _column_problems(str(name), new, typed[name], raw)
     return problems
 
@@ -473,7 +479,7 @@ def _choice_hint(cell: str, column: ManifestColumn) -> str:
     if column.choices == ("male", "female"):
         likely = {"m": "male", "f": "female", "man": "male", "woman": "female"}.get(cell.lower())
         return f"Did you mean {likely!r}?" if likely else "Write male or female; codes such as 1 and 2 are ambiguous."
-    spelling = {str(choice).lower(): choice for choice in column.choices}
+    spelling = _spelling(column)
     near = difflib.get_close_matches(cell.lower(), list(spelling), n=1)
     if near:
         return f"Did you mean {spelling[near[0]]!r}?"

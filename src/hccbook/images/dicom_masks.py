@@ -93,7 +93,7 @@ def check_is_not_another(organ: str | None, names: Collection[str], place: str) 
     """Refuse what is named after another of the organs that this package knows."""
     if not organ:
         return
-    others = [name for name in names for known in ORGANS if _plain(name) == known != _plain(organ)]
+    others = [name for name in names for other in ORGANS if _plain(name) == other != _plain(organ)]
     if others:
         raise MaskError(
             place,
@@ -105,9 +105,9 @@ def check_is_not_another(organ: str | None, names: Collection[str], place: str) 
 
 def check_frame_of_reference(named: Collection[str], image: sitk.Image, place: str) -> None:
     """Refuse masks in another coordinate system than their image, where both are known."""
-    own = frame_of_reference(image)
-    given = {str(uid).strip() for uid in named if uid and str(uid).strip()}
-    if own and given and given != {own}:
+    of_image = frame_of_reference(image)
+    of_mask = {str(uid).strip() for uid in named if uid and str(uid).strip()}
+    if of_image and of_mask and of_mask != {of_image}:
         # Identifiers stay out of the message: they lead back to the patient.
         raise MaskError(
             place,

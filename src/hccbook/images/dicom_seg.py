@@ -162,20 +162,20 @@ def _marked(seg: Segmentation, number: int, placements: Sequence[Placement], ima
     """Voxels (z, y, x) of the image that the frames of a segment mark."""
     kind = str(seg.SegmentationType)
     marked = np.zeros(image.size[::-1], bool)
-    taken: set[Placement] = set()
+    covered: set[Placement] = set()
     for index, placement in enumerate(placements):
         if kind != "LABELMAP":
             identified = _group(seg, index, "SegmentIdentificationSequence")
             if int(identified.ReferencedSegmentNumber) != number:
                 continue
-        if placement in taken:
+        if placement in covered:
             raise MaskError(
                 place,
                 "every position must hold one frame of a segment",
                 "several in one place",
                 "Export one object a phase or time point.",
             )
-        taken.add(placement)
+        covered.add(placement)
         stored = seg.get_stored_frame(index + 1)
         if kind == "FRACTIONAL":
             pixels = 2 * stored.astype(int) >= int(seg.MaximumFractionalValue)

@@ -225,14 +225,14 @@ def find_placement(grid: Grid, other: Grid, tolerance: float = GRID_TOLERANCE_MM
         return None
     first = np.rint(other.indices(grid.origin)).astype(int)
     ends = np.array(_ends(grid.size))
-    taken = first + ends @ whole.T
-    if np.linalg.norm(grid.points(ends) - other.points(taken), axis=1).max() > tolerance:
+    corners = first + ends @ whole.T
+    if np.linalg.norm(grid.points(ends) - other.points(corners), axis=1).max() > tolerance:
         return None
-    if (taken < 0).any() or (taken >= np.array(other.size)).any():
+    if (corners < 0).any() or (corners >= np.array(other.size)).any():
         return None
     axes = np.abs(whole).argmax(axis=1)
     flipped = whole[np.arange(3), axes] < 0
-    return Placement(tuple(axes.tolist()), tuple(flipped.tolist()), tuple(taken.min(axis=0).tolist()))
+    return Placement(tuple(axes.tolist()), tuple(flipped.tolist()), tuple(corners.min(axis=0).tolist()))
 
 
 def _ends(size: Sequence[int]) -> list[tuple[int, ...]]:

@@ -108,9 +108,9 @@ def read_region(file: Path, name: str, organ: str | None, image: sitk.Image, pla
 
 
 def _frames_of_reference(structures: Dataset, region: Dataset) -> set[str]:
-    own = str(region.get("ReferencedFrameOfReferenceUID") or "")
-    if own:
-        return {own}
+    uid = str(region.get("ReferencedFrameOfReferenceUID") or "")
+    if uid:
+        return {uid}
     items = [structures, *(structures.get("ReferencedFrameOfReferenceSequence") or ())]
     return {str(item.get("FrameOfReferenceUID") or "") for item in items}
 
@@ -173,11 +173,11 @@ def _levels(indices: Sequence[np.ndarray], axis: int, grid: Grid, place: str) ->
 
 def _in_plane(indices: Sequence[np.ndarray], axis: int, grid: Grid, place: str) -> list[np.ndarray]:
     """Points along the two axes of the slices, those that were meant for the middle of a voxel put there."""
-    kept = [other for other in range(3) if other != axis]
-    edges = np.linalg.norm(grid.steps, axis=0)[kept]
-    last = np.array(grid.size)[kept] - 1
+    in_plane = [other for other in range(3) if other != axis]
+    edges = np.linalg.norm(grid.steps, axis=0)[in_plane]
+    last = np.array(grid.size)[in_plane] - 1
     margin = 0.5 + GRID_TOLERANCE_MM / edges
-    flat = [points[:, kept] for points in indices]
+    flat = [points[:, in_plane] for points in indices]
     outside = sum(bool(((points < -margin) | (points > last + margin)).any()) for points in flat)
     if outside:
         found = f"{outside} of {len(flat)} contours that leave it"
@@ -247,5 +247,5 @@ def _inside_and_on(points: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarr
 
 
 def _mark(on: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> None:
-    known = (rows >= 0) & (rows < on.shape[0]) & (columns >= 0) & (columns < on.shape[1])
-    on[rows[known], columns[known]] = True
+    within = (rows >= 0) & (rows < on.shape[0]) & (columns >= 0) & (columns < on.shape[1])
+    on[rows[within], columns[within]] = True
