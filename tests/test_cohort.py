@@ -13,8 +13,6 @@ from test_images import ct, stored_values, write_series
 
 from hccbook.cohort import (
     COHORTS,
-    COLUMNS,
-    MANIFEST_SCHEMA,
     ROLE_OF_COHORT,
     assign_cohorts,
     characteristics,
@@ -22,8 +20,8 @@ from hccbook.cohort import (
     clinical_table,
     eligibility,
     read_manifest,
-    sources,
 )
+from hccbook.cohort.manifest import COLUMNS, MANIFEST_SCHEMA, sources
 from hccbook.errors import DataError, ManifestError
 from hccbook.images import from_array, write_image
 from hccbook.settings import PHASES
@@ -81,6 +79,16 @@ def test_manifest_of_two(tmp_path):
     assert table["age"].dtype == float and table["hcc"].dtype == np.int64
     assert (table["cohort"] == "").all() and (table["liver_mask_venous"] == "").all()
     assert not {"ast", "stiffness_kpa"} & set(table)
+
+
+def test_both_spellings_of_centre(tmp_path):
+    """A column named center is read as centre; beside one named centre it is an unknown one."""
+    given = patients(2, centre=["C01", "C02"])
+    expected = read_manifest(write_manifest(tmp_path, given))
+    read = read_manifest(write_manifest(tmp_path, given.rename(columns={"centre": "center"})))
+    pd.testing.assert_frame_equal(read, expected)
+    with refused("'center'", "must be a known column", "Did you mean 'centre'"):
+        read_manifest(write_manifest(tmp_path, given.assign(center="C03")))
 
 
 def test_manifest_keeps_optional_columns(tmp_path):

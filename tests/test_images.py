@@ -329,6 +329,13 @@ def test_nifti_not_an_image(tmp_path):
     assert str(tmp_path) not in str(caught.value)
 
 
+def test_nifti_2(tmp_path):
+    """A header of 540 bytes, by which NIfTI-2 is known and which ITK does not read, is named as such."""
+    (tmp_path / "a.nii").write_bytes(struct.pack("<i", 540) + b"n+2" + bytes(1000))
+    with refused(ImageError, "NIfTI image", "NIfTI-2", "Convert"):
+        read_image(tmp_path / "a.nii")
+
+
 def test_nifti_other_ending(tmp_path):
     """Another format is refused by its ending."""
     (tmp_path / "a.png").write_bytes(b"x")

@@ -9,8 +9,8 @@ import pytest
 from hccbook.errors import DataError
 from hccbook.parallel import FAILURE_COLUMNS, map_patients
 from hccbook.provenance import digest
-from hccbook.store import atomic_path
 from hccbook.settings import AlarmSettings
+from hccbook.store import atomic_path
 
 
 def square(number: int) -> int:

@@ -11,14 +11,13 @@ import SimpleITK as sitk
 
 from hccbook.errors import DataError, ImageError, MaskError
 from hccbook.images import from_array, preprocessing, read_image, to_array, volume_ml, write_image
+from hccbook.images.geometry import physical_extent
 from hccbook.images.preprocessing import (
     AIR_HU,
     FACTS_COLUMNS,
     align_phase,
     discretise,
     labels_on_grid,
-    normalise,
-    physical_extent,
     preprocess_patient,
     resample,
     stored_preprocessing,
@@ -185,7 +184,6 @@ def test_window_of_alarm():
 def test_bins_by_hand():
     """With width 25 bins begin at -75, -50, ...: -60 and -51 fall into 1, -50 into 2, 0 into 4, 24.9 into 4."""
     np.testing.assert_array_equal(discretise([-60, -51, -50, 0, 24.9, 25], 25), [1, 1, 2, 4, 4, 5])
-    np.testing.assert_array_equal(discretise([-60, 10, 35], 25, mask=[0, 1, 1]), [0, 1, 2])
 
 
 def test_bins_are_those_of_pyradiomics():
@@ -198,26 +196,17 @@ def test_bins_are_those_of_pyradiomics():
 
 
 @pytest.mark.parametrize(
-    ("values", "width", "mask", "words"),
+    ("values", "width", "words"),
     [
-        ([1.0, 2.0], 0, None, "bin width"),
-        ([1.0, 2.0], 25, [0, 0], "at least one voxel"),
-        ([1.0, 2.0], 25, [1], "shape"),
-        ([1.0, np.nan], 25, None, "finite"),
+        ([1.0, 2.0], 0, "bin width"),
+        ([], 25, "finite, but found none"),
+        ([1.0, np.nan], 25, "finite, but found NaN"),
     ],
 )
-def test_bins_refused(values, width, mask, words):
-    """A width of 0, an empty mask, another shape and NaN are refused."""
+def test_bins_refused(values, width, words):
+    """A width of 0, no value and NaN are refused."""
     with pytest.raises(DataError, match=words):
-        discretise(values, width, mask)
-
-
-def test_normalise_by_hand():
-    """1, 2, 3 have mean 2 and population variance 2/3; a voxel outside the mask is scaled alike."""
-    np.testing.assert_allclose(normalise([1.0, 2.0, 3.0]), np.array([-1, 0, 1]) / np.sqrt(2 / 3), rtol=1e-6)
-    np.testing.assert_allclose(normalise([1.0, 3.0, 9.0], mask=[1, 1, 0]), [-1, 1, 7], rtol=1e-6)
-    with pytest.raises(DataError, match="must differ"):
-        normalise([4.0, 4.0])
+        discretise(values, width)
 
 
 # --- alignment -------------------------------------------------------------------------------------------------------

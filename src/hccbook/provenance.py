@@ -2,6 +2,7 @@
 
 A result is made again when one of these has changed, and only then: files count with their content, wherever they lie
 and whenever they were written, and code with what it says, without comments, docstrings and layout.
+Data files that lie beside a module and are named in it are part of its code.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pydantic import BaseModel
 _PACKAGE = __name__.partition(".")[0]
 _ROOT = Path(__file__).resolve().parent
 _NAMED_MODULE = re.compile(rf"{_PACKAGE}(\.\w+)+(:\w+)?")
+_DATA_FILE = re.compile(r"[\w-]+\.(ya?ml|csv|json)")
 _SETTLED_NS = 2_000_000_000  # a file touched later than this before it was looked at may change within one tick
 
 DISTRIBUTIONS = {
@@ -190,7 +192,16 @@ def _state(name: str) -> tuple[int, ...]:
 @functools.lru_cache(maxsize=1024)
 def _parsed(name: str, state: tuple[int, ...]) -> _Parsed:
     tree = ast.parse(_file_of(name).read_text(encoding="utf-8"))
-    return _Parsed(tuple(_imported(tree, name)), hashlib.sha256(_said(tree).encode()).hexdigest())
+    imported, beside = tuple(_imported(tree, name)), [file_digest(file) for file in _data_beside(tree, name)]
+    return _Parsed(imported, hashlib.sha256(repr((_said(tree), beside)).encode()).hexdigest())
+
+
+def _data_beside(tree: ast.Module, module: str) -> Iterator[Path]:
+    """Data files in the module's folder that it names."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and _DATA_FILE.fullmatch(node.value):
+            file = _file_of(module).with_name(node.value)
+            yield from [file] if file.is_file() else []
 
 
 def _said(tree: ast.Module) -> str:

@@ -3,13 +3,5 @@
 from hccbook.cohort.characteristics import CHARACTERISTICS_COLUMNS, characteristics
 from hccbook.cohort.checks import check_manifest
 from hccbook.cohort.clinical import clinical_table, eligibility
-from hccbook.cohort.manifest import (
-    COLUMNS,
-    ETIOLOGIES,
-    MANIFEST_SCHEMA,
-    ManifestColumn,
-    Problem,
-    read_manifest,
-    sources,
-)
+from hccbook.cohort.manifest import read_manifest, sources
 from hccbook.cohort.splits import assign_cohorts

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from hccbook.cohort.manifest import COLUMNS
 from hccbook.errors import DataError
 from hccbook.papers import find_paper
 from hccbook.scores import amap_group
@@ -34,7 +35,8 @@ _LEVELS = {
     "male": (True,),
     "hcc": (1,),
     "amap_group": ("low", "medium", "high"),
-    "bclc": ("0", "A", "B", "C", "D"),
+    "etiology": COLUMNS["etiology"].choices,
+    "bclc": COLUMNS["bclc"].choices,
 }
 
 
@@ -118,10 +120,9 @@ def _by_level(rows: list[dict[str, object]]) -> list[dict[str, object]]:
 
 
 def _levels(name: str, values: pd.DataFrame) -> tuple[object, ...]:
-    if name == "etiology":
-        present = set(_known(name, values))
-        return tuple(level for level in ("HBV", "HCV", "NASH", "alcohol", "autoimmune", "other") if level in present)
-    return _LEVELS.get(name, ())
+    levels = _LEVELS.get(name, ())
+    # Causes that nobody has take no row.
+    return tuple(level for level in levels if name != "etiology" or (values[name] == level).any())
 
 
 def _known(name: str, group: pd.DataFrame) -> pd.Series:
@@ -138,39 +139,28 @@ def _described(
 ) -> list[dict[str, object]]:
     known = _known(name, group)
     row = {"characteristic": name, "cohort": cohort, "subgroup": subgroup, "n": len(known), "p_value": p_value}
-    missing = {"median": np.nan, "q1": np.nan, "q3": np.nan, "count": np.nan, "percent": np.nan}
     if not levels:
         q1, median, q3 = np.quantile(known, [0.25, 0.5, 0.75]) if len(known) else (np.nan,) * 3
-        return [{**missing, **row, "level": "", "median": float(median), "q1": float(q1), "q3": float(q3)}]
+        return [{**row, "level": "", "median": float(median), "q1": float(q1), "q3": float(q3)}]
     rows = []
     for level in levels:
         count = int((known == level).sum())
+        shown = "" if name in ("male", "hcc") else str(level)
         percent = 100 * count / len(known) if len(known) else np.nan
-        rows.append(
-            {
-                **missing,
-                **row,
-                "level": "" if name in ("male", "hcc") else str(level),
-                "count": count,
-                "percent": percent,
-            }
-        )
+        rows.append({**row, "level": shown, "count": count, "percent": percent})
     return rows
 
 
 def _p_value(name: str, groups: Sequence[pd.DataFrame]) -> float:
     known = [_known(name, group) for group in groups]
-    if len(known) < 2 or any(len(group) == 0 for group in known):
-        return float("nan")
     together = pd.concat(known)
-    if together.nunique() < 2:
+    if len(known) < 2 or min(map(len, known)) == 0 or together.nunique() < 2:
         return float("nan")
-    if name not in (*_LEVELS, "etiology"):
-        if len(known) == 2:
-            return float(stats.mannwhitneyu(*known, alternative="two-sided").pvalue)
-        return float(stats.kruskal(*known).pvalue)
-    levels = sorted(together.unique(), key=str)
-    counts = np.array([[int((group == level).sum()) for level in levels] for group in known])
+    if name not in _LEVELS:
+        compared = stats.mannwhitneyu(*known, alternative="two-sided") if len(known) == 2 else stats.kruskal(*known)
+        return float(compared.pvalue)
+    group_of = np.repeat(np.arange(len(known)), [len(group) for group in known])
+    counts = stats.contingency.crosstab(group_of, together.astype(str)).count
     chi_square = stats.chi2_contingency(counts, correction=True)  # Yates, for 2 x 2 tables only
     if counts.size == _FISHER_CELLS and chi_square.expected_freq.min() < _MIN_EXPECTED:
         return float(stats.fisher_exact(counts).pvalue)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import SimpleITK as sitk
 
-from hccbook.cohort.manifest import Problem, manifest_problems, sources
+from hccbook.cohort.manifest import Problem, manifest_problems, problem_at, sources
 from hccbook.errors import HccbookError
 from hccbook.images import read_image, read_mask
+from hccbook.images.geometry import physical_extent
 from hccbook.parallel import map_patients
 from hccbook.settings import PHASES
 
@@ -21,14 +22,6 @@ MIN_OVERLAP = 0.5
 """Least share of the smaller of two phases' volumes that must lie in the other."""
 
 _PARALLEL_FROM = 8  # patients; starting worker processes takes longer than reading fewer
-
-
-@dataclass(frozen=True)
-class _ImageCheck:
-    """Images and masks of one patient: (phase, organ or empty, column, path)."""
-
-    key: str
-    files: tuple[tuple[str, str, str, str], ...]
 
 
 def check_manifest(path: str | Path, phases: Sequence[str] = PHASES, *, workers: int | None = None) -> list[Problem]:
@@ -55,10 +48,8 @@ def check_manifest(path: str | Path, phases: Sequence[str] = PHASES, *, workers:
     broken = {(problem.line, problem.column) for problem in problems}
     tasks = {}
     for key, files in sources(table).groupby("patient"):
-        line = int(table.loc[key, "line"])
-        present = files[[(line, column) not in broken for column in files["column"]]]
-        rows = present[["phase", "organ", "column", "path"]].itertuples(index=False, name=None)
-        tasks[str(key)] = _ImageCheck(str(key), tuple(rows))
+        line = table.loc[key, "line"]
+        tasks[key] = files[[(line, column) not in broken for column in files["column"]]]
     if workers is None:
         workers = (os.cpu_count() or 1) if len(tasks) > _PARALLEL_FROM else 1
     outcome = map_patients(_check_images, tasks, stage="check", workers=workers)
@@ -66,49 +57,33 @@ def check_manifest(path: str | Path, phases: Sequence[str] = PHASES, *, workers:
     for failure in outcome.failures.itertuples():
         hint = "Convert or export the images again."
         findings.append((failure.patient, None, "images must be readable", f"{failure.kind}: {failure.reason}", hint))
-    for key, column, rule, found, hint in findings:
-        row = table.loc[key]
-        patient_id = row.get("patient_id") or None
-        problems.append(
-            Problem(line=int(row["line"]), patient_id=patient_id, column=column, rule=rule, found=found, hint=hint)
-        )
+    problems += [problem_at(table, table.index.get_loc(key), *finding) for key, *finding in findings]
     return sorted(problems, key=lambda problem: problem.line or 0)
 
 
-def _check_images(task: _ImageCheck) -> list[tuple[str, str, str, str]]:
-    """Column, rule, found and hint of everything wrong with one patient's images."""
+def _check_images(files: pd.DataFrame) -> list[tuple[str, str, str, str]]:
+    """Column, rule, found and hint of everything wrong with one patient's images and masks (rows of `sources`)."""
     findings: list[tuple[str, str, str, str]] = []
     images: dict[str, sitk.Image] = {}
-    for phase, organ, column, path in task.files:
+    for key, phase, organ, column, path in files.itertuples(index=False):
         try:
             if not organ:
-                images[phase] = read_image(path, f"{task.key}, {phase}")
+                images[phase] = read_image(path, f"{key}, {phase}")
             elif phase in images:
-                read_mask(path, images[phase], f"{task.key}, {phase}, {organ}", organ)
+                read_mask(path, images[phase], f"{key}, {phase}, {organ}", organ)
         except HccbookError as error:
             findings.append((column, error.rule, str(error.found), error.hint))
     for first, second in itertools.combinations(images, 2):
         shared = _overlap(images[first], images[second])
         if shared < MIN_OVERLAP:
-            findings.append(
-                (
-                    second,
-                    f"must show the part of the body that {first} shows, {MIN_OVERLAP:.0%} of it or more",
-                    f"{shared:.0%}",
-                    "Check that both paths belong to this patient and study, and keep the scanner's coordinates.",
-                )
-            )
+            rule = f"must show the part of the body that {first} shows, {MIN_OVERLAP:.0%} of it or more"
+            hint = "Check that both paths belong to this patient and study, and keep the scanner's coordinates."
+            findings.append((second, rule, f"{shared:.0%}", hint))
     return findings
 
 
 def _overlap(a: sitk.Image, b: sitk.Image) -> float:
-    boxes = [_box(image) for image in (a, b)]
+    boxes = [physical_extent(image) for image in (a, b)]
     sides = np.minimum(boxes[0][1], boxes[1][1]) - np.maximum(boxes[0][0], boxes[1][0])
     volumes = [np.prod(upper - lower) for lower, upper in boxes]
     return float(np.prod(np.clip(sides, 0, None)) / min(volumes))
-
-
-def _box(image: sitk.Image) -> tuple[np.ndarray, np.ndarray]:
-    ends = [(-0.5, size - 0.5) for size in image.GetSize()]
-    points = [image.TransformContinuousIndexToPhysicalPoint(index) for index in itertools.product(*ends)]
-    return np.min(points, axis=0), np.max(points, axis=0)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import difflib
 import io
+import itertools
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -15,15 +16,13 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
-from pydantic import BaseModel, ConfigDict, Field
+import yaml
+from pydantic import BaseModel, ConfigDict
 
 from hccbook.errors import ManifestError
 from hccbook.images import is_nifti, split_mask_path
 from hccbook.papers import PAPERS, role_of_cohort
 from hccbook.settings import ORGANS, PHASES
-
-ETIOLOGIES = ("HBV", "HCV", "NASH", "alcohol", "autoimmune", "other")
-"""Causes of cirrhosis."""
 
 
 class Problem(BaseModel):
@@ -47,12 +46,12 @@ class Problem(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    line: int | None = Field(None, description="Line of the CSV, counted from 1 (the header).")
-    patient_id: str | None = Field(None, description="The patient, as the user named them.")
-    column: str | None = Field(None, description="Column of the CSV.")
-    rule: str = Field(description="What must hold there.")
-    found: str = Field(description="What was found instead.")
-    hint: str = Field(description="What the user can do about it.")
+    line: int | None = None
+    patient_id: str | None = None
+    column: str | None = None
+    rule: str
+    found: str
+    hint: str
 
     def place(self, file: str) -> str:
         """File, line and column, as errors name them; the patient's own identifier is left out."""
@@ -61,8 +60,7 @@ class Problem(BaseModel):
         return f"{file}{line}{column}"
 
 
-@dataclass(frozen=True)
-class ManifestColumn:
+class ManifestColumn(BaseModel):
     """What a column of the manifest means and may hold.
 
     Attributes
@@ -75,7 +73,7 @@ class ManifestColumn:
         Unit of a number.
     least, greatest : float
         Range of a number, both ends included.
-    choices : tuple
+    choices : tuple of int or str
         The only values, where there are such.
     required : bool
         Whether the column must be there.
@@ -89,12 +87,14 @@ class ManifestColumn:
         Least plausible median over patients with cirrhosis, and what a lesser one means.
     """
 
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
     meaning: str
     kind: Literal["text", "number", "path"] = "number"
     unit: str = ""
     least: float = -np.inf
     greatest: float = np.inf
-    choices: tuple = ()
+    choices: tuple[int | str, ...] = ()
     required: bool = False
     filled: bool = False
     unique: bool = False
@@ -112,113 +112,24 @@ class ManifestColumn:
             return f"must be {self.least:g} to {self.greatest:g}{unit}"
         return "must not be empty"
 
-
-_MG_DL = "Values in mg/dL? Multiply bilirubin by 17.1 to get umol/L."
-_BLOOD = {"required": True, "filled": True}
+    @property
+    def yes_or_no(self) -> bool:
+        """Whether it holds 1 for yes and 0 for no."""
+        return self.choices == (0, 1)
 
 
 def _columns() -> dict[str, ManifestColumn]:
-    column = ManifestColumn
-    columns = {
-        "patient_id": column("The patient's name in the user's own records.", "text", unique=True, **_BLOOD),
-        "centre": column("Hospital.", "text", **_BLOOD),
-        "cohort": column(
-            "Cohort of the paper; empty for the paper's own split.",
-            "text",
-            choices=tuple(role_of_cohort()),
-        ),
-        "age": column(
-            "Age at the CT.",
-            unit="years",
-            least=18,
-            greatest=120,
-            if_less="Both papers are about adults (ALARM, exclusion criterion i): leave the patient out.",
-            if_greater="Months, days or a year of birth? Give the age at the CT in years.",
-            **_BLOOD,
-        ),
-        "sex": column("Sex.", "text", choices=("male", "female"), **_BLOOD),
-        "bilirubin": column(
-            "Total bilirubin.",
-            unit="umol/L",
-            least=2,
-            greatest=1000,
-            if_less=_MG_DL,
-            if_greater="Give total bilirubin in umol/L.",
-            median_below=(3.0, _MG_DL),
-            **_BLOOD,
-        ),
-        "albumin": column(
-            "Serum albumin.",
-            unit="g/L",
-            least=10,
-            greatest=70,
-            if_less="Values in g/dL? Multiply albumin by 10 to get g/L.",
-            if_greater="Values in mg/dL or umol/L? Divide albumin by 100 (mg/dL) or by 15.0 (umol/L) to get g/L.",
-            **_BLOOD,
-        ),
-        "platelets": column(
-            "Platelet count.",
-            unit="10^9/L",
-            least=2,
-            greatest=1500,
-            if_less="Give platelets in 10^9/L (= 10^3/mm^3).",
-            if_greater="Values per uL (mm^3)? Divide platelets by 1000 to get 10^9/L.",
-            median_below=(30.0, "Values in 10^4/uL? Multiply platelets by 10 to get 10^9/L."),
-            **_BLOOD,
-        ),
-        "afp": column(
-            "Alpha-fetoprotein.",
-            unit="ug/L (= ng/mL)",
-            least=0,
-            greatest=1e6,
-            required=True,
-            if_greater="Give AFP in ug/L.",
-        ),
-        "alt": column("Alanine aminotransferase.", unit="U/L", least=1, greatest=10000, required=True),
-        "etiology": column("Cause of cirrhosis.", "text", choices=ETIOLOGIES, required=True),
-        "hcc": column("Whether HCC was diagnosed during follow-up: 1 yes, 0 no.", choices=(0, 1), **_BLOOD),
-        "months": column(
-            "Time from the CT to the diagnosis of HCC, or else to the last visit.",
-            unit="months",
-            least=0.01,
-            greatest=600,
-            if_less="Give the time after the CT; leave out patients with no follow-up or HCC at the CT.",
-            if_greater="Days? Divide by 30.4 to get months.",
-            **_BLOOD,
-        ),
-    }
-    for phase in PHASES:
-        columns[phase] = column(f"CT of the {phase} phase: DICOM folder or NIfTI file.", "path", **_BLOOD)
-    for organ in ORGANS:
-        for phase in PHASES:
-            columns[f"{organ}_mask_{phase}"] = column(
-                f"Mask of the {organ} on the {phase} phase: NIfTI file, DICOM SEG or RTSTRUCT, or a folder of these; "
-                "'#' and a label or name behind the path choose one of several.",
-                "path",
+    declared = yaml.safe_load(Path(__file__).with_name("columns.yaml").read_text(encoding="utf-8"))
+    declared["cohort"]["choices"] = list(role_of_cohort())
+    columns = {}
+    for pattern, entry in declared.items():
+        organs = ORGANS if "<organ>" in pattern else ("",)
+        phases = PHASES if "<phase>" in pattern else ("",)
+        for organ, phase in itertools.product(organs, phases):
+            name, meaning = (
+                text.replace("<organ>", organ).replace("<phase>", phase) for text in (pattern, entry["meaning"])
             )
-    columns |= {
-        "ast": column("Aspartate aminotransferase.", unit="U/L", least=1, greatest=10000),
-        "creatinine": column(
-            "Creatinine.",
-            unit="umol/L",
-            least=10,
-            greatest=2500,
-            if_less="Values in mg/dL? Multiply creatinine by 88.4 to get umol/L.",
-        ),
-        "bun": column("Blood urea nitrogen.", unit="mmol/L", least=0.3, greatest=100),
-        "glucose": column(
-            "Fasting glucose.",
-            unit="mmol/L",
-            least=1,
-            greatest=60,
-            if_greater="Values in mg/dL? Divide glucose by 18.0 to get mmol/L.",
-        ),
-        "stiffness_kpa": column("Liver stiffness by transient elastography.", unit="kPa", least=1, greatest=80),
-        "hbv_dna_iu_ml": column("HBV DNA, not its logarithm.", unit="IU/mL", least=0, greatest=1e12),
-        "hbv_dna_copies_ml": column("HBV DNA, not its logarithm.", unit="copies/mL", least=0, greatest=1e13),
-        "hcv_svr": column("Whether hepatitis C was cured before the CT: 1 yes, 0 no.", choices=(0, 1)),
-        "bclc": column("BCLC stage at diagnosis of HCC.", "text", choices=("0", "A", "B", "C", "D")),
-    }
+            columns[name] = ManifestColumn(**entry | {"meaning": meaning})
     return columns
 
 
@@ -244,30 +155,30 @@ _OTHER_NAMES = {
     "liver_mask": "liver_mask_venous",
     "spleen_mask": "spleen_mask_venous",
 }
+_YES_OR_NO_HINT = "Write 1 for yes and 0 for no."
 _COHORT_MINIMUM = 3  # patients from which a median says something about the unit
 
 
-def _schema_column(name: str, column: ManifestColumn) -> pa.Column:
-    checks = []
+def _schema_column(column: ManifestColumn) -> pa.Column:
+    check = None
     if column.choices:
-        checks.append(pa.Check.isin(column.choices, error=column.rule))
+        check = pa.Check.isin(column.choices, error=column.rule)
     elif column.kind == "number":
-        checks.append(pa.Check.in_range(column.least, column.greatest, error=column.rule))
+        check = pa.Check.in_range(column.least, column.greatest, error=column.rule)
     return pa.Column(
         float if column.kind == "number" else str,
-        checks,
+        check,
         nullable=not column.filled,
         unique=column.unique,
         report_duplicates="exclude_first",
         required=column.required,
-        name=name,
         title=column.unit or None,
         description=column.meaning,
     )
 
 
 MANIFEST_SCHEMA = pa.DataFrameSchema(
-    {name: _schema_column(name, column) for name, column in COLUMNS.items()},
+    {name: _schema_column(column) for name, column in COLUMNS.items()},
     strict=True,
     name="manifest",
     description="A row a patient; numbers as float, everything else as text.",
@@ -322,17 +233,15 @@ def manifest_problems(path: Path, phases: tuple[str, ...]) -> tuple[pd.DataFrame
     except ManifestError as error:
         problem = Problem(rule=error.rule, found=str(error.found), hint=error.hint)
         return pd.DataFrame(), [problem]
-    typed, wrong = _typed(raw)
-    problems += wrong
-    problems += _schema_problems(typed, raw, phases, {(problem.line, problem.column) for problem in wrong})
+    typed, unreadable = _typed(raw)
+    problems += unreadable
+    problems += _schema_problems(typed, raw, phases, unreadable)
     problems += _unlikely_medians(typed, problems)
     problems += _cross_checks(typed, raw)
     table = _with_paths(typed, raw, path.parent.resolve(), phases)
     problems += _missing_files(table, raw, phases)
-    places = list(COLUMNS)
-    problems.sort(
-        key=lambda problem: (problem.line or 0, places.index(problem.column) if problem.column in places else -1)
-    )
+    places = {column: number for number, column in enumerate(COLUMNS)}
+    problems.sort(key=lambda problem: (problem.line or 0, places.get(problem.column, -1)))
     return table, problems
 
 
@@ -362,14 +271,46 @@ def sources(manifest: pd.DataFrame) -> pd.DataFrame:
 
 def _parse(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
     """Cells as text, with ``line``, and the problems of header and rows; a file that is no CSV is an error."""
-    text = _csv_text(path)
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows, lines, last = [], [], 0
+    (_, header), *body = _csv_rows(path)
+    # Both spellings are common in the field; the package has one.
+    header = ["centre" if name == "center" and "centre" not in header else name for name in header]
+    if not body:
+        raise ManifestError(path.name, "must hold at least one patient", "a header and no rows", "Add a row a patient.")
+    problems = [
+        Problem(
+            column=name or None,
+            rule="every column must have a name of its own",
+            found=f"{count} columns " + (f"named {name!r}" if name else "without a name"),
+            hint="Rename or remove all but one.",
+        )
+        for name, count in sorted(Counter(header).items())
+        if count > 1
+    ]
+    width = len(header)
+    problems += [
+        Problem(
+            line=line,
+            rule=f"must have {width} values, one a column",
+            found=f"{len(row)} values",
+            hint="Put text that holds a comma in double quotes; add or remove commas.",
+        )
+        for line, row in body
+        if len(row) != width
+    ]
+    raw = pd.DataFrame([(row + [""] * width)[:width] for _, row in body], columns=header, dtype=object)
+    raw = raw.loc[:, ~raw.columns.duplicated()].drop(columns="", errors="ignore")
+    return raw.assign(line=[line for line, _ in body]), problems
+
+
+def _csv_rows(path: Path) -> list[tuple[int, list[str]]]:
+    """Line and cells of every row that is not blank, the header first."""
+    reader = csv.reader(io.StringIO(_csv_text(path), newline=""), strict=True)
+    rows, last = [], 0
     try:
         for row in reader:
-            if any(cell.strip() for cell in row):
-                rows.append([cell.strip() for cell in row])
-                lines.append(last + 1)
+            cells = [cell.strip() for cell in row]
+            if any(cells):
+                rows.append((last + 1, cells))
             last = reader.line_num
     except csv.Error as error:
         raise ManifestError(
@@ -377,64 +318,27 @@ def _parse(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
         ) from error
     if not rows:
         raise ManifestError(path.name, "must hold a header and a row a patient", "an empty file", "Fill it in.")
-    # Both spellings are common in the field; the package has one.
-    header = ["centre" if name == "center" and "centre" not in rows[0] else name for name in rows[0]]
-    body = rows[1:]
+    header = rows[0][1]
     for delimiter, name in ((";", "semicolons"), ("\t", "tabs")):
         if len(header) == 1 and delimiter in header[0]:
-            raise ManifestError(
-                path.name,
-                "columns must be separated by commas",
-                name,
-                "Save as 'CSV UTF-8 (comma delimited)', with points as decimal marks.",
-            )
-    if not body:
-        raise ManifestError(path.name, "must hold at least one patient", "a header and no rows", "Add a row a patient.")
-    problems = []
-    for name in sorted({name for name in header if header.count(name) > 1}):
-        problems.append(
-            Problem(
-                column=name or None,
-                rule="every column must have a name of its own",
-                found=f"{header.count(name)} columns " + (f"named {name!r}" if name else "without a name"),
-                hint="Rename or remove all but one.",
-            )
-        )
-    cells = []
-    for line, row in zip(lines[1:], body, strict=True):
-        if len(row) != len(header):
-            problems.append(
-                Problem(
-                    line=line,
-                    rule=f"must have {len(header)} values, one a column",
-                    found=f"{len(row)} values",
-                    hint="Put text that holds a comma in double quotes; add or remove commas.",
-                )
-            )
-        cells.append((row + [""] * len(header))[: len(header)])
-    raw = pd.DataFrame(cells, columns=header, dtype=object)
-    raw = raw.loc[:, ~raw.columns.duplicated()]
-    return raw.drop(columns=[name for name in raw if not name]).assign(line=lines[1:]), problems
+            hint = "Save as 'CSV UTF-8 (comma delimited)', with points as decimal marks."
+            raise ManifestError(path.name, "columns must be separated by commas", name, hint)
+    return rows
 
 
 def _csv_text(path: Path) -> str:
     if not path.is_file():
         raise ManifestError(path.name, "manifest must exist", "no such file", "Correct its path.")
     content = path.read_bytes()
+    hint = "Save it as 'CSV UTF-8 (comma delimited)'."
     if content[:2] == b"PK":
-        raise ManifestError(
-            path.name, "manifest must be a CSV file", "a spreadsheet", "Save it as 'CSV UTF-8 (comma delimited)'."
-        )
+        raise ManifestError(path.name, "manifest must be a CSV file", "a spreadsheet", hint)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        raise ManifestError(
-            path.name,
-            "manifest must be encoded in UTF-8",
-            f"byte 0x{content[error.start]:02x} on line {line}",
-            "Save it as 'CSV UTF-8 (comma delimited)'.",
-        ) from error
+        found = f"byte 0x{content[error.start]:02x} on line {line}"
+        raise ManifestError(path.name, "manifest must be encoded in UTF-8", found, hint) from error
 
 
 def _typed(raw: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
@@ -444,20 +348,26 @@ def _typed(raw: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
         column = COLUMNS.get(name)
         cells = raw[name]
         if column is None or column.kind != "number":
-            spelling = {str(choice).lower(): choice for choice in column.choices} if column else {}
-            typed[name] = cells.map(lambda cell, known=spelling: known.get(cell.lower(), cell) or None).astype(object)
+            spelling = {} if column is None else _spelling(column)
+            text = [spelling.get(cell.lower(), cell) or None for cell in cells]
+            typed[name] = pd.Series(text, index=raw.index, dtype=object)
             continue
         numbers = pd.to_numeric(cells.where(cells != "", None), errors="coerce").astype(float)
         numbers = numbers.where(np.isfinite(numbers))
         for row in np.flatnonzero(numbers.isna() & (cells != "")):
-            problems.append(_at(raw, row, name, column.rule, repr(cells[row]), _number_hint(cells[row], column)))
+            problems.append(problem_at(raw, row, name, column.rule, repr(cells[row]), _number_hint(cells[row], column)))
         typed[name] = numbers
     return pd.DataFrame(typed, index=raw.index), problems
 
 
+def _spelling(column: ManifestColumn) -> dict[str, int | str]:
+    """Choices of a column by how they read in lower case."""
+    return {str(choice).lower(): choice for choice in column.choices}
+
+
 def _number_hint(cell: str, column: ManifestColumn) -> str:
-    if column.choices == (0, 1):
-        return "Write 1 for yes and 0 for no."
+    if column.yes_or_no:
+        return _YES_OR_NO_HINT
     if cell[:1] in "<>":
         return "Write the limit of detection itself, without the sign."
     if cell.lower() in {"na", "n/a", "nan", "none", "null", "-", "."}:
@@ -467,42 +377,34 @@ def _number_hint(cell: str, column: ManifestColumn) -> str:
     return "Write a number without its unit."
 
 
-def _at(raw: pd.DataFrame, row: int, column: str, rule: str, found: str, hint: str) -> Problem:
-    patient = raw["patient_id"].iloc[row] if "patient_id" in raw else None
-    return Problem(
-        line=int(raw["line"].iloc[row]), patient_id=patient or None, column=column, rule=rule, found=found, hint=hint
-    )
-
-
-def _schema_for(phases: tuple[str, ...]) -> pa.DataFrameSchema:
-    unused = {phase: {"required": False, "nullable": True} for phase in PHASES if phase not in phases}
-    return MANIFEST_SCHEMA.update_columns(unused) if unused else MANIFEST_SCHEMA
+def problem_at(table: pd.DataFrame, row: int, column: str | None, rule: str, found: str, hint: str) -> Problem:
+    """Problem of a row of a manifest, by its number from 0."""
+    patient = table["patient_id"].iloc[row] if "patient_id" in table else None
+    line = int(table["line"].iloc[row])
+    return Problem(line=line, patient_id=patient or None, column=column, rule=rule, found=found, hint=hint)
 
 
 def _schema_problems(
-    typed: pd.DataFrame, raw: pd.DataFrame, phases: tuple[str, ...], known: set[tuple[int | None, str | None]]
+    typed: pd.DataFrame, raw: pd.DataFrame, phases: tuple[str, ...], unreadable: Sequence[Problem]
 ) -> list[Problem]:
-    schema = _schema_for(phases)
+    """What pandera finds, less the cells that are known to be `unreadable`."""
+    unused = {phase: {"required": False, "nullable": True} for phase in PHASES if phase not in phases}
     try:
-        schema.validate(typed, lazy=True)
+        MANIFEST_SCHEMA.update_columns(unused).validate(typed, lazy=True)
         return []
     except pa.errors.SchemaErrors as error:
         with warnings.catch_warnings():
             # pandera joins the cases of different columns in a way that pandas means to change.
             warnings.simplefilter("ignore", FutureWarning)
             cases = error.failure_cases
-    problems = []
-    for case in cases[cases["check"] == "column_in_schema"]["failure_case"]:
-        problems.append(_unknown_column(str(case)))
-    for case in cases[cases["check"] == "column_in_dataframe"]["failure_case"]:
-        problems.append(_missing_column(str(case), phases))
-    in_rows = cases[cases["index"].notna()]
-    for name, of_column in in_rows.groupby("column", sort=False):
-        column = COLUMNS[name]
-        rows = of_column["index"].astype(int)
-        kept = [(row, check) for row, check in zip(rows, of_column["check"], strict=True)]
-        kept = [(row, check) for row, check in kept if (int(raw["line"].iloc[row]), name) not in known]
-        problems += _column_problems(str(name), column, kept, typed, raw)
+    problems = [_unknown_column(str(name)) for name in cases["failure_case"][cases["check"] == "column_in_schema"]]
+    missing = cases["failure_case"][cases["check"] == "column_in_dataframe"]
+    problems += [_missing_column(str(name), phases) for name in missing]
+    reported = {(problem.line, problem.column) for problem in unreadable}
+    for name, of_column in cases[cases["index"].notna()].groupby("column", sort=False):
+        rows = zip(of_column["index"].astype(int), of_column["check"], strict=True)
+        new = [(row, check) for row, check in rows if (raw["line"].iloc[row], name) not in reported]
+        problems += _column_problems(str(name), new, typed[name], raw)
     return problems
 
 
@@ -525,50 +427,55 @@ def _missing_column(name: str, phases: tuple[str, ...]) -> Problem:
 
 
 def _column_problems(
-    name: str, column: ManifestColumn, cases: list[tuple[int, str]], typed: pd.DataFrame, raw: pd.DataFrame
+    name: str, cases: Sequence[tuple[int, str]], values: pd.Series, raw: pd.DataFrame
 ) -> list[Problem]:
+    """Problems of a column from the rows that fail a check; most values outside the range are one problem."""
+    column = COLUMNS[name]
     problems = []
-    values = typed[name]
-    low = [row for row, check in cases if check == column.rule and column.kind == "number" and not column.choices]
-    for side, hint, rows in (
-        ("below", column.if_less, [row for row in low if values[row] < column.least]),
-        ("above", column.if_greater, [row for row in low if values[row] > column.greatest]),
-    ):
-        # One wrong unit is one problem, not one a patient.
-        if len(rows) >= _COHORT_MINIMUM and len(rows) > len(values) / 2:
-            bound = column.least if side == "below" else column.greatest
-            found = f"{len(rows)} of {len(values)} values {side} {bound:g}, median {values.median():g}"
-            problems.append(Problem(column=name, rule=column.rule, found=found, hint=hint))
-        else:
-            problems += [_at(raw, row, name, column.rule, f"{values[row]:g}", hint) for row in rows]
     for row, check in cases:
         cell = raw[name].iloc[row]
         if check == "not_nullable":
-            problems.append(_at(raw, row, name, "must not be empty", "nothing", _empty_cure(name, column)))
+            finding = ("must not be empty", "nothing", _empty_hint(name, column))
         elif check == "field_uniqueness":
-            first = int(raw["line"].iloc[int(np.flatnonzero(raw[name] == cell)[0])])
+            first = raw["line"][raw[name] == cell].iloc[0]
             hint = "Give every patient one row; where a patient has several CTs, choose one."
-            problems.append(_at(raw, row, name, "must be different in every row", f"that of line {first}", hint))
+            finding = ("must be different in every row", f"that of line {first}", hint)
         elif column.choices:
-            problems.append(_at(raw, row, name, column.rule, repr(cell), _choice_cure(cell, column)))
+            finding = (column.rule, repr(cell), _choice_hint(cell, column))
+        else:
+            hint = column.if_less if values[row] < column.least else column.if_greater
+            finding = (column.rule, f"{values[row]:g}", hint)
+        problems.append(problem_at(raw, row, name, *finding))
+    if column.kind != "number":
+        return problems
+    for side, bound, outside, hint in (
+        ("below", column.least, values < column.least, column.if_less),
+        ("above", column.greatest, values > column.greatest, column.if_greater),
+    ):
+        # One wrong unit is one problem, not one a patient.
+        if outside.sum() >= _COHORT_MINIMUM and outside.mean() > 0.5:
+            found = f"{outside.sum()} of {len(values)} values {side} {bound:g}, median {values.median():g}"
+            problems = [problem for problem in problems if problem.line not in set(raw["line"][outside])]
+            problems.append(Problem(column=name, rule=column.rule, found=found, hint=hint))
     return problems
 
 
-def _empty_cure(name: str, column: ManifestColumn) -> str:
+def _empty_hint(name: str, column: ManifestColumn) -> str:
     if name in PHASES:
         return "Name the CT of that phase, leave the patient out, or set phases to those that every patient has."
     return f"{column.meaning} Find the value, or leave the patient out as both papers do."
 
 
-def _choice_cure(cell: str, column: ManifestColumn) -> str:
+def _choice_hint(cell: str, column: ManifestColumn) -> str:
+    if column.yes_or_no:
+        return _YES_OR_NO_HINT
     if column.choices == ("male", "female"):
         likely = {"m": "male", "f": "female", "man": "male", "woman": "female"}.get(cell.lower())
         return f"Did you mean {likely!r}?" if likely else "Write male or female; codes such as 1 and 2 are ambiguous."
-    if column.choices == (0, 1):
-        return "Write 1 for yes and 0 for no."
-    near = difflib.get_close_matches(cell.lower(), [str(choice).lower() for choice in column.choices], n=1)
+    spelling = _spelling(column)
+    near = difflib.get_close_matches(cell.lower(), list(spelling), n=1)
     if near:
-        return f"Did you mean {next(c for c in column.choices if str(c).lower() == near[0])!r}?"
+        return f"Did you mean {spelling[near[0]]!r}?"
     return "Write one of these" + (", or leave it empty." if not column.filled else ".")
 
 
@@ -591,84 +498,69 @@ def _cross_checks(typed: pd.DataFrame, raw: pd.DataFrame) -> list[Problem]:
     if {"bclc", "hcc"} <= set(typed):
         for row in np.flatnonzero(typed["bclc"].notna() & (typed["hcc"] == 0)):
             hint = "Leave the stage empty, or correct hcc."
-            problems.append(_at(raw, row, "bclc", "must be empty where hcc is 0", repr(typed["bclc"][row]), hint))
+            problems.append(
+                problem_at(raw, row, "bclc", "must be empty where hcc is 0", repr(typed["bclc"][row]), hint)
+            )
     if "cohort" in typed:
         given = set(typed["cohort"].dropna())
         mixed = [paper.name for paper in PAPERS.values() if given & set(paper.cohorts)]
         if len(mixed) > 1:
-            problems.append(
-                Problem(
-                    column="cohort",
-                    rule="must hold the cohorts of one paper",
-                    found=", ".join(sorted(given)),
-                    hint="Write one manifest a paper.",
-                )
-            )
+            rule, hint = "must hold the cohorts of one paper", "Write one manifest a paper."
+            problems.append(Problem(column="cohort", rule=rule, found=", ".join(sorted(given)), hint=hint))
     return problems
 
 
 def _with_paths(typed: pd.DataFrame, raw: pd.DataFrame, folder: Path, phases: tuple[str, ...]) -> pd.DataFrame:
-    table = typed.copy()
-    paths = [*phases, *(f"{organ}_mask_{phase}" for organ in ORGANS for phase in phases)]
-    dropped = [name for name in table if name not in COLUMNS or (COLUMNS[name].kind == "path" and name not in paths)]
-    table = table.drop(columns=dropped)
+    """Table of the known columns: paths made absolute, those of unused phases left out."""
+    paths = {*phases, *(f"{organ}_mask_{phase}" for organ in ORGANS for phase in phases)}
+    empty = pd.Series("", index=typed.index, dtype=object)
+    table = {}
     for name, column in COLUMNS.items():
-        if column.kind == "path" and name in paths:
-            given = table[name] if name in table else pd.Series(None, index=table.index, dtype=object)
-            table[name] = [str(folder / cell) if cell else "" for cell in given.fillna("")]
-        elif name == "cohort" or (column.kind == "text" and name in table):
-            table[name] = table[name].fillna("") if name in table else ""
-    for name in ("hcc", "hcv_svr"):
-        if name in table and table[name].notna().all():
-            table[name] = table[name].astype(np.int64)
-    table = table[[name for name in COLUMNS if name in table]]
-    table["line"] = raw["line"].astype(np.int64)
-    table.index = pd.Index([f"P{number:04d}" for number in range(1, len(table) + 1)], name="patient")
-    return table
-
-
-@dataclass(frozen=True)
-class _Named:
-    """Where a file is named, and what of it: organ or what stands behind ``#``; None for all of it."""
-
-    line: int
-    column: str
-    part: str | None
-
-    def may_share(self, other: _Named) -> bool:
-        """Whether both may name one file: masks of one patient that are different parts of it."""
-        return self.line == other.line and None not in (self.part, other.part) and self.part != other.part
+        cells = typed.get(name)
+        if column.kind == "path":
+            if name in paths:
+                given = empty if cells is None else cells.fillna("")
+                table[name] = [str(folder / cell) if cell else "" for cell in given]
+        elif name == "cohort" and cells is None:
+            table[name] = empty
+        elif cells is not None:
+            whole = column.yes_or_no and cells.notna().all()
+            table[name] = cells.fillna("") if column.kind == "text" else cells.astype(np.int64) if whole else cells
+    frame = pd.DataFrame(table, index=typed.index).assign(line=raw["line"].astype(np.int64))
+    return frame.set_index(pd.Index([f"P{number:04d}" for number in range(1, len(frame) + 1)], name="patient"))
 
 
 def _missing_files(table: pd.DataFrame, raw: pd.DataFrame, phases: tuple[str, ...]) -> list[Problem]:
     problems = []
-    rows = {key: row for row, key in enumerate(table.index)}
-    seen: dict[Path, list[_Named]] = {}
-    for patient, phase, organ, column, path in sources(table).itertuples(index=False):
-        row = rows[patient]
+    seen: dict[Path, list[tuple[int, str, str | None]]] = {}
+    for key, phase, organ, column, path in sources(table).itertuples(index=False):
+        row, line = table.index.get_loc(key), table.loc[key, "line"]
         file, part = split_mask_path(path) if organ else (Path(path), "")
         if not file.exists():
             rule = "mask must exist" if organ else f"image of the {phase} phase must exist"
             hint = "Correct the path; it is relative to the manifest."
-            problems.append(_at(raw, row, column, rule, f"no file {raw[column].iloc[row]!r}", hint))
+            problems.append(problem_at(raw, row, column, rule, f"no file {raw[column].iloc[row]!r}", hint))
             continue
-        named = _Named(int(raw["line"].iloc[row]), column, _part(file, part, organ))
+        part = _part(file, part, organ)
         others = seen.setdefault(file.resolve(), [])
-        twice = next((other for other in others if not named.may_share(other)), None)
-        if twice is None:
-            others.append(named)
+        # Masks of one patient may be different parts of one file.
+        twice = [other for other in others if other[0] != line or None in (part, other[2]) or part == other[2]]
+        if not twice:
+            others.append((line, column, part))
             continue
-        found = f"that of line {twice.line}, column {twice.column!r}"
+        other_line, other_column, _ = twice[0]
         hint = "Correct it."
-        if organ and twice.line == named.line and twice.column not in phases:
+        if organ and other_line == line and other_column not in phases:
             hint = (
                 "Correct it; where a file holds several organs, write which is meant behind '#', as in FILE.nii.gz#5."
             )
-        problems.append(_at(raw, row, column, "every image and mask must be a file of its own", found, hint))
+        found = f"that of line {other_line}, column {other_column!r}"
+        problems.append(problem_at(raw, row, column, "every image and mask must be a file of its own", found, hint))
     return problems
 
 
 def _part(file: Path, part: str, organ: str) -> str | None:
+    """What is named of a file: label, name or organ; None for all of it."""
     if not organ or (is_nifti(file) and not part):
         return None
     if is_nifti(file):

@@ -4,7 +4,7 @@ Arrays are (z, y, x) and hold Hounsfield units (HU); `SimpleITK.Image` carries t
 in mm and in the patient's LPS axes (left, posterior, superior).
 """
 
-from hccbook.images.ct import HU_LIMITS, read_image
-from hccbook.images.geometry import GRID_TOLERANCE_MM, from_array, same_grid, to_array, volume_ml
+from hccbook.images.ct import read_image
+from hccbook.images.geometry import from_array, same_grid, to_array, volume_ml
 from hccbook.images.masks import mask_file, read_label_map, read_mask, split_mask_path
-from hccbook.images.nifti import NIFTI_ENDINGS, is_nifti, write_image
+from hccbook.images.nifti import is_nifti, write_image

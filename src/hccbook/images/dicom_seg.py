@@ -12,9 +12,9 @@ import SimpleITK as sitk
 from pydicom.dataset import Dataset
 
 from hccbook.errors import MaskError
-from hccbook.images.contours import UNREADABLE, Part, check_frame_of_reference, choose_part
+from hccbook.images.dicom_masks import Part, check_frame_of_reference, choose_part
 from hccbook.images.geometry import Grid, Placement, find_placement
-from hccbook.images.remarks import quiet, reason
+from hccbook.images.remarks import UNREADABLE, quiet, reason
 
 if TYPE_CHECKING:
     from highdicom.seg import Segmentation
@@ -29,12 +29,17 @@ ORGAN_CODES = {
 
 _OLD_SCHEMES = {"SNM3": "SRT", "99SDM": "SRT"}  # earlier names of the same codes (DICOM PS3.16, section 8)
 _SPACING_TOLERANCE = 0.01  # share of the slice distance
+_OTHER_IMAGE = "Name the image that the segmentation was drawn on, or resample the mask onto the image as NIfTI."
 
 
 def read_segment(file: Path, name: str, organ: str | None, image: sitk.Image, place: str) -> np.ndarray:
     """Voxels of an image that a segment marks.
 
     Every frame is put where its own position says, so that frames may come in any order and empty ones be left out.
+    highdicom's own way to a volume (``Segmentation.get_volume``, ``Volume.match_geometry``, version 0.28) does not
+    serve: it cuts off what lies outside the image and passes over every second slice of a finer object without a word,
+    takes a lone frame that gives its slice thickness alone for a slice of 1 mm, and refuses neighbouring frames where
+    the slice distance declared is another one, and positions rounded to hundredths of a millimetre.
 
     Parameters
     ----------
@@ -62,48 +67,27 @@ def read_segment(file: Path, name: str, organ: str | None, image: sitk.Image, pl
     # highdicom takes half a second to load, and most masks are NIfTI files.
     from highdicom.seg import segread
 
+    grid = Grid.of(image)
     try:
         with quiet():
             seg = segread(file)
             # Number 0 is the background of a label map.
             parts = [part for part in map(_part, seg.SegmentSequence) if part.number != 0]
-            used = {str(seg.get("FrameOfReferenceUID") or "")}
-            grids = _frame_grids(seg, image)
+            frames = [_frame_grid(seg, index, grid) for index in range(int(seg.NumberOfFrames))]
+            if not frames:
+                raise ValueError("no frame")
+            check_frame_of_reference({seg.get("FrameOfReferenceUID")}, image, place)
+            part = choose_part(parts, name, organ, place)
+            placements = _placements(frames, grid, place)
+            _check_slices(seg, placements, grid, place)
+            return _marked(seg, part.number, placements, grid, place)
     except UNREADABLE as failure:
-        raise _unreadable(place, failure) from failure
-    check_frame_of_reference(used, image, place)
-    part = choose_part(parts, name, organ, place)
-    placements = [find_placement(grid, Grid.of(image)) for grid in grids]
-    _check_placed(seg, grids, placements, image, place)
-    marked = np.zeros(image.GetSize()[::-1], bool)
-    taken: set[Placement] = set()
-    try:
-        with quiet():
-            for index, placement in enumerate(placements):
-                pixels = _pixels(seg, index, part.number)
-                if pixels is None:
-                    continue
-                if placement in taken:
-                    raise MaskError(
-                        place,
-                        "every position must hold one frame of a segment",
-                        "several in one place",
-                        "Export one object a phase or time point.",
-                    )
-                taken.add(placement)
-                placement.add(pixels[None], marked)
-    except UNREADABLE as failure:
-        raise _unreadable(place, failure) from failure
-    return marked
-
-
-def _unreadable(place: str, failure: Exception) -> MaskError:
-    return MaskError(
-        place,
-        "DICOM SEG must be readable, with segments and the position of every frame",
-        reason(failure),
-        "Export the segmentation again, or convert it to NIfTI.",
-    )
+        raise MaskError(
+            place,
+            "DICOM SEG must be readable, with segments and the position of every frame",
+            reason(failure),
+            "Export the segmentation again, or convert it to NIfTI.",
+        ) from failure
 
 
 def _part(segment: Dataset) -> Part:
@@ -122,46 +106,46 @@ def _group(seg: Segmentation, index: int, name: str) -> Dataset:
     raise ValueError(f"a frame has no {name}")
 
 
-def _frame_grids(seg: Segmentation, image: sitk.Image) -> list[Grid]:
-    """Grid of every frame; how thick it is follows the image, and is held against the object by `_check_placed`."""
-    own = Grid.of(image)
-    edges = np.linalg.norm(own.steps, axis=0)
-    grids = []
-    for index in range(int(seg.NumberOfFrames)):
-        cosines = np.array(_group(seg, index, "PlaneOrientationSequence").ImageOrientationPatient, float)
-        between_rows, between_columns = _group(seg, index, "PixelMeasuresSequence").PixelSpacing
-        origin = np.array(_group(seg, index, "PlanePositionSequence").ImagePositionPatient, float)
-        row, column = cosines[:3], cosines[3:]
-        normal = np.cross(row, column)
-        along = int(np.abs(normal @ (own.steps / edges)).argmax())
-        steps = np.stack([row * float(between_columns), column * float(between_rows), normal * edges[along]], axis=1)
-        if not np.isfinite([*origin, *steps.ravel()]).all() or np.linalg.det(steps) == 0:
-            raise ValueError("a frame has no plane")
-        grids.append(Grid((int(seg.Columns), int(seg.Rows), 1), origin, steps))
-    if not grids:
-        raise ValueError("no frame")
-    return grids
+def _frame_grid(seg: Segmentation, index: int, image: Grid) -> Grid:
+    """Grid of a frame; how thick it is follows the image, and is held against the object by `_check_slices`."""
+    cosines = np.array(_group(seg, index, "PlaneOrientationSequence").ImageOrientationPatient, float)
+    between_rows, between_columns = map(float, _group(seg, index, "PixelMeasuresSequence").PixelSpacing)
+    origin = np.array(_group(seg, index, "PlanePositionSequence").ImagePositionPatient, float)
+    row, column = cosines[:3], cosines[3:]
+    normal = np.cross(row, column)
+    edges = np.linalg.norm(image.steps, axis=0)
+    along = np.abs(normal @ (image.steps / edges)).argmax()
+    steps = np.stack([row * between_columns, column * between_rows, normal * edges[along]], axis=1)
+    if not np.isfinite([*origin, *steps.ravel()]).all() or np.linalg.det(steps) == 0:
+        raise ValueError("a frame has no plane")
+    return Grid((int(seg.Columns), int(seg.Rows), 1), origin, steps)
 
 
-def _check_placed(
-    seg: Segmentation, grids: Sequence[Grid], placements: Sequence[Placement | None], image: sitk.Image, place: str
-) -> None:
-    own = Grid.of(image)
-    turned = {placement.axes for placement in placements if placement is not None}
-    stray = [grid for grid, placement in zip(grids, placements, strict=True) if placement is None or len(turned) > 1]
+def _placements(frames: Sequence[Grid], image: Grid, place: str) -> list[Placement]:
+    """Where every frame lies in the image, all of them turned alike."""
+    placements = [find_placement(frame, image) for frame in frames]
+    several = len({placement.axes for placement in placements if placement is not None}) > 1
+    stray = [frame for frame, placement in zip(frames, placements, strict=True) if placement is None or several]
     if stray:
         raise MaskError(
             place,
             "mask must lie on the grid of its image, or on a part of it",
-            f"{len(stray)} of {len(grids)} frames elsewhere, such as {stray[0]}, and image {own}",
-            "Name the image that the segmentation was drawn on, or resample the mask onto the image as NIfTI.",
+            f"{len(stray)} of {len(frames)} frames elsewhere, such as {stray[0]}, and image {image}",
+            _OTHER_IMAGE,
         )
+    return placements
+
+
+def _check_slices(seg: Segmentation, placements: Sequence[Placement], image: Grid, place: str) -> None:
+    """Refuse frames that may be coarser slices.
+
+    Where no two frames are neighbours, slices between them may have been left out as empty, or have never been there.
+    """
     axis = placements[0].axes.index(2)
     levels = sorted({placement.start[axis] for placement in placements})
-    # Where no two frames are neighbours, slices between them may have been left out as empty, or have never been there.
     if math.gcd(*(int(step) for step in np.diff(levels))) == 1:
         return
-    distance = float(np.linalg.norm(own.steps[:, axis]))
+    distance = float(np.linalg.norm(image.steps[:, axis]))
     measures = _group(seg, 0, "PixelMeasuresSequence")
     declared = measures.get("SpacingBetweenSlices") or measures.get("SliceThickness")
     if declared is None or abs(float(declared) - distance) > _SPACING_TOLERANCE * distance:
@@ -170,16 +154,32 @@ def _check_placed(
             place,
             f"mask must have the slices of its image, every {distance:.3g} mm",
             f"{found}, and no two frames next to each other",
-            "Name the image that the segmentation was drawn on, or resample the mask onto the image as NIfTI.",
+            _OTHER_IMAGE,
         )
 
 
-def _pixels(seg: Segmentation, index: int, number: int) -> np.ndarray | None:
-    """Pixels (row, column) of a frame that a segment marks, None where the frame is another segment's."""
+def _marked(seg: Segmentation, number: int, placements: Sequence[Placement], image: Grid, place: str) -> np.ndarray:
+    """Voxels (z, y, x) of the image that the frames of a segment mark."""
     kind = str(seg.SegmentationType)
-    if kind != "LABELMAP":
-        if int(_group(seg, index, "SegmentIdentificationSequence").ReferencedSegmentNumber) != number:
-            return None
+    marked = np.zeros(image.size[::-1], bool)
+    covered: set[Placement] = set()
+    for index, placement in enumerate(placements):
+        if kind != "LABELMAP":
+            identified = _group(seg, index, "SegmentIdentificationSequence")
+            if int(identified.ReferencedSegmentNumber) != number:
+                continue
+        if placement in covered:
+            raise MaskError(
+                place,
+                "every position must hold one frame of a segment",
+                "several in one place",
+                "Export one object a phase or time point.",
+            )
+        covered.add(placement)
         stored = seg.get_stored_frame(index + 1)
-        return stored == 1 if kind == "BINARY" else 2 * stored.astype(int) >= int(seg.MaximumFractionalValue)
-    return seg.get_stored_frame(index + 1) == number
+        if kind == "FRACTIONAL":
+            pixels = 2 * stored.astype(int) >= int(seg.MaximumFractionalValue)
+        else:
+            pixels = stored == (number if kind == "LABELMAP" else 1)
+        placement.add(pixels[None], marked)
+    return marked

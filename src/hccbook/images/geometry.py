@@ -83,7 +83,8 @@ def same_grid(a: sitk.Image, b: sitk.Image, tolerance: float = GRID_TOLERANCE_MM
     """
     if a.GetSize() != b.GetSize():
         return False
-    return max(float(np.linalg.norm(p - q)) for p, q in zip(_corners(a), _corners(b), strict=True)) <= tolerance
+    corners = [[image.TransformIndexToPhysicalPoint(index) for index in _ends(image.GetSize())] for image in (a, b)]
+    return float(np.linalg.norm(np.subtract(*corners), axis=1).max()) <= tolerance
 
 
 def volume_ml(mask: sitk.Image, label: int | None = None) -> float:
@@ -104,6 +105,24 @@ def volume_ml(mask: sitk.Image, label: int | None = None) -> float:
     array = sitk.GetArrayViewFromImage(mask)
     voxels = np.count_nonzero(array if label is None else array == label)
     return float(voxels * np.prod(mask.GetSpacing()) / 1000.0)
+
+
+def physical_extent(image: sitk.Image) -> tuple[np.ndarray, np.ndarray]:
+    """Corners of the axis-aligned box around all voxels of an image, outer voxel faces included.
+
+    Parameters
+    ----------
+    image : SimpleITK.Image
+        3-D image of any orientation.
+
+    Returns
+    -------
+    lower, upper : ndarray of shape (3,)
+        x, y and z in LPS axes, mm.
+    """
+    corners = itertools.product(*((-0.5, length - 0.5) for length in image.GetSize()))
+    points = np.array([image.TransformContinuousIndexToPhysicalPoint(corner) for corner in corners])
+    return points.min(axis=0), points.max(axis=0)
 
 
 @dataclass(frozen=True)
@@ -206,19 +225,15 @@ def find_placement(grid: Grid, other: Grid, tolerance: float = GRID_TOLERANCE_MM
         return None
     first = np.rint(other.indices(grid.origin)).astype(int)
     ends = np.array(_ends(grid.size))
-    taken = first + ends @ whole.T
-    if np.linalg.norm(grid.points(ends) - other.points(taken), axis=1).max() > tolerance:
+    corners = first + ends @ whole.T
+    if np.linalg.norm(grid.points(ends) - other.points(corners), axis=1).max() > tolerance:
         return None
-    if (taken < 0).any() or (taken >= np.array(other.size)).any():
+    if (corners < 0).any() or (corners >= np.array(other.size)).any():
         return None
     axes = np.abs(whole).argmax(axis=1)
     flipped = whole[np.arange(3), axes] < 0
-    return Placement(tuple(axes.tolist()), tuple(flipped.tolist()), tuple(taken.min(axis=0).tolist()))
+    return Placement(tuple(axes.tolist()), tuple(flipped.tolist()), tuple(corners.min(axis=0).tolist()))
 
 
 def _ends(size: Sequence[int]) -> list[tuple[int, ...]]:
     return list(itertools.product(*((0, length - 1) for length in size)))
-
-
-def _corners(image: sitk.Image) -> list[np.ndarray]:
-    return [np.array(image.TransformIndexToPhysicalPoint(index)) for index in _ends(image.GetSize())]

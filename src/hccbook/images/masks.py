@@ -8,10 +8,11 @@ import numpy as np
 import SimpleITK as sitk
 
 from hccbook.errors import MaskError
-from hccbook.images.contours import SEGMENTATION, STRUCTURES, check_is_not_another, modality
+from hccbook.images.dicom_masks import SEGMENTATION, STRUCTURES, check_is_not_another, modality
 from hccbook.images.dicom_seg import read_segment
 from hccbook.images.geometry import Grid, find_placement, from_array, same_grid, to_array
-from hccbook.images.nifti import NIFTI_ENDINGS, is_nifti, read_nifti
+from hccbook.images.nifti import NIFTI_ENDINGS, ending, is_nifti, read_nifti
+from hccbook.images.remarks import listed
 from hccbook.images.rtstruct import read_region
 from hccbook.images.series import possible_dicom
 
@@ -75,13 +76,13 @@ def read_mask(path: str | Path, image: sitk.Image, place: str | None = None, org
             raise MaskError(
                 place,
                 "mask must be a NIfTI file (.nii, .nii.gz), a DICOM SEG or a DICOM RTSTRUCT",
-                f"a DICOM object of modality {kind}" if kind else f"a file ending in {_ending(file)!r}",
+                f"a DICOM object of modality {kind}" if kind else f"a file ending in {ending(file)!r}",
                 "Name the file that holds the mask; convert other formats to NIfTI.",
             )
         marked = _READERS[kind](file, part, organ, image, place)
     if not marked.any():
         raise MaskError(place, "mask must hold at least one voxel of the organ", "an empty mask", "Segment the organ.")
-    return from_array(marked, image, dtype=np.uint8)
+    return from_array(marked, image)
 
 
 def split_mask_path(path: str | Path) -> tuple[Path, str]:
@@ -141,7 +142,7 @@ def mask_file(path: str | Path, organ: str | None = None, place: str | None = No
 
 def _file_of_folder(folder: Path, part: str, organ: str | None, place: str) -> tuple[Path, str]:
     name = part or organ or ""
-    named = [file for file in (folder / f"{name}{ending}" for ending in NIFTI_ENDINGS) if name and file.is_file()]
+    named = [file for file in (folder / f"{name}{suffix}" for suffix in NIFTI_ENDINGS) if name and file.is_file()]
     others = [file for file in possible_dicom(folder) if not is_nifti(file)]
     # Reading hundreds of headers takes a while; a file beside the named one is looked at only if it says it is DICOM.
     doubtful = [file for file in others if file.suffix.lower() == ".dcm"] if named else others
@@ -149,20 +150,14 @@ def _file_of_folder(folder: Path, part: str, organ: str | None, place: str) -> t
     if len(named) + len(objects) == 1:
         return (named[0], "") if named else (objects[0], part)
     files = sorted(file.name for file in folder.iterdir() if is_nifti(file))
-    shown = ", ".join(files[:_LONGEST_LIST]) + (
-        f" and {len(files) - _LONGEST_LIST} more" if files[_LONGEST_LIST:] else ""
-    )
-    found = [f"{len(objects)} SEG or RTSTRUCT objects" if objects else "no SEG or RTSTRUCT object"]
+    found = f"{len(objects)} SEG or RTSTRUCT objects" if objects else "no SEG or RTSTRUCT object"
+    found += f" and the NIfTI files {listed(files, _LONGEST_LIST)}" if files else " and no NIfTI file"
     raise MaskError(
         place,
         "folder must hold one mask of the organ: " + (f"{name}.nii.gz, or " if name else "") + "one SEG or RTSTRUCT",
-        " and ".join([*found, f"the NIfTI files {shown}" if files else "no NIfTI file"]),
+        found,
         "Name the file itself, with '#' and its label or name where it holds several organs.",
     )
-
-
-def _ending(file: Path) -> str:
-    return "".join(file.suffixes[-2:]) or "nothing"
 
 
 def _read_labelled(file: Path, part: str, image: sitk.Image, place: str) -> np.ndarray:
@@ -185,29 +180,22 @@ def _read_labelled(file: Path, part: str, image: sitk.Image, place: str) -> np.n
         )
     array = sitk.GetArrayViewFromImage(mask)
     values = np.unique(array)
+    found = "the values " + listed([f"{value:g}" for value in values[:7]], 6, rest=", ...")
     if not part and not np.isin(values, (0, 1)).all():
         raise MaskError(
             place,
             "mask must hold 0 (background) and 1 (organ) only",
-            f"the values {_listed(values)}",
+            found,
             "Write one file an organ, with 1 inside it and 0 outside; or name the organ's label, as in FILE.nii.gz#5.",
         )
     if part and not np.array_equal(values, np.rint(values)):
-        raise MaskError(
-            place, "labels must be whole numbers", f"the values {_listed(values)}", "Write a label map, not shares."
-        )
+        raise MaskError(place, "labels must be whole numbers", found, "Write a label map, not shares.")
     label = int(part or 1)
     if part and label not in values:
-        raise MaskError(
-            place, f"must hold the label {label}", f"the values {_listed(values)}", "Correct the label behind '#'."
-        )
+        raise MaskError(place, f"must hold the label {label}", found, "Correct the label behind '#'.")
     marked = np.zeros(image.GetSize()[::-1], bool)
     placement.add(array == label, marked)
     return marked
-
-
-def _listed(values: np.ndarray) -> str:
-    return ", ".join(f"{value:g}" for value in values[:6]) + (", ..." if len(values) > 6 else "")
 
 
 def read_label_map(path: str | Path, image: sitk.Image | None = None, place: str | None = None) -> sitk.Image:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import math
 import shutil
-import struct
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -21,6 +20,18 @@ from hccbook.store import atomic_path
 
 NIFTI_ENDINGS = (".nii", ".nii.gz")
 """Endings of image and mask files."""
+
+_HEADER_BYTES = 348
+_HEADER = np.dtype(
+    {
+        "names": ["sizes", "type", "bits", "edges", "start"],
+        "formats": ["8i2", "i2", "i2", "8f4", "f4"],
+        "offsets": [40, 70, 72, 76, 108],
+    }
+)
+"""What is read of a header: rank and sizes, type and bits of a voxel, handedness and edges, start of the voxels."""
+
+_FLOAT_TYPES = {16: "f4", 64: "f8"}  # those that can hold NaN
 
 
 def write_image(image: sitk.Image, path: str | Path) -> None:
@@ -39,7 +50,7 @@ def write_image(image: sitk.Image, path: str | Path) -> None:
         If the ending is another one.
     """
     path = Path(path)
-    check_ending(path, path.name, ImageError)
+    _check_ending(path, path.name, ImageError)
     with atomic_path(path) as temporary:
         sitk.WriteImage(image, str(temporary), useCompression=path.name.endswith(".gz"))
 
@@ -49,64 +60,29 @@ def is_nifti(path: Path) -> bool:
     return path.name.lower().endswith(NIFTI_ENDINGS)
 
 
-def check_ending(path: Path, place: str, error: type[ImageError] | type[MaskError]) -> None:
-    """Refuse a file whose ending is not that of NIfTI."""
+def ending(path: Path) -> str:
+    """Ending of a file's name, as errors show it."""
+    return "".join(path.suffixes[-2:]) or "nothing"
+
+
+def _check_ending(path: Path, place: str, error: type[ImageError] | type[MaskError]) -> None:
     if not is_nifti(path):
         raise error(
             place,
             "file must be NIfTI (.nii or .nii.gz)" + (", or a folder of DICOM slices" if error is ImageError else ""),
-            f"a file ending in {''.join(path.suffixes[-2:]) or 'nothing'!r}",
+            f"a file ending in {ending(path)!r}",
             "For DICOM, name the folder of the series; convert other formats to NIfTI.",
         )
 
 
 def read_nifti(path: Path, place: str, error: type[ImageError] | type[MaskError]) -> sitk.Image:
     """Read a NIfTI file whose header and length hold, and raise `error` where they do not."""
-    check_ending(path, place, error)
-    with _unpacked(path, place, error) as plain:
-        return _read_plain(plain, place, error)
-
-
-@contextmanager
-def _unpacked(path: Path, place: str, error: type[ImageError] | type[MaskError]) -> Iterator[Path]:
-    """The file without its compression, for as long as the block lasts.
-
-    ITK unpacks a file once for every question that it has about it, which takes several times as long.
-    """
-    if not path.name.lower().endswith(".gz"):
-        yield path
-        return
-    with tempfile.NamedTemporaryFile(suffix=".nii") as plain:
-        try:
-            with gzip.open(path) as source:
-                shutil.copyfileobj(source, plain, 1 << 20)
-            plain.flush()
-        except (OSError, EOFError, zlib.error) as failure:
-            raise error(place, "file must be readable", reason(failure), "Copy or convert the file again.") from failure
-        yield Path(plain.name)
-
-
-def _read_plain(path: Path, place: str, error: type[ImageError] | type[MaskError]) -> sitk.Image:
-    dimensions, spacing = _check_nifti_file(path, place, error)
-    if dimensions != 3:
-        raise error(
-            place,
-            "image must be 3-D",
-            f"{dimensions} dimensions",
-            "Write one volume a file: split phases or time points, and stack single slices.",
-        )
-    if not all(np.isfinite(edge) and edge != 0 for edge in spacing):
-        # ITK would read a zero edge as 1 mm without a word, and every volume and shape would be wrong.
-        raise error(
-            place,
-            "voxel edges must be above 0 mm",
-            " x ".join(f"{edge:g}" for edge in spacing) + " mm",
-            "Convert the original DICOM series again, or correct pixdim in the header.",
-        )
+    _check_ending(path, place, error)
     try:
-        with quiet():
-            image = sitk.ReadImage(str(path), imageIO="NiftiImageIO")
-    except RuntimeError as failure:
+        with _unpacked(path) as plain, quiet():
+            _check_file(plain, place, error)
+            image = sitk.ReadImage(str(plain), imageIO="NiftiImageIO")
+    except (OSError, EOFError, zlib.error, RuntimeError, ValueError) as failure:
         raise error(place, "file must be readable", reason(failure), "Copy or convert the file again.") from failure
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
         raise error(
@@ -118,30 +94,33 @@ def _read_plain(path: Path, place: str, error: type[ImageError] | type[MaskError
     return image
 
 
-def _check_nifti_file(
-    path: Path, place: str, error: type[ImageError] | type[MaskError]
-) -> tuple[int, tuple[float, ...]]:
-    """Number of dimensions (up to the last longer than 1) and voxel edges as the header has them.
+@contextmanager
+def _unpacked(path: Path) -> Iterator[Path]:
+    """The file without its compression, for as long as the block lasts.
 
-    The file is read through once, because ITK fills what a broken file lacks with whatever lies in memory,
-    and turns NaN into 0, without a word.
+    ITK unpacks a file once for every question that it has about it, which takes several times as long.
     """
-    wrong = 0
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(352)
-            order, sizes, edges, code, bits, start = _nifti_header(head, place, error)
-            kind = {16: order + "f4", 64: order + "f8"}.get(code)
-            stream.seek(start)
-            length = 0
-            while chunk := stream.read(1 << 20):
-                length += len(chunk)
-                if kind is not None:
-                    whole = len(chunk) - len(chunk) % np.dtype(kind).itemsize
-                    wrong += int(np.count_nonzero(~np.isfinite(np.frombuffer(chunk[:whole], kind))))
-    except OSError as failure:
-        raise error(place, "file must be readable", reason(failure), "Copy or convert the file again.") from failure
-    expected = math.prod(sizes) * bits // 8
+    if not path.name.lower().endswith(".gz"):
+        yield path
+        return
+    with tempfile.NamedTemporaryFile(suffix=".nii") as plain:
+        with gzip.open(path) as source:
+            shutil.copyfileobj(source, plain, 1 << 20)
+        plain.flush()
+        yield Path(plain.name)
+
+
+def _check_file(path: Path, place: str, error: type[ImageError] | type[MaskError]) -> None:
+    """Refuse what ITK reads without a word.
+
+    ITK fills what a broken file lacks with whatever lies in memory, turns NaN into 0 and takes a voxel edge of 0 for
+    1 mm; the header that it shows is corrected already.
+    """
+    order, header = _header(path, place, error)
+    rank, *sizes = header["sizes"].tolist()
+    sizes = sizes[: max(0, rank)]
+    voxels, start = math.prod(sizes), int(header["start"])
+    expected, length = voxels * int(header["bits"]) // 8, max(0, path.stat().st_size - start)
     if length < expected:
         raise error(
             place,
@@ -149,6 +128,9 @@ def _check_nifti_file(
             f"{length} bytes",
             "Copy or convert the file again.",
         )
+    kind = _FLOAT_TYPES.get(int(header["type"]))
+    values = np.memmap(path, order + kind, "r", start, (voxels,)) if kind and voxels > 0 else np.empty(0)
+    wrong = values.size - np.count_nonzero(np.isfinite(values))
     if wrong:
         raise error(
             place,
@@ -156,28 +138,33 @@ def _check_nifti_file(
             f"{wrong} values that are NaN or infinite",
             "Convert the original series again; fill voxels outside the field of view with -1024 HU.",
         )
-    return max((axis + 1 for axis, edge in enumerate(sizes) if edge > 1), default=0), edges
+    # Axes of length 1 behind the last longer one do not count.
+    dimensions = max((axis for axis, size in enumerate(sizes, start=1) if size > 1), default=0)
+    if dimensions != 3:
+        raise error(
+            place,
+            "image must be 3-D",
+            f"{dimensions} dimensions",
+            "Write one volume a file: split phases or time points, and stack single slices.",
+        )
+    edges = header["edges"][1:4].tolist()
+    if not all(math.isfinite(edge) and edge != 0 for edge in edges):
+        raise error(
+            place,
+            "voxel edges must be above 0 mm",
+            " x ".join(f"{edge:g}" for edge in edges) + " mm",
+            "Convert the original DICOM series again, or correct pixdim in the header.",
+        )
 
 
-def _nifti_header(
-    head: bytes, place: str, error: type[ImageError] | type[MaskError]
-) -> tuple[str, tuple[int, ...], tuple[float, ...], int, int, int]:
-    """Byte order, sizes, voxel edges, data type code, bits a voxel, and start of the voxels (NIfTI-1 and NIfTI-2)."""
-    for order in "<>":
-        size = struct.unpack_from(order + "i", head)[0] if len(head) >= 348 else 0
-        if size == 348:
-            dim, pixdim = struct.unpack_from(order + "8h", head, 40), struct.unpack_from(order + "8f", head, 76)
-            (code, bits), (start,) = (
-                struct.unpack_from(order + "2h", head, 70),
-                struct.unpack_from(order + "f", head, 108),
-            )
-        elif size == 540:
-            dim, pixdim = struct.unpack_from(order + "8q", head, 16), struct.unpack_from(order + "8d", head, 104)
-            (code, bits), (start,) = (
-                struct.unpack_from(order + "2h", head, 12),
-                struct.unpack_from(order + "q", head, 168),
-            )
-        else:
-            continue
-        return order, dim[1 : 1 + max(0, min(dim[0], 7))], pixdim[1:4], code, bits, int(start)
-    raise error(place, "file must be a NIfTI image", "no NIfTI header", "Convert the image again; check its ending.")
+def _header(path: Path, place: str, error: type[ImageError] | type[MaskError]) -> tuple[str, np.void]:
+    """Byte order and header of a NIfTI file."""
+    with path.open("rb") as stream:
+        head = stream.read(_HEADER_BYTES)
+    # The header begins with its own length, which tells the byte order and the version of the format.
+    lengths = {order: int(np.frombuffer(head, order + "i4", 1)[0]) for order in "<>" if len(head) == _HEADER_BYTES}
+    for order, length in lengths.items():
+        if length == _HEADER_BYTES:
+            return order, np.frombuffer(head, _HEADER.newbyteorder(order), 1)[0]
+    found = "a NIfTI-2 header, which ITK does not read" if 540 in lengths.values() else "no NIfTI header"
+    raise error(place, "file must be a NIfTI image", found, "Convert the image again; check its ending.")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import SimpleITK as sitk
@@ -17,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from hccbook.errors import DataError, ImageError
 from hccbook.images import from_array
+from hccbook.images.geometry import physical_extent
 from hccbook.settings import ORGANS
 
 AIR_HU = -1024
@@ -80,25 +80,6 @@ def working_grid(image: sitk.Image, spacing_mm: float) -> WorkingGrid:
     return WorkingGrid(tuple(int(n) for n in size), float(spacing_mm), tuple(round(float(o), 6) for o in origin))
 
 
-def physical_extent(image: sitk.Image) -> tuple[np.ndarray, np.ndarray]:
-    """Corners of the axis-aligned box around all voxels of an image, outer voxel faces included.
-
-    Parameters
-    ----------
-    image : SimpleITK.Image
-        3-D image of any orientation.
-
-    Returns
-    -------
-    lower, upper : ndarray of shape (3,)
-        x, y and z in LPS axes, mm.
-    """
-    far = np.array(image.GetSize()) - 0.5
-    corners = [np.where([bit >> axis & 1 for axis in range(3)], far, -0.5) for bit in range(8)]
-    points = np.array([image.TransformContinuousIndexToPhysicalPoint(corner.tolist()) for corner in corners])
-    return points.min(axis=0), points.max(axis=0)
-
-
 def resample(
     image: sitk.Image,
     spacing_mm: float,
@@ -106,7 +87,6 @@ def resample(
     labels: bool = False,
     grid: WorkingGrid | None = None,
     transform: sitk.Transform | None = None,
-    interpolation: Literal["linear", "bspline"] = "linear",
 ) -> sitk.Image:
     """Resample an image, or a mask or label map, onto an isotropic axis-aligned grid.
 
@@ -122,8 +102,6 @@ def resample(
         Grid of the result; `working_grid` of the image if absent.
     transform : SimpleITK.Transform, optional
         From points of the result to points of the source; identity if absent.
-    interpolation : {"linear", "bspline"}
-        How images are interpolated (labels never are).
 
     Returns
     -------
@@ -160,7 +138,7 @@ def resample(
     if labels:
         resampler.SetInterpolator(sitk.sitkNearestNeighbor)
         return resampler.Execute(image)
-    resampler.SetInterpolator({"linear": sitk.sitkLinear, "bspline": sitk.sitkBSpline}[interpolation])
+    resampler.SetInterpolator(sitk.sitkLinear)
     resampler.SetDefaultPixelValue(AIR_HU)
     return resampler.Execute(_smoothed(sitk.Cast(image, sitk.sitkFloat32), spacing_mm))
 
@@ -172,9 +150,7 @@ def _smoothed(image: sitk.Image, spacing_mm: float) -> sitk.Image:
         np.maximum(spacing_mm**2 - edges**2, 0) / _FWHM_PER_SIGMA**2,
         0.0,
     )
-    if not variance.any():
-        return image
-    return _gaussian(image, variance)
+    return _gaussian(image, variance) if variance.any() else image
 
 
 def _gaussian(image: sitk.Image, variance: np.ndarray) -> sitk.Image:
@@ -216,7 +192,7 @@ def window(array: ArrayLike, width: float, level: float) -> np.ndarray:
     return np.clip(np.asarray(array), level - width / 2, level + width / 2)
 
 
-def discretise(array: ArrayLike, bin_width: float, mask: ArrayLike | None = None) -> np.ndarray:
+def discretise(array: ArrayLike, bin_width: float) -> np.ndarray:
     """Grey levels of a fixed bin width, as PyRadiomics bins.
 
     ``floor(x / w) - floor(min(x) / w) + 1``: bins begin at multiples of the width, and the first that is used is 1.
@@ -227,18 +203,16 @@ def discretise(array: ArrayLike, bin_width: float, mask: ArrayLike | None = None
         HU, of any shape.
     bin_width : float
         Width w of a bin, HU.
-    mask : array-like of bool, optional
-        Voxels that count, of the shape of `array`; all if absent.
 
     Returns
     -------
     ndarray of int32
-        Grey levels from 1, and 0 outside the mask.
+        Grey levels from 1.
 
     Raises
     ------
     DataError
-        If the width is not above 0, the mask is empty or of another shape, or a value inside it is not finite.
+        If the width is not above 0, there is no value, or one is not finite.
 
     References
     ----------
@@ -247,51 +221,10 @@ def discretise(array: ArrayLike, bin_width: float, mask: ArrayLike | None = None
     values = np.asarray(array, dtype=float)
     if not bin_width > 0:
         raise DataError("bin width", "must be above 0 HU", f"{bin_width:g}", "PyRadiomics takes 25 HU.")
-    inside = _inside(values, mask)
-    levels = np.zeros(values.shape, np.int32)
-    levels[inside] = np.floor(values[inside] / bin_width) - np.floor(values[inside].min() / bin_width) + 1
-    return levels
-
-
-def normalise(array: ArrayLike, mask: ArrayLike | None = None) -> np.ndarray:
-    """Values with mean 0 and standard deviation 1.
-
-    Parameters
-    ----------
-    array : array-like
-        HU, of any shape.
-    mask : array-like of bool, optional
-        Voxels whose mean and standard deviation (population formula) count, of the shape of `array`; all if absent.
-
-    Returns
-    -------
-    ndarray of float32
-        Of the shape of `array`; voxels outside the mask are shifted and scaled alike.
-
-    Raises
-    ------
-    DataError
-        If the mask is empty or of another shape, a value inside it is not finite, or all of them are the same.
-    """
-    values = np.asarray(array, dtype=float)
-    inside = values[_inside(values, mask)]
-    spread = float(inside.std())
-    if spread == 0:
-        raise DataError(
-            "values", "must differ to be normalised", f"{inside.size} times {inside[0]:g}", "Check the mask."
-        )
-    return ((values - inside.mean()) / spread).astype(np.float32)
-
-
-def _inside(values: np.ndarray, mask: ArrayLike | None) -> np.ndarray:
-    inside = np.ones(values.shape, bool) if mask is None else np.asarray(mask).astype(bool)
-    if inside.shape != values.shape:
-        raise DataError("mask", f"must have the shape of the image, {values.shape}", inside.shape, "Resample it first.")
-    if not inside.any():
-        raise DataError("mask", "must hold at least one voxel", "none", "Check the mask.")
-    if not np.isfinite(values[inside]).all():
-        raise DataError("values", "must be finite", "NaN or infinity", "Read images with hccbook.images.read_image.")
-    return inside
+    if not values.size or not np.isfinite(values).all():
+        found = "NaN or infinity" if values.size else "none"
+        raise DataError("values", "must be finite", found, "Read images with hccbook.images.read_image.")
+    return (np.floor(values / bin_width) - np.floor(values.min() / bin_width) + 1).astype(np.int32)
 
 
 def align_phase(moving: sitk.Image, fixed: sitk.Image) -> sitk.TranslationTransform:
@@ -389,29 +322,29 @@ def _best_offset(moving: sitk.Image, target: sitk.Image, region: sitk.Image) -> 
 
 def _for_alignment(image: sitk.Image, turn: np.ndarray) -> sitk.Image:
     # The region without wall and spine is a box and an ellipse: in a patient who lies turned they would hold both.
-    upright = sitk.Image(image)
+    upright = sitk.Cast(image, sitk.sitkFloat32)
     upright.SetOrigin((turn.T @ image.GetOrigin()).tolist())
     upright.SetDirection((turn.T @ np.reshape(image.GetDirection(), (3, 3))).ravel().tolist())
-    image = upright
     # Averages over whole voxels first: a Gaussian over a full 512 x 512 volume takes seconds.
-    blocks = [max(1, int(_ALIGNMENT_SPACING_MM / edge)) for edge in image.GetSpacing()]
-    blocks = [min(block, size) for block, size in zip(blocks, image.GetSize(), strict=True)]
-    coarse = resample(sitk.BinShrink(sitk.Cast(image, sitk.sitkFloat32), blocks), _ALIGNMENT_SPACING_MM)
+    blocks = np.clip((_ALIGNMENT_SPACING_MM / np.array(image.GetSpacing())).astype(int), 1, image.GetSize())
+    coarse = resample(sitk.BinShrink(upright, blocks.tolist()), _ALIGNMENT_SPACING_MM)
     clipped = sitk.Clamp(coarse, lowerBound=_ALIGNMENT_HU[0], upperBound=_ALIGNMENT_HU[1])
     return _gaussian(clipped, np.full(3, _ALIGNMENT_SMOOTHING_MM**2))
+
+
+def _across_body(share: np.ndarray) -> np.ndarray:
+    """Places along an axis, -1 and 1 at the ends of the body, from the share of body in every row."""
+    # The box in which a tenth of the voxels are body leaves out arms and table.
+    rows = np.flatnonzero(share > 0.1) if (share > 0.1).any() else np.arange(share.size)
+    first, last = rows[[0, -1]]
+    return (np.arange(share.size) - (first + last) / 2) / max((last - first) / 2, 1)
 
 
 def _upper_abdomen(image: sitk.Image) -> sitk.Image:
     """Mask (uint8) of the inside of the upper abdomen on an axis-aligned image clipped to soft tissue."""
     array = sitk.GetArrayViewFromImage(image)
     body = array > _ALIGNMENT_HU[0] + 1
-    mask = np.zeros(array.shape, np.uint8)
-    rows, columns = body.mean(axis=(0, 2)), body.mean(axis=(0, 1))
-    # The box in which a tenth of the voxels are body leaves out arms and table.
-    y0, y1 = np.flatnonzero(rows > 0.1)[[0, -1]] if (rows > 0.1).any() else (0, array.shape[1] - 1)
-    x0, x1 = np.flatnonzero(columns > 0.1)[[0, -1]] if (columns > 0.1).any() else (0, array.shape[2] - 1)
-    y = (np.arange(array.shape[1]) - (y0 + y1) / 2) / max((y1 - y0) / 2, 1)
-    x = (np.arange(array.shape[2]) - (x0 + x1) / 2) / max((x1 - x0) / 2, 1)
+    y, x = _across_body(body.mean(axis=(0, 2))), _across_body(body.mean(axis=(0, 1)))
     inside = np.hypot(*np.meshgrid(x, y)) < 0.8
     spine = (np.abs(x) < 0.25)[None, :] & (y > 0.1)[:, None]
     region = inside & ~spine
@@ -420,6 +353,7 @@ def _upper_abdomen(image: sitk.Image) -> sitk.Image:
     spacing = image.GetSpacing()[2]
     lowest = max(0, base - round(110 / spacing))
     highest = min(array.shape[0], base + round(30 / spacing) + 1)
+    mask = np.zeros(array.shape, bool)
     mask[lowest:highest] = region
     return from_array(mask, image)
 
@@ -458,10 +392,8 @@ def label_map(masks: Mapping[str, sitk.Image], grid: WorkingGrid, transform: sit
         like = resample(mask, grid.spacing_mm, grid=grid, transform=transform)
         share = sitk.GetArrayViewFromImage(like)
         if labels is None:
-            labels, best = (
-                np.zeros(share.shape, np.uint8),
-                np.full(share.shape, np.nextafter(np.float32(0.5), np.float32(0))),
-            )
+            labels = np.zeros(share.shape, np.uint8)
+            best = np.full(share.shape, np.nextafter(np.float32(0.5), np.float32(0)))
         labels[share > best] = ORGANS.index(organ) + 1
         np.maximum(best, share, out=best)
     return from_array(labels, like)

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import SimpleITK as sitk
+from pydicom.errors import InvalidDicomError
+
+UNREADABLE = (
+    InvalidDicomError,
+    OSError,
+    EOFError,
+    struct.error,
+    ArithmeticError,
+    AttributeError,
+    AssertionError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What pydicom and highdicom raise on files that are broken or lack what DICOM demands."""
 
 
 @contextmanager
@@ -30,3 +47,8 @@ def reason(error: Exception) -> str:
     last = lines[-1] if lines else type(error).__name__
     words = [word for word in last.split() if "/" not in word and "\\" not in word]
     return " ".join(words)[:160].rstrip(".")
+
+
+def listed(names: Sequence[object], most: int, separator: str = ", ", rest: str = " and {} more") -> str:
+    """The first names in words, and how many there are besides."""
+    return separator.join(map(str, names[:most])) + (rest.format(len(names) - most) if len(names) > most else "")

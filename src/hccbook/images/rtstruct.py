@@ -17,21 +17,21 @@ import SimpleITK as sitk
 from pydicom.dataset import Dataset
 
 from hccbook.errors import MaskError
-from hccbook.images.contours import UNREADABLE, Part, check_frame_of_reference, choose_part
+from hccbook.images.dicom_masks import Part, check_frame_of_reference, choose_part
 from hccbook.images.geometry import GRID_TOLERANCE_MM, Grid
-from hccbook.images.remarks import quiet, reason
+from hccbook.images.remarks import UNREADABLE, quiet, reason
 
 _EXCLUSIVE = "CLOSEDPLANAR_XOR"
 _FILLED_TYPES = ("CLOSED_PLANAR", _EXCLUSIVE)
 _OFF_PLANE = 0.1  # share of the slice distance; positions are rounded, but never by as much as half a slice
+_OTHER_IMAGE = "Name the image that the contours were drawn on."
 _ROUNDING_MM = 0.01  # contours are text; a point this close to the middle of a voxel was meant to lie there
 
 
 @dataclass(frozen=True)
 class _Contour:
-    """A closed contour in voxel indices: its slice, and its points along the two axes of the slice."""
+    """A closed contour of a slice, its points in voxel indices along the two axes of the slice."""
 
-    level: int
     points: np.ndarray  # (points, 2): columns, rows
     exclusive: bool
 
@@ -85,8 +85,9 @@ def read_region(file: Path, name: str, organ: str | None, image: sitk.Image, pla
                 raise ValueError("two regions of one number")
             part = choose_part(parts, name, organ, place)
             check_frame_of_reference(_frames_of_reference(structures, regions[part.number]), image, place)
-            found = _contour_items(structures, part.number)
-            items = [(str(item.ContourGeometricType), _points(item)) for item in found]
+            drawn = [item for item in structures.ROIContourSequence if int(item.ReferencedROINumber) == part.number]
+            contours = [contour for item in drawn for contour in item.get("ContourSequence") or ()]
+            items = [(str(contour.ContourGeometricType), _points(contour)) for contour in contours]
     except UNREADABLE as failure:
         raise MaskError(
             place,
@@ -96,12 +97,8 @@ def read_region(file: Path, name: str, organ: str | None, image: sitk.Image, pla
         ) from failure
     open_types = sorted({kind for kind, _ in items if kind not in _FILLED_TYPES})
     if open_types:
-        raise MaskError(
-            place,
-            "contours must be closed and planar",
-            ", ".join(open_types),
-            "Export the organ's mask alone, as closed contours.",
-        )
+        hint = "Export the organ's mask alone, as closed contours."
+        raise MaskError(place, "contours must be closed and planar", ", ".join(open_types), hint)
     # One or two points enclose nothing; planning systems leave them behind.
     items = [(kind, points) for kind, points in items if len(points) > 2]
     marked = np.zeros(image.GetSize()[::-1], bool)
@@ -111,19 +108,11 @@ def read_region(file: Path, name: str, organ: str | None, image: sitk.Image, pla
 
 
 def _frames_of_reference(structures: Dataset, region: Dataset) -> set[str]:
-    own = str(region.get("ReferencedFrameOfReferenceUID") or "")
-    if own:
-        return {own}
-    named = {
-        str(item.get("FrameOfReferenceUID") or "")
-        for item in structures.get("ReferencedFrameOfReferenceSequence") or ()
-    }
-    return named | {str(structures.get("FrameOfReferenceUID") or "")}
-
-
-def _contour_items(structures: Dataset, number: int) -> list[Dataset]:
-    of_region = [item for item in structures.ROIContourSequence if int(item.ReferencedROINumber) == number]
-    return [contour for item in of_region for contour in item.get("ContourSequence") or ()]
+    uid = str(region.get("ReferencedFrameOfReferenceUID") or "")
+    if uid:
+        return {uid}
+    items = [structures, *(structures.get("ReferencedFrameOfReferenceSequence") or ())]
+    return {str(item.get("FrameOfReferenceUID") or "") for item in items}
 
 
 def _points(contour: Dataset) -> np.ndarray:
@@ -142,30 +131,24 @@ def _fill(items: Sequence[tuple[str, np.ndarray]], grid: Grid, marked: np.ndarra
     across = np.max([np.ptp(points, axis=0) * edges for points in indices], axis=0)
     axis = int(across.argmin())
     if across[axis] > max(GRID_TOLERANCE_MM, _OFF_PLANE * edges[axis]):
-        raise MaskError(
-            place,
-            "contours must lie in the slices of their image",
-            f"contours that run through {across[axis]:.1f} mm across them",
-            "Name the image that the contours were drawn on.",
-        )
-    contours = [
-        _Contour(level, points, kind == _EXCLUSIVE)
-        for (kind, _), level, points in zip(
-            items, _levels(indices, axis, grid, place), _in_plane(indices, axis, grid, place), strict=True
-        )
-    ]
+        found = f"contours that run through {across[axis]:.1f} mm across them"
+        raise MaskError(place, "contours must lie in the slices of their image", found, _OTHER_IMAGE)
+    levels = _levels(indices, axis, grid, place)
+    flat = _in_plane(indices, axis, grid, place)
+    contours = [_Contour(points, kind == _EXCLUSIVE) for (kind, _), points in zip(items, flat, strict=True)]
     slices = np.moveaxis(marked, 2 - axis, 0)
-    for level, together in itertools.groupby(sorted(contours, key=lambda one: one.level), key=lambda one: one.level):
-        slices[level] = _filled(list(together), slices.shape[1:], place)
+    for level in np.unique(levels):
+        together = [contours[index] for index in np.flatnonzero(levels == level)]
+        slices[level] = _filled(together, slices.shape[1:], place)
 
 
-def _levels(indices: Sequence[np.ndarray], axis: int, grid: Grid, place: str) -> list[int]:
+def _levels(indices: Sequence[np.ndarray], axis: int, grid: Grid, place: str) -> np.ndarray:
     """Slice of every contour."""
     heights = np.array([points[:, axis].mean() for points in indices])
     levels = np.rint(heights).astype(int)
     distance = float(np.linalg.norm(grid.steps[:, axis]))
     off = np.abs(heights - levels)
-    hint = "Name the image that the contours were drawn on, or export them interpolated to its slices."
+    hint = f"{_OTHER_IMAGE[:-1]}, or export them interpolated to its slices."
     if off.max() > _OFF_PLANE:
         raise MaskError(
             place,
@@ -175,38 +158,30 @@ def _levels(indices: Sequence[np.ndarray], axis: int, grid: Grid, place: str) ->
         )
     if levels.min() < 0 or levels.max() >= grid.size[axis]:
         outside = int(((levels < 0) | (levels >= grid.size[axis])).sum())
-        raise MaskError(
-            place,
-            "contours must lie within their image",
-            f"{outside} of {len(levels)} contours above or below its slices",
-            "Name the image that the contours were drawn on.",
-        )
-    missing = sorted(set(range(int(levels.min()), int(levels.max()) + 1)) - set(levels.tolist()))
+        found = f"{outside} of {len(levels)} contours above or below its slices"
+        raise MaskError(place, "contours must lie within their image", found, _OTHER_IMAGE)
+    missing = int(np.ptp(levels)) + 1 - len(np.unique(levels))
     if missing:
         raise MaskError(
             place,
             "every slice between the lowest and the highest contour must have a contour",
-            f"{len(missing)} slices without",
+            f"{missing} slices without",
             hint + " Where the gap is meant, give the mask as NIfTI.",
         )
-    return levels.tolist()
+    return levels
 
 
 def _in_plane(indices: Sequence[np.ndarray], axis: int, grid: Grid, place: str) -> list[np.ndarray]:
     """Points along the two axes of the slices, those that were meant for the middle of a voxel put there."""
-    kept = [other for other in range(3) if other != axis]
-    edges = np.linalg.norm(grid.steps, axis=0)[kept]
-    last = np.array(grid.size)[kept] - 1
+    in_plane = [other for other in range(3) if other != axis]
+    edges = np.linalg.norm(grid.steps, axis=0)[in_plane]
+    last = np.array(grid.size)[in_plane] - 1
     margin = 0.5 + GRID_TOLERANCE_MM / edges
-    flat = [points[:, kept] for points in indices]
+    flat = [points[:, in_plane] for points in indices]
     outside = sum(bool(((points < -margin) | (points > last + margin)).any()) for points in flat)
     if outside:
-        raise MaskError(
-            place,
-            "contours must lie within their image",
-            f"{outside} of {len(flat)} contours that leave it",
-            "Name the image that the contours were drawn on.",
-        )
+        found = f"{outside} of {len(flat)} contours that leave it"
+        raise MaskError(place, "contours must lie within their image", found, _OTHER_IMAGE)
     return [np.where(np.abs(p - np.rint(p)) * edges <= _ROUNDING_MM, np.rint(p), p) for p in flat]
 
 
@@ -272,5 +247,5 @@ def _inside_and_on(points: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarr
 
 
 def _mark(on: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> None:
-    known = (rows >= 0) & (rows < on.shape[0]) & (columns >= 0) & (columns < on.shape[1])
-    on[rows[known], columns[known]] = True
+    within = (rows >= 0) & (rows < on.shape[0]) & (columns >= 0) & (columns < on.shape[1])
+    on[rows[within], columns[within]] = True

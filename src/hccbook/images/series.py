@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import struct
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import SimpleITK as sitk
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 
 from hccbook.errors import ImageError
 from hccbook.images.geometry import GRID_TOLERANCE_MM, Grid, same_grid
-from hccbook.images.remarks import quiet, reason
+from hccbook.images.remarks import UNREADABLE, listed, quiet, reason
 
 FRAME_OF_REFERENCE_KEY = "0020|0052"
 """Metadata of an image under which the FrameOfReferenceUID of its series is kept, named as ITK names DICOM's tags."""
 
 _SLICE_GAP_TOLERANCE = 0.02  # share of the slice distance; vendors round positions to 0.01 mm
 _COSINE_TOLERANCE = 1e-3
+_ONE_RECONSTRUCTION = "Keep the slices of one reconstruction in the folder."
 _NO_DICOM_ENDINGS = {".txt", ".json", ".xml", ".csv", ".md", ".pdf", ".jpg", ".jpeg", ".png", ".ini", ".db", ".inf"}
 _HEADER_TAGS = [
-    "SOPClassUID",
     "Modality",
     "ImageType",
     "PatientID",
@@ -32,9 +30,7 @@ _HEADER_TAGS = [
     "FrameOfReferenceUID",
     "SeriesNumber",
     "SeriesDescription",
-    "InstanceNumber",
     "NumberOfFrames",
-    "SamplesPerPixel",
     "Rows",
     "Columns",
     "PixelSpacing",
@@ -48,15 +44,14 @@ _HEADER_TAGS = [
 
 def read_series(folder: Path, place: str) -> sitk.Image:
     """Read the one CT series of a folder; its frame of reference is kept in the image's metadata."""
-    slices = _read_headers(folder, place)
-    _check_one_series(slices, place)
-    _check_slices(slices, place)
-    order, origin, spacing, axes = _series_geometry(slices, place)
-    names = [str(slices[index][0]) for index in order]
+    files = _read_headers(folder, place)
+    headers = list(files.values())
+    _check_one_series(headers, place)
+    _check_slices(headers, place)
+    order, expected = _series_geometry(headers, place)
     reader = sitk.ImageSeriesReader()
-    reader.SetFileNames(names)
-    rescales = {(float(header.RescaleSlope), float(header.RescaleIntercept)) for _, header in slices}
-    if len(rescales) > 1:
+    reader.SetFileNames([str(list(files)[index]) for index in order])
+    if len({(float(header.RescaleSlope), float(header.RescaleIntercept)) for header in headers}) > 1:
         # The first slice would settle the type of all, and round the others.
         reader.SetOutputPixelType(sitk.sitkFloat32)
     try:
@@ -66,11 +61,7 @@ def read_series(folder: Path, place: str) -> sitk.Image:
         raise ImageError(
             place, "every slice must be readable", reason(failure), "Export the series again, uncompressed if need be."
         ) from failure
-    expected = sitk.Image(image.GetSize(), sitk.sitkUInt8)
-    expected.SetOrigin(origin.tolist())
-    expected.SetSpacing(spacing.tolist())
-    expected.SetDirection(axes.T.ravel().tolist())
-    if not same_grid(image, expected, tolerance=max(GRID_TOLERANCE_MM, float(spacing.min()) / 4)):
+    if not same_grid(image, expected, tolerance=max(GRID_TOLERANCE_MM, min(expected.GetSpacing()) / 4)):
         raise ImageError(
             place,
             "geometry of the slices' headers must agree with that of the volume read",
@@ -78,7 +69,7 @@ def read_series(folder: Path, place: str) -> sitk.Image:
             "Export the series again, or convert it to NIfTI and look at it beside the original.",
         )
     image.CopyInformation(expected)
-    frames = {_text(header, "FrameOfReferenceUID") for _, header in slices}
+    frames = {_text(header, "FrameOfReferenceUID") for header in headers}
     set_frame_of_reference(image, frames.pop() if len(frames) == 1 else "")
     return image
 
@@ -100,57 +91,59 @@ def possible_dicom(folder: Path) -> list[Path]:
     return [file for file in files if file.suffix.lower() not in _NO_DICOM_ENDINGS and file.name.upper() != "DICOMDIR"]
 
 
-def _read_headers(folder: Path, place: str) -> list[tuple[Path, Dataset]]:
-    slices: list[tuple[Path, Dataset]] = []
+def _read_headers(folder: Path, place: str) -> dict[Path, Dataset]:
+    headers: dict[Path, Dataset] = {}
     for file in possible_dicom(folder):
         try:
             with quiet():
-                header = pydicom.dcmread(file, specific_tags=_HEADER_TAGS, defer_size=4096)
-        except (InvalidDicomError, OSError, EOFError, AttributeError, ValueError, struct.error) as failure:
+                headers[file] = pydicom.dcmread(file, specific_tags=_HEADER_TAGS, defer_size=4096)
+        except UNREADABLE as failure:
             raise ImageError(
                 place,
                 "every file in the folder must be a readable DICOM slice",
                 f"{file.name!r}: {reason(failure)}",
                 "Copy that file again, or move files that are no slices elsewhere.",
             ) from failure
-        slices.append((file, header))
-    if not slices:
+    if not headers:
         folders = sum(entry.is_dir() for entry in folder.iterdir())
         files = sum(entry.is_file() and not entry.name.startswith(".") for entry in folder.iterdir())
         found = f"no DICOM slice in {files} files" + (f", but {folders} folders" if folders else "")
         raise ImageError(
             place, "folder must hold the DICOM slices of a series", found, "Name the folder in which the slices lie."
         )
-    return slices
+    return headers
 
 
 def _text(header: Dataset, name: str) -> str:
     return str(header.get(name, "") or "")
 
 
-def _check_one_series(slices: Sequence[tuple[Path, Dataset]], place: str) -> None:
-    headers = [header for _, header in slices]
+def _check_one_series(headers: Sequence[Dataset], place: str) -> None:
     modalities = Counter(_text(header, "Modality") or "none" for header in headers)
     if set(modalities) != {"CT"}:
-        listed = ", ".join(f"{count} of modality {name}" for name, count in sorted(modalities.items()))
-        raise ImageError(place, "every slice must be CT", listed, "Name a folder that holds one CT series alone.")
+        found = ", ".join(f"{count} of modality {name}" for name, count in sorted(modalities.items()))
+        raise ImageError(place, "every slice must be CT", found, "Name a folder that holds one CT series alone.")
     patients = {_text(header, "PatientID") for header in headers}
     if len(patients) > 1:
-        raise ImageError(
-            place,
-            "folder must hold one patient",
-            f"{len(patients)} patients",
-            "Give every series of every patient a folder of its own.",
-        )
-    series = {_text(header, "SeriesInstanceUID") for header in headers}
+        hint = "Give every series of every patient a folder of its own."
+        raise ImageError(place, "folder must hold one patient", f"{len(patients)} patients", hint)
+    series = defaultdict(list)
+    for header in headers:
+        description = _text(header, "SeriesDescription")
+        title = (_text(header, "SeriesNumber") or "without number") + (f" ({description})" if description else "")
+        series[_text(header, "SeriesInstanceUID")].append(title)
     if len(series) > 1:
+        described = sorted((titles[0], len(titles)) for titles in series.values())
+        slices = [f"{title}: {count} slices" for title, count in described]
         raise ImageError(
             place,
             "folder must hold one series",
-            f"{len(series)} series: {_series_in_words(headers)}",
+            f"{len(series)} series: {listed(slices, 6, '; ', '; {} more')}",
             "Give every series (phase) a folder of its own, and name it in the manifest.",
         )
-    scouts = sum("LOCALIZER" in [part.upper() for part in _image_type(header)] for header in headers)
+    scouts = sum(
+        "LOCALIZER" in [str(part).upper() for part in np.ravel(header.get("ImageType") or "")] for header in headers
+    )
     if scouts:
         raise ImageError(
             place,
@@ -160,37 +153,7 @@ def _check_one_series(slices: Sequence[tuple[Path, Dataset]], place: str) -> Non
         )
 
 
-def _image_type(header: Dataset) -> list[str]:
-    value = header.get("ImageType")
-    if value is None:
-        return []
-    return [value] if isinstance(value, str) else [str(part) for part in value]
-
-
-def _series_in_words(headers: Sequence[Dataset]) -> str:
-    def label(header: Dataset) -> str:
-        number = _text(header, "SeriesNumber") or "without number"
-        description = _text(header, "SeriesDescription")
-        return f"{number} ({description})" if description else number
-
-    first: dict[str, str] = {}
-    counts: Counter[str] = Counter()
-    for header in headers:
-        uid = _text(header, "SeriesInstanceUID")
-        first.setdefault(uid, label(header))
-        counts[uid] += 1
-    described = sorted((first[uid], count) for uid, count in counts.items())
-    shown = "; ".join(f"{name}: {count} slices" for name, count in described[:6])
-    return shown + (f"; {len(described) - 6} more" if len(described) > 6 else "")
-
-
-def _check_slices(slices: Sequence[tuple[Path, Dataset]], place: str) -> None:
-    headers = [header for _, header in slices]
-
-    def refuse(rule: str, missing: int, hint: str) -> None:
-        if missing:
-            raise ImageError(place, rule, f"{missing} of {len(headers)} slices without", hint)
-
+def _check_slices(headers: Sequence[Dataset], place: str) -> None:
     frames = sum(int(header.get("NumberOfFrames") or 1) > 1 for header in headers)
     if frames:
         raise ImageError(
@@ -199,72 +162,86 @@ def _check_slices(slices: Sequence[tuple[Path, Dataset]], place: str) -> None:
             f"{frames} files of several frames (enhanced CT)",
             "Export classic CT slices, or convert the series to NIfTI.",
         )
-    refuse(
-        "every slice must hold pixel data",
-        sum("PixelData" not in header or not header.get("Rows") or not header.get("Columns") for header in headers),
-        "Export the series again with its images.",
+    original = "Export the original series, not a derived or screen-captured one."
+    required: tuple[tuple[str, Callable[[Dataset], object], str], ...] = (
+        (
+            "hold pixel data",
+            lambda header: "PixelData" in header and header.get("Rows") and header.get("Columns"),
+            "Export the series again with its images.",
+        ),
+        (
+            "carry rescale slope and intercept, without which there are no HU",
+            lambda header: None not in (header.get("RescaleSlope"), header.get("RescaleIntercept")),
+            original,
+        ),
+        ("carry its position", lambda header: np.size(header.get("ImagePositionPatient") or ()) == 3, original),
+        ("carry its orientation", lambda header: np.size(header.get("ImageOrientationPatient") or ()) == 6, original),
+        ("carry its pixel spacing", lambda header: np.size(header.get("PixelSpacing") or ()) == 2, original),
     )
-    refuse(
-        "every slice must carry rescale slope and intercept, without which there are no HU",
-        sum(header.get("RescaleSlope") is None or header.get("RescaleIntercept") is None for header in headers),
-        "Export the original series, not a derived or screen-captured one.",
-    )
-    for name, length, meaning in (
-        ("ImagePositionPatient", 3, "position"),
-        ("ImageOrientationPatient", 6, "orientation"),
-        ("PixelSpacing", 2, "pixel spacing"),
-    ):
-        refuse(
-            f"every slice must carry its {meaning}",
-            sum(len(header.get(name) or ()) != length for header in headers),
-            "Export the original series, not a derived or screen-captured one.",
-        )
+    for rule, holds, hint in required:
+        lacking = sum(not holds(header) for header in headers)
+        if lacking:
+            raise ImageError(place, f"every slice must {rule}", f"{lacking} of {len(headers)} slices without", hint)
     sizes = Counter((int(header.Rows), int(header.Columns)) for header in headers)
     if len(sizes) > 1:
-        listed = ", ".join(f"{count} of {rows} x {columns}" for (rows, columns), count in sorted(sizes.items()))
-        raise ImageError(
-            place, "slices must have one size", listed, "Keep the slices of one reconstruction in the folder."
-        )
+        found = ", ".join(f"{count} of {rows} x {columns}" for (rows, columns), count in sorted(sizes.items()))
+        raise ImageError(place, "slices must have one size", found, _ONE_RECONSTRUCTION)
     if len(headers) < 2:
         raise ImageError(place, "series must hold at least two slices", "one slice", "Name the folder of the volume.")
 
 
-def _series_geometry(
-    slices: Sequence[tuple[Path, Dataset]], place: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Order along the normal, origin (mm), spacing (x, y, z; mm) and axes (rows: x, y and z in LPS) of a series."""
-    headers = [header for _, header in slices]
-    positions = np.array([[float(value) for value in header.ImagePositionPatient] for header in headers])
-    cosines = np.array([[float(value) for value in header.ImageOrientationPatient] for header in headers])
-    edges = np.array([[float(value) for value in header.PixelSpacing] for header in headers])
-    same = "Keep the slices of one reconstruction in the folder."
-    if not (np.isfinite(edges) & (edges > 0)).all():
+def _series_geometry(headers: Sequence[Dataset], place: str) -> tuple[np.ndarray, sitk.Image]:
+    """Order of the slices along their normal, and an empty image that lies where they do."""
+    edges, row, column = _plane(headers, place)
+    normal = np.cross(row, column)
+    positions = np.array([header.ImagePositionPatient for header in headers], float)
+    along = positions @ normal
+    order = np.argsort(along, kind="stable")
+    along, positions = along[order], positions[order]
+    _check_gaps(along, place)
+    shift = positions - positions[0] - np.outer(along - along[0], normal)
+    drift = float(np.linalg.norm(shift, axis=1).max())
+    if drift > max(0.1, edges.min() / 4):
         raise ImageError(
             place,
-            "pixel spacing must be above 0 mm",
-            f"{edges.min():g} mm",
-            "Export the original series again, or correct the header.",
+            "slices must be stacked at right angles to their plane",
+            f"a sideways drift of {drift:.1f} mm (gantry tilt)",
+            "Correct the tilt while converting to NIfTI, or take a reconstruction without it.",
         )
+    image = sitk.Image((headers[0].Columns, headers[0].Rows, len(headers)), sitk.sitkUInt8)
+    image.SetOrigin(positions[0].tolist())
+    # PixelSpacing is between rows first, so (y, x).
+    image.SetSpacing((edges[1], edges[0], float((along[-1] - along[0]) / (len(headers) - 1))))
+    image.SetDirection(np.stack([row, column, normal], axis=1).ravel().tolist())
+    return order, image
+
+
+def _plane(headers: Sequence[Dataset], place: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pixel spacing (between rows, between columns; mm) and directions of rows and columns that all slices share."""
+    edges = np.array([header.PixelSpacing for header in headers], float)
+    cosines = np.array([header.ImageOrientationPatient for header in headers], float)
+    correct = "Export the original series again, or correct the header."
+    if not (np.isfinite(edges) & (edges > 0)).all():
+        raise ImageError(place, "pixel spacing must be above 0 mm", f"{edges.min():g} mm", correct)
     if np.ptp(edges, axis=0).max() > 1e-4:
-        raise ImageError(place, "slices must have one pixel spacing", f"{edges.min():g} to {edges.max():g} mm", same)
+        found = f"{edges.min():g} to {edges.max():g} mm"
+        raise ImageError(place, "slices must have one pixel spacing", found, _ONE_RECONSTRUCTION)
     if np.ptp(cosines, axis=0).max() > _COSINE_TOLERANCE:
-        raise ImageError(place, "slices must have one orientation", "slices at an angle to each other", same)
+        found = "slices at an angle to each other"
+        raise ImageError(place, "slices must have one orientation", found, _ONE_RECONSTRUCTION)
     row, column = cosines[0, :3], cosines[0, 3:]
     lengths = np.linalg.norm([row, column], axis=1)
     if np.abs(lengths - 1).max() > _COSINE_TOLERANCE or abs(row @ column) > _COSINE_TOLERANCE:
-        raise ImageError(
-            place,
-            "direction cosines must be of length 1 and at right angles",
-            f"lengths {lengths[0]:.4f} and {lengths[1]:.4f}, product {row @ column:.4f}",
-            "Export the original series again, or correct the header.",
-        )
+        found = f"lengths {lengths[0]:.4f} and {lengths[1]:.4f}, product {row @ column:.4f}"
+        raise ImageError(place, "direction cosines must be of length 1 and at right angles", found, correct)
     row = row / lengths[0]
     column = column - (column @ row) * row
-    column = column / np.linalg.norm(column)
-    normal = np.cross(row, column)
-    along = positions @ normal
-    order = np.argsort(along, kind="stable")
-    gaps = np.diff(along[order])
+    return edges[0], row, column / np.linalg.norm(column)
+
+
+def _check_gaps(along: np.ndarray, place: str) -> None:
+    """Refuse slices that are not evenly spaced; `along` are their places along the normal, in order, mm."""
+    gaps = np.diff(along)
     gap = float(np.median(gaps))
     if gaps.min() < 1e-3:
         raise ImageError(
@@ -276,22 +253,10 @@ def _series_geometry(
     uneven = np.flatnonzero(np.abs(gaps - gap) > max(_SLICE_GAP_TOLERANCE * gap, 0.02))
     if uneven.size:
         index = int(uneven[np.argmax(gaps[uneven])])
+        others = f", and {uneven.size - 1} other uneven gaps" if uneven.size > 1 else ""
         raise ImageError(
             place,
             f"slices must be evenly spaced (here {gap:.3g} mm)",
-            f"a gap of {gaps[index]:.3g} mm after the slice at {along[order][index]:.1f} mm"
-            + (f", and {uneven.size - 1} other uneven gaps" if uneven.size > 1 else ""),
+            f"a gap of {gaps[index]:.3g} mm after the slice at {along[index]:.1f} mm{others}",
             "A slice is missing, or two series share the folder: copy the series again, whole and alone.",
         )
-    shift = positions[order] - positions[order[0]] - np.outer(along[order] - along[order[0]], normal)
-    drift = float(np.linalg.norm(shift, axis=1).max())
-    if drift > max(0.1, edges.min() / 4):
-        raise ImageError(
-            place,
-            "slices must be stacked at right angles to their plane",
-            f"a sideways drift of {drift:.1f} mm (gantry tilt)",
-            "Correct the tilt while converting to NIfTI, or take a reconstruction without it.",
-        )
-    mean_gap = float((along[order[-1]] - along[order[0]]) / (len(headers) - 1))
-    spacing = np.array([edges[0, 1], edges[0, 0], mean_gap])  # PixelSpacing is between rows first, so (y, x)
-    return order, positions[order[0]], spacing, np.stack([row, column, normal])

@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pydicom
 import SimpleITK as sitk
-from pydicom.errors import InvalidDicomError
 
 from hccbook.errors import MaskError
-from hccbook.images.remarks import quiet
+from hccbook.images.remarks import UNREADABLE, listed, quiet
 from hccbook.images.series import frame_of_reference
 from hccbook.settings import ORGANS
 
 SEGMENTATION, STRUCTURES = "SEG", "RTSTRUCT"
 """Modalities of DICOM objects that hold masks."""
-
-UNREADABLE = (
-    InvalidDicomError,
-    OSError,
-    EOFError,
-    struct.error,
-    ArithmeticError,
-    AttributeError,
-    AssertionError,
-    LookupError,
-    NotImplementedError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-"""What pydicom and highdicom raise on files that are broken or lack what DICOM demands."""
 
 _LONGEST_LIST = 12  # names in an error; TotalSegmentator's objects hold more than a hundred
 
@@ -101,7 +83,8 @@ def choose_part(parts: Sequence[Part], name: str, organ: str | None, place: str)
         hint = "Choose one by its name behind the path, as in FILE#NAME."
         if len(matches) > 1 and len({part.name for part in matches}) < len(matches):
             hint = "Export the object again with a name of its own for each of them."
-        raise MaskError(place, rule, count + _listed(matches or parts), hint)
+        names = [repr(part.name) for part in matches or parts] or ["no segment or region at all"]
+        raise MaskError(place, rule, count + listed(names, _LONGEST_LIST), hint)
     check_is_not_another(organ, (matches[0].name, matches[0].organ), place)
     return matches[0]
 
@@ -110,7 +93,7 @@ def check_is_not_another(organ: str | None, names: Collection[str], place: str) 
     """Refuse what is named after another of the organs that this package knows."""
     if not organ:
         return
-    others = [name for name in names for known in ORGANS if _plain(name) == known != _plain(organ)]
+    others = [name for name in names for other in ORGANS if _plain(name) == other != _plain(organ)]
     if others:
         raise MaskError(
             place,
@@ -122,9 +105,9 @@ def check_is_not_another(organ: str | None, names: Collection[str], place: str) 
 
 def check_frame_of_reference(named: Collection[str], image: sitk.Image, place: str) -> None:
     """Refuse masks in another coordinate system than their image, where both are known."""
-    own = frame_of_reference(image)
-    given = {str(uid).strip() for uid in named if uid and str(uid).strip()}
-    if own and given and given != {own}:
+    of_image = frame_of_reference(image)
+    of_mask = {str(uid).strip() for uid in named if uid and str(uid).strip()}
+    if of_image and of_mask and of_mask != {of_image}:
         # Identifiers stay out of the message: they lead back to the patient.
         raise MaskError(
             place,
@@ -136,8 +119,3 @@ def check_frame_of_reference(named: Collection[str], image: sitk.Image, place: s
 
 def _plain(name: str) -> str:
     return name.strip().casefold()
-
-
-def _listed(parts: Sequence[Part]) -> str:
-    shown = ", ".join(repr(part.name) for part in parts[:_LONGEST_LIST]) or "no segment or region at all"
-    return shown + (f" and {len(parts) - _LONGEST_LIST} more" if len(parts) > _LONGEST_LIST else "")
