@@ -25,7 +25,7 @@ from pydantic import BaseModel
 _PACKAGE = __name__.partition(".")[0]
 _ROOT = Path(__file__).resolve().parent
 _NAMED_MODULE = re.compile(rf"{_PACKAGE}(\.\w+)+(:\w+)?")
-_DATA_FILE = re.compile(r"[\w-]+\.(ya?ml|csv|json)")
+_DATA_FILE = re.compile(r"[\w-]+\.(ya?ml|csv|json|md\.j2|html\.j2)")
 _SETTLED_NS = 2_000_000_000  # a file touched later than this before it was looked at may change within one tick
 
 DISTRIBUTIONS = {
