@@ -349,17 +349,7 @@ def _holds(numbers: pd.DataFrame, column: str, text: str) -> pd.Series:
     return exactly | numbers[column].str.startswith(f"{text}, ") if column == "place" else exactly
 
 
-def value(
-    paper: str,
-    quantity: str,
-    *,
-    item: str | None = None,
-    place: str | None = None,
-    row: str | None = None,
-    column: str | None = None,
-    cohort: str | None = None,
-    subgroup: str | None = None,
-) -> Printed:
+def value(paper: str, quantity: str, **at: str) -> Printed:
     """One printed number, to stand beside a computed one.
 
     Parameters
@@ -368,8 +358,8 @@ def value(
         The paper.
     quantity : str
         What the number is: ``'auc'``, ``'median'``, ``'sensitivity'``, ...
-    item, place, row, column, cohort, subgroup : str, optional
-        The column of that name must hold exactly this; a column that is left out may hold anything.
+    **at : str
+        Other columns of `PrintedAt`, each of which must hold exactly this; a column that is left out may hold anything.
         A place stands for all that lies beneath it: a section for its sentences.
 
     Returns
@@ -380,19 +370,13 @@ def value(
     Raises
     ------
     DataError
-        If nothing fits, or if what fits is printed in different ways; lists what fits.
+        If there is no such column, if nothing fits, or if what fits is printed in different ways; lists what fits.
     """
-    wanted = {
-        "paper": paper,
-        "quantity": quantity,
-        "item": item,
-        "place": place,
-        "row": row,
-        "column": column,
-        "cohort": cohort,
-        "subgroup": subgroup,
-    }
-    asked = {name: text for name, text in wanted.items() if text is not None}
+    try:
+        asked = {"paper": paper, **PrintedAt(quantity=quantity, **at).asked}
+    except ValidationError as error:
+        known = ", ".join(PrintedAt.model_fields)
+        raise DataError("printed number", f"columns are {known}", ", ".join(at), "Check the spelling.") from error
     found = numbers()
     shown = ", ".join(f"{name} {text!r}" for name, text in asked.items())
     for name, text in asked.items():
