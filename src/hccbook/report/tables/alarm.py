@@ -131,7 +131,7 @@ def alarm_table_s3(combinations: pd.DataFrame) -> pd.DataFrame:
     }
     cohorts = {cohort: titles.cohort_title(cohort) for cohort in combinations["cohort"].unique()}
     lines = combinations.drop_duplicates("combination")
-    laid = lay(lines, {"Image scores with": cells.given("combination")}, rows.across("cohort", cohorts, columns))
+    laid = lay(lines, {"Image scores with": cells.plain("combination")}, rows.across("cohort", cohorts, columns))
     return laid.rename_axis(columns=["Cohort", ""])
 
 
@@ -282,7 +282,7 @@ def alarm_formulas(scores: Mapping[str, LinearScore]) -> pd.DataFrame:
         "SD": cells.typeset(_significant_text, "sd"),
     }
     lines = pd.DataFrame(terms, columns=["score", "term", "weight", "mean", "sd"])
-    return lay(lines, {"Score": cells.given("score"), "Term": cells.given("term")}, columns)
+    return lay(lines, {"Score": cells.plain("score"), "Term": cells.plain("term")}, columns)
 
 
 def _significant_text(value: float | None) -> str:

@@ -22,6 +22,7 @@ from hccbook.report.tables.typesetting import (
 
 _MEASURED = cells.estimate("value")
 
+# Title and decimal places of what is known of the images.
 _IMAGE_FACTS: Mapping[str, tuple[str, int]] = {
     "source_spacing_x_mm": ("Pixel edge, mm", 2),
     "source_spacing_z_mm": ("Slice distance, mm", 2),
@@ -32,7 +33,6 @@ _IMAGE_FACTS: Mapping[str, tuple[str, int]] = {
     "spleen.original_firstorder_Median": ("Spleen median, HU", 0),
     "spleen.original_firstorder_InterquartileRange": ("Spleen interquartile range, HU", 0),
 }
-"""Title and decimal places of what is known of the images."""
 
 
 def amap_ct_table_2(performance: pd.DataFrame, auc: pd.DataFrame, *, model: str = "aMAP-CT") -> pd.DataFrame:
@@ -125,8 +125,8 @@ def amap_ct_table_3(auc: pd.DataFrame, performance: pd.DataFrame, *, intervals: 
         area, value = cells.AREA, cells.typeset(area_text, "value", "lower", "upper")
     columns = {"n": cells.count("n"), "HCC, n (%)": cells.typeset(_share_text, "events", "n"), "AUC": area}
     columns |= {heading: measured.cell(value, measure=name) for name, heading in titles.MEASURE_TITLES.items()}
-    harmonic_mean = measured.cell(lambda row: UNDEFINED if row["numerator"] == 0 else value(row), measure="f1")
-    columns[titles.MEASURE_TITLES["f1"]] = harmonic_mean
+    f1 = measured.cell(lambda row: UNDEFINED if row["numerator"] == 0 else value(row), measure="f1")
+    columns[titles.MEASURE_TITLES["f1"]] = f1
     names = {
         "Cohort": cells.COHORT,
         "Characteristic": cells.typeset(titles.subgroup_title, "characteristic"),
@@ -214,7 +214,7 @@ def amap_ct_table_s1(centres: pd.DataFrame) -> pd.DataFrame:
         "HCC per 100 person-years (95% CI)": cells.percent("rate"),
         "Note": cells.NOTE,
     }
-    return lay(centres, {"Centre": cells.given("centre")}, columns)
+    return lay(centres, {"Centre": cells.plain("centre")}, columns)
 
 
 def _bare_cohort(cohort: str) -> str:
@@ -250,7 +250,7 @@ def amap_ct_table_s2(images: pd.DataFrame) -> pd.DataFrame:
         heading, places = _IMAGE_FACTS.get(name, (name, 1))
         limits = ("q1", "q3") if "firstorder" in name else ("least", "greatest")
         columns[heading] = rows.cell(cells.estimate("median", *limits, places=places), characteristic=name)
-    names = {"Centre": cells.given("centre"), "Phase": cells.typeset(str.capitalize, "phase")}
+    names = {"Centre": cells.plain("centre"), "Phase": cells.typeset(str.capitalize, "phase")}
     return lay(images.drop_duplicates(["centre", "phase"]), names, columns)
 
 
@@ -334,7 +334,7 @@ def coefficient_table(weights: pd.DataFrame) -> pd.DataFrame:
         shown = [(phase.capitalize(), organ.capitalize(), name.replace("_", " ")) for phase, organ, name in parts]
         lines = pd.DataFrame(shown, columns=["Phase", "Organ", "Feature"])
         lines["coefficient"] = weights["coefficient"].to_numpy()
-    names = {name: cells.given(name) for name in ("Phase", "Organ", "Feature")}
+    names = {name: cells.plain(name) for name in ("Phase", "Organ", "Feature")}
     return lay(lines, names, {"Coefficient": cells.number("coefficient", 3)})
 
 
@@ -384,7 +384,7 @@ def amap_ct_table_s7(comparison: pd.DataFrame, performance: pd.DataFrame) -> pd.
     }
     for name in ("specificity", "ppv", "npv"):
         columns[titles.MEASURE_TITLES[name]] = rows.cell(_MEASURED, measure=name)
-    return lay(lines, {"Cohort": cells.COHORT, "Score": cells.given("title")}, columns | {"Note": cells.NOTE})
+    return lay(lines, {"Cohort": cells.COHORT, "Score": cells.plain("title")}, columns | {"Note": cells.NOTE})
 
 
 def amap_ct_table_s8(comparisons: pd.DataFrame, weights: pd.DataFrame) -> pd.DataFrame:

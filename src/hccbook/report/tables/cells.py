@@ -34,8 +34,8 @@ def number(column: str, places: int) -> Cell:
 
 count = partial(number, places=0)
 p_value = partial(typeset, p_text)
-given: Callable[[str], Cell] = itemgetter
-"""Cell that shows a column's text as it is."""
+plain: Callable[[str], Cell] = itemgetter
+"""Cell of a text as it stands in a column."""
 
 
 def estimate(value: str, lower: str = "lower", upper: str = "upper", places: int = 3) -> Cell:
@@ -51,6 +51,6 @@ def percent(value: str, lower: str = "lower", upper: str = "upper") -> Cell:
 AREA = typeset(area_text, "auc", "lower", "upper")
 COHORT = typeset(cohort_title, "cohort")
 MODEL = typeset(model_title, "model")
-NOTE = given("note")
+NOTE = plain("note")
 P_VALUE = p_value("p")
 SIZE: Mapping[str, Cell] = {"n": count("n"), "HCC": count("events")}

@@ -10,7 +10,7 @@ from hccbook.report.tables import cells, schemas, titles
 from hccbook.report.tables.layout import Lookup, lay
 from hccbook.report.tables.typesetting import odds_ratio_text, ratio_text, unbounded_text
 
-COHORT_OR_ALL = cells.typeset(lambda cohort: titles.cohort_title(cohort or "all"), "cohort")
+_COHORT_OR_ALL = cells.typeset(lambda cohort: titles.cohort_title(cohort or "all"), "cohort")
 
 
 def discrimination_table(auc: pd.DataFrame) -> pd.DataFrame:
@@ -121,7 +121,7 @@ def rate_table(rates: pd.DataFrame) -> pd.DataFrame:
         "HCC per 100 person-years (95% CI)": cells.percent("rate"),
         "Note": cells.NOTE,
     }
-    return lay(rates, {"Cohort": COHORT_OR_ALL, "Group": cells.typeset(titles.group_title, "group")}, columns)
+    return lay(rates, {"Cohort": _COHORT_OR_ALL, "Group": cells.typeset(titles.group_title, "group")}, columns)
 
 
 def hazard_ratio_table(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
@@ -157,7 +157,7 @@ def hazard_ratio_table(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
         "Method": cells.typeset(str.capitalize, "method"),
         "Note": cells.NOTE,
     }
-    return lay(hazard_ratios, {"Cohort": COHORT_OR_ALL, "Model": cells.MODEL}, columns)
+    return lay(hazard_ratios, {"Cohort": _COHORT_OR_ALL, "Model": cells.MODEL}, columns)
 
 
 def _compared_groups(group: str, reference: str, step: str) -> str:
@@ -165,8 +165,9 @@ def _compared_groups(group: str, reference: str, step: str) -> str:
 
 
 def _events_of_groups(row: cells.Line) -> str:
-    own = ratio_text(row["events"], row["n"])
-    return f"{own} against {ratio_text(row['events_reference'], row['n_reference'])}" if row["group"] else own
+    events = ratio_text(row["events"], row["n"])
+    reference = ratio_text(row["events_reference"], row["n_reference"])
+    return f"{events} against {reference}" if row["group"] else events
 
 
 def calibration_table(summary: pd.DataFrame) -> pd.DataFrame:

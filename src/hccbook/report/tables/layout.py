@@ -45,14 +45,14 @@ class Lookup:
             When the cell is typeset, if there are several such rows.
         """
 
-        def found(line: Line) -> str:
+        def looked_up(line: Line) -> str:
             rows = self.rows.get(tuple(fixed[name] if name in fixed else line[name] for name in self.key), [])
             if len(rows) > 1:
                 place = self.place.format_map(rows[0])
                 raise DataError(place, "must have one row", f"{len(rows)} rows", "Drop the duplicates.")
             return inner(rows[0]) if rows else self.missing(line)
 
-        return found
+        return looked_up
 
     def across(
         self, column: str, titles: Mapping[Any, str], columns: Mapping[str, Cell]

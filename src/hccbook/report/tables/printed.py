@@ -38,13 +38,12 @@ def beside_printed(
         If a column is missing or a key is there twice.
     """
     on = [on] if isinstance(on, str) else list(on)
-    given = {"This run": (measured, "measured values"), "Paper": (printed, "printed values")}
-    sides = {title: _texts(table, on, place, places) for title, (table, place) in given.items()}
-    return pd.concat(sides, axis=1).fillna(UNDEFINED).reset_index()
+    sides = (_texts(measured, on, "measured values", places), _texts(printed, on, "printed values", places))
+    return pd.concat(sides, axis=1, keys=["This run", "Paper"]).fillna(UNDEFINED).reset_index()
 
 
 def _texts(table: pd.DataFrame, on: list[str], place: str, places: int) -> pd.Series:
-    """What stands in a column, by its key."""
+    """Texts of one side, by their key."""
     require_columns(table, [*on, "value"], place)
     keys = pd.MultiIndex.from_frame(table[on].astype(str))
     for twice in keys[keys.duplicated()]:

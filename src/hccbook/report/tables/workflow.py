@@ -11,12 +11,9 @@ from hccbook.report.tables.schemas import require_columns
 from hccbook.report.tables.titles import cohort_title
 from hccbook.report.tables.typesetting import decimal_text
 
-Step = tuple[str, str, str]
-"""Stage, step and detail."""
+_IN_ORDER = ("CT", "Selection", "Model", "Signature")  # stages whose steps follow one another
 
-_IN_ORDER = ("CT", "Selection", "Model", "Signature")
-"""Stages whose steps follow one another."""
-
+# Stage, step and detail.
 _ALARM = (
     ("CT", "Three phases", "3 to 12 months before HCC or the last visit"),
     ("CT", "Preprocessing", "resampled, window 200 HU, level 40"),
@@ -125,14 +122,14 @@ def _count(n: float) -> str:
     return decimal_text(n, 0)
 
 
-def _patients(cohorts: pd.DataFrame) -> list[Step]:
+def _patients(cohorts: pd.DataFrame) -> list[tuple[str, str, str]]:
     require_columns(cohorts, ("cohort", "n", "events"), "cohorts")
     details = [f"{_count(row.n)} patients, {_count(row.events)} HCC" for row in cohorts.itertuples()]
     names = [cohort_title(cohort).removesuffix(" cohort") for cohort in cohorts["cohort"]]
     return [("Patients", name, detail) for name, detail in zip(names, details, strict=True)]
 
 
-def _workflow(steps: Iterable[Step], **numbers: object) -> pd.DataFrame:
+def _workflow(steps: Iterable[tuple[str, str, str]], **numbers: object) -> pd.DataFrame:
     table = pd.DataFrame(steps, columns=["stage", "step", "detail"])
     table["detail"] = [detail.format(**numbers) for detail in table["detail"]]
     return table.assign(follows=table["stage"].isin(_IN_ORDER) & table["stage"].eq(table["stage"].shift()))
