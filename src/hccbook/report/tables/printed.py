@@ -46,7 +46,7 @@ def _texts(table: pd.DataFrame, on: list[str], place: str, places: int) -> pd.Se
     """Texts of one side, by their key."""
     require_columns(table, [*on, "value"], place)
     keys = pd.MultiIndex.from_frame(table[on].astype(str))
-    for twice in keys[keys.duplicated()]:
+    for twice in keys[keys.duplicated(keep=False)]:
         raise DataError(place, f"must have one row a {', '.join(on)}", f"{' / '.join(twice)} twice", "Drop one.")
     parts = table.reindex(columns=["value", "lower", "upper"]).astype(object).map(_part_text, places=places)
     return pd.Series([_with_limits(*row) for row in parts.itertuples(index=False)], keys)
