@@ -207,9 +207,8 @@ def _data_beside(tree: ast.Module, module: str) -> Iterator[Path]:
 def _said(tree: ast.Module) -> str:
     """What the code says, in one form whatever its layout, without docstrings."""
     for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [part for part in body if not _is_remark(part)]
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [part for part in node.body if not _is_remark(part)]
     return ast.dump(tree)
 
 

@@ -419,7 +419,7 @@ def load_profile(file: str | Path) -> Profile:
     try:
         return Profile(**content)
     except ValidationError as error:
-        first = _describe(error.errors()[0], Profile.model_fields)
+        first = _describe(dict(error.errors()[0]), Profile.model_fields)
         more = len(error.errors()) - 1
         place, rule, found, hint = first
         tail = f" ({more} more wrong settings in this file.)" if more else ""

@@ -1,4 +1,4 @@
-"""Pages made from the register of items, claims and assumptions; their words are in ``templates/``."""
+"""Pages made from the register of items, claims and assumptions, and from docstrings; words are in ``templates/``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import jinja2
 
 from hccbook.papers import PAPERS, published
 from hccbook.papers.published import Assumption, Claim, Item
+from hccbook.provenance import digest
 from hccbook.settings import Profile
 
 _TEMPLATES = jinja2.Environment(
@@ -19,6 +20,7 @@ _TEMPLATES = jinja2.Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
+_PACKAGE = Path(__file__).resolve().parents[1]
 _STATUSES = {
     "recomputed": published.RECOMPUTED,
     "contradicted": published.CONTRADICTED,
@@ -97,3 +99,27 @@ def _setting_used(name: str, used: Mapping[str, Mapping[str, Any]]) -> Any:
     section, _, field = name.partition(".")
     value = used.get(section, {}).get(field, Profile().value(name))
     return value if value != "" else "(empty)"
+
+
+def api_pages() -> dict[str, str]:
+    """Reference of every room of the package as MyST pages that Sphinx fills from the docstrings.
+
+    Returns
+    -------
+    dict of str to str
+        Page by room, in alphabetical order; modules that are no part of a room are on one page, ``foundations``.
+    """
+    rooms: dict[str, list[Path]] = {}
+    for file in sorted(_PACKAGE.rglob("*.py")):
+        folder = file.relative_to(_PACKAGE).parent.as_posix().replace("/", ".")
+        if file.name != "__init__.py":
+            rooms.setdefault("foundations" if folder == "." else folder, []).append(file)
+    return {
+        room: _TEMPLATES.get_template("api.md.j2").render(
+            title=room.capitalize() if room == "foundations" else f"hccbook.{room}",
+            modules=[".".join(file.relative_to(_PACKAGE.parent).with_suffix("").parts) for file in files],
+            # A page is rendered anew when a docstring on it has changed.
+            digest=digest(*files),
+        )
+        for room, files in sorted(rooms.items())
+    }

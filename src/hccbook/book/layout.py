@@ -13,7 +13,7 @@ import nbformat
 import yaml
 
 from hccbook.book.checks import BookError, refuse_paths
-from hccbook.book.generated_pages import assumptions_page, results_page
+from hccbook.book.generated_pages import api_pages, assumptions_page, results_page
 from hccbook.book.web_pages import web_files
 from hccbook.papers import PAPERS
 from hccbook.papers.published import Item, assumptions, claims, items
@@ -53,35 +53,39 @@ def lay_out(run: RunPaths, source: Path) -> Path:
     register = [entry for entry in assumptions() if entry.paper in (*papers, "both")]
     _refuse_missing(listed, run, notebooks)
 
-    written: set[Path] = set()
-
-    def put(name: str, content: str | bytes) -> None:
-        written.add(write_if_changed(source / name, content))
-
-    for file in _prose_files():
-        put(file.relative_to(book_source_dir()).as_posix(), file.read_bytes())
-    put("_toc.yml", _toc(set(notebooks)))
-    put("_config.yml", _config(synthetic))
-    put("results.md", results_page(listed, [claim for claim in claims() if claim.paper in papers], synthetic=synthetic))
-    put("assumptions.md", assumptions_page(register, used))
-    for name, notebook in notebooks.items():
-        put(f"notebooks/{name}.ipynb", _readable(name, notebook))
-    for item in listed:
-        for file in (item.data, item.figure):
-            if file is not None:
-                put(f"files/{Path(file).name}", _without_paths(file, (run.root / file).read_bytes()))
-    put("assets/mathjax/tex-svg.js", _mathjax())
+    pages = _prose() | {
+        "_config.yml": _config(synthetic),
+        "results.md": results_page(listed, [claim for claim in claims() if claim.paper in papers], synthetic=synthetic),
+        "assumptions.md": assumptions_page(register, used),
+        "assets/mathjax/tex-svg.js": _mathjax(),
+    }
+    reference = {f"api/{room}": page for room, page in api_pages().items()}
+    pages |= {f"{name}.md": page for name, page in reference.items()}
+    pages["_toc.yml"] = _toc(set(notebooks), list(reference))
+    pages |= {f"notebooks/{name}.ipynb": _readable(name, notebook) for name, notebook in notebooks.items()}
+    pages |= _item_files(listed, run) | _contact_sheets(papers, run)
     stepwise = used.get("stepwise_stratification", {})
-    for name, content in web_files(run, papers, synthetic=synthetic, stepwise=stepwise).items():
-        put(f"assets/{name}", content)
-    for paper in papers:
-        sheets = run.contact_sheets(paper)
-        for file in (*sheets.glob("*.png"), *sheets.glob("*.html")):
-            put(f"assets/contact_sheets/{paper}/{file.name}", file.read_bytes())
+    web = web_files(run, papers, synthetic=synthetic, stepwise=stepwise)
+    pages |= {f"assets/{name}": content for name, content in web.items()}
+    written = {write_if_changed(source / name, content) for name, content in pages.items()}
     for file in sorted(source.rglob("*")):
         if file.is_file() and file not in written:
             file.unlink()
     return source
+
+
+def _item_files(listed: Iterable[Item], run: RunPaths) -> dict[str, str | bytes]:
+    names = [name for item in listed for name in (item.data, item.figure) if name is not None]
+    return {f"files/{Path(name).name}": _without_paths(name, (run.root / name).read_bytes()) for name in names}
+
+
+def _contact_sheets(papers: Iterable[str], run: RunPaths) -> dict[str, str | bytes]:
+    return {
+        f"assets/contact_sheets/{paper}/{file.name}": file.read_bytes()
+        for paper in papers
+        for file in run.contact_sheets(paper).glob("*.*")
+        if file.suffix in (".png", ".html")
+    }
 
 
 def papers_of(run: RunPaths) -> tuple[str, ...]:
@@ -137,17 +141,19 @@ def _refuse_missing(listed: Iterable[Item], run: RunPaths, notebooks: Mapping[st
         )  # fmt: skip
 
 
-def _prose_files() -> Iterator[Path]:
+def _prose() -> dict[str, str | bytes]:
     folder = book_source_dir()
+    pages: dict[str, str | bytes] = {}
     for file in sorted(folder.rglob("*")):
-        parts = file.relative_to(folder).parts
+        name = file.relative_to(folder)
         # Jupyter Book would load every script of a folder _static, and MathJax a second time, on every page.
-        skipped = any(part.startswith((".", "_build", "_static")) for part in parts)
+        skipped = any(part.startswith((".", "_build", "_static")) for part in name.parts)
         if file.is_file() and file.name != "_toc.yml" and not skipped:
-            yield file
+            pages[name.as_posix()] = file.read_bytes()
+    return pages
 
 
-def _toc(notebooks: set[str]) -> str:
+def _toc(notebooks: set[str], reference: list[str]) -> str:
     toc = yaml.safe_load((book_source_dir() / "_toc.yml").read_text(encoding="utf-8"))
     for part in toc["parts"]:
         part["chapters"] = [
@@ -155,6 +161,7 @@ def _toc(notebooks: set[str]) -> str:
             for chapter in part["chapters"]
             if not chapter["file"].startswith("notebooks/") or Path(chapter["file"]).name in notebooks
         ]
+    toc["parts"].append({"caption": "Reference", "chapters": [{"file": name} for name in reference]})
     return yaml.safe_dump(toc, sort_keys=False, allow_unicode=True)
 
 

@@ -83,7 +83,11 @@ class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Item(_Entry):
+class _Listed(_Entry):
+    id: str = Field(description="Name of the entry.")
+
+
+class Item(_Listed):
     """A table or figure of one of the papers, and where the book shows it."""
 
     id: str = Field(pattern=r"^(alarm|amap-ct)-[a-z0-9-]+$", description="Name of the item; also its HTML anchor.")
@@ -127,7 +131,7 @@ class Item(_Entry):
         return self.status == PLANNED
 
 
-class Assumption(_Entry):
+class Assumption(_Listed):
     """Something that a paper leaves open, and what this book does about it."""
 
     id: str = Field(pattern=r"^[a-z0-9-]+$", description="Name of the assumption; also its HTML anchor.")
@@ -170,7 +174,7 @@ class PrintedAt(_Entry):
         return self.model_dump(exclude_none=True)
 
 
-class Claim(_Entry):
+class Claim(_Listed):
     """Something that a paper states with a number, how it is checked, and what came of that."""
 
     id: str = Field(pattern=r"^(alarm|amap-ct)-[a-z0-9-]+$", description="Name of the claim.")
@@ -405,7 +409,7 @@ def value(paper: str, quantity: str, **at: str) -> Printed:
     )
 
 
-_EntryType = TypeVar("_EntryType", bound=_Entry)
+_EntryType = TypeVar("_EntryType", bound=_Listed)
 
 
 def _entries(file: Path, model: type[_EntryType]) -> tuple[_EntryType, ...]:
@@ -431,13 +435,13 @@ def _entries(file: Path, model: type[_EntryType]) -> tuple[_EntryType, ...]:
             raise DataError(
                 f"{file.name}: {name} {where}".rstrip(), rule, repr(first["input"]), "Correct it."
             ) from error
-    _refuse_twins(file.name, (entry.id for entry in entries))
+    _refuse_twins(file.name, entries)
     return tuple(entries)
 
 
-def _refuse_twins(place: str, names: Iterable[str]) -> None:
+def _refuse_twins(place: str, entries: Iterable[_Listed]) -> None:
     seen: set[str] = set()
-    for name in names:
+    for name in (entry.id for entry in entries):
         if name in seen:
             raise DataError(place, "ids must differ", f"{name!r} twice", "Rename one, or merge them.")
         seen.add(name)
