@@ -19,8 +19,9 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from hccbook.doctor import read_lock
+from hccbook.papers import PAPERS
 from hccbook.run import CHAPTERS, STAGES, notebook_name
-from hccbook.settings import PAPERS, load_profile
+from hccbook.settings import load_profile
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -380,9 +381,7 @@ def test_readme_has_the_patients_of_each_profile(name):
     """The README's numbers of patients are those of the profile."""
     row = re.search(rf"^\| `{name}`.*$", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.MULTILINE)[0]
     cohort = load_profile(ROOT / "profiles" / f"{name}.yaml").cohort.model_dump()
-    sizes = {
-        key: value for key, value in cohort.items() if key.startswith(PAPERS) and not key.endswith(("_hcc", "_effect"))
-    }
+    sizes = {key: value for key, value in cohort.items() if not key.endswith(("_hcc", "_effect"))}
     totals = [sum(value for key, value in sizes.items() if key.startswith(paper)) for paper in PAPERS]
     printed = [int(number.replace(",", "")) for number in re.findall(r"\d[\d,]*\d", row.split("|")[3])]
     assert printed == totals
