@@ -26,8 +26,8 @@ def project_root() -> Path:
 
 @pytest.fixture(scope="session")
 def shared(project_root: Path) -> Path:
-    """Folder with the real CT, beside the clone or named by HCCBOOK_SHARED; skips the test where there is none."""
+    """Folder of the real CT and the papers' texts, beside the clone or named by HCCBOOK_SHARED; else a test skips."""
     folder = Path(os.environ.get("HCCBOOK_SHARED", project_root.parent / "shared"))
     if not folder.is_dir():
-        pytest.skip("no shared folder with real CT beside the clone (or named by HCCBOOK_SHARED)")
+        pytest.skip("no folder `shared` with the real CT and the papers' texts beside the clone or at HCCBOOK_SHARED")
     return folder
