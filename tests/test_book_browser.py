@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-import re
-import shutil
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
+from playwright.sync_api import Page
 
 from hccbook.run import project_root
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-QUIET = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    # Every host but this machine is unknown: what the page needs from a network is missing from it.
-    "--host-resolver-rules=MAP * ~NOTFOUND",
-    "--virtual-time-budget=20000",
-    "--dump-dom",
-)
 
 
 @pytest.fixture(scope="module")
@@ -39,29 +22,23 @@ def html() -> Path:
     return max(found, key=lambda folder: (folder / "index.html").stat().st_mtime)
 
 
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory):
-    """Open a page as a reader would, and give what the browser made of it."""
-    browser = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if browser is None:
-        pytest.skip("no browser; Debian: apt-get install chromium")
-    profile = tmp_path_factory.mktemp("browser")
+@pytest.fixture
+def opened(visit: Callable[..., Page]) -> Callable[[Path], BeautifulSoup]:
+    """Open a page, and give what the browser made of it when all formulas are drawn."""
 
-    def page(file: Path) -> BeautifulSoup:
-        command = [browser, *QUIET, f"--user-data-dir={profile}", file.as_uri()]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=True)
-        return BeautifulSoup(done.stdout, "html.parser")
+    def page_of(file: Path) -> BeautifulSoup:
+        page = visit(file)
+        page.evaluate("window.MathJax?.startup?.promise?.then(() => null)")
+        return BeautifulSoup(page.content(), "html.parser")
 
-    return page
+    return page_of
 
 
-def test_entry_page_opens_on_the_introduction(html: Path, opened) -> None:
+def test_entry_page_opens_on_the_introduction(html: Path, visit) -> None:
     """index.html leads to the introduction, which says that the patients are synthetic."""
-    forward = (html / "index.html").read_text(encoding="utf-8")
-    target = re.search(r"url=([\w./-]+)", forward)
-    soup = opened(html / (target.group(1) if target else "index.html"))
-    assert "Liver cancer risk from CT" in soup.find("h1").get_text()
-    assert "SYNTHETIC" in soup.get_text()
+    page = visit(html / "index.html")
+    assert "Liver cancer risk from CT" in page.text_content("h1")
+    assert "SYNTHETIC" in page.text_content("body")
 
 
 @pytest.mark.parametrize("page", ["01_cohort", "05_alarm"])

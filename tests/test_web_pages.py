@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import re
 import shutil
-import subprocess
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from playwright.sync_api import Page
 
 from hccbook import book, scores
 from hccbook.book.web_pages import web_data, web_files
@@ -22,7 +21,6 @@ from hccbook.evaluation.stratification import risk_groups, stepwise_groups
 from hccbook.models import AlarmModel, AmapCtModel, LinearScore
 from hccbook.run import RunPaths, project_root
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PAGES = ("web_nomogram", "web_calculator")
 ALARM_CUTS = (0.21, 0.65)
 CT_CUTOFF = 0.37
@@ -106,130 +104,45 @@ def html(run: RunPaths, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return rendered
 
 
-# --- a browser that is told what to press -----------------------------------------------------------------------------
-
-
-class Browser:
-    """Headless Chromium, driven through a pair of pipes by its DevTools protocol."""
-
-    def __init__(self, program: str, profile: Path) -> None:
-        to_browser, self._write = os.pipe()
-        self._read, from_browser = os.pipe()
-        options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-        options += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-        options += ["--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={profile}", "--remote-debugging-pipe"]
-        # Chromium reads descriptor 3 and writes 4; the shell gives them these numbers.
-        shell = f'exec 3<&{to_browser} 4>&{from_browser}; exec "$0" "$@"'
-        self._process = subprocess.Popen(
-            ["bash", "-c", shell, program, *options, "about:blank"],
-            pass_fds=(to_browser, from_browser), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        os.close(to_browser)
-        os.close(from_browser)
-        self._numbers = itertools.count(1)
-        self._pending = b""
-        self.requests: list[str] = []
-        self.complaints: list[str] = []
-        self._target = ""
-
-    def close(self) -> None:
-        self._ask("Browser.close")
-        self._process.wait(timeout=30)
-        os.close(self._write)
-        os.close(self._read)
-
-    def _receive(self) -> dict:
-        while b"\0" not in self._pending:
-            chunk = os.read(self._read, 1 << 20)
-            if not chunk:
-                raise AssertionError("the browser has gone")
-            self._pending += chunk
-        message, self._pending = self._pending.split(b"\0", 1)
-        told = json.loads(message)
-        if told.get("method") == "Network.requestWillBeSent":
-            self.requests.append(told["params"]["request"]["url"])
-        if told.get("method") == "Runtime.exceptionThrown":
-            self.complaints.append(told["params"]["exceptionDetails"]["exception"]["description"])
-        return told
-
-    def _ask(self, method: str, session: str | None = None, **parameters: object) -> dict:
-        number = next(self._numbers)
-        message = {"id": number, "method": method, "params": parameters}
-        if session is not None:
-            message["sessionId"] = session
-        os.write(self._write, json.dumps(message).encode() + b"\0")
-        while (answer := self._receive()).get("id") != number:
-            pass
-        assert "error" not in answer, f"{method}: {answer.get('error')}"
-        return answer["result"]
-
-    def ask(self, method: str, **parameters: object) -> dict:
-        """Command to the open page."""
-        return self._ask(method, self._session, **parameters)
-
-    def evaluate(self, script: str) -> object:
-        """Value of a script in the page."""
-        answer = self.ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in answer, answer["exceptionDetails"]["exception"].get("description")
-        return answer["result"].get("value")
-
-    def open(self, page: Path, tool: str, width: int = 1280, height: int = 900) -> None:
-        """Open a page from disk in a tab of its own, and wait until its tool has set itself up."""
-        if self._target:
-            self._ask("Target.closeTarget", targetId=self._target)
-        self._target = self._ask("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self._ask("Target.attachToTarget", targetId=self._target, flatten=True)["sessionId"]
-        self.requests.clear()
-        self.complaints.clear()
-        for domain in ("Page", "Runtime", "Network"):
-            self.ask(f"{domain}.enable")
-        self.ask(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
-        )
-        self.ask("Page.navigate", url=page.as_uri())
-        until = time.monotonic() + 60
-        ready = f"document.getElementById('{tool}')?.dataset.ready === 'true' && document.readyState === 'complete'"
-        while not self.evaluate(ready):
-            assert time.monotonic() < until, f"{page.name} did not set itself up: {self.complaints}"
-            time.sleep(0.05)
-
-    def press(self, key: str, code: int, shift: bool = False) -> None:
-        """Press and release a key, as the reader would."""
-        common = {"key": key, "code": key, "windowsVirtualKeyCode": code, "modifiers": 8 if shift else 0}
-        text = {"text": "\r"} if key == "Enter" else {"text": " "} if key == " " else {}
-        self.ask("Input.dispatchKeyEvent", type="keyDown", **common, **text)
-        self.ask("Input.dispatchKeyEvent", type="keyUp", **common)
-
-    def type(self, text: str) -> None:
-        """Insert text where the focus is."""
-        self.ask("Input.insertText", text=text)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory):
-    """One browser for all tests."""
-    program = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if program is None:
-        pytest.skip("no browser; Debian: apt-get install chromium")
-    opened = Browser(program, tmp_path_factory.mktemp("profile"))
-    yield opened
-    opened.close()
+# --- a reader ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def calculator(browser: Browser, html: Path) -> Browser:
-    browser.open(html / "web_calculator.html", "calculator")
-    return browser
+def open_tool(visit: Callable[..., Page]) -> Callable[..., Page]:
+    """Open a page, and wait until its tool has set itself up."""
+
+    def opened(file: Path, tool: str, **screen: int) -> Page:
+        page = visit(file, **screen)
+        page.wait_for_selector(f"#{tool}[data-ready=true]", state="attached")
+        return page
+
+    return opened
 
 
 @pytest.fixture
-def nomogram(browser: Browser, html: Path) -> Browser:
-    browser.open(html / "web_nomogram.html", "nomogram")
-    return browser
+def calculator(open_tool: Callable[..., Page], html: Path) -> Page:
+    return open_tool(html / "web_calculator.html", "calculator")
+
+
+@pytest.fixture
+def nomogram(open_tool: Callable[..., Page], html: Path) -> Page:
+    return open_tool(html / "web_nomogram.html", "nomogram")
+
+
+@pytest.fixture(params=["calculator", "nomogram"])
+def tool(request: pytest.FixtureRequest) -> str:
+    """Name of each tool in turn."""
+    return request.param
+
+
+@pytest.fixture
+def tool_page(tool: str, open_tool: Callable[..., Page], html: Path) -> Page:
+    """Page of each tool in turn."""
+    return open_tool(html / f"web_{tool}.html", tool)
 
 
 FILL = """
-(given) => {
+([given, ids]) => {
   const tell = (node) => ["input", "change"].forEach((type) => node.dispatchEvent(new Event(type, {bubbles: true})));
   for (const [id, value] of Object.entries(given)) {
     const radio = document.getElementById(`${id}-${value}`);
@@ -238,16 +151,14 @@ FILL = """
     tell(node);
   }
   const said = (node) => (node.hidden ? "" : node.textContent.replaceAll("\\u00a0", " "));
-  const text = (id) => said(document.getElementById(id));
-  return (ids) => Object.fromEntries(ids.map((id) => [id, text(id)]));
+  return Object.fromEntries(ids.map((id) => [id, said(document.getElementById(id))]));
 }
 """
 
 
-def fill(page: Browser, given: dict[str, object], read: list[str]) -> dict[str, str]:
+def fill(page: Page, given: dict[str, object], read: list[str]) -> dict[str, str]:
     """Set fields as a reader would, and read what the page then says."""
-    as_text = {name: str(value) for name, value in given.items()}
-    return page.evaluate(f"({FILL})({json.dumps(as_text)})({json.dumps(read)})")
+    return page.evaluate(FILL, [{name: str(value) for name, value in given.items()}, read])
 
 
 # --- calculator -------------------------------------------------------------------------------------------------------
@@ -303,7 +214,7 @@ def in_python(person: dict[str, object]) -> dict[str, tuple[float, str]]:
     }
 
 
-def test_the_calculator_says_what_python_says(calculator: Browser):
+def test_the_calculator_says_what_python_says(calculator: Page):
     """Value and group of seven scores for more than a hundred people, every edge among them, to the printed digits."""
     people = grid()
     assert len(people) > 100
@@ -315,7 +226,7 @@ def test_the_calculator_says_what_python_says(calculator: Browser):
             assert shown[f"{name}-group"] == group, (name, person)
 
 
-def test_the_stepwise_decision_is_pythons(calculator: Browser):
+def test_the_stepwise_decision_is_pythons(calculator: Page):
     """Step, probability and final group agree with the model and the stepwise groups of the package."""
     model = amap_ct_model()
     seen = set()
@@ -338,18 +249,18 @@ def test_the_stepwise_decision_is_pythons(calculator: Browser):
 
 
 @pytest.mark.parametrize("score", [49.99, 50, 50.01, 59.99, 60, 60.01])
-def test_amap_groups_at_their_bounds(calculator: Browser, score: float):
+def test_amap_groups_at_their_bounds(calculator: Page, score: float):
     """50 and 60 belong to the medium group, as in the package; no person in the grid is at 60 to the last bit."""
     assert calculator.evaluate(f"hccbookScores.amapGroup({score})") == scores.amap_group(score)
 
 
 @pytest.mark.parametrize("score", [-2.61, -2.6, -2.59, -1.4, -1.39, -1.38])
-def test_albi_grades_at_their_bounds(calculator: Browser, score: float):
+def test_albi_grades_at_their_bounds(calculator: Page, score: float):
     """-2.60 and -1.39 belong to the better grade, as in the package."""
     assert calculator.evaluate(f"hccbookScores.albiGrade({score})") == scores.albi_grade(score)
 
 
-def test_a_rounded_score_keeps_to_its_side_of_a_cut_off(calculator: Browser):
+def test_a_rounded_score_keeps_to_its_side_of_a_cut_off(calculator: Page):
     """An aMAP that two decimals would round to 50 shows more of them beside "low"."""
 
     def below_fifty(albumin: float) -> float:
@@ -368,17 +279,17 @@ def test_a_rounded_score_keeps_to_its_side_of_a_cut_off(calculator: Browser):
     ("field", "own", "other", "unit"),
     [("bilirubin", 17.1, 1, "mg/dL"), ("bilirubin", 34.2, 2, "mg/dL"), ("albumin", 41, 4.1, "g/dL")],
 )
-def test_units_can_be_switched(calculator: Browser, field: str, own: float, other: float, unit: str):
+def test_units_can_be_switched(calculator: Page, field: str, own: float, other: float, unit: str):
     """The same value in another unit gives the same scores, and the page says what it is in the scores' unit."""
     before = fill(calculator, PERSON | {field: own}, SHOWN)
     typed = fill(calculator, {f"{field}-unit": unit, field: other}, [*SHOWN, f"{field}-hint", f"{field}-error"])
     assert {name: typed[name] for name in SHOWN} == before
     assert f"this is {own:g} " in typed[f"{field}-hint"]
     assert typed[f"{field}-error"] == ""
-    assert calculator.evaluate(f"document.getElementById('{field}').value") == f"{other:g}"
+    assert calculator.input_value(f"#{field}") == f"{other:g}"
 
 
-def test_switching_a_unit_never_changes_the_number(calculator: Browser):
+def test_switching_a_unit_never_changes_the_number(calculator: Page):
     """The number stays; 41 g/L read as g/dL is refused, and switching back restores every score."""
     before = fill(calculator, PERSON | {"albumin": 41}, SHOWN)
     refused = fill(calculator, {"albumin-unit": "g/dL"}, ["albumin-error", "amap-value", "amap-how"])
@@ -390,7 +301,7 @@ def test_switching_a_unit_never_changes_the_number(calculator: Browser):
 
 
 @pytest.mark.parametrize(("copies", "iu_points", "copies_points"), [(9999, 0, 0), (10_000, 0, 1), (1_164_001, 5, 4)])
-def test_hbv_dna_in_copies(calculator: Browser, copies: int, iu_points: int, copies_points: int):
+def test_hbv_dna_in_copies(calculator: Page, copies: int, iu_points: int, copies_points: int):
     """CU-HCC counts the copies as typed; LSM-HCC counts them divided by 5.82 (1,164,000 copies are 200,000 IU)."""
     person = {"age": 40, "albumin": 45, "bilirubin": 10, "cirrhosis": 0, "stiffness_kpa": 5}
     shown = fill(calculator, person | {"hbv_dna-unit": "copies/mL", "hbv_dna": copies}, SHOWN)
@@ -414,7 +325,7 @@ def test_hbv_dna_in_copies(calculator: Browser, copies: int, iu_points: int, cop
         ("stiffness_kpa", "stiffness_kpa", 12_000, lambda value: scores.lsm_hcc(50, 40, 0, value)),
     ],
 )
-def test_a_value_out_of_range_is_refused_as_in_python(calculator: Browser, field, quantity, value, score):
+def test_a_value_out_of_range_is_refused_as_in_python(calculator: Page, field, quantity, value, score):
     """The page names the rule, the value and the hint in the words of the package, and marks the field."""
     shown = fill(calculator, PERSON | {field: value}, [*SHOWN, f"{field}-error"])
     with pytest.raises(DataError) as refused:
@@ -424,14 +335,14 @@ def test_a_value_out_of_range_is_refused_as_in_python(calculator: Browser, field
     in_units = rule_to_cure.replace("umol", "µmol").replace("10^9", "10⁹").replace("10^3/mm^3", "10³/mm³")
     found = re.sub(r"found [\d.e+-]+\.", f"found {value}.", in_units)
     assert shown[f"{field}-error"].split(": ", 1)[1].startswith(found)
-    marked = calculator.evaluate(f"document.getElementById('{field}').getAttribute('aria-invalid')")
+    marked = calculator.get_attribute(f"#{field}", "aria-invalid")
     assert marked == "true"
     for name, inputs in scores.SCORE_INPUTS.items():
         uses = any(quantity == one or {quantity, one} == {"hbv_dna_iu_ml", "hbv_dna_copies_ml"} for one in inputs)
         assert (shown[f"{name}-value"] == "") == uses, name
 
 
-def test_the_cure_offers_the_unit_that_would_fit(calculator: Browser):
+def test_the_cure_offers_the_unit_that_would_fit(calculator: Page):
     """Albumin of 4.1 without a change of unit: the message leads to g/dL, and choosing it hints."""
     shown = fill(calculator, PERSON | {"albumin": 4.1}, ["albumin-error"])
     assert shown["albumin-error"].endswith("Or choose g/dL beside it.")
@@ -440,7 +351,7 @@ def test_the_cure_offers_the_unit_that_would_fit(calculator: Browser):
     assert float(cured["albi-value"]) == round(scores.albi(20, 41), 2)
 
 
-def test_an_unusual_bilirubin_is_doubted_not_refused(calculator: Browser):
+def test_an_unusual_bilirubin_is_doubted_not_refused(calculator: Page):
     """1.2 umol/L is possible, so it is computed, but the page asks whether it is in mg/dL."""
     shown = fill(calculator, PERSON | {"bilirubin": 1.2}, ["bilirubin-hint", "bilirubin-error", "albi-value"])
     assert "is the unit right?" in shown["bilirubin-hint"]
@@ -450,7 +361,7 @@ def test_an_unusual_bilirubin_is_doubted_not_refused(calculator: Browser):
     assert "is the unit right?" not in usual["bilirubin-hint"]
 
 
-def test_the_hint_allows_only_what_the_check_accepts(calculator: Browser):
+def test_the_hint_allows_only_what_the_check_accepts(calculator: Page):
     """Both ends of the range in another unit, as the hint prints them, are accepted."""
     hint = fill(calculator, {"bilirubin-unit": "mg/dL", "bilirubin": ""}, ["bilirubin-hint"])["bilirubin-hint"]
     least, greatest = re.match(r"([\d.]+) to ([\d.]+)$", hint).groups()
@@ -460,7 +371,7 @@ def test_the_hint_allows_only_what_the_check_accepts(calculator: Browser):
 
 
 @pytest.mark.parametrize("missing", [name for name in PERSON if name not in ("male", "cirrhosis", "ct_image")])
-def test_a_missing_value_takes_away_only_its_scores(calculator: Browser, missing: str):
+def test_a_missing_value_takes_away_only_its_scores(calculator: Page, missing: str):
     """Scores that do not need it stay; the others say what they need."""
     complete = fill(calculator, PERSON, SHOWN)
     shown = fill(calculator, PERSON | {missing: ""}, SHOWN)
@@ -472,7 +383,7 @@ def test_a_missing_value_takes_away_only_its_scores(calculator: Browser, missing
             assert shown[f"{name}-value"] == complete[f"{name}-value"] != ""
 
 
-def test_nothing_is_assumed_at_first(calculator: Browser):
+def test_nothing_is_assumed_at_first(calculator: Page):
     """An empty form shows no score, not even by a default sex, and lists what aMAP needs."""
     shown = fill(calculator, {}, [*SHOWN, *STEPWISE])
     assert all(shown[f"{name}-value"] == "" for name in SCORES)
@@ -481,37 +392,37 @@ def test_nothing_is_assumed_at_first(calculator: Browser):
     assert shown["stepwise-group"] == ""
 
 
-def test_page_b_begins_at_sixteen(calculator: Browser):
+def test_page_b_begins_at_sixteen(calculator: Page):
     """Below the first row of its table PAGE-B alone has no value, and says why."""
     shown = fill(calculator, PERSON | {"age": 15}, SHOWN)
     assert (shown["page_b-value"], shown["page_b-how"]) == ("", "Its table begins at age 16; found 15.")
     assert shown["mpage_b-value"] != ""
 
 
-def test_a_high_amap_without_an_image_score_asks_for_it(calculator: Browser):
+def test_a_high_amap_without_an_image_score_asks_for_it(calculator: Page):
     """The decision stays open, without a group."""
     shown = fill(calculator, PERSON | {"ct_image": ""}, STEPWISE)
     assert shown["stepwise-text"].endswith("It needs a CT image score.")
     assert (shown["stepwise-group"], shown["stepwise-advice"]) == ("", "")
 
 
-def test_example_and_clear(calculator: Browser):
+def test_example_and_clear(calculator: Page):
     """The example fills every score; clearing empties all of them."""
-    calculator.evaluate("document.getElementById('calculator-example').click()")
+    calculator.click("#calculator-example")
     assert all(fill(calculator, {}, SHOWN)[f"{name}-value"] for name in SCORES)
-    calculator.evaluate("document.querySelector('#calculator button[type=reset]').click()")
-    calculator.evaluate("new Promise((done) => setTimeout(done, 50))")
+    calculator.click("#calculator button[type=reset]")
+    calculator.wait_for_timeout(50)
     assert not any(fill(calculator, {}, SHOWN)[f"{name}-value"] for name in SCORES)
 
 
-def test_scores_are_spoken_after_a_pause(calculator: Browser):
+def test_scores_are_spoken_after_a_pause(calculator: Page):
     """A screen reader hears the scores once, when the reader has stopped typing."""
     fill(calculator, {"age": 50, "male": 1}, [])
     fill(calculator, {"platelets": 150}, [])
-    calculator.evaluate("new Promise((done) => setTimeout(done, 800))")
-    spoken = calculator.evaluate("document.getElementById('calculator-status').textContent")
+    calculator.wait_for_timeout(800)
+    spoken = calculator.text_content("#calculator-status")
     assert spoken == "PAGE-B 18, high"  # 6 + 6 + 6
-    assert calculator.evaluate("document.getElementById('calculator-status').getAttribute('role')") == "status"
+    assert calculator.get_attribute("#calculator-status", "role") == "status"
 
 
 # --- nomogram ---------------------------------------------------------------------------------------------------------
@@ -535,7 +446,7 @@ def same_percent(shown: str, probability: float) -> bool:
     return number == f"{100 * probability:.{len(number.partition('.')[2])}f}"
 
 
-def test_the_nomogram_says_what_python_says(nomogram: Browser):
+def test_the_nomogram_says_what_python_says(nomogram: Page):
     """Probability, group and advice over a grid of the three scores, its corners and values beyond it included."""
     grid = list(itertools.product((0, 45.3, 59.2, 72.8, 100), (-1.01, 0.28, 0.9, 1.59), (-1.14, 0.1, 0.61, 1.63)))
     grid += [(120.5, 3, 3), (-30, -5, -5), (59.247, 0.28668, 0.24106)]
@@ -552,7 +463,7 @@ def test_the_nomogram_says_what_python_says(nomogram: Browser):
 
 
 @pytest.mark.parametrize(("cut", "below", "at"), [(0.21, "low", "medium"), (0.65, "medium", "high")])
-def test_a_probability_at_a_cut_off(nomogram: Browser, cut: float, below: str, at: str):
+def test_a_probability_at_a_cut_off(nomogram: Page, cut: float, below: str, at: str):
     """Just below a cut-off the lower group, with decimals that say so; just above it the higher one."""
     combination = alarm_model().combination_
 
@@ -572,13 +483,13 @@ def test_a_probability_at_a_cut_off(nomogram: Browser, cut: float, below: str, a
         assert printed == pytest.approx(100 * probability, abs=1e-4)
 
 
-def test_amap_from_its_five_inputs(nomogram: Browser):
+def test_amap_from_its_five_inputs(nomogram: Page):
     """The five inputs, in the units the reader has, give the package's aMAP and the model's probability of it."""
     for age, male, bilirubin, albumin, platelets in (
         (50, 1, 1.0, 4.0, 150), (30, 0, 0.6, 4.5, 250), (65, 1, 2.0, 3.2, 80), (72, 0, 5.5, 2.6, 45),
     ):  # fmt: skip
         given = {"age": age, "male": male, "bilirubin-unit": "mg/dL", "bilirubin": bilirubin, "albumin-unit": "g/dL"}
-        nomogram.evaluate("document.getElementById('amap-from-inputs').click()")
+        nomogram.click("#amap-from-inputs")
         given |= {"albumin": albumin, "platelets": platelets, "radiomics-number": 0.5, "deep-number": 0.4}
         shown = fill(nomogram, given, ["amap-computed", *RESULT])
         amap = scores.amap(age, male, bilirubin * 17.1, albumin * 10, platelets)
@@ -588,19 +499,19 @@ def test_amap_from_its_five_inputs(nomogram: Browser):
         assert shown["nomogram-group"] == f"{group} risk"
 
 
-def test_an_input_out_of_range_leaves_no_risk(nomogram: Browser):
+def test_an_input_out_of_range_leaves_no_risk(nomogram: Page):
     """A refused or missing input takes the result away and says which one it is."""
-    nomogram.evaluate("document.getElementById('amap-from-inputs').click()")
+    nomogram.click("#amap-from-inputs")
     given = {"age": 50, "male": 1, "bilirubin": 20, "albumin": 4.1}
     shown = fill(nomogram, given, ["amap-computed", "albumin-error", *RESULT])
     assert shown["amap-computed"] == "Correct albumin. Needs platelets."
     assert "must be in g/L, 10 to 70, but found 4.1." in shown["albumin-error"]
     assert (shown["nomogram-probability"], shown["nomogram-group"]) == ("", "")
-    nomogram.evaluate("document.getElementById('amap-from-slider').click()")
+    nomogram.click("#amap-from-slider")
     assert fill(nomogram, {}, RESULT)["nomogram-probability"] != ""
 
 
-def test_sliders_and_boxes_follow_each_other(nomogram: Browser):
+def test_sliders_and_boxes_follow_each_other(nomogram: Page):
     """A slider writes its number; a number moves its slider, and beyond the slider's end the page warns."""
     shown = fill(nomogram, {"deep-slider": 1.0, "radiomics-slider": 0.5, "amap-slider": 70}, RESULT)
     assert same_percent(shown["nomogram-probability"], alarm_in_python(70, 0.5, 1.0)[0])
@@ -612,7 +523,7 @@ def test_sliders_and_boxes_follow_each_other(nomogram: Browser):
     assert shown["nomogram-probability"] == ""
 
 
-def test_contributions_add_up(nomogram: Browser):
+def test_contributions_add_up(nomogram: Page):
     """The three changes and the intercept are the log odds."""
     shown = fill(nomogram, {"amap-number": 66.2543, "radiomics-number": 0.6115, "deep-number": -0.10529}, [])
     cells = nomogram.evaluate(
@@ -627,7 +538,7 @@ def test_contributions_add_up(nomogram: Browser):
 FOCUSED = "(() => { const n = document.activeElement; return n.id || n.textContent.trim(); })()"
 
 
-def controls(page: Browser, tool: str) -> list[str]:
+def controls(page: Page, tool: str) -> list[str]:
     """Controls that a reader sees; of a group of radio buttons Tab reaches the chosen or else the first one."""
     return page.evaluate(
         f"""[...document.querySelectorAll('#{tool} :is(input, select, button)')]
@@ -641,117 +552,107 @@ def controls(page: Browser, tool: str) -> list[str]:
     )
 
 
-def tabbed(page: Browser, first: str, count: int) -> list[str]:
+def tabbed(page: Page, first: str, count: int) -> list[str]:
     """What has the focus at first, and after each Tab."""
-    page.evaluate(f"document.getElementById('{first}').focus()")
+    page.focus(f"#{first}")
     reached = [page.evaluate(FOCUSED)]
     for _ in range(count - 1):
-        page.press("Tab", 9)
+        page.keyboard.press("Tab")
         reached.append(page.evaluate(FOCUSED))
     return reached
 
 
-@pytest.mark.parametrize(("page", "tool"), [("web_calculator", "calculator"), ("web_nomogram", "nomogram")])
-def test_tab_reaches_every_control_in_order(browser: Browser, html: Path, page: str, tool: str):
+def test_tab_reaches_every_control_in_order(tool_page: Page, tool: str):
     """From the first control, Tab visits all others in the order of the page, each with a visible mask."""
-    browser.open(html / f"{page}.html", tool)
     if tool == "nomogram":
-        browser.evaluate("document.getElementById('amap-from-inputs').click()")
-    expected = controls(browser, tool)
+        tool_page.click("#amap-from-inputs")
+    expected = controls(tool_page, tool)
     assert len(expected) > 10
-    assert tabbed(browser, expected[0], len(expected)) == expected
-    browser.press("Tab", 9, shift=True)
-    mask = browser.evaluate(
+    assert tabbed(tool_page, expected[0], len(expected)) == expected
+    tool_page.keyboard.press("Shift+Tab")
+    mask = tool_page.evaluate(
         "getComputedStyle(document.activeElement).outlineStyle + getComputedStyle(document.activeElement).outlineWidth"
     )
     assert mask == "solid3px"
 
 
-def test_the_calculator_works_by_keyboard_alone(calculator: Browser):
+def test_the_calculator_works_by_keyboard_alone(calculator: Page):
     """PAGE-B of a woman of 45 with 150: typed, chosen with Space, and computed."""
-    calculator.evaluate("document.getElementById('age').focus()")
-    calculator.type("45")
-    calculator.press("Tab", 9)
+    calculator.focus("#age")
+    calculator.keyboard.insert_text("45")
+    calculator.keyboard.press("Tab")
     assert calculator.evaluate(FOCUSED) == "male-0"
-    calculator.press(" ", 32)
+    calculator.keyboard.press("Space")
     while calculator.evaluate(FOCUSED) != "platelets":
-        calculator.press("Tab", 9)
-    calculator.type("150")
+        calculator.keyboard.press("Tab")
+    calculator.keyboard.insert_text("150")
     assert fill(calculator, {}, ["page_b-value"])["page_b-value"] == "10"  # 4 + 0 + 6
-    calculator.evaluate("document.getElementById('bilirubin-unit').focus()")
-    calculator.press("ArrowDown", 40)
-    assert calculator.evaluate("document.getElementById('bilirubin-unit').value") == "mg/dL"
+    calculator.focus("#bilirubin-unit")
+    calculator.keyboard.press("ArrowDown")
+    assert calculator.input_value("#bilirubin-unit") == "mg/dL"
 
 
-def test_arrow_keys_move_a_slider(nomogram: Browser):
+def test_arrow_keys_move_a_slider(nomogram: Page):
     """One press is one step, and the result follows."""
-    nomogram.evaluate("document.getElementById('amap-slider').focus()")
-    before = float(nomogram.evaluate("document.getElementById('amap-number').value"))
+    nomogram.focus("#amap-slider")
+    before = float(nomogram.input_value("#amap-number"))
     for _ in range(5):
-        nomogram.press("ArrowRight", 39)
-    after = float(nomogram.evaluate("document.getElementById('amap-number').value"))
+        nomogram.keyboard.press("ArrowRight")
+    after = float(nomogram.input_value("#amap-number"))
     assert after == pytest.approx(before + 0.5)
-    radiomics, deep = (
-        float(nomogram.evaluate(f"document.getElementById('{one}-number').value")) for one in ("radiomics", "deep")
-    )
+    radiomics, deep = (float(nomogram.input_value(f"#{one}-number")) for one in ("radiomics", "deep"))
     shown = fill(nomogram, {}, RESULT)
     assert same_percent(shown["nomogram-probability"], alarm_in_python(after, radiomics, deep)[0])
 
 
-@pytest.mark.parametrize(("page", "tool"), [("web_calculator", "calculator"), ("web_nomogram", "nomogram")])
-def test_pages_need_no_network(browser: Browser, html: Path, page: str, tool: str):
+def test_pages_need_no_network(tool_page: Page, html: Path):
     """From disk, a page asks for files beside it and for nothing else, and its scripts throw nothing."""
-    browser.open(html / f"{page}.html", tool)
-    fill(browser, {"age": 50, "platelets": 100}, [])
-    assert len(browser.requests) > 4
-    assert [url for url in browser.requests if not url.startswith(("file:", "data:", "about:"))] == []
-    assert browser.complaints == []
+    fill(tool_page, {"age": 50, "platelets": 100}, [])
+    requests = [request.url for request in tool_page.requests()]
+    assert len(requests) > 4
+    assert [url for url in requests if not url.startswith(("file:", "data:", "about:"))] == []
+    assert tool_page.page_errors() == []
     folder = html.as_uri()
-    assert all(url.startswith(folder) for url in browser.requests if url.startswith("file:"))
+    assert all(url.startswith(folder) for url in requests if url.startswith("file:"))
 
 
-@pytest.mark.parametrize(("page", "tool"), [("web_calculator", "calculator"), ("web_nomogram", "nomogram")])
-def test_every_control_has_a_name(browser: Browser, html: Path, page: str, tool: str):
+def test_every_control_has_a_name(tool_page: Page, tool: str):
     """Each input and select has a label of its own, each fieldset a legend, and results are announced."""
-    browser.open(html / f"{page}.html", tool)
-    unnamed = browser.evaluate(
+    unnamed = tool_page.evaluate(
         f"""[...document.querySelectorAll('#{tool} :is(input, select)')]
         .filter((n) => !n.labels.length && !n.getAttribute("aria-label")).map((n) => n.id)"""
     )
     assert unnamed == []
-    assert browser.evaluate(
+    assert tool_page.evaluate(
         f"[...document.querySelectorAll('#{tool} fieldset')].every((n) => n.querySelector('legend'))"
     )
-    assert browser.evaluate(f"document.querySelectorAll('#{tool} [aria-live], #{tool} [role=status]').length") >= 3
-    missing = browser.evaluate(
+    assert tool_page.evaluate(f"document.querySelectorAll('#{tool} [aria-live], #{tool} [role=status]').length") >= 3
+    missing = tool_page.evaluate(
         f"""[...document.querySelectorAll('#{tool} [aria-describedby]')]
         .flatMap((n) => n.getAttribute("aria-describedby").split(" ")).filter((id) => !document.getElementById(id))"""
     )
     assert missing == []
-    twice = browser.evaluate(
+    twice = tool_page.evaluate(
         "[...document.querySelectorAll('[id]')].map((n) => n.id).filter((id, i, all) => all.indexOf(id) !== i)"
     )
     assert [name for name in twice if name.startswith(("amap", "age", "nomogram", "calculator"))] == []
 
 
-@pytest.mark.parametrize(("page", "tool"), [("web_calculator", "calculator"), ("web_nomogram", "nomogram")])
-def test_nothing_sticks_out_on_a_phone(browser: Browser, html: Path, page: str, tool: str):
+def test_nothing_sticks_out_on_a_phone(open_tool: Callable[..., Page], html: Path, tool: str):
     """At 360 pixels the page does not scroll sideways, also with a message under a field."""
-    browser.open(html / f"{page}.html", tool, width=360, height=740)
-    fill(browser, {"albumin": 4.1, "age": 300}, [])
-    assert browser.evaluate("document.documentElement.scrollWidth") <= 360
-    wide = browser.evaluate(
+    page = open_tool(html / f"web_{tool}.html", tool, width=360, height=740)
+    fill(page, {"albumin": 4.1, "age": 300}, [])
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    wide = page.evaluate(
         f"""[...document.querySelectorAll('#{tool} *')]
         .filter((node) => node.getBoundingClientRect().right > 361).map((node) => node.id || node.className)"""
     )
     assert wide == []
 
 
-@pytest.mark.parametrize(("page", "tool"), [("web_calculator", "calculator"), ("web_nomogram", "nomogram")])
-def test_pages_say_that_the_model_is_synthetic(browser: Browser, html: Path, page: str, tool: str):
+def test_pages_say_that_the_model_is_synthetic(tool_page: Page, tool: str):
     """The stamp stands on the tool itself."""
-    browser.open(html / f"{page}.html", tool)
-    stamp = fill(browser, {}, [f"{tool}-stamp"])[f"{tool}-stamp"]
+    stamp = fill(tool_page, {}, [f"{tool}-stamp"])[f"{tool}-stamp"]
     assert stamp.startswith("SYNTHETIC: ")
     assert "fitted on simulated patients" in stamp
     assert "not for clinical use" in stamp
@@ -769,33 +670,32 @@ def stand_alone(folder: Path, files: dict[str, bytes], page: str) -> Path:
     return file
 
 
-def test_a_run_without_alarm_says_so(browser: Browser, run: RunPaths, tmp_path: Path):
+def test_a_run_without_alarm_says_so(open_tool: Callable[..., Page], run: RunPaths, tmp_path: Path):
     """The nomogram has nothing to move, and says why."""
-    page = stand_alone(tmp_path, web_files(run, ("amap_ct",)), "web_nomogram")
-    browser.open(page, "nomogram")
-    shown = fill(browser, {}, ["nomogram-absent"])
+    page = open_tool(stand_alone(tmp_path, web_files(run, ("amap_ct",)), "web_nomogram"), "nomogram")
+    shown = fill(page, {}, ["nomogram-absent"])
     assert shown["nomogram-absent"] == "There is no ALARM model to compute with. This run left the paper out."
-    assert controls(browser, "nomogram") == []
-    assert browser.complaints == []
+    assert controls(page, "nomogram") == []
+    assert page.page_errors() == []
 
 
-def test_a_run_without_amap_ct_keeps_the_scores(browser: Browser, run: RunPaths, tmp_path: Path):
+def test_a_run_without_amap_ct_keeps_the_scores(open_tool: Callable[..., Page], run: RunPaths, tmp_path: Path):
     """All scores are computed, and the stepwise decision ends at aMAP."""
-    page = stand_alone(tmp_path, web_files(run, ("alarm",)), "web_calculator")
-    browser.open(page, "calculator")
-    shown = fill(browser, PERSON, [*SHOWN, *STEPWISE, "calculator-stamp"])
+    page = open_tool(stand_alone(tmp_path, web_files(run, ("alarm",)), "web_calculator"), "calculator")
+    shown = fill(page, PERSON, [*SHOWN, *STEPWISE, "calculator-stamp"])
     assert all(shown[f"{name}-value"] for name in SCORES)
     assert shown["stepwise-text"].endswith("no model here to go on with. This run left the paper out.")
     assert "SYNTHETIC" not in shown["calculator-stamp"]
-    low = fill(browser, {"age": 20, "male": 0, "platelets": 300}, STEPWISE)
+    low = fill(page, {"age": 20, "male": 0, "platelets": 300}, STEPWISE)
     assert low["stepwise-group"] == "low risk"
 
 
-def test_own_patients_are_not_called_synthetic(browser: Browser, run: RunPaths, tmp_path: Path):
+def test_own_patients_are_not_called_synthetic(open_tool: Callable[..., Page], run: RunPaths, tmp_path: Path):
     """A run on the user's data says that the model is its own."""
-    page = stand_alone(tmp_path, web_files(run, ("alarm", "amap_ct"), synthetic=False), "web_nomogram")
-    browser.open(page, "nomogram")
-    stamp = fill(browser, {}, ["nomogram-stamp"])["nomogram-stamp"]
+    page = open_tool(
+        stand_alone(tmp_path, web_files(run, ("alarm", "amap_ct"), synthetic=False), "web_nomogram"), "nomogram"
+    )
+    stamp = fill(page, {}, ["nomogram-stamp"])["nomogram-stamp"]
     assert "SYNTHETIC" not in stamp
     assert "not for clinical use" in stamp
 
