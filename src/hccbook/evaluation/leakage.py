@@ -25,7 +25,8 @@ from sklearn.model_selection import train_test_split
 from hccbook.errors import DataError
 from hccbook.evaluation.discrimination import AucEstimate, auc_delong, roc_points
 from hccbook.evaluation.outcomes import check_binary, check_level
-from hccbook.features.selection import LassoSelector, MannWhitneySelector, SpearmanSelector
+from hccbook.features.lasso import LassoSelector
+from hccbook.features.selection import MannWhitneySelector, SpearmanSelector
 from hccbook.models import NestedAlarmModel
 from hccbook.models.development import CLINICAL, standardise
 

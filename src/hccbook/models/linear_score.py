@@ -135,3 +135,7 @@ class LinearScore:
     def from_dict(cls, content: dict[str, Any]) -> LinearScore:
         """Inverse of `to_dict`."""
         return cls.of(**content)
+
+
+NO_SCORE = LinearScore((), (), (), (), 0.0)
+"""Score of a model without features: 0 for every patient."""
