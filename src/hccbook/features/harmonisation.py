@@ -94,8 +94,8 @@ class ComBatHarmoniser(TransformerMixin, BaseEstimator):
     Notes
     -----
     A centre with one patient has a shift, shrunk with that one patient, and no scale. A feature that does not vary
-    within a centre enters with the scale 1 there. With a single centre, or a single feature, there is nothing to harmonise
-    or to borrow from; ``notes_`` say so.
+    within a centre enters with the scale 1 there. With a single centre, or a single feature, there is nothing to
+    harmonise or to borrow from; ``notes_`` say so.
 
     Features of a centre that `fit` did not see stay as they are, which takes the centre for an average one;
     `with_centres` learns it from features alone.
