@@ -69,8 +69,8 @@ class ComBatHarmoniser(TransformerMixin, BaseEstimator):
     centre : str
         Column that names the centre.
     covariates : sequence of str
-        Columns whose association with the features stays: numbers, or text for categories. They are dropped from
-        what comes out unless `keep` has them too.
+        Numeric columns whose association with the features stays. They are dropped from what comes out unless `keep`
+        has them too.
     keep : sequence of str
         Columns that pass through as they are.
 
@@ -84,10 +84,8 @@ class ComBatHarmoniser(TransformerMixin, BaseEstimator):
         Those among them that do not vary within any centre: nothing can be estimated, they stay as they are.
     mean_, sd_ : numpy.ndarray, shape (n_features,)
         Mean over centres at covariates of zero, and SD within centres.
-    coefficients_ : pandas.DataFrame, shape (n_covariate_columns, n_features)
+    coefficients_ : pandas.DataFrame, shape (n_covariates, n_features)
         Change of each feature with each covariate.
-    levels_ : dict of str to list of str
-        Categories by covariate, the first of which is the reference.
     notes_ : list of str
         What a reader should know about the fit.
 
@@ -136,12 +134,7 @@ class ComBatHarmoniser(TransformerMixin, BaseEstimator):
         self.feature_names_in_ = X.columns.to_numpy(dtype=object)
         self.n_features_in_ = X.shape[1]
         self.notes_: list[str] = []
-        self.levels_ = {
-            name: sorted(set(X[name].dropna().astype(str)))
-            for name in self.covariates
-            if X[name].dtype.kind not in "biuf"
-        }
-        names, covariates = self._covariate_columns(X)
+        covariates = _numbers(X[list(self.covariates)])
         groups = sorted(set(centre))
         dummies = np.column_stack([centre == name for name in groups]).astype(float)
         design = np.column_stack([dummies, covariates])
@@ -155,7 +148,7 @@ class ComBatHarmoniser(TransformerMixin, BaseEstimator):
         weights = np.linalg.lstsq(design, values, rcond=None)[0]
         of_centres, of_covariates = weights[: len(groups)], weights[len(groups) :]
         self.mean_ = dummies.mean(axis=0) @ of_centres
-        self.coefficients_ = pd.DataFrame(of_covariates, index=names, columns=self.features_)
+        self.coefficients_ = pd.DataFrame(of_covariates, index=list(self.covariates), columns=self.features_)
         variance = np.square(values - design @ weights).mean(axis=0)
         fixed = variance <= _MIN_SHARE_OF_VARIANCE * np.square(values).max(axis=0)
         self.sd_ = np.sqrt(np.where(fixed, 1.0, variance))
@@ -222,24 +215,6 @@ class ComBatHarmoniser(TransformerMixin, BaseEstimator):
             raise DataError(self.centre, "must name every patient's centre", f"{missing} missing", "Fill it in.")
         return centre.astype(str).to_numpy(dtype=object)
 
-    def _covariate_columns(self, X: pd.DataFrame) -> tuple[list[str], np.ndarray]:
-        names, columns = [], []
-        for name in self.covariates:
-            if name not in self.levels_:
-                names.append(name)
-                columns.append(_numbers(X[[name]])[:, 0])
-                continue
-            given = X[name].astype(str)
-            unknown = sorted(set(given[X[name].notna()]) - set(self.levels_[name]))
-            if X[name].isna().any() or unknown:
-                found = repr(unknown[0]) if unknown else f"{int(X[name].isna().sum())} missing"
-                rule = f"must be one of {', '.join(self.levels_[name])}"
-                raise DataError(name, rule, found, "Correct it, or leave the covariate or the patient out.")
-            for level in self.levels_[name][1:]:
-                names.append(f"{name}={level}")
-                columns.append((given == level).to_numpy(dtype=float))
-        return names, np.column_stack(columns) if columns else np.zeros((len(X), 0))
-
     def _standardised(self, X: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Values, what is expected of each patient at an average centre, and the standardised difference."""
         absent = [name for name in self.features_ if name not in X.columns]
@@ -248,13 +223,8 @@ class ComBatHarmoniser(TransformerMixin, BaseEstimator):
                 f"column {absent[0]}", "must be in the table", f"{len(absent)} absent", "Give the features of the fit."
             )
         values = _numbers(X[self.features_])
-        expected = self.mean_ + self._covariate_columns(X)[1] @ self.coefficients_.to_numpy()
+        expected = self.mean_ + _numbers(X[list(self.covariates)]) @ self.coefficients_.to_numpy()
         return values, expected, (values - expected) / self.sd_
-
-    def unseen_centres(self, X: pd.DataFrame) -> list[str]:
-        """Centres of these patients whose effect is not known, in alphabetical order."""
-        check_is_fitted(self, "effects_")
-        return sorted(set(self._centres(X)) - set(self.effects_))
 
     def transform(self, X: pd.DataFrame) -> pd.DataFrame:
         """Features without what their centre does to them.
@@ -272,7 +242,7 @@ class ComBatHarmoniser(TransformerMixin, BaseEstimator):
         Raises
         ------
         DataError
-            If a value is missing, or a covariate has a category that the fit did not see.
+            If a value is missing.
         ModelError
             If a column is absent.
         """
@@ -317,16 +287,11 @@ class ComBatHarmoniser(TransformerMixin, BaseEstimator):
         learnt = copy.deepcopy(self)
         _, _, z = self._standardised(X)
         varying = ~np.isin(self.features_, self.untouched_)
-        for name in self.unseen_centres(X):
+        for name in sorted(set(centre) - set(self.effects_)):
             rows = centre == name
             learnt.notes_.append(f"{name}: learnt after the fit from the features of {int(rows.sum())} patients.")
             learnt.effects_[name] = learnt._effect(name, z[rows], varying)
         return learnt
-
-    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
-        """Columns that `transform` returns."""
-        check_is_fitted(self, "effects_")
-        return np.array([*self.keep, *self.features_], dtype=object)
 
 
 def _shrink(n: int, g_hat: np.ndarray, raw: np.ndarray, d_hat: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:

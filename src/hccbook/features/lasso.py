@@ -24,7 +24,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.utils.validation import check_is_fitted
 
 from hccbook.errors import ModelError
-from hccbook.features.selection import FeatureSelector, check_choice, rarest_class
+from hccbook.features.selection import FeatureSelector, check_choice, check_rarest_class, rarest_class
 
 LAMBDA_RULES = ("min", "1se")
 """Penalty with the least cross-validated error, or the largest within one standard error of it."""
@@ -223,11 +223,7 @@ class LassoSelector(FeatureSelector):
         if self.folds < 2:
             raise ModelError("folds", "must be 2 or more", self.folds, "Give 2 or more folds.")
         values, outcome = self._start(X, y)
-        rarest = rarest_class(outcome)
-        if rarest < 2:
-            raise ModelError(
-                "outcome", "must have 2 patients or more in each class to be cross-validated", rarest, "Add patients."
-            )
+        check_rarest_class(outcome, 2, " to be cross-validated")
         splits = stratified_folds(self.folds, outcome, self.random_state, self.notes_.append)
         self.folds_ = splits.get_n_splits()
         self.coef_ = np.zeros(values.shape[1])

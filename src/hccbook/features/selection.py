@@ -106,6 +106,13 @@ def rarest_class(outcome: np.ndarray) -> int:
     return int(min(outcome.sum(), len(outcome) - outcome.sum()))
 
 
+def check_rarest_class(outcome: np.ndarray, fewest: int, purpose: str, hint: str = "Add patients.") -> None:
+    """Refuse an outcome whose rarer class has fewer patients than a purpose asks for with a `ModelError`."""
+    rarest = rarest_class(outcome)
+    if rarest < fewest:
+        raise ModelError("outcome", f"must have {fewest} patients or more in each class{purpose}", rarest, hint)
+
+
 def check_choice(setting: str, value: object, choices: Sequence[str]) -> None:
     """Refuse a setting's value that is none of its choices with a `ModelError`."""
     if value not in choices:

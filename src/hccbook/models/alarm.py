@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from hccbook.errors import ModelError
 from hccbook.features.lasso import LassoSelector, error_along_path
 from hccbook.features.selection import (
     MannWhitneySelector,
     SpearmanSelector,
     check_choice,
+    check_rarest_class,
     rarest_class,
     select_in_steps,
 )
@@ -186,14 +186,8 @@ class AlarmModel(ScoreModel):
 
     def _oversample(self, z: pd.DataFrame, outcome: np.ndarray) -> Oversampled:
         """What Borderline-SMOTE makes of these patients; what it did goes to the notes."""
+        check_rarest_class(outcome, 2, " for SMOTE", "Add patients or set smote='off'.")
         rarest = rarest_class(outcome)
-        if rarest < 2:
-            raise ModelError(
-                "outcome",
-                "must have 2 patients or more in each class for SMOTE",
-                rarest,
-                "Add patients or set smote='off'.",
-            )
         augmented = oversample(z.to_numpy(), outcome, self.random_state)
         if augmented.neighbours != NEIGHBOURS:
             used, usual = (" and ".join(map(str, pair)) for pair in (augmented.neighbours, NEIGHBOURS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple, Self
@@ -263,8 +264,10 @@ class AmapCtModel(ScoreModel):
         self.image_logistic_ = LinearScore.of(names, means[names], scales[names], weights, regression.intercept)
         logit = self.image_logistic_.evaluate(z * scales + means)
         centre, spread = float(logit.mean()), float(logit.std())
-        self.image_score_ = LinearScore.of(
-            names, means[names], scales[names], weights / spread, (regression.intercept - centre) / spread
+        self.image_score_ = replace(
+            self.image_logistic_,
+            coefficients=tuple((weights / spread).tolist()),
+            intercept=(regression.intercept - centre) / spread,
         )
         return self.image_score_.names
 

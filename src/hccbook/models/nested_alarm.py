@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -29,6 +30,7 @@ from hccbook.features.selection import (
     MannWhitneySelector,
     SpearmanSelector,
     check_choice,
+    check_rarest_class,
     rarest_class,
     select_in_steps,
 )
@@ -45,8 +47,6 @@ from hccbook.models.linear_score import NO_SCORE, LinearScore
 from hccbook.models.model_file import NAMES, PLAIN, SCORE, TABLE, TABLES, JsonForm
 from hccbook.models.oversampling import NEIGHBOURS, oversample
 from hccbook.models.score_model import ScoreModel, covariates_of
-
-_MIN_CASES = 3  # of a class: that leaves two of them in every training part of the folds
 
 
 class _Chosen(NamedTuple):
@@ -217,13 +217,7 @@ class NestedAlarmModel(ScoreModel):
         """
         self._check_settings()
         X, outcome = check_development(X, y)
-        if rarest_class(outcome) < _MIN_CASES:
-            raise ModelError(
-                "outcome",
-                f"must have {_MIN_CASES} patients or more in each class, so that two are left in every fold",
-                rarest_class(outcome),
-                "Add patients.",
-            )
+        check_rarest_class(outcome, 3, ", so that two are left in every fold")
         self._start(X.columns)
         self.notes_: list[str] = []
         self._in_folds: Counter[str] = Counter()
@@ -239,13 +233,8 @@ class NestedAlarmModel(ScoreModel):
         self.recalibration_ = self._recalibrate(logits, outcome)
         intercept, slope = self.recalibration_
         plain = learnt.combination
-        self.combination_ = LinearScore.of(
-            plain.names,
-            plain.means,
-            plain.scales,
-            [slope * weight for weight in plain.coefficients],
-            intercept + slope * plain.intercept,
-        )
+        weights = tuple(slope * weight for weight in plain.coefficients)
+        self.combination_ = replace(plain, coefficients=weights, intercept=intercept + slope * plain.intercept)
         self.out_of_fold_ = held.assign(alarm=probability(intercept + slope * logits), y=outcome)[
             [CLINICAL, *self._image_scores, "alarm", "y", "fold"]
         ]
