@@ -30,7 +30,6 @@ from hccbook.models.development import (
     standardise_allowed,
 )
 from hccbook.models.linear_score import NO_SCORE, LinearScore
-from hccbook.models.model_file import NAMES, PLAIN, SCORE, TABLE, TABLES
 from hccbook.models.oversampling import NEIGHBOURS, Oversampled, oversample, synthetic_patients
 from hccbook.models.score_model import ScoreModel
 
@@ -109,16 +108,10 @@ class AlarmModel(ScoreModel):
 
     _file_name = _probability = "alarm"
     _image_scores: ClassVar = {"radiomics": "radiomics_score_", "deep": "deep_score_"}
-    _saved: ClassVar = {
-        "radiomics_score": SCORE,
-        "deep_score": SCORE,
-        "combination": SCORE,
-        "feature_names": NAMES,
-        "selection_counts": TABLE,
-        "lasso_paths": TABLES,
-        "lasso_alphas": PLAIN,
-        "notes": PLAIN,
-    }
+    _saved = (
+        "radiomics_score", "deep_score", "combination", "feature_names", "selection_counts", "lasso_paths",
+        "lasso_alphas", "notes",
+    )  # fmt: skip
 
     def __init__(
         self,

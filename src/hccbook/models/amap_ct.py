@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -28,7 +28,7 @@ from hccbook.models.development import (
     standardise_allowed,
 )
 from hccbook.models.linear_score import NO_SCORE, LinearScore
-from hccbook.models.model_file import NAMES, PLAIN, SCORE, TABLE, JsonForm, read_model, whole_model, write_model
+from hccbook.models.model_file import read_model, whole_model, write_model
 from hccbook.models.score_model import ScoreModel, with_tuples
 from hccbook.settings import ORGANS
 
@@ -62,14 +62,6 @@ FAMILY: Mapping[str, FamilyMember] = MappingProxyType(
     }
 )
 """Models that aMAP-CT is compared with, aMAP-CT among them (aMAP-CT, Fig. 1; Supplementary Tables 5 and 8)."""
-
-
-def _path_content(table: pd.DataFrame) -> dict[str, list]:
-    """Weights along the path as a feature's row of weights, the penalties once."""
-    features = list(pd.unique(table["feature"]))
-    steps = len(table) // max(len(features), 1)
-    weights = table["coefficient"].to_numpy(dtype=float).reshape(len(features), steps)
-    return {"features": features, "penalties": table["penalty"].tolist()[:steps], "weights": weights.tolist()}
 
 
 class AmapCtModel(ScoreModel):
@@ -133,17 +125,10 @@ class AmapCtModel(ScoreModel):
 
     _file_name = _probability = "amap_ct"
     _image_scores: ClassVar = {"ct_image": "image_score_"}
-    _saved: ClassVar = {
-        "image_score": SCORE,
-        "image_logistic": SCORE,
-        "combination": SCORE,
-        "feature_names": NAMES,
-        "selection_counts": TABLE,
-        "lasso_path": TABLE,
-        "lasso_alpha": PLAIN,
-        "lasso_weights": JsonForm(_path_content, lambda content: weights_along_path(**content)),
-        "notes": PLAIN,
-    }
+    _saved = (
+        "image_score", "image_logistic", "combination", "feature_names", "selection_counts", "lasso_path",
+        "lasso_alpha", "lasso_weights", "notes",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -225,11 +210,7 @@ class AmapCtModel(ScoreModel):
         return self
 
     def _columns_of_organs(self, X: pd.DataFrame) -> dict[str, list[str]]:
-        unknown = [organ for organ in self.organs if organ not in ORGANS]
-        if isinstance(self.organs, str) or unknown or len(set(self.organs)) != len(self.organs):
-            raise ModelError(
-                "organs", f"must be different ones of {', '.join(ORGANS)}", repr(self.organs), "Give a tuple of names."
-            )
+        _check_names("organs", self.organs, ORGANS)
         by_organ: dict[str, list[str]] = {organ: [] for organ in self.organs}
         for name in X.columns[~X.columns.isin([CLINICAL, *self.covariates])]:
             organ = phase_organ_name(name)[1]
@@ -354,14 +335,9 @@ class AmapCtFamily(BaseEstimator):
         ModelError
             If a member is unknown or there twice, or as `AmapCtModel`.
         """
-        unknown = [name for name in self.members if name not in FAMILY]
-        if isinstance(self.members, str) or unknown or len(set(self.members)) != len(self.members) or not self.members:
-            raise ModelError(
-                "members",
-                f"must be different ones of {', '.join(FAMILY)}",
-                repr(self.members),
-                "Give a tuple of names.",
-            )
+        _check_names("members", self.members, FAMILY)
+        if not self.members:
+            raise ModelError("members", "must be one or more", "none", f"Give some of {', '.join(FAMILY)}.")
         X, outcome = check_development(X, y)
         extra = {name for member in FAMILY.values() for name in member.covariates} & set(X.columns)
         first: dict[tuple[str, ...], AmapCtModel] = {}
@@ -454,3 +430,10 @@ class AmapCtFamily(BaseEstimator):
             family = cls(**with_tuples(content["parameters"]))
             family.models_ = {name: AmapCtModel._of_content(content["members"][name]) for name in family.members}
             return family
+
+
+def _check_names(setting: str, names: Sequence[str], known: Collection[str]) -> None:
+    if isinstance(names, str) or not set(names) <= set(known) or len(set(names)) < len(names):
+        raise ModelError(
+            setting, f"must be different ones of {', '.join(known)}", repr(names), "Give a tuple of names."
+        )

@@ -4,40 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
-import pandas as pd
+from typing import Any
 
 from hccbook.errors import ModelError
-from hccbook.models.linear_score import LinearScore
 from hccbook.parallel import atomic_path
 
 _FORMAT = "hccbook model"
 _VERSION = 1
-
-
-class JsonForm(NamedTuple):
-    """How a learnt value becomes plain JSON values, and comes back."""
-
-    write: Callable[[Any], Any]
-    read: Callable[[Any], Any]
-
-
-def _table_columns(table: pd.DataFrame) -> dict[str, list]:
-    return table.to_dict(orient="list")
-
-
-PLAIN = JsonForm(lambda value: value, lambda value: value)
-SCORE = JsonForm(LinearScore.to_dict, LinearScore.from_dict)
-NAMES = JsonForm(lambda names: names.tolist(), lambda names: np.array(names, dtype=object))
-TABLE = JsonForm(_table_columns, pd.DataFrame)
-TABLES = JsonForm(
-    lambda tables: {name: _table_columns(table) for name, table in tables.items()},
-    lambda tables: {name: pd.DataFrame(columns) for name, columns in tables.items()},
-)
 
 
 def write_model(file: str | Path, name: str, content: dict[str, Any]) -> Path:

@@ -44,7 +44,6 @@ from hccbook.models.development import (
     standardise,
 )
 from hccbook.models.linear_score import NO_SCORE, LinearScore
-from hccbook.models.model_file import NAMES, PLAIN, SCORE, TABLE, TABLES, JsonForm
 from hccbook.models.oversampling import NEIGHBOURS, oversample
 from hccbook.models.score_model import ScoreModel, covariates_of
 
@@ -164,17 +163,10 @@ class NestedAlarmModel(ScoreModel):
 
     _file_name, _probability = "nested_alarm", "alarm"
     _image_scores: ClassVar = {"radiomics": "radiomics_score_", "deep": "deep_score_"}
-    _saved: ClassVar = {
-        "radiomics_score": SCORE,
-        "deep_score": SCORE,
-        "combination": SCORE,
-        "recalibration": JsonForm(list, tuple),
-        "feature_names": NAMES,
-        "selection_counts": TABLE,
-        "lasso_paths": TABLES,
-        "lasso_alphas": PLAIN,
-        "notes": PLAIN,
-    }
+    _saved = (
+        "radiomics_score", "deep_score", "combination", "recalibration", "feature_names", "selection_counts",
+        "lasso_paths", "lasso_alphas", "notes",
+    )  # fmt: skip
 
     def __init__(
         self,

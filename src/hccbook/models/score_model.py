@@ -2,18 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from hccbook.features.lasso import weights_along_path
 from hccbook.models.development import CLINICAL, check_clinical, probability
 from hccbook.models.linear_score import LinearScore
-from hccbook.models.model_file import JsonForm, read_model, whole_model, write_model
+from hccbook.models.model_file import read_model, whole_model, write_model
+
+
+class _JsonForm(NamedTuple):
+    """How a learnt value becomes plain JSON values, and comes back."""
+
+    write: Callable[[Any], Any]
+    read: Callable[[Any], Any]
+
+
+def _table_columns(table: pd.DataFrame) -> dict[str, list]:
+    return table.to_dict(orient="list")
+
+
+def _path_rows(table: pd.DataFrame) -> dict[str, list]:
+    """Weights along the path as a feature's row of weights, the penalties once."""
+    features = list(pd.unique(table["feature"]))
+    steps = len(table) // max(len(features), 1)
+    weights = table["coefficient"].to_numpy(dtype=float).reshape(len(features), steps)
+    return {"features": features, "penalties": table["penalty"].tolist()[:steps], "weights": weights.tolist()}
+
+
+_PLAIN = _JsonForm(lambda value: value, lambda value: value)
+_SCORE = _JsonForm(LinearScore.to_dict, LinearScore.from_dict)
+_TABLE = _JsonForm(_table_columns, pd.DataFrame)
+_FORMS = {
+    **dict.fromkeys(("radiomics_score", "deep_score", "image_score", "image_logistic", "combination"), _SCORE),
+    **dict.fromkeys(("selection_counts", "lasso_path"), _TABLE),
+    "recalibration": _JsonForm(list, tuple),
+    "feature_names": _JsonForm(lambda names: names.tolist(), lambda names: np.array(names, dtype=object)),
+    "lasso_paths": _JsonForm(
+        lambda paths: {block: _table_columns(path) for block, path in paths.items()},
+        lambda paths: {block: pd.DataFrame(path) for block, path in paths.items()},
+    ),
+    "lasso_weights": _JsonForm(_path_rows, lambda content: weights_along_path(**content)),
+}
 
 
 def covariates_of(X: pd.DataFrame, image_scores: Mapping[str, LinearScore]) -> pd.DataFrame:
@@ -35,13 +71,13 @@ class ScoreModel(ClassifierMixin, BaseEstimator):
     """Prediction and file of a model whose ``combination_`` is the logit of the probability.
 
     A model says how its file and its probability are called, which attributes are its image scores, by column, and
-    what its file holds: the keys are those of learnt attributes without their last underscore.
+    what its file holds, in this order: learnt attributes without their last underscore.
     """
 
     _file_name: ClassVar[str]
     _probability: ClassVar[str]
     _image_scores: ClassVar[Mapping[str, str]]
-    _saved: ClassVar[Mapping[str, JsonForm]]
+    _saved: ClassVar[Sequence[str]]
 
     def _start(self, columns: Sequence[str]) -> None:
         """What scikit-learn wants to know of the table."""
@@ -132,16 +168,20 @@ class ScoreModel(ClassifierMixin, BaseEstimator):
 
     def _content(self) -> dict[str, Any]:
         check_is_fitted(self, "combination_")
-        learnt = {key: form.write(getattr(self, _attribute(key))) for key, form in self._saved.items()}
+        learnt = {key: _form(key).write(getattr(self, _attribute(key))) for key in self._saved}
         return {"parameters": self.get_params(), **learnt}
 
     @classmethod
     def _of_content(cls, content: Mapping[str, Any]) -> Self:
         model = cls(**with_tuples(content["parameters"]))
-        for key, form in cls._saved.items():
-            setattr(model, _attribute(key), form.read(content[key]))
+        for key in cls._saved:
+            setattr(model, _attribute(key), _form(key).read(content[key]))
         model._start(model.feature_names_in_)
         return model
+
+
+def _form(key: str) -> _JsonForm:
+    return _FORMS.get(key, _PLAIN)
 
 
 def _attribute(key: str) -> str:
