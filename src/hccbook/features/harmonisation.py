@@ -44,15 +44,12 @@ class CentreEffect:
 
     Attributes
     ----------
-    patients : int
-        Patients that it was learnt from.
     shift : numpy.ndarray, shape (n_features,)
         Location, in SD within centres.
     scale : numpy.ndarray, shape (n_features,)
         Variance over the variance within centres.
     """
 
-    patients: int
     shift: np.ndarray
     scale: np.ndarray
 
@@ -161,7 +158,7 @@ class ComBatHarmoniser(TransformerMixin, BaseEstimator):
         z = (values - self.mean_ - covariates @ of_covariates) / self.sd_
         if len(groups) == 1:
             self.notes_.append(f"One centre, {groups[0]}: there is nothing to harmonise.")
-            self.effects_ = {groups[0]: CentreEffect(len(values), np.zeros_like(variance), np.ones_like(variance))}
+            self.effects_ = {groups[0]: CentreEffect(np.zeros_like(variance), np.ones_like(variance))}
         else:
             self.effects_ = {name: self._effect(name, z[centre == name], ~fixed) for name in groups}
         return self
@@ -169,7 +166,7 @@ class ComBatHarmoniser(TransformerMixin, BaseEstimator):
     def _effect(self, name: str, z: np.ndarray, varying: np.ndarray) -> CentreEffect:
         """Shift and scale of one centre from its standardised features, shape (n_patients, n_features)."""
         n = len(z)
-        effect = CentreEffect(n, np.zeros(z.shape[1]), np.ones(z.shape[1]))
+        effect = CentreEffect(np.zeros(z.shape[1]), np.ones(z.shape[1]))
         own = z[:, varying]
         if n == 1:
             self.notes_.append(f"{name}: one patient, so that its shift is shrunk and its scale left.")

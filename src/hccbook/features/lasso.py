@@ -29,6 +29,9 @@ from hccbook.features.selection import FeatureSelector, check_choice, check_rare
 LAMBDA_RULES = ("min", "1se")
 """Penalty with the least cross-validated error, or the largest within one standard error of it."""
 
+PATH_COLUMNS = ("alpha", "mse", "se", "selected")
+"""Penalty, mean squared error of the folds, its standard error, and features with weight."""
+
 N_PENALTIES = 100
 """Penalties on a path."""
 
@@ -265,11 +268,11 @@ class LassoSelector(FeatureSelector):
         self.path_names_ = self._names()[self._varying[ever]].tolist()
 
     def path(self) -> pd.DataFrame:
-        """Cross-validation by penalty: columns alpha, mse, se, selected (features with non-zero weight)."""
+        """Cross-validation by penalty: columns `PATH_COLUMNS`."""
         check_is_fitted(self, "coef_")
         error, se = cross_validated(self.mse_path_)
         selected = (self.coef_path_ != 0).sum(axis=0) if self.coef_path_.size else np.zeros(len(error), dtype=int)
-        return pd.DataFrame({"alpha": self.alphas_, "mse": error, "se": se, "selected": selected})
+        return pd.DataFrame(dict(zip(PATH_COLUMNS, (self.alphas_, error, se, selected), strict=True)))
 
     def path_weights(self) -> pd.DataFrame:
         """Weights along the path, as `weights_along_path`, of the features that are ever chosen."""

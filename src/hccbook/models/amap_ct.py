@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from hccbook.errors import ModelError
-from hccbook.features.lasso import LassoSelector, weights_along_path
+from hccbook.features.lasso import PATH_COLUMNS, LassoSelector, weights_along_path
 from hccbook.features.selection import select_in_steps
 from hccbook.models.development import (
     CLINICAL,
@@ -179,7 +179,7 @@ class AmapCtModel(ScoreModel):
         of_organs = self._columns_of_organs(X)
         self.notes_: list[str] = []
         self.image_score_ = self.image_logistic_ = NO_SCORE
-        self.lasso_path_ = pd.DataFrame({"alpha": [], "mse": [], "se": [], "selected": []}).astype({"selected": int})
+        self.lasso_path_ = pd.DataFrame(columns=list(PATH_COLUMNS), dtype=float)
         self.lasso_alpha_: float | None = None
         self.lasso_weights_ = weights_along_path((), (), ())
         used = {name for names in of_organs.values() for name in names}

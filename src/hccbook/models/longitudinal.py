@@ -37,6 +37,9 @@ CELL_FREE_DNA = "cfdna"
 MIN_AFP = 0.5
 """AFP, ug/L, that stands in for lesser values before the logarithm; assays detect little below it."""
 
+WINDOW_MONTHS = 24.0
+"""Months before the landmark, which is enrolment, from which measurements are used; later ones are never looked at."""
+
 PUBLISHED_NAMES = ("aMAP-2", "aMAP-2 Plus")
 """Names that a refit must not carry."""
 
@@ -79,8 +82,6 @@ class GroupModel:
 
     Attributes
     ----------
-    patients : int
-        Patients that it was learnt from.
     mean : numpy.ndarray, shape (4,)
         Intercept (at the landmark) and slope (a year) of aMAP, then of log10 AFP.
     covariance : numpy.ndarray, shape (4, 4)
@@ -91,7 +92,6 @@ class GroupModel:
         Mean and SD of the cell-free-DNA signature; None where it does not enter.
     """
 
-    patients: int
     mean: np.ndarray
     covariance: np.ndarray
     residual_sd: np.ndarray
@@ -106,17 +106,14 @@ class Amap2Refit(BaseEstimator):
     outcome from a patient's own measurements: P(g | y) = p_g f_g(y) / sum over groups of p_k f_k(y), f_g being the
     density of the measurements, whatever the patient's line.
 
+    Measurements are those of the `WINDOW_MONTHS` up to the landmark, enrolment.
+
     It is no published score: aMAP-2's parameters are not public, and `name` must say that this is a refit.
 
     Parameters
     ----------
     covariance : {"group", "pooled"}
         Whether each group has covariances of its own, or they share them, which asks less of a small group.
-    landmark : float
-        Month, counted from enrolment, up to which measurements are used, in `fit` and in prediction; later ones are
-        never looked at.
-    window : float
-        Months before the landmark from which measurements are used.
     cell_free_dna : bool
         Whether a cell-free-DNA signature (column ``cfdna``, the last value up to the landmark) enters as one more
         marker, normal in each group and independent of the others within it: the structure of aMAP-2 Plus. A patient
@@ -146,14 +143,10 @@ class Amap2Refit(BaseEstimator):
     def __init__(
         self,
         covariance: Literal["group", "pooled"] = "group",
-        landmark: float = 0.0,
-        window: float = 24.0,
         cell_free_dna: bool = False,
         name: str = "aMAP-2 refit",
     ) -> None:
         self.covariance = covariance
-        self.landmark = landmark
-        self.window = window
         self.cell_free_dna = cell_free_dna
         self.name = name
 
@@ -203,18 +196,16 @@ class Amap2Refit(BaseEstimator):
             who = "both groups" if len(members) > 1 else _group_title(members[0])
             self.notes_ += [f"{who}: {note}." for note in notes]
             for group, mean in zip(members, means, strict=True):
-                self.groups_[group] = GroupModel(len(chosen[group].total), mean, covariance, sd, dna.get(group))
+                self.groups_[group] = GroupModel(mean, covariance, sd, dna.get(group))
         self.prior_ = float(outcome[known].mean())
         return self
 
     def _check_settings(self) -> None:
         check_refit_name(self.name)
         check_choice("covariance", self.covariance, ("group", "pooled"))
-        if not self.window > 0:
-            raise ModelError("window", "must be above 0 months", self.window, "Give 24.")
 
     def _used(self, visits: pd.DataFrame) -> pd.DataFrame:
-        """Visits from the window up to the landmark, with years from it and log10 AFP."""
+        """Visits of the window up to the landmark, with years from it and log10 AFP."""
         if not isinstance(visits, pd.DataFrame):
             raise ModelError("visits", "must be a DataFrame, a row a visit", type(visits).__name__, "Make a table.")
         needed = ("patient", "months", *MARKERS, *((CELL_FREE_DNA,) if self.cell_free_dna else ()))
@@ -229,12 +220,12 @@ class Amap2Refit(BaseEstimator):
         if lost:
             raise DataError("visits", "must have a patient and a month each", f"{lost} without", "Fill them in.")
         # Selected before anything else is looked at: what comes later cannot matter, wrong values included.
-        table = table[(table["months"] <= self.landmark) & (table["months"] >= self.landmark - self.window)]
+        table = table[table["months"].between(-WINDOW_MONTHS, 0)]
         values = table[list(needed[2:])]
         if np.isinf(values.to_numpy(dtype=float)).any() or (table["afp"] < 0).any():
             raise DataError("visits", "must hold finite values, AFP 0 or more", "others", "Give AFP in ug/L.")
         return table.assign(
-            years=(table["months"] - self.landmark) / _MONTHS_A_YEAR,
+            years=table["months"] / _MONTHS_A_YEAR,
             afp=np.log10(np.maximum(table["afp"], MIN_AFP)),
         )
 
