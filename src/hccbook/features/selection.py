@@ -67,17 +67,15 @@ def check_features(X: pd.DataFrame | ArrayLike, place: str = "features") -> None
         )
 
 
-def check_outcome(y: ArrayLike, n_patients: int, place: str = "outcome") -> np.ndarray:
+def check_outcome(y: ArrayLike, patients: pd.DataFrame | pd.Series | np.ndarray) -> np.ndarray:
     """Outcome as integers 0 and 1, both present.
 
     Parameters
     ----------
     y : array-like, shape (n_patients,)
         1 or True for HCC, 0 or False otherwise.
-    n_patients : int
-        Rows that the features have.
-    place : str
-        What the outcome is called in the message.
+    patients : pandas.DataFrame, pandas.Series or numpy.ndarray, length n_patients
+        Table that the outcome belongs to; where both have an index, it must be the same.
 
     Returns
     -------
@@ -86,11 +84,17 @@ def check_outcome(y: ArrayLike, n_patients: int, place: str = "outcome") -> np.n
     Raises
     ------
     DataError
-        If the length differs, a value is not 0 or 1, or one of them is absent.
+        If the patients differ, a value is not 0 or 1, or one of them is absent.
     """
+    place = "outcome"
+    tables = isinstance(y, pd.Series) and isinstance(patients, pd.DataFrame | pd.Series)
+    if tables and not y.index.equals(patients.index):
+        raise DataError(place, "must have the features' patients in their order", "another index", "Align them.")
     outcome = np.asarray(y)
-    if outcome.shape != (n_patients,):
-        raise DataError(place, f"must have {n_patients} values", f"shape {outcome.shape}", "Give one value a patient.")
+    if outcome.shape != (len(patients),):
+        raise DataError(
+            place, f"must have {len(patients)} values", f"shape {outcome.shape}", "Give one value a patient."
+        )
     found = sorted({str(value) for value in np.unique(outcome[~pd.isna(outcome)]).tolist()})
     if outcome.dtype.kind not in "biuf" or not np.isin(outcome, (0, 1)).all():
         raise DataError(
@@ -207,13 +211,8 @@ class FeatureSelector(SelectorMixin, BaseEstimator):
 
     def _start(self, X, y) -> tuple[np.ndarray, np.ndarray]:
         check_features(X)
-        index = X.index if isinstance(X, pd.DataFrame) else None
-        if index is not None and isinstance(y, pd.Series) and not index.equals(y.index):
-            raise DataError(
-                "outcome", "must have the features' patients in their order", "another index", "Align them."
-            )
+        outcome = check_outcome(y, X)
         values = validate_data(self, X, dtype=float, ensure_min_samples=2, ensure_min_features=0)
-        outcome = check_outcome(y, len(values))
         self.notes_: list[str] = []
         constant = constant_features(values)
         self.constant_ = self._names()[constant].tolist()

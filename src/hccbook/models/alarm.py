@@ -149,7 +149,7 @@ class AlarmModel(ScoreModel):
             If a setting is out of range, ``amap`` is absent, or a class has fewer than two patients.
         """
         check_choice("smote", self.smote, ("before_selection", "before_model", "off"))
-        X, outcome = check_development(X, y)
+        outcome = check_development(X, y)
         self._start(X.columns)
         self.notes_: list[str] = []
         standardised = standardise_allowed(X, self.left_out, self.notes_)

@@ -164,7 +164,7 @@ class AmapCtModel(ScoreModel):
             If a setting is out of range, ``amap``, a covariate or an organ's features are absent, or a class has
             fewer than two patients.
         """
-        X, outcome = check_development(X, y)
+        outcome = check_development(X, y)
         self._check_covariates(X)
         self._fit_image(X, outcome)
         self._fit_combination(X, outcome)
@@ -338,7 +338,7 @@ class AmapCtFamily(BaseEstimator):
         _check_names("members", self.members, FAMILY)
         if not self.members:
             raise ModelError("members", "must be one or more", "none", f"Give some of {', '.join(FAMILY)}.")
-        X, outcome = check_development(X, y)
+        outcome = check_development(X, y)
         extra = {name for member in FAMILY.values() for name in member.covariates} & set(X.columns)
         first: dict[tuple[str, ...], AmapCtModel] = {}
         self.models_: dict[str, AmapCtModel] = {}

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.linear_model import LogisticRegression
 
-from hccbook.errors import DataError, ModelError
+from hccbook.errors import ModelError
 from hccbook.features.selection import check_features, check_outcome, constant_features
 from hccbook.models.linear_score import LinearScore
 
@@ -24,8 +24,8 @@ The papers print none; without one, scores that separate a small development coh
 """
 
 
-def check_development(X: pd.DataFrame, y: ArrayLike) -> tuple[pd.DataFrame, np.ndarray]:
-    """Feature table with its ``amap`` column, and outcome, of a development cohort.
+def check_development(X: pd.DataFrame, y: ArrayLike) -> np.ndarray:
+    """Outcome of a development cohort, whose feature table is checked too.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def check_development(X: pd.DataFrame, y: ArrayLike) -> tuple[pd.DataFrame, np.n
 
     Returns
     -------
-    pandas.DataFrame, numpy.ndarray of int
+    numpy.ndarray of int, shape (n_patients,)
 
     Raises
     ------
@@ -49,9 +49,7 @@ def check_development(X: pd.DataFrame, y: ArrayLike) -> tuple[pd.DataFrame, np.n
         raise ModelError("features", "must be a DataFrame with named columns", type(X).__name__, "Name the columns.")
     check_clinical(X)
     check_features(X)
-    if isinstance(y, pd.Series) and not y.index.equals(X.index):
-        raise DataError("outcome", "must have the features' patients in their order", "another index", "Align them.")
-    return X, check_outcome(y, len(X))
+    return check_outcome(y, X)
 
 
 def check_clinical(X: pd.DataFrame) -> None:

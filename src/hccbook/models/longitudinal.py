@@ -177,7 +177,7 @@ class Amap2Refit(BaseEstimator):
         if y.index.has_duplicates:
             twice = y.index[y.index.duplicated()][0]
             raise DataError("outcome", "must have each patient once", f"{twice} twice", "Drop the repeated rows.")
-        outcome = check_outcome(y, len(y))
+        outcome = check_outcome(y, y)
         used = self._used(visits)
         sums = _sums(used, y.index)
         known = sums.count.sum(axis=1) > 0

@@ -208,7 +208,7 @@ class NestedAlarmModel(ScoreModel):
             If a setting is out of range, ``amap`` is absent, or a class has fewer than three patients.
         """
         self._check_settings()
-        X, outcome = check_development(X, y)
+        outcome = check_development(X, y)
         check_rarest_class(outcome, 3, ", so that two are left in every fold")
         self._start(X.columns)
         self.notes_: list[str] = []
