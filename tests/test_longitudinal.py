@@ -14,8 +14,8 @@ from statsmodels.regression.mixed_linear_model import MixedLM
 
 from hccbook.errors import DataError, ModelError
 from hccbook.evaluation import comparator_table
-from hccbook.models import Amap2Refit, GroupModel, refit_scores
-from hccbook.models.longitudinal import MARKERS, _sums, check_refit_name
+from hccbook.models import Amap2Refit, refit_scores
+from hccbook.models.longitudinal import MARKERS, GroupModel, _sums, check_refit_name
 from hccbook.models.mixed_model import MixedModel, Sums, log_density
 from hccbook.report import tables
 
