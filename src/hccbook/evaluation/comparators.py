@@ -359,7 +359,7 @@ def harmonised_auc(
     combat = clone(asked).set_params(keep=(CLINICAL,))
     beside = [name for name in (combat.centre, *combat.covariates) if name not in features]
     table = pd.concat([features, clinical[beside]], axis=1)
-    combat.fit(table[learn], clinical.loc[learn, "hcc"] if combat.preserve_outcome else None)
+    combat.fit(table[learn])
     calibrated = combat.with_centres(table[~learn]) if (~learn).any() else combat
     variants = {
         UNHARMONISED: features[[CLINICAL, *combat.features_]],
