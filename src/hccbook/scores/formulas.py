@@ -334,7 +334,7 @@ def _item_points(item: PointItem, values: ArrayLike) -> np.ndarray:
 
 def _point_score(name: str, *given: ArrayLike) -> float | np.ndarray | pd.Series:
     items = POINT_SCORES[name].items
-    total = sum(_item_points(item, values) for item, values in zip(items, given, strict=True))
+    total = np.sum([_item_points(item, values) for item, values in zip(items, given, strict=True)], axis=0)
     return like_given(total, *given)
 
 
@@ -602,6 +602,6 @@ def missing_inputs(name: str, table: pd.DataFrame) -> pd.Series:
     if name not in SCORE_INPUTS:
         raise DataError("score", f"must be one of {', '.join(SCORE_INPUTS)}", name, "Check the spelling.")
     inputs = table.reindex(columns=list(SCORE_INPUTS[name]))
-    absent = inputs.isna() | inputs.eq("")
+    absent = inputs.isna() | (inputs == "")
     reasons = [", ".join(f"no {column}" for column in absent.columns[row]) for row in absent.to_numpy()]
     return pd.Series(reasons, index=table.index, dtype=object, name=name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -71,6 +71,7 @@ _MIN_COUNT_FOR_MEDIAN = 10
 
 
 def checked(name: str, values: ArrayLike, least: float | None = None) -> np.ndarray:
+    """Values of a quantity as float, each within its range; `least` stands in for the lower end."""
     quantity = QUANTITIES[name] if least is None else QUANTITIES[name]._replace(least=least)
     try:
         array = np.asarray(values, dtype=float)
@@ -104,6 +105,7 @@ FLAGS = {
 
 
 def checked_flag(name: str, values: ArrayLike) -> np.ndarray:
+    """Values of a yes-or-no quantity as 0.0 and 1.0."""
     array = np.asarray(values)
     numeric = array.dtype.kind in "biuf"
     if not numeric or not np.isin(array, (0, 1)).all():
@@ -113,7 +115,7 @@ def checked_flag(name: str, values: ArrayLike) -> np.ndarray:
     return array.astype(float)
 
 
-def like_given(result: np.ndarray, *given: ArrayLike) -> float | np.ndarray | pd.Series:
+def like_given(result: np.ndarray, *given: ArrayLike) -> Any:
     """Scalar, array or Series, as the arguments were; all Series must have one index."""
     indexes = [value.index for value in given if isinstance(value, pd.Series)]
     if any(not indexes[0].equals(other) for other in indexes[1:]):
@@ -129,6 +131,7 @@ def like_given(result: np.ndarray, *given: ArrayLike) -> float | np.ndarray | pd
 
 
 def checked_finite(name: str, values: ArrayLike) -> np.ndarray:
+    """Values as float, none missing or infinite."""
     array = np.asarray(values, dtype=float)
     if not np.isfinite(array).all():
         raise DataError(
