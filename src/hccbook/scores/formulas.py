@@ -334,7 +334,7 @@ def _item_points(item: PointItem, values: ArrayLike) -> np.ndarray:
 
 def _point_score(name: str, *given: ArrayLike) -> float | np.ndarray | pd.Series:
     items = POINT_SCORES[name].items
-    total = np.sum([_item_points(item, values) for item, values in zip(items, given, strict=True)], axis=0)
+    total = sum((_item_points(item, values) for item, values in zip(items, given, strict=True)), np.zeros(()))
     return like_given(total, *given)
 
 
