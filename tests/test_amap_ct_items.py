@@ -174,6 +174,15 @@ def test_table_s7_takes_both_tests(cohort):
     assert row["HCC/n"] == f"{own['events']}/{own['n']}"
 
 
+def test_table_s7_score_twice_is_refused(cohort):
+    """Two rows of one score in one cohort would be told apart by nothing."""
+    table = comparator_table(cohort, {"THRI": cohort["other"], "aMAP-CT": cohort["risk"]})
+    called = pd.DataFrame({"THRI": cohort["other"] > 0, "aMAP-CT": cohort["risk"] >= CUTOFF}).astype(float)
+    performance = high_risk_performance(cohort["hcc"], called, cohort["cohort"])
+    with pytest.raises(DataError, match=f"{table['cohort'].iloc[0]}, .*must be there once, but found twice"):
+        tables.amap_ct_table_s7(pd.concat([table, table.head(1)]), performance)
+
+
 # --- subgroups --------------------------------------------------------------------------------------------------------
 
 

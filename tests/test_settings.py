@@ -110,3 +110,19 @@ def test_every_stage_has_a_section() -> None:
     sections = [name for name in Profile.model_fields if name != "run"]
     assert tuple(sections[: len(STAGES)]) == STAGES
     assert set(sections[len(STAGES) :]) <= set(CHAPTERS)
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new"),
+    [
+        ("alarm:\n  least_icc: 0.5\n", "least_icc", "min_icc"),
+        ("features:\n  outline_patients: 3\n", "outline_patients", "perturbation_patients"),
+        ("outline_sensitivity:\n  patients: 3\n", "outline_sensitivity", "segmentation_robustness"),
+    ],
+)
+def test_a_key_that_changed_is_refused_with_its_new_name(tmp_path, text, old, new):
+    """Profiles from before the renaming say at once what to write."""
+    file = tmp_path / "old.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(SettingsError, match=rf"found '{old}'. It is called '{new}' now"):
+        load_profile(file)

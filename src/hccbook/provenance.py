@@ -25,7 +25,7 @@ from pydantic import BaseModel
 _PACKAGE = __name__.partition(".")[0]
 _ROOT = Path(__file__).resolve().parent
 _NAMED_MODULE = re.compile(rf"{_PACKAGE}(\.\w+)+(:\w+)?")
-_DATA_FILE = re.compile(r"[\w-]+\.(ya?ml|csv|json)")
+_DATA_FILE = re.compile(r"[\w-]+\.(ya?ml|csv|json|md\.j2|html\.j2)")
 _SETTLED_NS = 2_000_000_000  # a file touched later than this before it was looked at may change within one tick
 
 DISTRIBUTIONS = {
@@ -207,9 +207,8 @@ def _data_beside(tree: ast.Module, module: str) -> Iterator[Path]:
 def _said(tree: ast.Module) -> str:
     """What the code says, in one form whatever its layout, without docstrings."""
     for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [part for part in body if not _is_remark(part)]
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [part for part in node.body if not _is_remark(part)]
     return ast.dump(tree)
 
 

@@ -15,7 +15,7 @@ from hccbook.evaluation.calibration import (
     calibration_summary_table,
     calibration_table,
 )
-from hccbook.evaluation.centres import centre_table, image_characteristics
+from hccbook.evaluation.centres import CENTRE_COLUMNS, centre_table, image_characteristics
 from hccbook.evaluation.comparators import (
     comparator_table,
     harmonised_auc,
@@ -36,6 +36,7 @@ from hccbook.evaluation.discrimination import (
     roc_table,
 )
 from hccbook.evaluation.hazards import (
+    HAZARD_RATIO_COLUMNS,
     CoxFit,
     cox_regression,
     firth_cox,

@@ -142,7 +142,7 @@ def _newton(design: np.ndarray, months: np.ndarray, event: np.ndarray) -> tuple[
 
 
 def _proportional_p(fitted: _Partial, variance: np.ndarray, months: np.ndarray, event: np.ndarray) -> np.ndarray:
-    """p of no trend of the scaled Schoenfeld residuals over Kaplan-Meier transformed time, by covariate."""
+    """P of no trend of the scaled Schoenfeld residuals over Kaplan-Meier transformed time, by covariate."""
     times, events, at_risk = _event_table(months, event)
     survival = np.cumprod(1 - events / at_risk)[np.searchsorted(times, fitted.at)]
     centred = survival - survival.mean()

@@ -643,7 +643,7 @@ def stepwise_groups(
     amap_low: float = 50.0,
     amap_high: float = 60.0,
 ) -> pd.DataFrame:
-    """aMAP first, then aMAP-CT for those whom aMAP does not call low-risk.
+    """AMAP first, then aMAP-CT for those whom aMAP does not call low-risk.
 
     Parameters
     ----------

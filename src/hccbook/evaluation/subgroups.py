@@ -159,7 +159,7 @@ def subgroup_auc(
 
 
 def _differ(areas: Sequence) -> tuple[float, str]:
-    """p of equal AUCs in independent groups, or why there is none."""
+    """P of equal AUCs in independent groups, or why there is none."""
     if len(areas) < 2:
         return float("nan"), "no comparison: one level"
     variance = np.array([area.variance for area in areas])
