@@ -12,8 +12,6 @@ import SimpleITK as sitk
 from test_images import ct, stored_values, write_series
 
 from hccbook.cohort import (
-    COHORTS,
-    ROLE_OF_COHORT,
     assign_cohorts,
     characteristics,
     check_manifest,
@@ -24,6 +22,7 @@ from hccbook.cohort import (
 from hccbook.cohort.manifest import COLUMNS, MANIFEST_SCHEMA, sources
 from hccbook.errors import DataError, ManifestError
 from hccbook.images import from_array, write_image
+from hccbook.papers import PAPERS, role_of_cohort
 from hccbook.settings import PHASES
 
 CLINICAL = {
@@ -406,8 +405,8 @@ def test_split_of_one_centre():
 def test_given_cohorts_stay():
     """Cohorts in the manifest are kept, and translated by role for the other paper."""
     table = centres({"A": (4, 1)}).assign(cohort=["discovery", "internal_validation", "external_validation", ""])
-    assert list(assign_cohorts(table, "alarm", seed=1))[:3] == list(COHORTS["alarm"])
-    assert list(assign_cohorts(table, "amap_ct", seed=1))[:3] == list(COHORTS["amap_ct"])
+    assert list(assign_cohorts(table, "alarm", seed=1))[:3] == list(PAPERS["alarm"].cohorts)
+    assert list(assign_cohorts(table, "amap_ct", seed=1))[:3] == list(PAPERS["amap_ct"].cohorts)
 
 
 def test_split_refuses():
@@ -421,9 +420,9 @@ def test_split_refuses():
 
 def test_roles():
     """Each paper has a development, a validation and a test cohort."""
-    assert ROLE_OF_COHORT["discovery"] == ROLE_OF_COHORT["training"] == "development"
-    assert ROLE_OF_COHORT["internal_validation"] == ROLE_OF_COHORT["validation"] == "validation"
-    assert ROLE_OF_COHORT["external_validation"] == ROLE_OF_COHORT["test"] == "test"
+    assert role_of_cohort()["discovery"] == role_of_cohort()["training"] == "development"
+    assert role_of_cohort()["internal_validation"] == role_of_cohort()["validation"] == "validation"
+    assert role_of_cohort()["external_validation"] == role_of_cohort()["test"] == "test"
 
 
 # --- clinical table and eligibility ----------------------------------------------------------------------------------
