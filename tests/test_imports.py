@@ -29,6 +29,7 @@ ROOMS = (
     "models",
     "evaluation",
     "audit",
+    "stratification",
     "report",
     "pipeline",
     "book",

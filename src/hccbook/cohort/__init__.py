@@ -1,8 +1,9 @@
-"""The manifest and its checks, cohorts, eligibility and the numbers of Table 1."""
+"""The manifest and its checks, cohorts, study flow, subgroups, centres and the numbers of Table 1."""
 
+from hccbook.cohort.centres import centre_table, image_characteristics
 from hccbook.cohort.characteristics import CHARACTERISTICS_COLUMNS, characteristics
 from hccbook.cohort.checks import check_manifest
-from hccbook.cohort.clinical import clinical_table, eligibility
+from hccbook.cohort.clinical import clinical_table
 from hccbook.cohort.manifest import (
     COHORTS,
     COLUMNS,
@@ -14,3 +15,5 @@ from hccbook.cohort.manifest import (
     sources,
 )
 from hccbook.cohort.splits import ROLE_OF_COHORT, ROLES, assign_cohorts
+from hccbook.cohort.study_flow import enrolment, study_flow
+from hccbook.cohort.subgroups import amap_ct_subgroups, clinical_subgroups

@@ -8,13 +8,6 @@ from hccbook.cohort.manifest import COLUMNS
 from hccbook.cohort.splits import ROLE_OF_COHORT
 from hccbook.errors import DataError
 from hccbook.scores import albi, amap
-from hccbook.settings import PAPERS
-
-MIN_MONTHS = 3.0
-"""Both papers leave out patients whose HCC or last visit came within three months of the CT."""
-
-MAX_MONTHS_ALARM = 12.0
-"""ALARM takes CTs from 3 to 12 months before the diagnosis of HCC or the last visit."""
 
 
 def clinical_table(manifest: pd.DataFrame) -> pd.DataFrame:
@@ -52,51 +45,3 @@ def clinical_table(manifest: pd.DataFrame) -> pd.DataFrame:
     table["albi"] = albi(table["bilirubin"], table["albumin"])
     table["amap"] = amap(table["age"], table["sex"] == "male", table["bilirubin"], table["albumin"], table["platelets"])
     return table.rename_axis("patient")
-
-
-def eligibility(table: pd.DataFrame, paper: str) -> pd.DataFrame:
-    """Patients whom the paper's own criteria would leave out, as far as a manifest can tell.
-
-    Nothing is removed: the user decides. Criteria that no column holds (splenectomy, earlier treatment, quality of the
-    images) can't be checked.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Manifest or clinical table, index ``patient``.
-    paper : {"alarm", "amap_ct"}
-        Whose criteria.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``patient`` (key), ``criterion`` and ``found``; by criterion, then in the table's order.
-
-    Raises
-    ------
-    DataError
-        If the paper is unknown.
-
-    References
-    ----------
-    ALARM, Methods, Study design and patients; aMAP-CT, Methods, Study population.
-    """
-    if paper not in PAPERS:
-        raise DataError("paper", f"must be one of {', '.join(PAPERS)}", repr(paper), "Check the spelling.")
-    rows: list[tuple[str, str, str]] = []
-
-    def note(chosen: pd.Series, criterion: str, name: str, unit: str) -> None:
-        for key, value in table.loc[chosen, name].items():
-            rows.append((str(key), criterion, "no value" if pd.isna(value) or value == "" else f"{value:g} {unit}"))
-
-    note(table["age"] < 18, "under 18 years", "age", "years")
-    months, hcc = table["months"], table["hcc"] == 1
-    note((months < MIN_MONTHS) & hcc, "HCC within 3 months of the CT", "months", "months")
-    note((months < MIN_MONTHS) & ~hcc, "last visit within 3 months of the CT", "months", "months")
-    if paper == "alarm":
-        note((months > MAX_MONTHS_ALARM) & hcc, "CT more than 12 months before HCC", "months", "months")
-        note((months > MAX_MONTHS_ALARM) & ~hcc, "CT more than 12 months before the last visit", "months", "months")
-    for name in ("afp", "alt", "etiology"):
-        if name in table:
-            note(table[name].isna() | (table[name] == ""), f"incomplete clinical data: {name}", name, "")
-    return pd.DataFrame(rows, columns=["patient", "criterion", "found"])

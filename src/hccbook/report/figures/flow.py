@@ -73,13 +73,13 @@ def plot_flow(ax: Axes, boxes: pd.DataFrame) -> Axes:
     ax : matplotlib.axes.Axes
         Panel; about 0.75 inches a row of boxes read well.
     boxes : pandas.DataFrame
-        Columns box, parent (empty for the first), kind ("kept", "left out"), label, n, events; a parent comes before
-        its boxes. Labels that name a cohort are printed as its title.
+        Columns box, parent (empty for the first), kind ("kept"; boxes of "left out" and "would leave out" stand
+        aside), label, n, events; a parent comes before its boxes. Labels that name a cohort are printed as its title.
 
     Returns
     -------
     matplotlib.axes.Axes
-        The same panel: kept boxes beneath their parent, boxes of those left out to the right of the arrow.
+        The same panel: kept boxes beneath their parent, the others to the right of the arrow.
 
     Raises
     ------
@@ -107,8 +107,8 @@ def plot_flow(ax: Axes, boxes: pd.DataFrame) -> Axes:
 
     def place(row, left: float, top: float) -> float:
         """Set the box and all beneath it; the right end of what they take."""
-        kept = [child for child in children[row.box] if child.kind != "left out"]
-        out = [child for child in children[row.box] if child.kind == "left out"]
+        kept = [child for child in children[row.box] if child.kind == "kept"]
+        out = [child for child in children[row.box] if child.kind != "kept"]
         right = left
         for child in kept:
             right = place(child, right, top + 1 + len(out))
@@ -124,7 +124,7 @@ def plot_flow(ax: Axes, boxes: pd.DataFrame) -> Axes:
     ax.set(xlim=(0, width), ylim=(max(y.values()) + 0.5, -0.5))
     inches = _width_in(ax) * _BOX_WIDTH / width
     for row in rows:
-        out = row.kind == "left out"
+        out = row.kind != "kept"
         _box(ax, x[row.box], y[row.box], _BOX_WIDTH, _BOX_HEIGHT, _LEFT_OUT if out else _KEPT, GREY if out else BLUE)
         text = _wrapped(cohort_title(row.label), inches)
         counts = f"n = {decimal_text(row.n, 0)}, {decimal_text(row.events, 0)} HCC"

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from hccbook.cohort import COHORTS
+from hccbook.cohort.manifest import COHORTS
 from hccbook.errors import DataError
-from hccbook.evaluation.incidence_rates import person_year_rates
 from hccbook.settings import ORGANS
 
 CENTRE_COLUMNS = (
-    "centre",
-    "cohorts",
-    "n",
-    "events",
-    "median_months",
-    "person_years",
-    "rate",
-    "lower",
-    "upper",
-    "note",
-)
+    "centre", "cohorts", "n", "events", "median_months", "person_years", "rate", "lower", "upper", "note",
+)  # fmt: skip
 """Columns of `centre_table`."""
 
 IMAGE_FACTS = ("source_spacing_x_mm", "source_spacing_z_mm", "source_size_x", "source_size_z")
@@ -33,15 +24,15 @@ INTENSITIES = ("original_firstorder_Median", "original_firstorder_InterquartileR
 """Features that say how bright an organ is, and how much its voxels differ, HU."""
 
 
-def centre_table(clinical: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+def centre_table(clinical: pd.DataFrame, rates: pd.DataFrame) -> pd.DataFrame:
     """Patients, follow-up and annual incidence of HCC of each centre, the largest first.
 
     Parameters
     ----------
     clinical : pandas.DataFrame
-        Columns centre, cohort, hcc, months.
-    level : float
-        Confidence level of the incidence (Poisson, exact).
+        Columns centre, cohort, months.
+    rates : pandas.DataFrame
+        From `hccbook.evaluation.person_year_rates`, a row a centre in the column group.
 
     Returns
     -------
@@ -53,30 +44,25 @@ def centre_table(clinical: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     Raises
     ------
     DataError
-        If a column is absent, a follow-up is missing or an outcome is not 0 or 1.
+        If a column is absent, or a centre has no rate.
 
     References
     ----------
     aMAP-CT, Supplementary Table 1.
     """
-    absent = [name for name in ("centre", "cohort", "hcc", "months") if name not in clinical]
+    absent = [name for name in ("centre", "cohort", "months") if name not in clinical]
     if absent:
         raise DataError("clinical table", f"must have a column {absent[0]!r}", "none", "Give the cohort stage's table.")
-    order = clinical["centre"].value_counts().sort_index().sort_values(ascending=False, kind="stable").index
-    rates = person_year_rates(
-        clinical["months"],
-        clinical["hcc"],
-        clinical["centre"].astype(str),
-        order=[str(name) for name in order],
-        level=level,
-    )
+    largest = clinical["centre"].astype(str).value_counts().sort_index().sort_values(ascending=False, kind="stable")
+    without = largest.index.difference(rates["group"])
+    if len(without):
+        raise DataError("rates", "must have every centre", f"no {without[0]}", "Give the centres of these patients.")
     rank = {name: place for names in COHORTS.values() for place, name in enumerate(names)}
     by_centre = clinical.groupby(clinical["centre"].astype(str))
     listed = by_centre["cohort"].agg(lambda own: ", ".join(sorted(own.unique(), key=lambda name: rank.get(name, 9))))
-    table = rates.rename(columns={"group": "centre"})
-    table["cohorts"] = table["centre"].map(listed)
-    table["median_months"] = table["centre"].map(by_centre["months"].median())
-    return table[list(CENTRE_COLUMNS)]
+    table = rates.set_index("group").loc[largest.index]
+    table = table.assign(cohorts=listed, median_months=by_centre["months"].median()).rename_axis("centre")
+    return table.reset_index()[list(CENTRE_COLUMNS)]
 
 
 def image_characteristics(
@@ -126,15 +112,11 @@ def image_characteristics(
                 own = features[column].rename("value").rename_axis("patient").reset_index()
                 parts.append(own.assign(phase=phase, characteristic=f"{organ}.{feature}"))
     long = pd.concat(parts, ignore_index=True)
-    long["centre"] = long["patient"].map(centre)
-    rows = []
-    order = list(dict.fromkeys(long["characteristic"]))
-    for (name, phase), own in long.groupby(["centre", "phase"], sort=False):
-        for characteristic in order:
-            values = own.loc[own["characteristic"] == characteristic, "value"].to_numpy(dtype=float)
-            q1, median, q3 = np.quantile(values, [0.25, 0.5, 0.75]) if values.size else (np.nan,) * 3
-            ends = (float(values.min()), float(values.max())) if values.size else (np.nan, np.nan)
-            rows.append((str(name), phase, characteristic, values.size, float(median), float(q1), float(q3), *ends))
-    columns = ["centre", "phase", "characteristic", "n", "median", "q1", "q3", "least", "greatest"]
-    table = pd.DataFrame(rows, columns=columns)
-    return table.sort_values("centre", kind="stable", ignore_index=True)
+    long["centre"] = long["patient"].map(centre).astype(str)
+    for name in ("phase", "characteristic"):
+        long[name] = pd.Categorical(long[name], long[name].unique())
+    quartiles = {"median": 0.5, "q1": 0.25, "q3": 0.75}
+    measures = {name: functools.partial(np.quantile, q=share) for name, share in quartiles.items()}
+    values = long.groupby(["centre", "phase", "characteristic"], observed=True)["value"]
+    table = values.agg(n="size", **measures, least="min", greatest="max").reset_index()
+    return table.astype({"phase": object, "characteristic": object})
