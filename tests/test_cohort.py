@@ -558,10 +558,10 @@ def test_clinical_subgroups_by_hand():
     assert found["afp"].isna().tolist() == [False, False, True]
 
 
-def test_clinical_subgroups_with_given_bounds():
-    """The bounds asked for stand in the levels."""
+def test_clinical_subgroups_with_a_given_bound():
+    """The bounds, of ages the median, stand in the levels."""
     table = pd.DataFrame({"age": [44.0, 46.0], "sex": ["male", "male"], "afp": [5.0, 8.0]})
-    found = clinical_subgroups(table, age=45, afp=7)
+    found = clinical_subgroups(table, afp=7)
     assert found["age"].cat.categories.tolist() == ["< 45 years", "≥ 45 years"]
     assert found["afp"].tolist() == ["< 7 μg/L", "≥ 7 μg/L"]
 

@@ -143,11 +143,13 @@ def test_images_by_hand():
         {
             "venous.liver.original_firstorder_Median": [100.0, 110, 90],
             "venous.liver.original_firstorder_InterquartileRange": [20.0, 30, 40],
+            "venous.spleen.original_firstorder_Median": [130.0, 120, 110],
+            "venous.spleen.original_firstorder_InterquartileRange": [25.0, 25, 25],
         },
         index=pd.Index(["P1", "P2", "P3"], name="patient"),
     )
     centre = pd.Series(["B", "B", "A"], index=features.index)
-    table = image_characteristics(facts, features, centre, organs=("liver",))
+    table = image_characteristics(facts, features, centre)
     assert table["centre"].unique().tolist() == ["A", "B"]
     own = table[(table["centre"] == "B")].set_index("characteristic")
     grid = own.loc["source_spacing_z_mm", ["n", "median", "least", "greatest"]].tolist()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+import itertools
 
 import numpy as np
 import pandas as pd
@@ -65,9 +65,7 @@ def centre_table(clinical: pd.DataFrame, rates: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index()[list(CENTRE_COLUMNS)]
 
 
-def image_characteristics(
-    facts: pd.DataFrame, features: pd.DataFrame, centre: pd.Series, organs: Sequence[str] = ORGANS
-) -> pd.DataFrame:
+def image_characteristics(facts: pd.DataFrame, features: pd.DataFrame, centre: pd.Series) -> pd.DataFrame:
     """What the images of each centre are like: grid as acquired, and the organs' HU.
 
     Parameters
@@ -78,8 +76,6 @@ def image_characteristics(
         Radiomics, index the patient; columns ``<phase>.<organ>.<feature>``. HU are those within the window.
     centre : pandas.Series
         Centre, index the patient.
-    organs : sequence of str
-        Organs whose HU are wanted.
 
     Returns
     -------
@@ -102,16 +98,13 @@ def image_characteristics(
     unknown = facts.loc[~facts["patient"].isin(centre.index), "patient"]
     if len(unknown):
         raise DataError("centre", "must have every patient", f"no {unknown.iloc[0]}", "Give the cohort's table.")
-    parts = [facts.melt(["patient", "phase"], list(IMAGE_FACTS), "characteristic", "value")]
-    for phase in facts["phase"].unique():
-        for organ in organs:
-            for feature in INTENSITIES:
-                column = f"{phase}.{organ}.{feature}"
-                if column not in features:
-                    raise DataError("features", f"must have a column {column}", "none", "Extract first-order features.")
-                own = features[column].rename("value").rename_axis("patient").reset_index()
-                parts.append(own.assign(phase=phase, characteristic=f"{organ}.{feature}"))
-    long = pd.concat(parts, ignore_index=True)
+    columns = [".".join(parts) for parts in itertools.product(facts["phase"].unique(), ORGANS, INTENSITIES)]
+    absent = [name for name in columns if name not in features]
+    if absent:
+        raise DataError("features", f"must have a column {absent[0]}", "none", "Extract first-order features.")
+    organs = features[columns].rename_axis("patient").reset_index().melt("patient", var_name="column")
+    organs[["phase", "characteristic"]] = organs.pop("column").str.split(".", n=1, expand=True).to_numpy()
+    long = pd.concat([facts.melt(["patient", "phase"], list(IMAGE_FACTS), "characteristic"), organs])
     long["centre"] = long["patient"].map(centre).astype(str)
     for name in ("phase", "characteristic"):
         long[name] = pd.Categorical(long[name], long[name].unique())

@@ -23,22 +23,21 @@ def _sexes(clinical: pd.DataFrame, columns: tuple[str, ...], men: str, women: st
     return pd.Categorical(clinical["sex"].map({"male": men, "female": women}), [men, women])
 
 
-def clinical_subgroups(clinical: pd.DataFrame, age: float | None = None, afp: float = 20.0) -> pd.DataFrame:
+def clinical_subgroups(clinical: pd.DataFrame, afp: float = 20.0) -> pd.DataFrame:
     """Subgroup of every patient by age, sex and AFP.
 
     Parameters
     ----------
     clinical : pandas.DataFrame, shape (n_patients, n_columns)
         Columns age (years), sex ("male", "female") and afp (ug/L); missing values allowed.
-    age : float, optional
-        Years that part the ages; the median of these patients where not given. ALARM prints no bound.
     afp : float
         AFP that parts the patients, ug/L. ALARM prints no bound; 20 is the usual one.
 
     Returns
     -------
     pandas.DataFrame, shape (n_patients, 3)
-        Categorical columns age, sex, afp whose levels say the bound; missing where the value is.
+        Categorical columns age, sex, afp whose levels say the bound; missing where the value is. Ages part at the
+        median of these patients, since ALARM prints no bound.
 
     Raises
     ------
@@ -50,7 +49,6 @@ def clinical_subgroups(clinical: pd.DataFrame, age: float | None = None, afp: fl
     ALARM, Statistics; Supplementary A9 and Figure S15.
     """
     sexes = _sexes(clinical, ("age", "sex", "afp"), "Men", "Women")
-    bound = float(clinical["age"].median()) if age is None else float(age)
 
     def halves(values: pd.Series, at: float, unit: str) -> pd.Categorical:
         levels = [f"< {at:.4g} {unit}", f"≥ {at:.4g} {unit}"]
@@ -60,7 +58,7 @@ def clinical_subgroups(clinical: pd.DataFrame, age: float | None = None, afp: fl
 
     return pd.DataFrame(
         {
-            "age": halves(clinical["age"], bound, "years"),
+            "age": halves(clinical["age"], clinical["age"].median(), "years"),
             "sex": sexes,
             "afp": halves(clinical["afp"], afp, "μg/L"),
         },

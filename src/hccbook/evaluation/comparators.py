@@ -221,14 +221,18 @@ def comparator_table(
             for name, horizon in entries
             for against in [None if name == REFERENCE else values[REFERENCE][here]]
         ]
-        part = pd.DataFrame(rows).assign(cohort=cohort, p_holm=np.nan)
-        tested = part["p"].notna()
-        if tested.any():
-            part.loc[tested, "p_holm"] = multipletests(part.loc[tested, "p"].to_numpy(), method="holm")[1]
-        parts.append(part.assign(tests=int(tested.sum())))
+        part = with_holm(pd.DataFrame(rows)).assign(cohort=cohort)
+        parts.append(part.assign(tests=part["p"].count()))
     table = pd.concat(parts, ignore_index=True)
     table["horizon"] = table["horizon"].replace(np.inf, np.nan)
     return table[list(COMPARATOR_COLUMNS)]
+
+
+def with_holm(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with ``p_holm``: Holm's adjustment of its column ``p`` over the tests that were made."""
+    tested = table["p"].dropna()
+    adjusted = multipletests(tested.to_numpy(), method="holm")[1] if len(tested) else []
+    return table.assign(p_holm=pd.Series(adjusted, tested.index, dtype=float))
 
 
 def _check_columns(clinical: pd.DataFrame, needed: tuple[str, ...]) -> None:

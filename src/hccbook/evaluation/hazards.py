@@ -105,13 +105,9 @@ def _is_monotone(design: np.ndarray, months: np.ndarray, event: np.ndarray) -> b
 
     A linear program over the differences between each patient with HCC and everybody at risk at that time.
     """
-    differences = []
-    for one in np.flatnonzero(event == 1):
-        differences.append(design[one] - design[months >= months[one]])
+    differences = [design[one] - design[months >= months[one]] for one in np.flatnonzero(event == 1)]
     rows = np.unique(np.round(np.concatenate(differences), 12), axis=0)
     rows = rows[np.abs(rows).max(axis=1) > 0]
-    if not len(rows):
-        return False
     if rows.shape[1] == 1:
         return bool((rows > 0).all() or (rows < 0).all())
     found = linprog(-rows.sum(axis=0), A_ub=-rows, b_ub=np.zeros(len(rows)), bounds=(-1, 1), method="highs")

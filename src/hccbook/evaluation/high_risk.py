@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.stats import binomtest
-from statsmodels.stats.multitest import multipletests
 
 from hccbook.errors import DataError
-from hccbook.evaluation.comparators import REFERENCE
+from hccbook.evaluation.comparators import REFERENCE, with_holm
 from hccbook.evaluation.diagnostic import wilson_interval
 from hccbook.evaluation.outcomes import by_cohort, check_binary
 from hccbook.scores import POINT_SCORES, point_score_group
@@ -90,11 +89,8 @@ def high_risk_performance(y: ArrayLike, called: pd.DataFrame, cohort: str | Arra
 
     def compared(outcome: pd.Series, own: pd.DataFrame) -> pd.DataFrame:
         hcc = check_binary(outcome, both=False) == 1
-        table = pd.concat([_one_score(hcc, own[model], own[REFERENCE]) for model in own], ignore_index=True)
-        tested = table["p"].notna()
-        if tested.any():
-            table.loc[tested, "p_holm"] = multipletests(table.loc[tested, "p"].to_numpy(), method="holm")[1]
-        return table
+        scores = [_one_score(hcc, own[model], own[REFERENCE]) for model in own]
+        return with_holm(pd.concat(scores, ignore_index=True))
 
     table = by_cohort(compared, y, values, cohort, each=None)[list(HIGH_RISK_COLUMNS)]
     return table.astype({"only_reference": "Int64", "only_model": "Int64"})
@@ -132,7 +128,6 @@ def _one_score(hcc: np.ndarray, called: pd.Series, reference: pd.Series) -> pd.D
             "only_reference": [only_reference, pd.NA, pd.NA, pd.NA],
             "only_model": [only_model, pd.NA, pd.NA, pd.NA],
             "p": [p, np.nan, np.nan, np.nan],
-            "p_holm": np.nan,
             "note": ["; ".join(notes), "", "", ""],
         }
     )

@@ -22,6 +22,11 @@ from hccbook.models.development import logistic_score, probability
 EVERYBODY = "all"
 """Characteristic of the row that holds all patients of a cohort."""
 
+SUBGROUP_COLUMNS = (
+    "cohort", "characteristic", "level", "n", "events", "missing", "auc", "lower", "upper", "p_difference", "note",
+)  # fmt: skip
+"""Columns of `subgroup_auc`."""
+
 POOLED, MEAN_OF_FOLDS = "pooled", "mean of folds"
 
 _TAIL = (1 - 0.95) / 2
@@ -91,24 +96,14 @@ def subgroup_auc(
                 for level, rows_of in _levels(column)
             ]
             p, why = _differ([area for _, area, _ in parts]) if characteristic != EVERYBODY else (np.nan, "")
-            rows += [
-                {
-                    "characteristic": characteristic,
-                    "level": level,
-                    "n": len(hcc),
-                    "events": int(hcc.sum()),
-                    "missing": int(column.isna().sum()),
-                    "auc": area.auc,
-                    "lower": area.lower,
-                    "upper": area.upper,
-                    "p_difference": p,
-                    "note": "; ".join(filter(None, [area.note, why])),
-                }
-                for level, area, hcc in parts
-            ]
+            missing = int(column.isna().sum())
+            for level, area, hcc in parts:
+                row = {"characteristic": characteristic, "level": level, "n": len(hcc), "events": int(hcc.sum())}
+                row |= {"missing": missing, **area._asdict(), "p_difference": p}
+                rows.append(row | {"note": "; ".join(filter(None, [area.note, why]))})
         return pd.DataFrame(rows)
 
-    return by_cohort(areas, y, _with_score(score, subgroups), cohort, each=None)
+    return by_cohort(areas, y, _with_score(score, subgroups), cohort, each=None)[list(SUBGROUP_COLUMNS)]
 
 
 def _differ(areas: Sequence) -> tuple[float, str]:

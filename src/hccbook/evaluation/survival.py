@@ -397,12 +397,8 @@ def group_incidence(
     """
     outcome = check_binary(y, both=False)
     labels = check_labels(group, y, "group")
-    shown = group_order(labels, order)
-    labels = np.asarray(labels, dtype=object).astype(str)
-    n = np.array([(labels == name).sum() for name in shown])
-    events = np.array([outcome[labels == name].sum() for name in shown])
-    lower, upper = wilson_interval(events, n, level)
-    incidence = np.divide(events, n, out=np.full(n.size, np.nan), where=n > 0)
-    return pd.DataFrame(
-        {"group": shown, "n": n, "events": events, "incidence": incidence, "lower": lower, "upper": upper}
-    )
+    names = pd.Categorical(np.asarray(labels, dtype=object).astype(str), group_order(labels, order))
+    table = pd.Series(outcome).groupby(names, observed=False).agg(n="size", events="sum").rename_axis("group")
+    lower, upper = wilson_interval(table["events"], table["n"], level)
+    table = table.assign(incidence=table["events"] / table["n"].where(table["n"] > 0), lower=lower, upper=upper)
+    return table.reset_index().astype({"group": object})

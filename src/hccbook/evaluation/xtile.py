@@ -17,11 +17,11 @@ from numpy.typing import ArrayLike
 
 from hccbook.errors import DataError
 from hccbook.evaluation.outcomes import check_binary, check_values
-from hccbook.evaluation.risk_groups import midpoints, risk_groups
-from hccbook.scores import RISK_GROUPS
+from hccbook.evaluation.risk_groups import midpoints
 
 _EQUAL = 1 - 1e-9
 _PERMUTATIONS_A_BLOCK = 64
+_MAP_POINTS = 100
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,6 @@ class XTile:
         All cut-offs tried, rising: midway between neighbouring scores.
     grid : numpy.ndarray, shape (n_candidates, n_candidates), or (n_candidates,) for one cut-off
         Chi-square by lower (row) and upper (column) cut-off; NaN where a group would be too small.
-    groups : pandas.DataFrame
-        Columns group, n, events.
     above : pandas.DataFrame
         A row a candidate: columns cutoff, n, events, expected (events, were the hazard or the rate the same for
         all), each of the patients at or above it. One row more, below all scores, stands first: everybody.
@@ -49,7 +47,6 @@ class XTile:
     statistic: float
     candidates: np.ndarray = field(repr=False)
     grid: np.ndarray = field(repr=False)
-    groups: pd.DataFrame = field(repr=False)
     above: pd.DataFrame = field(repr=False)
 
 
@@ -82,7 +79,7 @@ def xtile(
 
     The chi-square is Pearson's of group against outcome (no continuity correction), or the log-rank's where
     follow-up is given. Of equal maxima the one with the lowest cut-offs is taken. Nothing demands that the
-    outcome rises from group to group: see ``groups``.
+    outcome rises from group to group: see ``above``.
 
     Parameters
     ----------
@@ -127,25 +124,12 @@ def xtile(
         grid = _pearson_grid(n_from, events_from, y.size, int(y.sum()), n_cuts)
         expected_from = n_from * y.mean()
     else:
-        follow_up = _FollowUp.of(y, months)
-        share = follow_up.share_from(position, distinct.size)
-        expected_from = share @ follow_up.events
-        grid = _logrank_grid(share, events_from, follow_up, n_cuts)
+        grid, expected_from = _logrank_grid(y, months, position, events_from, n_cuts)
     grid = np.where(allowed, grid, np.nan)
     greatest = float(np.nanmax(grid))
     # Equal tables reached in another order differ in their last bits.
     chosen = np.argwhere(np.nan_to_num(grid, nan=-1.0) >= greatest * (1 - 1e-12))[0]
     candidates = midpoints(distinct)
-    cuts = tuple(float(candidates[one]) for one in chosen)
-    labels = risk_groups(values, cuts)
-    names = [name for name in RISK_GROUPS if name in labels]
-    groups = pd.DataFrame(
-        {
-            "group": names,
-            "n": [int((labels == name).sum()) for name in names],
-            "events": [int(y[labels == name].sum()) for name in names],
-        }
-    )
     above = pd.DataFrame(
         {
             "cutoff": np.r_[distinct[0], candidates],
@@ -154,7 +138,7 @@ def xtile(
             "expected": np.r_[y.sum(), expected_from].astype(float),
         }
     )
-    return XTile(cuts, greatest, candidates, grid, groups, above)
+    return XTile(tuple(candidates[chosen].tolist()), greatest, candidates, grid, above)
 
 
 def _checked(
@@ -212,45 +196,29 @@ def _pearson_grid(n_from: np.ndarray, events_from: np.ndarray, n: int, events: i
     return low[:, None] + part(between_n, events_from[:, None] - events_from[None, :]) + high[None, :]
 
 
-class _FollowUp(NamedTuple):
-    """What the log-rank statistic needs of the follow-up: it stays when scores are permuted."""
-
-    reached: np.ndarray  # event times that each patient is at risk at: so many from the first
-    events: np.ndarray  # at each event time
-    at_risk: np.ndarray
-
-    @classmethod
-    def of(cls, y: np.ndarray, months: np.ndarray) -> _FollowUp:
-        times, events = np.unique(months[y == 1], return_counts=True)
-        reached = np.searchsorted(times, months, side="right")
-        return cls(reached, events, (reached[:, None] > np.arange(times.size)[None, :]).sum(axis=0))
-
-    @property
-    def weight(self) -> np.ndarray:
-        """Hypergeometric variance of the events at each time, but for the shares."""
-        return self.events * (self.at_risk - self.events) / np.maximum(self.at_risk - 1, 1)
-
-    def share_from(self, position: np.ndarray, n_distinct: int) -> np.ndarray:
-        """Share of those at risk at each event time who are at or above each candidate."""
-        leaving = np.zeros((n_distinct, self.events.size + 1))
-        np.add.at(leaving, (position, self.reached), 1)
-        # At risk at a time are those who reach it or a later one; above a candidate those of a later score.
-        still = leaving[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:]
-        return still[::-1].cumsum(axis=0)[::-1][1:] / self.at_risk
-
-
-def _logrank_grid(share: np.ndarray, events_from: np.ndarray, follow_up: _FollowUp, n_cuts: int) -> np.ndarray:
-    """Log-rank chi-square of 2 or 3 groups, for all candidates at once.
+def _logrank_grid(
+    y: np.ndarray, months: np.ndarray, position: np.ndarray, events_from: np.ndarray, n_cuts: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Log-rank chi-square of 2 or 3 groups, for all candidates at once, and the events expected above each.
 
     With A the patients at or above the lower cut-off and B those at or above the upper one, the statistic is the
     quadratic form of their surplus events, and the covariance of A and B at one event time is c b (1 - a), where
-    a and b are their shares of those at risk.
+    a and b are their shares of those at risk. lifelines' test takes 10 ms a pair, and there are thousands.
     """
-    surplus = events_from - share @ follow_up.events
-    factor = follow_up.weight
+    times, events = np.unique(months[y == 1], return_counts=True)
+    reached = np.searchsorted(times, months, side="right")
+    leaving = np.zeros((events_from.size + 1, times.size + 1))
+    np.add.at(leaving, (position, reached), 1)
+    # At risk at a time are those who reach it or a later one; above a candidate those of a later score.
+    still = leaving[::-1, ::-1].cumsum(axis=1).cumsum(axis=0)[::-1, ::-1][:, 1:]
+    at_risk, share = still[0], still[1:] / still[0]
+    expected = share @ events
+    surplus = events_from - expected
+    # Hypergeometric variance of the events at each time, but for the shares.
+    factor = events * (at_risk - events) / np.maximum(at_risk - 1, 1)
     variance = (share * (1 - share)) @ factor
     if n_cuts == 1:
-        return np.divide(surplus**2, variance, out=np.zeros(surplus.size), where=variance > 1e-12)
+        return np.divide(surplus**2, variance, out=np.zeros(surplus.size), where=variance > 1e-12), expected
     covariance = ((1 - share) * factor) @ share.T
     determinant = variance[:, None] * variance[None, :] - covariance**2
     form = (
@@ -259,30 +227,29 @@ def _logrank_grid(share: np.ndarray, events_from: np.ndarray, follow_up: _Follow
         + surplus[None, :] ** 2 * variance[:, None]
     )
     # One of the three groups was never at risk when somebody had HCC: the pair says no more than one cut-off.
-    return np.divide(form, determinant, out=np.zeros_like(form), where=determinant > 1e-10)
+    return np.divide(form, determinant, out=np.zeros_like(form), where=determinant > 1e-10), expected
 
 
-def xtile_map(found: XTile, points: int = 100) -> pd.DataFrame:
+def xtile_map(found: XTile) -> pd.DataFrame:
     """The chi-square of every pair of cut-offs, as X-tile's triangle shows it.
 
     Parameters
     ----------
     found : XTile
         Result for two cut-offs.
-    points : int
-        At most so many cut-offs, evenly spread over the patients; the chosen pair is always among them.
 
     Returns
     -------
     pandas.DataFrame
-        Columns lower, upper (cut-offs), low_share, high_share (of the patients below the lower and at or above the
-        upper), chi2, rising (whether the high group has more HCC, for what is expected, than the low one). Pairs
-        that leave a group too small are left out.
+        At most 100 cut-offs an axis, evenly spread over the patients, and the chosen pair. Columns lower, upper
+        (cut-offs), low_share, high_share (of the patients below the lower and at or above the upper), chi2, rising
+        (whether the high group has more HCC, for what is expected, than the low one). Pairs that leave a group too
+        small are left out.
 
     Raises
     ------
     DataError
-        If the result is for one cut-off, or `points` is below 2.
+        If the result is for one cut-off.
 
     References
     ----------
@@ -290,12 +257,10 @@ def xtile_map(found: XTile, points: int = 100) -> pd.DataFrame:
     """
     if found.grid.ndim != 2:
         raise DataError("X-tile", "must have two cut-offs for a map", "one", "Run xtile with n_cuts=2.")
-    if points < 2:
-        raise DataError("points", "must be 2 or more", points, "Give 100.")
     everybody = found.above.iloc[0]
     n, events, expected = (found.above[name].to_numpy()[1:] for name in ("n", "events", "expected"))
     chosen = np.searchsorted(found.candidates, found.cuts)
-    wanted = np.linspace(everybody["n"], 0, points + 2)[1:-1]
+    wanted = np.linspace(everybody["n"], 0, _MAP_POINTS + 2)[1:-1]
     nearest = np.abs(n[:, None] - wanted[None, :]).argmin(axis=0)
     shown = np.unique(np.r_[nearest, chosen])
     lower, upper = (axis.ravel() for axis in np.meshgrid(shown, shown, indexing="ij"))
