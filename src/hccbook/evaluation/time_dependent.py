@@ -57,8 +57,8 @@ def censoring_weights(
 
     A patient with HCC at t by the horizon stands for ``1 / G(t-)`` patients, one followed beyond the horizon for
     ``1 / G(horizon)``; G is the Kaplan-Meier estimate of being still followed. Where HCC and the end of follow-up
-    fall together, HCC comes first. All replicates at once, of which lifelines would fit one at a time: of 150
-    patients, 1,000 curves take 0.1 s here and 7 s there.
+    fall together, HCC comes first. All replicates at once: a thousand take some hundredths of a second here, and
+    several seconds in lifelines, which fits one curve at a time.
 
     Parameters
     ----------

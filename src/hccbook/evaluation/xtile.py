@@ -203,7 +203,8 @@ def _logrank_grid(
 
     With A the patients at or above the lower cut-off and B those at or above the upper one, the statistic is the
     quadratic form of their surplus events, and the covariance of A and B at one event time is c b (1 - a), where
-    a and b are their shares of those at risk. lifelines' test takes 10 ms a pair, and there are thousands.
+    a and b are their shares of those at risk. lifelines' test takes 15 ms a pair, of which there may be
+    millions.
     """
     times, events = np.unique(months[y == 1], return_counts=True)
     reached = np.searchsorted(times, months, side="right")
@@ -336,7 +337,8 @@ def xtile_permutation(
 def _greatest_chi_square(events_from, n_from, n, events, least):
     """Greatest Pearson chi-square over all pairs of cut-offs, for each row of events at or above the candidates.
 
-    Compiled, since 999 permutations of scipy's chi-square at each pair would take hours.
+    Compiled: 999 permutations of 2,000 patients take seconds, and with scipy's chi-square, a fraction of a
+    millisecond at each of two million pairs, days.
     """
     rate = events / n
     candidates = n_from.size
