@@ -33,7 +33,7 @@ def eligibility(table: pd.DataFrame, paper: str) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``patient`` (key), ``criterion`` and ``found``; by criterion, then in the table's order.
+        Columns patient (key) and criterion; by criterion, then in the table's order.
 
     Raises
     ------
@@ -46,23 +46,19 @@ def eligibility(table: pd.DataFrame, paper: str) -> pd.DataFrame:
     """
     if paper not in PAPERS:
         raise DataError("paper", f"must be one of {', '.join(PAPERS)}", repr(paper), "Check the spelling.")
-    rows: list[tuple[str, str, str]] = []
-
-    def note(chosen: pd.Series, criterion: str, name: str, unit: str) -> None:
-        for key, value in table.loc[chosen, name].items():
-            rows.append((str(key), criterion, "no value" if pd.isna(value) or value == "" else f"{value:g} {unit}"))
-
-    note(table["age"] < 18, "under 18 years", "age", "years")
     months, hcc = table["months"], table["hcc"] == 1
-    note((months < MIN_MONTHS) & hcc, "HCC within 3 months of the CT", "months", "months")
-    note((months < MIN_MONTHS) & ~hcc, "last visit within 3 months of the CT", "months", "months")
+    criteria = {
+        "under 18 years": table["age"] < 18,
+        "HCC within 3 months of the CT": (months < MIN_MONTHS) & hcc,
+        "last visit within 3 months of the CT": (months < MIN_MONTHS) & ~hcc,
+    }
     if paper == "alarm":
-        note((months > MAX_MONTHS_ALARM) & hcc, "CT more than 12 months before HCC", "months", "months")
-        note((months > MAX_MONTHS_ALARM) & ~hcc, "CT more than 12 months before the last visit", "months", "months")
-    for name in ("afp", "alt", "etiology"):
-        if name in table:
-            note(table[name].isna() | (table[name] == ""), f"incomplete clinical data: {name}", name, "")
-    return pd.DataFrame(rows, columns=["patient", "criterion", "found"])
+        criteria["CT more than 12 months before HCC"] = (months > MAX_MONTHS_ALARM) & hcc
+        criteria["CT more than 12 months before the last visit"] = (months > MAX_MONTHS_ALARM) & ~hcc
+    for name in table.columns.intersection(["afp", "alt", "etiology"]):
+        criteria[f"incomplete clinical data: {name}"] = table[name].isna() | (table[name] == "")
+    rows = [(str(patient), criterion) for criterion, met in criteria.items() for patient in table.index[met]]
+    return pd.DataFrame(rows, columns=["patient", "criterion"])
 
 
 def study_flow(clinical: pd.DataFrame, failures: pd.DataFrame, paper: str) -> pd.DataFrame:

@@ -360,8 +360,8 @@ def score_hazard_ratios(
     months: ArrayLike,
     event: ArrayLike,
     scores: pd.DataFrame,
+    step: Mapping[str, float],
     cohort: str | ArrayLike = "",
-    step: Mapping[str, float] | None = None,
     level: float = 0.95,
 ) -> pd.DataFrame:
     """Hazard ratio a step of each score alone, in each cohort.
@@ -374,11 +374,10 @@ def score_hazard_ratios(
         1 for HCC, 0 for censored.
     scores : pandas.DataFrame, shape (n_patients, n_scores)
         A higher value means a higher risk; patients whose score is missing are left out of its row.
+    step : mapping of str to float
+        What a step of a score is: the SD in the training cohort makes cohorts comparable.
     cohort : str or array-like, shape (n_patients,)
         Name of the one cohort, or of each patient's.
-    step : mapping of str to float, optional
-        What a step of a score is: give the SD in the training cohort to make cohorts comparable. The SD of the
-        cohort's own patients where a score is not named.
     level : float
         Confidence level.
 
@@ -393,15 +392,13 @@ def score_hazard_ratios(
         If a follow-up is missing or negative, an event is not 0 or 1, a step is not positive, or the patients do
         not match.
     """
-    given = {} if step is None else dict(step)
-    wrong = [name for name, size in given.items() if not size > 0]
+    wrong = [name for name in scores if not step.get(name, 0.0) > 0]
     if wrong:
-        raise DataError(f"step of {wrong[0]}", "must be above 0", given[wrong[0]], "Give the SD of the score.")
+        raise DataError(f"step of {wrong[0]}", "must be above 0", step.get(wrong[0]), "Give the SD of the score.")
 
     def a_step(own: pd.DataFrame, values: pd.Series) -> pd.DataFrame:
         known = np.isfinite(values.to_numpy(dtype=float))
         own, x = own[known], values[known].to_numpy(dtype=float)
-        size = given.get(str(values.name), float(x.std(ddof=1)) if x.size > 1 else np.nan)
         fit, why = None, "nobody else is followed when somebody has HCC"
         if not own["event"].any():
             why = "no patient with HCC"
@@ -410,8 +407,8 @@ def score_hazard_ratios(
         else:
             fit = _fitted(own, x[:, None], level)
             why = "each HCC at the same end of the scores still followed" if fit else why
-        text = f"per {size:.3g}" + ("" if str(values.name) in given else " (SD)") if np.isfinite(size) else ""
-        row = {"group": "", "reference": "", "step": text, "n": x.size, "events": own["event"].sum()}
+        size = step[values.name]
+        row = {"group": "", "reference": "", "step": f"per {size:.3g}", "n": x.size, "events": own["event"].sum()}
         row |= {"n_reference": pd.NA, "events_reference": pd.NA, **_ratio(fit, 0, size, why)}
         if not known.all():
             row["note"] = "; ".join(filter(None, [row["note"], f"{int((~known).sum())} without a value left out"]))

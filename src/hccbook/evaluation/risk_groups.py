@@ -98,6 +98,16 @@ def risk_groups(score: ArrayLike, cuts: float | Sequence[float]) -> np.ndarray |
     return pd.Series(labels, index=score.index, name="group") if isinstance(score, pd.Series) else labels
 
 
+def _of_patients(values: ArrayLike, like: pd.Series | pd.DataFrame | ArrayLike, place: str) -> np.ndarray:
+    named = isinstance(values, pd.Series) and isinstance(like, (pd.Series, pd.DataFrame))
+    if named and not values.index.equals(like.index):
+        raise DataError(place, "must have the same patients in the same order", "another index", "Align the two.")
+    array = np.asarray(values)
+    if array.shape != (len(like),):
+        raise DataError(place, f"must have {len(like)} values", f"shape {array.shape}", "Give one value a patient.")
+    return array
+
+
 def stepwise_groups(
     amap: pd.Series | ArrayLike,
     amap_ct_score: pd.Series | ArrayLike,
@@ -133,18 +143,8 @@ def stepwise_groups(
     ----------
     aMAP-CT, Results, Stepwise application; Fig. 4.
     """
-    clinical = amap if isinstance(amap, pd.Series) else pd.Series(np.asarray(amap, dtype=float))
-    if (
-        isinstance(amap_ct_score, pd.Series)
-        and isinstance(amap, pd.Series)
-        and not amap.index.equals(amap_ct_score.index)
-    ):
-        raise DataError(
-            "amap_ct_score", "must have the patients of amap in their order", "another index", "Align the two."
-        )
-    image = np.asarray(amap_ct_score, dtype=float)
-    if image.shape != clinical.shape:
-        raise DataError("amap_ct_score", f"must have {clinical.size} values", f"shape {image.shape}", "Align the two.")
+    clinical = pd.Series(amap, dtype=float)
+    image = _of_patients(amap_ct_score, amap, "amap_ct_score").astype(float)
     first = amap_group(clinical, amap_low, amap_high)
     needed = (first != "low").to_numpy()
     if np.isnan(image[needed]).any():
@@ -186,11 +186,7 @@ def stepwise_flows(groups: pd.DataFrame, hcc: ArrayLike) -> pd.DataFrame:
     ----------
     aMAP-CT, Fig. 4A.
     """
-    if isinstance(hcc, pd.Series) and not hcc.index.equals(groups.index):
-        raise DataError("hcc", "must have the groups' patients in their order", "another index", "Align the two.")
-    outcome = check_binary(hcc, both=False, place="hcc")
-    if len(outcome) != len(groups):
-        raise DataError("hcc", f"must have {len(groups)} values", len(outcome), "Give one value a patient.")
+    outcome = check_binary(_of_patients(hcc, groups, "hcc"), both=False, place="hcc")
     steps = (
         ("aMAP", "amap_group", RISK_GROUPS),
         ("aMAP-CT", "ct_group", (NOT_NEEDED, "low", "high")),
@@ -198,11 +194,10 @@ def stepwise_flows(groups: pd.DataFrame, hcc: ArrayLike) -> pd.DataFrame:
     )
     rows = []
     for (source, source_column, sources), (target, target_column, targets) in itertools.pairwise(steps):
-        for one in sources:
-            for other in targets:
-                flow = ((groups[source_column] == one) & (groups[target_column] == other)).to_numpy()
-                if flow.any():
-                    rows.append((f"{source} {one}", f"{target} {other}", int(flow.sum()), int(outcome[flow].sum())))
+        for one, other in itertools.product(sources, targets):
+            flow = ((groups[source_column] == one) & (groups[target_column] == other)).to_numpy()
+            if flow.any():
+                rows.append((f"{source} {one}", f"{target} {other}", int(flow.sum()), int(outcome[flow].sum())))
     return pd.DataFrame(rows, columns=["source", "target", "n", "events"])
 
 
