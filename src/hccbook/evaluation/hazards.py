@@ -17,7 +17,7 @@ from scipy.stats import chi2
 
 from hccbook.errors import DataError
 from hccbook.evaluation.outcomes import by_cohort, check_level
-from hccbook.evaluation.survival import check_follow_up, check_labels, follow_up_table, group_order
+from hccbook.evaluation.survival import check_follow_up, follow_up_table, group_labels
 from hccbook.features.selection import constant_features
 
 PARTIAL_LIKELIHOOD, FIRTH = "partial likelihood", "Firth"
@@ -316,7 +316,7 @@ def group_hazard_ratios(
     event : array-like, shape (n_patients,)
         1 for HCC, 0 for censored.
     groups : pandas.DataFrame, shape (n_patients, n_models)
-        Risk group by each model, in the order of `hccbook.evaluation.survival.group_order`; a categorical names
+        Risk group by each model, in the order of `hccbook.evaluation.survival.group_labels`; a categorical names
         groups that nobody is in, too.
     reference : str
         Group that the others are compared with.
@@ -342,12 +342,11 @@ def group_hazard_ratios(
     aMAP-CT, Results, HCC risk stratification; Supplementary Table 5.
     """
     follow_up = follow_up_table(months, event, groups.index)
-    labels = {}
-    for model in groups:
-        shown = group_order(check_labels(groups[model], follow_up["event"], "group"))
-        if reference not in shown:
-            raise DataError("reference", f"must be one of {', '.join(shown)}", repr(reference), "Name a group.")
-        labels[model] = pd.Categorical(groups[model].astype(str), shown)
+    labels = {model: group_labels(groups[model], follow_up["event"]) for model in groups}
+    for group in labels.values():
+        if reference not in group.categories:
+            shown = ", ".join(group.categories)
+            raise DataError("reference", f"must be one of {shown}", repr(reference), "Name a group.")
 
     def against_reference(own: pd.DataFrame, group: pd.Series) -> pd.DataFrame:
         return _against_reference(own, group, reference, level)

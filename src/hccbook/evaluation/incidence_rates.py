@@ -37,7 +37,7 @@ def person_year_rates(
     cohort : str or array-like, shape (n_patients,)
         Name of the one cohort, or of each patient's.
     order : sequence of str, optional
-        Order of the groups; see `hccbook.evaluation.survival.group_order`.
+        Order of the groups; see `hccbook.evaluation.survival.group_labels`.
     level : float
         Confidence level.
 

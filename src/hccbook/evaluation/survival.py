@@ -68,61 +68,54 @@ def follow_up_table(months: ArrayLike, event: ArrayLike, index: pd.Index | None 
     return pd.DataFrame({"months": times, "event": events}, index=named)
 
 
-def check_labels(labels: ArrayLike | None, like: ArrayLike, name: str) -> np.ndarray | pd.Categorical:
-    """Label of each patient of `like`: one for all where it is text, `EVERYBODY` where it is None."""
-    size = len(np.asarray(like))
-    if labels is None:
-        return np.full(size, EVERYBODY, dtype=object)
-    if isinstance(labels, str):
-        return np.full(size, labels, dtype=object)
-    if isinstance(labels, pd.Series):
-        if isinstance(like, pd.Series) and not labels.index.equals(like.index):
-            raise DataError(name, "must have the outcome's patients in their order", "another index", "Align the two.")
-        labels = labels.array
-    values = labels if isinstance(labels, pd.Categorical) else np.asarray(labels, dtype=object)
-    if len(values) != size:
-        raise DataError(name, f"must have {size} labels, one a patient", len(values), "Align the two.")
-    if pd.isna(values).any():
-        raise DataError(
-            name, "must have a label for every patient", f"{int(pd.isna(values).sum())} missing", "Fill them."
-        )
-    return values
-
-
-def group_order(group: ArrayLike, order: Sequence[str] | None = None) -> list[str]:
-    """Names of groups in the order in which they are shown.
+def group_labels(
+    group: ArrayLike | None, like: ArrayLike, order: Sequence[str] | None = None, place: str = "group"
+) -> pd.Categorical:
+    """Group of each patient, as text, with the groups in the order in which they are shown.
 
     Parameters
     ----------
-    group : array-like, shape (n_patients,)
-        Label of each patient.
+    group : array-like, shape (n_patients,), optional
+        Label of each patient, or one for all where it is text; `EVERYBODY` where it is None.
+    like : array-like, shape (n_patients,)
+        Outcome of the same patients.
     order : sequence of str, optional
         Order wanted; may name groups that nobody is in.
+    place : str
+        What the labels are called in a message.
 
     Returns
     -------
-    list of str
-        `order`; else the categories of a categorical; else low, medium, high where these are all there is; else
-        the order of first appearance.
+    pandas.Categorical
+        Its categories are `order`; else those of a categorical; else low, medium, high where these are all there is;
+        else the labels in the order of first appearance.
 
     Raises
     ------
     DataError
-        If a label is not in `order`.
+        If a label is missing or not in `order`, or the patients do not match.
     """
-    present = [str(name) for name in pd.unique(np.asarray(group, dtype=object))]
-    if order is not None:
-        unknown = [name for name in present if name not in order]
-        if unknown:
-            raise DataError("order", "must name every group", f"{unknown[0]!r} left out", "Add it.")
-        return list(order)
-    if isinstance(group, pd.Series):
-        group = group.array
-    if isinstance(group, pd.Categorical):
-        return [str(name) for name in group.categories]
-    if set(present) <= set(RISK_GROUPS):
-        return [name for name in RISK_GROUPS if name in present]
-    return present
+    size = len(np.asarray(like))
+    if isinstance(group, pd.Series) and isinstance(like, pd.Series) and not group.index.equals(like.index):
+        raise DataError(place, "must have the outcome's patients in their order", "another index", "Align the two.")
+    if group is None or isinstance(group, str):
+        group = [EVERYBODY if group is None else group] * size
+    given = group.array if isinstance(group, pd.Series) else group
+    values = np.asarray(given, dtype=object)
+    if len(values) != size:
+        raise DataError(place, f"must have {size} labels, one a patient", len(values), "Align the two.")
+    missing = int(pd.isna(values).sum())
+    if missing:
+        raise DataError(place, "must have a label for every patient", f"{missing} missing", "Fill them.")
+    present = [str(name) for name in pd.unique(values)]
+    unknown = [name for name in present if order is not None and name not in order]
+    if unknown:
+        raise DataError("order", "must name every group", f"{unknown[0]!r} left out", "Add it.")
+    if order is None and isinstance(given, pd.Categorical):
+        order = [str(name) for name in given.categories]
+    elif order is None and set(present) <= set(RISK_GROUPS):
+        order = [name for name in RISK_GROUPS if name in present]
+    return pd.Categorical(values.astype(str), present if order is None else order)
 
 
 class Stratum(NamedTuple):
@@ -143,12 +136,10 @@ def strata(
 ) -> Iterator[Stratum]:
     """Follow-up of each group of each cohort, checked; groups that nobody is in are there too."""
     times, events = check_follow_up(months, event)
-    labels, names = check_labels(group, event, "group"), check_labels(cohort, event, "cohort")
-    shown = group_order(labels, order)
-    labels, names = np.asarray(labels, dtype=object).astype(str), np.asarray(names, dtype=object).astype(str)
-    for name in pd.unique(names):
-        for label in shown:
-            rows = (names == name) & (labels == label)
+    groups, cohorts = group_labels(group, event, order), group_labels(cohort, event, place="cohort")
+    for name in cohorts.unique():
+        for label in groups.categories:
+            rows = (cohorts == name) & (groups == label)
             yield Stratum(name, label, times[rows], events[rows])
 
 
@@ -184,7 +175,7 @@ def cumulative_incidence(
     event : array-like, shape (n_patients,)
         1 for HCC, 0 for censored.
     group : array-like, shape (n_patients,), optional
-        Risk group, in the order of `group_order`; one group "all" by default.
+        Risk group, in the order of `group_labels`; one group "all" by default.
     cohort : str or array-like, shape (n_patients,)
         Name of the one cohort, or of each patient's.
     level : float
@@ -327,7 +318,7 @@ def logrank(months: ArrayLike, event: ArrayLike, group: ArrayLike) -> LogRank:
     Mantel 1966, Cancer Chemother Rep 50:163; Peto and Peto 1972, J R Stat Soc A 135:185. aMAP-CT, Fig. 2, 4B.
     """
     times, events = check_follow_up(months, event)
-    labels = np.asarray(check_labels(group, event, "group"), dtype=object)
+    labels = np.asarray(group_labels(group, event))
     # Who left before the first event tells nothing, and a group that all have left has no degree of freedom.
     first = times[events == 1].min(initial=np.inf)
     at_risk = times >= first
@@ -359,8 +350,8 @@ def logrank_table(months: ArrayLike, event: ArrayLike, group: ArrayLike, cohort:
         As `logrank`.
     """
     follow_up = follow_up_table(months, event)
-    labels = pd.Series(check_labels(group, event, "group"), index=follow_up.index)
-    names = pd.Series(check_labels(cohort, event, "cohort"), index=follow_up.index)
+    labels = pd.Series(group_labels(group, event), index=follow_up.index)
+    names = pd.Series(group_labels(cohort, event, place="cohort"), index=follow_up.index)
     return by_cohort(lambda own, groups: logrank(own["months"], own["event"], groups), follow_up, labels, names)
 
 
@@ -376,7 +367,7 @@ def group_incidence(
     y : array-like, shape (n_patients,)
         1 for HCC, 0 otherwise; a class may be absent.
     order : sequence of str, optional
-        Order of the groups; see `group_order`.
+        Order of the groups; see `group_labels`.
     level : float
         Confidence level.
 
@@ -396,9 +387,12 @@ def group_incidence(
     ALARM, Fig. 5B.
     """
     outcome = check_binary(y, both=False)
-    labels = check_labels(group, y, "group")
-    names = pd.Categorical(np.asarray(labels, dtype=object).astype(str), group_order(labels, order))
-    table = pd.Series(outcome).groupby(names, observed=False).agg(n="size", events="sum").rename_axis("group")
+    table = (
+        pd.Series(outcome)
+        .groupby(group_labels(group, y, order), observed=False)
+        .agg(n="size", events="sum")
+        .rename_axis("group")
+    )
     lower, upper = wilson_interval(table["events"], table["n"], level)
     table = table.assign(incidence=table["events"] / table["n"].where(table["n"] > 0), lower=lower, upper=upper)
     return table.reset_index().astype({"group": object})

@@ -352,7 +352,8 @@ def survival_net_benefit(
     weight = censoring_weights(time, events, _check_horizon(horizon), positive) * positive
     size = positive.sum(axis=1)
     risk = weight[:, (events == 1) & (time <= horizon)].sum(axis=1) / np.maximum(size, 1)
-    return size / values.size * (risk - (1 - risk) * cuts / (1 - cuts))
+    benefit = size / values.size * (risk - (1 - risk) * cuts / (1 - cuts))
+    return np.where(size > 0, benefit, 0.0)
 
 
 def survival_decision_curves(
