@@ -59,7 +59,9 @@ def centre_table(clinical: pd.DataFrame, rates: pd.DataFrame) -> pd.DataFrame:
         raise DataError("rates", "must have every centre", f"no {without[0]}", "Give the centres of these patients.")
     rank = {name: place for names in COHORTS.values() for place, name in enumerate(names)}
     by_centre = clinical.groupby(clinical["centre"].astype(str))
-    listed = by_centre["cohort"].agg(lambda own: ", ".join(sorted(own.unique(), key=lambda name: rank.get(name, 9))))
+    listed = by_centre["cohort"].agg(
+        lambda names: ", ".join(sorted(names.unique(), key=lambda name: rank.get(name, 9)))
+    )
     table = rates.set_index("group").loc[largest.index]
     table = table.assign(cohorts=listed, median_months=by_centre["months"].median()).rename_axis("centre")
     return table.reset_index()[list(CENTRE_COLUMNS)]

@@ -98,13 +98,13 @@ def study_flow(clinical: pd.DataFrame, failures: pd.DataFrame, paper: str) -> pd
     rows = [("manifest", "", "kept", "Patients in the manifest", len(hcc), int(hcc.sum()))]
     for stage, lost in first.groupby("stage", sort=False)["patient"]:
         rows.append((f"left {stage}", "manifest", "left out", f"Left out in {stage}", len(lost), int(hcc[lost].sum())))
-    kept = clinical[~hcc.index.isin(first["patient"])]
-    rows.append(("analysed", "manifest", "kept", "Patients analysed", len(kept), int(kept["hcc"].sum())))
-    outside = eligibility(kept, paper).drop_duplicates("patient")
+    analysed = clinical[~hcc.index.isin(first["patient"])]
+    rows.append(("analysed", "manifest", "kept", "Patients analysed", len(analysed), int(analysed["hcc"].sum())))
+    outside = eligibility(analysed, paper).drop_duplicates("patient")
     for criterion, met in outside.groupby("criterion", sort=False)["patient"]:
         label = f"Would be left out by the paper: {criterion}"
         rows.append((f"outside {criterion}", "analysed", "would leave out", label, len(met), int(hcc[met].sum())))
-    for cohort, part in kept.groupby("cohort", sort=False)["hcc"]:
+    for cohort, part in analysed.groupby("cohort", sort=False)["hcc"]:
         rows.append((str(cohort), "analysed", "kept", str(cohort), len(part), int(part.sum())))
     return pd.DataFrame(rows, columns=list(FLOW_COLUMNS))
 
@@ -138,6 +138,6 @@ def enrolment(clinical: pd.DataFrame) -> pd.DataFrame:
         )
         rows.append((box, "all", "kept", label, len(part), int(part["hcc"].sum())))
         for cohort in among:
-            own = part.loc[part["cohort"] == cohort, "hcc"]
-            rows.append((f"{box} {cohort}", box, "kept", str(cohort), len(own), int(own.sum())))
+            outcomes = part.loc[part["cohort"] == cohort, "hcc"]
+            rows.append((f"{box} {cohort}", box, "kept", str(cohort), len(outcomes), int(outcomes.sum())))
     return pd.DataFrame(rows, columns=list(FLOW_COLUMNS))

@@ -70,9 +70,9 @@ def score_inputs(clinical: pd.DataFrame) -> pd.DataFrame:
     if "cirrhosis" not in clinical:
         inputs["cirrhosis"] = 1.0
     if "hbv_dna_iu_ml" in clinical:
-        known = inputs["hbv_dna_copies_ml"].isna() & clinical["hbv_dna_iu_ml"].notna()
+        converted = inputs["hbv_dna_copies_ml"].isna() & clinical["hbv_dna_iu_ml"].notna()
         copies = inputs["hbv_dna_copies_ml"].astype(float)
-        copies[known] = published_scores.hbv_dna_copies(clinical.loc[known, "hbv_dna_iu_ml"])
+        copies[converted] = published_scores.hbv_dna_copies(clinical.loc[converted, "hbv_dna_iu_ml"])
         inputs["hbv_dna_copies_ml"] = copies
     inputs["etiology"] = inputs["etiology"].astype(object).where(inputs["etiology"].notna() & inputs["etiology"].ne(""))
     if "hcv_svr" in clinical:
@@ -105,15 +105,15 @@ def published_comparators(clinical: pd.DataFrame) -> tuple[pd.DataFrame, pd.Data
     columns, rows = {}, []
     for name, points in published_scores.POINT_SCORES.items():
         reasons, label = published_scores.missing_inputs(name, inputs), points.label
-        known = reasons == ""
+        complete = reasons == ""
         values = pd.Series(np.nan, index=clinical.index, dtype=float)
-        if known.any():
-            given = {column: inputs.loc[known, column] for column in published_scores.SCORE_INPUTS[name]}
+        if complete.any():
+            arguments = {column: inputs.loc[complete, column] for column in published_scores.SCORE_INPUTS[name]}
             # Columns that hold missing values elsewhere are objects; the scores want numbers.
-            given = {key: part if key == "etiology" else part.astype(float) for key, part in given.items()}
-            values[known] = getattr(published_scores, name)(**given)
+            arguments = {key: part if key == "etiology" else part.astype(float) for key, part in arguments.items()}
+            values[complete] = getattr(published_scores, name)(**arguments)
         columns[label] = values
-        rows += [(label, reason, int(count)) for reason, count in reasons[~known].value_counts().items()]
+        rows += [(label, reason, int(count)) for reason, count in reasons[~complete].value_counts().items()]
     return pd.DataFrame(columns, index=clinical.index), pd.DataFrame(rows, columns=["model", "reason", "patients"])
 
 
@@ -146,7 +146,7 @@ def outcome_within(hcc: pd.Series, months: pd.Series, horizon: float) -> pd.Seri
 
 
 def _aligned(scores: Mapping[str, pd.Series], patients: pd.Index) -> dict[str, np.ndarray]:
-    found = {}
+    arrays = {}
     for name, values in scores.items():
         check_refit_name(name)
         if not isinstance(values, pd.Series):
@@ -156,8 +156,8 @@ def _aligned(scores: Mapping[str, pd.Series], patients: pd.Index) -> dict[str, n
         array = values.reindex(patients).to_numpy(dtype=float)
         if np.isinf(array).any():
             raise DataError(f"score {name}", "must be finite or missing", "infinite values", "Take them out.")
-        found[name] = array
-    return found
+        arrays[name] = array
+    return arrays
 
 
 def comparator_table(
@@ -255,15 +255,15 @@ def _difference(test: DelongTest) -> dict[str, float]:
 
 def _compare(outcome: np.ndarray, score: np.ndarray, against: np.ndarray | None) -> dict[str, object]:
     judged = np.isfinite(outcome)
-    own = judged & np.isfinite(score)
-    row = _area(outcome[own].astype(int), score[own])
-    row |= {"n_cohort": len(outcome), "unknown_outcome": int((~judged).sum()), "missing": int((judged & ~own).sum())}
+    scored = judged & np.isfinite(score)
+    row = _area(outcome[scored].astype(int), score[scored])
+    row |= {"n_cohort": len(outcome), "unknown_outcome": int((~judged).sum()), "missing": int((judged & ~scored).sum())}
     row |= {"auc_reference": np.nan, "direction": ""}
     notes = [row["note"], "ranks patients the wrong way round" if row["auc"] < 0.5 else ""]
     if against is not None:
-        both = own & np.isfinite(against)
+        both = scored & np.isfinite(against)
         hcc = outcome[both].astype(int)
-        if both.sum() < own.sum():
+        if both.sum() < scored.sum():
             notes.append(f"compared in the {int(both.sum())} who have {REFERENCE} too")
         if min(hcc.sum(), (hcc == 0).sum()) < 2:
             notes.append(f"no test: {int(hcc.sum())} patients with and {int((hcc == 0).sum())} without HCC")

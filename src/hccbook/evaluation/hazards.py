@@ -110,8 +110,8 @@ def _is_monotone(design: np.ndarray, months: np.ndarray, event: np.ndarray) -> b
     rows = rows[np.abs(rows).max(axis=1) > 0]
     if rows.shape[1] == 1:
         return bool((rows > 0).all() or (rows < 0).all())
-    found = linprog(-rows.sum(axis=0), A_ub=-rows, b_ub=np.zeros(len(rows)), bounds=(-1, 1), method="highs")
-    return bool(-found.fun > _MONOTONE)
+    best = linprog(-rows.sum(axis=0), A_ub=-rows, b_ub=np.zeros(len(rows)), bounds=(-1, 1), method="highs")
+    return bool(-best.fun > _MONOTONE)
 
 
 def firth_cox(months: ArrayLike, event: ArrayLike, covariates: ArrayLike, level: float = 0.95) -> CoxFit:
@@ -156,8 +156,8 @@ def firth_cox(months: ArrayLike, event: ArrayLike, covariates: ArrayLike, level:
         sign, log_determinant = np.linalg.slogdet(information)
         return -(value + 0.5 * log_determinant) if sign > 0 else np.inf
 
-    found = minimize(shortfall, np.zeros(scale.size), method="Nelder-Mead", options=_SEARCH)
-    least, weights = float(found.fun), found.x
+    best = minimize(shortfall, np.zeros(scale.size), method="Nelder-Mead", options=_SEARCH)
+    least, weights = float(best.fun), best.x
     allowed = float(chi2.isf(1 - check_level(level), 1)) / 2
 
     def surplus(value: float, place: int) -> float:
@@ -270,9 +270,9 @@ def _ratio(fit: CoxFit | None, place: int, step: float, why: str) -> dict[str, o
     return {**limits, "method": fit.method, "note": "; ".join(notes)}
 
 
-def _against_reference(own: pd.DataFrame, group: pd.Series, reference: str, level: float) -> pd.DataFrame:
+def _against_reference(follow_up: pd.DataFrame, group: pd.Series, reference: str, level: float) -> pd.DataFrame:
     """Rows of one cohort and model: each group of the categorical `group` but the reference."""
-    counts = own["event"].groupby(group, observed=False).agg(["size", "sum"])
+    counts = follow_up["event"].groupby(group, observed=False).agg(["size", "sum"])
     filled = [name for name, n in counts["size"].items() if n and name != reference]
     without = [name for name in (reference, *filled) if not counts.loc[name, "sum"]]
     fit = None
@@ -282,7 +282,7 @@ def _against_reference(own: pd.DataFrame, group: pd.Series, reference: str, leve
     elif not counts["sum"].any():
         why = "no patient with HCC"
     elif filled:
-        fit = _fitted(own, np.column_stack([group == name for name in filled]), level)
+        fit = _fitted(follow_up, np.column_stack([group == name for name in filled]), level)
         why = why if fit else "one group alone is followed when somebody has HCC"
     rows = []
     for name in counts.index.drop(reference):
@@ -348,8 +348,8 @@ def group_hazard_ratios(
             shown = ", ".join(group.categories)
             raise DataError("reference", f"must be one of {shown}", repr(reference), "Name a group.")
 
-    def against_reference(own: pd.DataFrame, group: pd.Series) -> pd.DataFrame:
-        return _against_reference(own, group, reference, level)
+    def against_reference(follow_up: pd.DataFrame, group: pd.Series) -> pd.DataFrame:
+        return _against_reference(follow_up, group, reference, level)
 
     table = by_cohort(against_reference, follow_up, pd.DataFrame(labels, index=groups.index), cohort)
     return table[list(HAZARD_RATIO_COLUMNS)]
@@ -395,22 +395,22 @@ def score_hazard_ratios(
     if wrong:
         raise DataError(f"step of {wrong[0]}", "must be above 0", step.get(wrong[0]), "Give the SD of the score.")
 
-    def a_step(own: pd.DataFrame, values: pd.Series) -> pd.DataFrame:
-        known = np.isfinite(values.to_numpy(dtype=float))
-        own, x = own[known], values[known].to_numpy(dtype=float)
+    def a_step(follow_up: pd.DataFrame, values: pd.Series) -> pd.DataFrame:
+        scored = np.isfinite(values.to_numpy(dtype=float))
+        follow_up, x = follow_up[scored], values[scored].to_numpy(dtype=float)
         fit, why = None, "nobody else is followed when somebody has HCC"
-        if not own["event"].any():
+        if not follow_up["event"].any():
             why = "no patient with HCC"
         elif constant_features(x[:, None])[0]:
             why = "the same value in every patient"
         else:
-            fit = _fitted(own, x[:, None], level)
+            fit = _fitted(follow_up, x[:, None], level)
             why = "each HCC at the same end of the scores still followed" if fit else why
         size = step[values.name]
-        row = {"group": "", "reference": "", "step": f"per {size:.3g}", "n": x.size, "events": own["event"].sum()}
+        row = {"group": "", "reference": "", "step": f"per {size:.3g}", "n": x.size, "events": follow_up["event"].sum()}
         row |= {"n_reference": pd.NA, "events_reference": pd.NA, **_ratio(fit, 0, size, why)}
-        if not known.all():
-            row["note"] = "; ".join(filter(None, [row["note"], f"{int((~known).sum())} without a value left out"]))
+        if not scored.all():
+            row["note"] = "; ".join(filter(None, [row["note"], f"{int((~scored).sum())} without a value left out"]))
         return pd.DataFrame([row])
 
     table = by_cohort(a_step, follow_up_table(months, event, scores.index), scores, cohort)

@@ -43,10 +43,10 @@ def high_risk_calls(scores: pd.DataFrame) -> pd.DataFrame:
     called = {}
     for label in scores.columns.intersection(list(names), sort=False):
         values = scores[label].astype(float)
-        known = values.notna()
+        scored = values.notna()
         called[label] = pd.Series(np.nan, index=scores.index, dtype=float)
-        if known.any():
-            called[label][known] = (point_score_group(names[label], values[known]) == "high").astype(float)
+        if scored.any():
+            called[label][scored] = (point_score_group(names[label], values[scored]) == "high").astype(float)
     return pd.DataFrame(called, index=scores.index)
 
 
@@ -87,9 +87,9 @@ def high_risk_performance(y: ArrayLike, called: pd.DataFrame, cohort: str | Arra
     if strange:
         raise DataError(f"high-risk by {strange[0]}", "must be 0, 1 or missing", "another value", "Code it so.")
 
-    def compared(outcome: pd.Series, own: pd.DataFrame) -> pd.DataFrame:
+    def compared(outcome: pd.Series, calls: pd.DataFrame) -> pd.DataFrame:
         hcc = check_binary(outcome, both=False) == 1
-        scores = [_one_score(hcc, own[model], own[REFERENCE]) for model in own]
+        scores = [_one_score(hcc, calls[model], calls[REFERENCE]) for model in calls]
         return with_holm(pd.concat(scores, ignore_index=True))
 
     table = by_cohort(compared, y, values, cohort, each=None)[list(HIGH_RISK_COLUMNS)]
@@ -97,16 +97,16 @@ def high_risk_performance(y: ArrayLike, called: pd.DataFrame, cohort: str | Arra
 
 
 def _one_score(hcc: np.ndarray, called: pd.Series, reference: pd.Series) -> pd.DataFrame:
-    known = called.notna().to_numpy()
-    missing = int((~known).sum())
-    hcc, high, base = hcc[known], called[known].to_numpy() == 1, reference[known].to_numpy() == 1
+    scored = called.notna().to_numpy()
+    missing = int((~scored).sum())
+    hcc, high, base = hcc[scored], called[scored].to_numpy() == 1, reference[scored].to_numpy() == 1
     hits, rejections = int((high & hcc).sum()), int((~high & ~hcc).sum())
     count = np.array([hits, rejections, hits, rejections])
     total = np.array([hcc.sum(), (~hcc).sum(), high.sum(), (~high).sum()])
     lower, upper = wilson_interval(count, total)
     notes = [f"{missing} without the score left out"] if missing else []
     if not hcc.any():
-        notes = [*notes, "no patient with HCC"] if known.any() else ["nobody has the score"]
+        notes = [*notes, "no patient with HCC"] if scored.any() else ["nobody has the score"]
     only_reference, only_model, p = pd.NA, pd.NA, np.nan
     if called.name != REFERENCE and hcc.any():
         only_reference, only_model = int((base & ~high & hcc).sum()), int((~base & high & hcc).sum())

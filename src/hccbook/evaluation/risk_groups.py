@@ -315,9 +315,9 @@ def lead_times(months: ArrayLike, hcc: ArrayLike, score: ArrayLike, cutoff: floa
         f"{last:g} months or more": warned[part == 2],
     }
     rows = [
-        (name, own.size, own.size / warned.size, float(own.mean()), "")
-        if own.size
+        (name, months_before.size, months_before.size / warned.size, float(months_before.mean()), "")
+        if months_before.size
         else (name, 0, 0.0 if warned.size else np.nan, np.nan, "nobody")
-        for name, own in classes.items()
+        for name, months_before in classes.items()
     ]
     return pd.DataFrame(rows, columns=["lead_time", "n", "share", "mean_months", "note"])

@@ -87,12 +87,12 @@ def subgroup_auc(
     ALARM, Supplementary A9 and Figure S15; aMAP-CT, Table 3. Q: Cochran 1954, Biometrics 10:101.
     """
 
-    def areas(outcome: pd.Series, own: pd.DataFrame) -> pd.DataFrame:
-        everybody = pd.DataFrame({EVERYBODY: EVERYBODY}, index=own.index)
+    def areas(outcome: pd.Series, patients: pd.DataFrame) -> pd.DataFrame:
+        everybody = pd.DataFrame({EVERYBODY: EVERYBODY}, index=patients.index)
         rows = []
-        for characteristic, column in pd.concat([everybody, own.drop(columns="score")], axis=1).items():
+        for characteristic, column in pd.concat([everybody, patients.drop(columns="score")], axis=1).items():
             parts = [
-                (level, noted_auc(outcome[rows_of], own["score"][rows_of]), outcome[rows_of])
+                (level, noted_auc(outcome[rows_of], patients["score"][rows_of]), outcome[rows_of])
                 for level, rows_of in _levels(column)
             ]
             p, why = _differ([area for _, area, _ in parts]) if characteristic != EVERYBODY else (np.nan, "")
@@ -151,13 +151,13 @@ def subgroup_performance(
     """
     table = _with_score(score, subgroups)
 
-    def performance(outcome: pd.Series, own: pd.DataFrame) -> pd.DataFrame:
+    def performance(outcome: pd.Series, patients: pd.DataFrame) -> pd.DataFrame:
         parts = [
-            diagnostic_performance(outcome[rows], own["score"][rows], cutoff).assign(
+            diagnostic_performance(outcome[rows], patients["score"][rows], cutoff).assign(
                 characteristic=characteristic, level=level
             )
             for characteristic in subgroups
-            for level, rows in _levels(own[characteristic])
+            for level, rows in _levels(patients[characteristic])
             if rows.any()
             for cutoff in cutoffs
         ]
@@ -238,10 +238,13 @@ def cross_validation(
             areas.append({**row, "model": POOLED, "note": note})
             continue
         used = min(folds, rarest)
-        own = _out_of_fold(hcc, table, used, seed)
-        predicted.append(own.assign(cohort=name))
+        predictions = _out_of_fold(hcc, table, used, seed)
+        predicted.append(predictions.assign(cohort=name))
         alone = []
-        for model, part in [*((f"fold {fold}", part) for fold, part in own.groupby("fold")), (POOLED, own)]:
+        for model, part in [
+            *((f"fold {fold}", part) for fold, part in predictions.groupby("fold")),
+            (POOLED, predictions),
+        ]:
             area = noted_auc(part["hcc"], part["probability"])
             alone.append(area.auc)
             sizes = {"cohort": name, "model": model, "n": len(part), "events": int(part["hcc"].sum())}

@@ -100,8 +100,8 @@ def group_labels(
         raise DataError(place, "must have the outcome's patients in their order", "another index", "Align the two.")
     if group is None or isinstance(group, str):
         group = [EVERYBODY if group is None else group] * size
-    given = group.array if isinstance(group, pd.Series) else group
-    values = np.asarray(given, dtype=object)
+    labels = group.array if isinstance(group, pd.Series) else group
+    values = np.asarray(labels, dtype=object)
     if len(values) != size:
         raise DataError(place, f"must have {size} labels, one a patient", len(values), "Align the two.")
     missing = int(pd.isna(values).sum())
@@ -111,8 +111,8 @@ def group_labels(
     unknown = [name for name in present if order is not None and name not in order]
     if unknown:
         raise DataError("order", "must name every group", f"{unknown[0]!r} left out", "Add it.")
-    if order is None and isinstance(given, pd.Categorical):
-        order = [str(name) for name in given.categories]
+    if order is None and isinstance(labels, pd.Categorical):
+        order = [str(name) for name in labels.categories]
     elif order is None and set(present) <= set(RISK_GROUPS):
         order = [name for name in RISK_GROUPS if name in present]
     return pd.Categorical(values.astype(str), present if order is None else order)
@@ -325,8 +325,8 @@ def logrank(months: ArrayLike, event: ArrayLike, group: ArrayLike) -> LogRank:
     outlived = (times > first) | ((times == first) & (events == 0))
     if pd.Series(labels[at_risk]).nunique() < 2 or not outlived.any():
         return LogRank(0.0, 1.0)
-    found = multivariate_logrank_test(times[at_risk], labels[at_risk], events[at_risk])
-    return LogRank(float(found.test_statistic), float(found.p_value))
+    test = multivariate_logrank_test(times[at_risk], labels[at_risk], events[at_risk])
+    return LogRank(float(test.test_statistic), float(test.p_value))
 
 
 def logrank_table(months: ArrayLike, event: ArrayLike, group: ArrayLike, cohort: str | ArrayLike = "") -> pd.DataFrame:
@@ -352,7 +352,7 @@ def logrank_table(months: ArrayLike, event: ArrayLike, group: ArrayLike, cohort:
     follow_up = follow_up_table(months, event)
     labels = pd.Series(group_labels(group, event), index=follow_up.index)
     names = pd.Series(group_labels(cohort, event, place="cohort"), index=follow_up.index)
-    return by_cohort(lambda own, groups: logrank(own["months"], own["event"], groups), follow_up, labels, names)
+    return by_cohort(lambda table, groups: logrank(table["months"], table["event"], groups), follow_up, labels, names)
 
 
 def group_incidence(

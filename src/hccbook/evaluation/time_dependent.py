@@ -194,12 +194,14 @@ def time_dependent_auc(
     areas = np.concatenate(
         [_horizon_auc(values, time, events, at, _bootstrap_weights(events, size, rng)) for size in blocks]
     )
-    known = areas[np.isfinite(areas)]
-    notes = [] if known.size == areas.size else [f"{areas.size - known.size} of {areas.size} replicates without a pair"]
+    defined = areas[np.isfinite(areas)]
+    notes = (
+        [] if defined.size == areas.size else [f"{areas.size - defined.size} of {areas.size} replicates without a pair"]
+    )
     if min(cases, controls) == 1:
         notes.append(f"no interval: one patient {'with HCC by then' if cases == 1 else 'followed beyond'}")
         return HorizonAuc(*counts, auc, nothing, nothing, "; ".join(notes))
-    lower, upper = np.quantile(known, [_TAIL, 1 - _TAIL])
+    lower, upper = np.quantile(defined, [_TAIL, 1 - _TAIL])
     if lower == upper:
         notes.append("the interval is a point")
     return HorizonAuc(*counts, auc, float(lower), float(upper), "; ".join(notes))
@@ -242,14 +244,14 @@ def time_dependent_auc_table(
         As `time_dependent_auc`.
     """
 
-    def at_horizons(own: pd.DataFrame, score: pd.Series) -> pd.DataFrame:
-        follow_up = (own["months"], own["event"], score)
+    def at_horizons(followed: pd.DataFrame, score: pd.Series) -> pd.DataFrame:
+        follow_up = (followed["months"], followed["event"], score)
         rows = [
             {"months": horizon, "n": len(score), **time_dependent_auc(*follow_up, horizon, replicates, seed)._asdict()}
             for horizon in HORIZONS_MONTHS
         ]
         table = pd.DataFrame(rows)
-        table.insert(len(table.columns) - 1, "binary_auc", noted_auc(own["event"], score).auc)
+        table.insert(len(table.columns) - 1, "binary_auc", noted_auc(followed["event"], score).auc)
         return table
 
     return by_cohort(at_horizons, follow_up_table(months, event, scores.index), scores.astype(float), cohort)
@@ -302,9 +304,11 @@ def survival_calibration_groups(
     horizon, rows = _check_horizon(horizon), []
     for one in np.unique(label):
         chosen = label == one
-        found = incidence_at(time[chosen], events[chosen], horizon, level=level).iloc[0]
-        limits = (found["incidence"], found["lower"], found["upper"])
-        rows.append((float(values[chosen].mean()), *limits, int(chosen.sum()), found["events"], found["at_risk"]))
+        incidence = incidence_at(time[chosen], events[chosen], horizon, level=level).iloc[0]
+        limits = (incidence["incidence"], incidence["lower"], incidence["upper"])
+        rows.append(
+            (float(values[chosen].mean()), *limits, int(chosen.sum()), incidence["events"], incidence["at_risk"])
+        )
     return pd.DataFrame(rows, columns=["predicted", "observed", "lower", "upper", "n", "events", "at_risk"])
 
 
@@ -393,8 +397,8 @@ def survival_decision_curves(
     """
     cuts = np.asarray(thresholds, dtype=float)
 
-    def curve(own: pd.DataFrame, p: pd.Series) -> pd.DataFrame:
-        benefit = survival_net_benefit(own["months"], own["event"], p, cuts, horizon)
+    def curve(followed: pd.DataFrame, p: pd.Series) -> pd.DataFrame:
+        benefit = survival_net_benefit(followed["months"], followed["event"], p, cuts, horizon)
         return pd.DataFrame({"threshold": cuts, "net_benefit": benefit if p.name != TREAT_NONE else 0.0})
 
     strategies = probabilities.assign(**{TREAT_ALL: 1.0, TREAT_NONE: 0.0})

@@ -231,12 +231,12 @@ def _logrank_grid(
     return np.divide(form, determinant, out=np.zeros_like(form), where=determinant > 1e-10), expected
 
 
-def xtile_map(found: XTile) -> pd.DataFrame:
+def xtile_map(result: XTile) -> pd.DataFrame:
     """The chi-square of every pair of cut-offs, as X-tile's triangle shows it.
 
     Parameters
     ----------
-    found : XTile
+    result : XTile
         Result for two cut-offs.
 
     Returns
@@ -256,25 +256,25 @@ def xtile_map(found: XTile) -> pd.DataFrame:
     ----------
     Camp et al. 2004, Clin Cancer Res 10:7252, Fig. 1. ALARM, Figure S16.
     """
-    if found.grid.ndim != 2:
+    if result.grid.ndim != 2:
         raise DataError("X-tile", "must have two cut-offs for a map", "one", "Run xtile with n_cuts=2.")
-    everybody = found.above.iloc[0]
-    n, events, expected = (found.above[name].to_numpy()[1:] for name in ("n", "events", "expected"))
-    chosen = np.searchsorted(found.candidates, found.cuts)
+    everybody = result.above.iloc[0]
+    n, events, expected = (result.above[name].to_numpy()[1:] for name in ("n", "events", "expected"))
+    chosen = np.searchsorted(result.candidates, result.cuts)
     wanted = np.linspace(everybody["n"], 0, _MAP_POINTS + 2)[1:-1]
     nearest = np.abs(n[:, None] - wanted[None, :]).argmin(axis=0)
     shown = np.unique(np.r_[nearest, chosen])
     lower, upper = (axis.ravel() for axis in np.meshgrid(shown, shown, indexing="ij"))
-    drawn = np.isfinite(found.grid[lower, upper])
+    drawn = np.isfinite(result.grid[lower, upper])
     lower, upper = lower[drawn], upper[drawn]
     low_observed, low_expected = everybody["events"] - events[lower], everybody["expected"] - expected[lower]
     return pd.DataFrame(
         {
-            "lower": found.candidates[lower],
-            "upper": found.candidates[upper],
+            "lower": result.candidates[lower],
+            "upper": result.candidates[upper],
             "low_share": 1 - n[lower] / everybody["n"],
             "high_share": n[upper] / everybody["n"],
-            "chi2": found.grid[lower, upper],
+            "chi2": result.grid[lower, upper],
             "rising": events[upper] * low_expected > low_observed * expected[upper],
         }
     )
