@@ -18,7 +18,7 @@ import pytest
 from hccbook import book, scores
 from hccbook.book.web_pages import web_data, web_files
 from hccbook.errors import DataError, ModelError
-from hccbook.evaluation.stratification import risk_groups, stepwise_groups
+from hccbook.evaluation import risk_groups, stepwise_groups
 from hccbook.models import AlarmModel, AmapCtModel, LinearScore
 from hccbook.run import RunPaths, project_root
 

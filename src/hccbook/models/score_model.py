@@ -53,7 +53,7 @@ _FORMS = {
 
 
 def covariates_of(X: pd.DataFrame, image_scores: Mapping[str, LinearScore]) -> pd.DataFrame:
-    """AMAP and image scores of every patient: columns ``amap`` and the names of `image_scores`.
+    """aMAP and image scores of every patient: columns ``amap`` and the names of `image_scores`.
 
     Raises
     ------
