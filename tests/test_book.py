@@ -17,7 +17,9 @@ from hccbook.book import (
     build_book,
     check_items,
     check_self_contained,
+    generated_pages,
     lay_out,
+    layout,
     rendering,
     results_page,
 )
@@ -99,8 +101,11 @@ def edit(run, stage, change):
     nbformat.write(notebook, file)
 
 
-def test_a_finished_run_renders_and_stays_as_it_is(run):
+def test_a_finished_run_renders_and_stays_as_it_is(run, monkeypatch):
     """A finished run gives an offline book with its mathematics; a second build rewrites nothing; a gap is found."""
+    # One page of the reference is enough here; `make book` renders all.
+    reference = {"papers": generated_pages.api_pages()["papers"]}
+    monkeypatch.setattr(layout, "api_pages", lambda: reference)
     entry = build_book(run)
     html = entry.parent
     intro = (html / "intro.html").read_text(encoding="utf-8")
@@ -108,6 +113,7 @@ def test_a_finished_run_renders_and_stays_as_it_is(run):
     assert "demo_alarm_auc 0.8" in intro
     assert "SYNTHETIC" in intro
     assert (html / "_static" / "mathjax" / "tex-svg.js").is_file()
+    assert "The papers by name" in (html / "api" / "papers.html").read_text(encoding="utf-8")
     chapter = (html / "notebooks" / "05_alarm.html").read_text(encoding="utf-8")
     assert "mathjax/tex-svg.js" in chapter
     assert "Parameters of this run" in chapter
@@ -323,3 +329,13 @@ def test_profiles_explains_every_section():
     """Each section of a profile is on the page."""
     page = (project_root() / "book" / "profiles.md").read_text(encoding="utf-8")
     assert [name for name in Profile.model_fields if f"| `{name}` |" not in page] == []
+
+
+def test_every_module_has_its_place_in_the_reference():
+    """A page a room, a section a module; nothing is left out."""
+    pages = generated_pages.api_pages()
+    package = project_root() / "src" / "hccbook"
+    for file in package.rglob("*.py"):
+        if file.name != "__init__.py":
+            module = ".".join(file.relative_to(package.parent).with_suffix("").parts)
+            assert sum(f".. automodule:: {module}\n" in page for page in pages.values()) == 1, module
