@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from hypothesis import settings
@@ -37,6 +37,53 @@ def shared(project_root: Path) -> Path:
     if not folder.is_dir():
         pytest.skip("no folder `shared` with the real CT and the papers' texts beside the clone or at HCCBOOK_SHARED")
     return folder
+
+
+class AbdominalCt(NamedTuple):
+    """A venous CT of 3 mm on disk, stored right to left and back to front, with the masks of its two organs.
+
+    Attributes
+    ----------
+    folder : Path
+        Folder of ``ct.nii.gz``, ``liver.nii.gz`` and ``spleen.nii.gz``.
+    size : tuple of int
+        Voxels along x, y and z.
+    liver, spleen : int
+        Voxels of the masks, counted without the package.
+    """
+
+    folder: Path
+    size: tuple[int, int, int]
+    liver: int
+    spleen: int
+
+
+def _phantom_ct(folder: Path) -> AbdominalCt:
+    # Imported here: the threads are set before SimpleITK is read.
+    import numpy as np
+    import SimpleITK as sitk
+
+    from hccbook.phantom import render_patient
+    from hccbook.settings import CohortSettings
+
+    patient = {"image_seed": 41, "centre": "C01", "liver_latent": 0.0, "spleen_latent": 0.0, "spleen_size": 0.0}
+    image, labels = render_patient(patient, CohortSettings(acquisition_spacing_mm=6.0))["venous"]
+    _, liver, spleen = np.bincount(sitk.GetArrayFromImage(labels).ravel())
+    for name, stored in (("ct", image), ("liver", labels == 1), ("spleen", labels == 2)):
+        stored.SetSpacing((3.0, 3.0, 3.0))
+        sitk.WriteImage(sitk.Flip(stored, (True, True, False)), str(folder / f"{name}.nii.gz"))
+    return AbdominalCt(folder, image.GetSize(), int(liver), int(spleen))
+
+
+@pytest.fixture(scope="session", params=["phantom", "real"])
+def abdominal_ct(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AbdominalCt:
+    """A simulated CT, and the real one where it is at hand (its voxels were counted by hand)."""
+    if request.param == "phantom":
+        return _phantom_ct(tmp_path_factory.mktemp("phantom_ct"))
+    folder = request.getfixturevalue("shared") / "real_ct"
+    if not folder.is_dir():
+        pytest.skip("no real CT in the folder `shared`")
+    return AbdominalCt(folder, (122, 101, 30), 38634, 9452)
 
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

@@ -961,12 +961,12 @@ def test_network_grid_and_back(tmp_path):
     np.testing.assert_array_equal(to_array(read_mask(tmp_path / "seen.nii.gz", image)), to_array(mask))
 
 
-def test_real_ct_cropped_and_turned(shared, tmp_path):
-    """The real CT's liver, cropped to its box and turned: the voxels of the original file, by hand 38,634."""
-    image = read_image(shared / "real_ct" / "ct.nii.gz")
-    liver = sitk.ReadImage(str(shared / "real_ct" / "liver.nii.gz"))
+def test_abdominal_ct_cropped_and_turned(abdominal_ct, tmp_path):
+    """The liver of an abdominal CT, cropped to its box and turned: the voxels of the original file."""
+    image = read_image(abdominal_ct.folder / "ct.nii.gz")
+    liver = sitk.ReadImage(str(abdominal_ct.folder / "liver.nii.gz"))
     z, y, x = (slice(int(i.min()), int(i.max()) + 1) for i in np.nonzero(sitk.GetArrayViewFromImage(liver)))
     write_image(sitk.PermuteAxes(liver[x, y, z], (1, 2, 0)), tmp_path / "box.nii.gz")
     read = read_mask(tmp_path / "box.nii.gz", image, organ="liver")
-    assert to_array(read).sum() == 38634
+    assert to_array(read).sum() == abdominal_ct.liver
     np.testing.assert_array_equal(to_array(read), sitk.GetArrayViewFromImage(liver))
