@@ -51,8 +51,10 @@ $(STAMP):
 	@grep -v '^pyradiomics==' requirements.lock > "$(VENV)/without-pyradiomics.txt"
 	$(PIP) install --requirement "$(VENV)/without-pyradiomics.txt"
 	@echo "[5/6] PyRadiomics, compiled here against the installed numpy"
+	@# The archive stays: it holds the clinical images and the published values that the tests compare with.
+	$(PIP) download --no-build-isolation --no-deps --no-binary :all: --dest "$(VENV)/sources" $(call LOCKED,pyradiomics)
 	@# A wheel kept from another environment may have been compiled against another numpy.
-	$(PIP) install --no-build-isolation --no-cache-dir --constraint requirements.lock $(call LOCKED,pyradiomics)
+	$(PIP) install --no-build-isolation --no-deps --no-cache-dir --no-index --find-links "$(VENV)/sources" $(call LOCKED,pyradiomics)
 	@echo "[6/6] hccbook itself"
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	@echo "      Compiling the loops of the radiomics engine, once for all processes"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import csv
 import hashlib
-import subprocess
 import sys
 import tarfile
 from pathlib import Path
@@ -31,35 +30,18 @@ KNOWN_DIFFERENCES = {
 
 
 @pytest.fixture(scope="module")
-def source_data(request) -> Path:
-    """Folder ``data`` of PyRadiomics' source archive, fetched once and kept in pytest's cache."""
-    cache = Path(request.config.cache.mkdir("pyradiomics_source"))
-    data = cache / "pyradiomics-3.0.1" / "data"
-    if not (data / "baseline" / "baseline_shape.csv").is_file():
-        archive = cache / ARCHIVE
-        if not archive.is_file():
-            _download(cache)
-        found = hashlib.sha256(archive.read_bytes()).hexdigest()
-        if found != ARCHIVE_SHA256:
-            archive.unlink()
-            pytest.fail(f"{ARCHIVE} must have SHA-256 {ARCHIVE_SHA256}, but found {found}")
-        with tarfile.open(archive) as content:
-            wanted = [member for member in content if member.name.startswith("pyradiomics-3.0.1/data/")]
-            content.extractall(cache, members=wanted, filter="data")
-    return data
-
-
-def _download(folder: Path) -> None:
-    # Its metadata imports numpy, which an isolated build would not have.
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    command += ["--no-binary", ":all:", "--no-build-isolation", "--dest", str(folder), "pyradiomics==3.0.1"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    except subprocess.TimeoutExpired:
-        pytest.skip("PyRadiomics' source archive could not be fetched: pip took longer than two minutes")
-    if done.returncode != 0 or not (folder / ARCHIVE).is_file():
-        lines = [line for line in done.stderr.splitlines() if line.strip()] or ["pip said nothing"]
-        pytest.skip(f"PyRadiomics' source archive could not be fetched with pip: {lines[-1]}")
+def source_data(tmp_path_factory) -> Path:
+    """Folder ``data`` of PyRadiomics' source archive, which the set-up keeps in the environment."""
+    archive = Path(sys.prefix) / "sources" / ARCHIVE
+    if not archive.is_file():
+        pytest.skip(f"no {ARCHIVE} in the environment; `make setup` fetches it")
+    found = hashlib.sha256(archive.read_bytes()).hexdigest()
+    assert found == ARCHIVE_SHA256, f"{ARCHIVE} must have SHA-256 {ARCHIVE_SHA256}, but found {found}"
+    folder = tmp_path_factory.mktemp("pyradiomics")
+    with tarfile.open(archive) as content:
+        wanted = [member for member in content if member.name.startswith("pyradiomics-3.0.1/data/")]
+        content.extractall(folder, members=wanted, filter="data")
+    return folder / "pyradiomics-3.0.1" / "data"
 
 
 def _baselines(data: Path, feature_class: str) -> dict[str, dict[str, str]]:

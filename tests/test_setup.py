@@ -201,13 +201,16 @@ def test_first_call_installs_in_order(clone, locked):
     assert rest == "--requirement .venv/without-pyradiomics.txt"
     without = read_lock(clone.folder / ".venv" / "without-pyradiomics.txt")
     assert without == {name: version for name, version in locked.items() if name not in BUILT_LAST}
+    (fetched,) = [line for line in calls if line.startswith("-m pip download")]
+    assert fetched.endswith(" --no-binary :all: --dest .venv/sources pyradiomics==3.0.1")
+    assert calls.index(fetched) + 1 == calls.index(f"-m pip install {radiomics}")
     assert "--no-build-isolation" in radiomics
     assert radiomics.endswith(" pyradiomics==3.0.1")
     assert package == "--no-deps --no-build-isolation --editable ."
 
 
 def test_installation_names_no_index(clone):
-    """Where packages come from is the user's own setting."""
+    """Where packages come from is the user's own setting; PyRadiomics is built from the archive fetched before."""
     clone.make("setup")
     options = {word for line in clone.installs() for word in line.split() if word.startswith("-")}
     assert options == {
@@ -216,6 +219,8 @@ def test_installation_names_no_index(clone):
         "--no-build-isolation",
         "--no-cache-dir",
         "--no-deps",
+        "--no-index",
+        "--find-links",
         "--editable",
     }
 
