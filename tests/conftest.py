@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -28,6 +29,22 @@ settings.load_profile("hccbook")
 def project_root() -> Path:
     """Folder of the clone that these tests belong to."""
     return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_network() -> Iterator[None]:
+    """Fail the test that connects to another machine: what a test needs is at hand, or the test skips."""
+    connect = socket.socket.connect
+
+    def within_this_machine(self: socket.socket, address: tuple | str) -> None:
+        remote = self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "::1", "localhost")
+        if remote and self.type == socket.SOCK_STREAM:
+            raise AssertionError(f"a test must not use the network, but asked for {address}")
+        connect(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", within_this_machine)
+        yield
 
 
 @pytest.fixture(scope="session")

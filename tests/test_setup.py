@@ -6,6 +6,7 @@ import ast
 import importlib.metadata
 import re
 import shutil
+import socket
 import subprocess
 import tomllib
 from pathlib import Path
@@ -512,3 +513,10 @@ def test_no_two_tests_share_a_name():
         ]
         hidden += [f"{file.name}: {name}" for name in sorted(set(names)) if names.count(name) > 1]
     assert hidden == []
+
+
+def test_a_test_that_uses_the_network_fails():
+    """Nothing is downloaded: a connection to another machine (an address reserved for documentation) is an error."""
+    refused = pytest.raises(AssertionError, match=r"must not use the network, but asked for \('192\.0\.2\.1', 80\)")
+    with socket.socket() as opened, refused:
+        opened.connect(("192.0.2.1", 80))
