@@ -37,13 +37,6 @@ def binormal_auc(*shifts: float) -> float:
     return float(stats.norm.cdf(np.sqrt(sum(shift**2 for shift in shifts)) / np.sqrt(2.0)))
 
 
-def rank_auc(controls: np.ndarray, cases: np.ndarray) -> float:
-    """Share of pairs in which the case scores higher, ties counted half."""
-    ranks = stats.rankdata(np.concatenate([controls, cases]))
-    above = ranks[controls.size :].sum() - 0.5 * cases.size * (cases.size + 1)
-    return float(above / (controls.size * cases.size))
-
-
 def _markers(paper: str, cohort: str, hcc: bool, settings: CohortSettings, rng: np.random.Generator) -> np.ndarray:
     """Markers (liver, spleen, aMAP) of one cohort and outcome group, shape (MONTE_CARLO_PATIENTS, 3)."""
     used = [LATENTS.index(name) for name in _AMAP_VALUES]
@@ -125,8 +118,8 @@ def truth(paper: str, settings: CohortSettings) -> dict[str, Any]:
         for marker, parts in _MARKERS.items():
             if marker in weights:
                 chosen = columns[marker]
-                found = rank_auc(controls[:, chosen] @ weights[marker], cases[:, chosen] @ weights[marker])
-                aucs[name][marker] = round(found, 4)
+                above = stats.mannwhitneyu(cases[:, chosen] @ weights[marker], controls[:, chosen] @ weights[marker])
+                aucs[name][marker] = round(float(above.statistic) / (len(cases) * len(controls)), 4)
             else:
                 aucs[name][marker] = round(binormal_auc(*(shifts[part] for part in parts)), 6)
     exact = "binormal, exact: Phi(sqrt(sum of squared shifts) / sqrt 2)"
