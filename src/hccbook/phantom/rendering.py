@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from hccbook.phantom.anatomy import Abdomen, draw_habitus, draw_tissue, grid
+from hccbook.phantom.anatomy import Abdomen, grid
 from hccbook.phantom.enhancement import draw_enhancement
+from hccbook.phantom.habitus import draw_habitus, draw_tissue
 from hccbook.phantom.scanner import acquire, scanner_of, texture_spread, voxel_edges
 from hccbook.settings import PHASES, CohortSettings
 
@@ -63,10 +64,10 @@ def render_patient(row: Mapping[str, Any], settings: CohortSettings) -> dict[str
     tissue = draw_tissue(_stream(seed, "tissue"), float(row["liver_latent"]), float(row["spleen_latent"]))
     enhancement = draw_enhancement(_stream(seed, "enhancement"))
     axes = grid(habitus, edges)
-    abdomen = Abdomen(habitus, tissue, axes, texture_spread(scanner, edges))
+    abdomen = Abdomen(habitus, tissue, axes, texture_spread(edges))
     result = {}
     for phase, shift in _breathing(seed).items():
-        canvas = abdomen.phase(enhancement.by_phase[phase], phase, shift)
+        canvas = abdomen.phase(enhancement[phase], phase, shift)
         voxels = acquire(canvas.hu, scanner, nominal, _stream(seed, f"noise {phase}"))
         images = []
         for array in (voxels, canvas.labels):

@@ -88,7 +88,7 @@ def voxel_edges(scanner: Scanner, nominal_mm: float) -> tuple[float, float, floa
     return edge, edge, round(scanner.slice_step * nominal_mm, 3)
 
 
-def texture_spread(scanner: Scanner, edges_mm: tuple[float, float, float]) -> tuple[float, float, float]:
+def texture_spread(edges_mm: tuple[float, float, float]) -> tuple[float, float, float]:
     """SD along (x, y, z) with which tissue is averaged into a voxel, mm: the voxel's box.
 
     The kernel's own point spread comes later, with `acquire`, for tissue and edges alike.
