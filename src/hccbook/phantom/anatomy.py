@@ -10,17 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from hccbook.phantom import geometry
-from hccbook.phantom.geometry import (
-    Canvas,
-    Window,
-    capsule,
-    ellipsoid,
-    rotation,
-    smooth_max,
-    smooth_min,
-    superellipse,
-)
+from hccbook.phantom.geometry import Canvas, Window, capsule, ellipsoid, rotation, smooth_max, smooth_min, superellipse
 from hccbook.phantom.habitus import Habitus, Tissue
 from hccbook.phantom.texture import Field
 from hccbook.settings import ORGANS
@@ -32,8 +22,6 @@ CAVITY_CENTRE_Y, CAVITY_AXES, CAVITY_POWER = -9.0, (127.0, 80.0), 2.5
 MUSCLE_CENTRE_Y, MUSCLE_AXES, MUSCLE_POWER = 1.0, (141.0, 101.0), 2.35
 LOWEST_MM, HIGHEST_MM = -106.0, 116.0
 VERTEBRA_STEP_MM, RIB_STEP_MM = 34.0, 31.0
-
-
 NODULE_GAIN = {"arterial": 0.85, "venous": 0.9, "delayed": 1.1}
 PATCH_GAIN = {"arterial": 1.0, "venous": 0.4, "delayed": 0.2}
 
@@ -398,7 +386,6 @@ class Abdomen:
         value *= np.float32(self.tissue.nodule_hu * NODULE_GAIN[phase])
         value += np.float32(self.tissue.patch_hu * PATCH_GAIN[phase]) * self._sample(self.tissue.patches, window)
         value += np.float32(hu["liver"] - (self.tissue.venous_drop_hu if phase == "venous" else 0.0))
-        inside = canvas.share(distance)
         # Vessels are laid within the liver's own tissue, so that none leaves it.
         for branches, blood in ((_PORTAL_BRANCHES, hu["portal_vein"]), (_HEPATIC_VEINS, hu["hepatic_vein"])):
             for points, radii in branches:
@@ -406,9 +393,7 @@ class Abdomen:
                     near = window.around(ends, max(end_radii) + canvas.edge)
                     tissue = value[near.slices]
                     tissue += canvas.share(capsule(near.at, ends, end_radii)) * (blood - tissue)
-        part = canvas.hu[window.slices]
-        part += inside * (value - part)
-        canvas.labels[window.slices][inside >= geometry.LABEL_SHARE] = LIVER
+        canvas.lay(window, distance, value, LIVER)
 
     def _lay_gallbladder(self, canvas: Canvas, hu: dict[str, float], shift: tuple[float, float, float]) -> None:
         centre = self._moved((-46.0, -54.0, -8.0), 4, 2.0)

@@ -64,6 +64,10 @@ def _fisher(controls: np.ndarray, cases: np.ndarray) -> np.ndarray:
     return np.linalg.solve(pooled, cases.mean(axis=0) - controls.mean(axis=0))
 
 
+def _auc(controls: np.ndarray, cases: np.ndarray) -> float:
+    return float(stats.mannwhitneyu(cases, controls).statistic) / (len(cases) * len(controls))
+
+
 def truth(paper: str, settings: CohortSettings) -> dict[str, Any]:
     """AUCs of an ideal observer of the planted risk.
 
@@ -100,11 +104,17 @@ def truth(paper: str, settings: CohortSettings) -> dict[str, Any]:
         rng = np.random.default_rng(np.random.SeedSequence([find_paper(paper).number, position, 20_000_003]))
         for hcc in (False, True):
             samples[size.name, hcc] = _markers(paper, size.name, hcc, settings, rng)
-    columns = {marker: [_COLUMNS.index(part) for part in parts] for marker, parts in _MARKERS.items()}
+    images = {
+        marker: round(binormal_auc(*(shifts[part] for part in parts)), 6)
+        for marker, parts in _MARKERS.items()
+        if "amap" not in parts
+    }
+    columns = {
+        marker: [_COLUMNS.index(part) for part in parts] for marker, parts in _MARKERS.items() if marker not in images
+    }
     weights = {
         marker: _fisher(*(samples[development.name, hcc][:, chosen] for hcc in (False, True)))
         for marker, chosen in columns.items()
-        if "amap" in _MARKERS[marker]
     }
     aucs: dict[str, dict[str, float]] = {}
     for name, sizes in populations.items():
@@ -114,14 +124,10 @@ def truth(paper: str, settings: CohortSettings) -> dict[str, Any]:
         controls, cases = (
             _mixture([samples[size.name, bool(group)] for size in sizes], counts[group]) for group in (0, 1)
         )
-        aucs[name] = {}
-        for marker, parts in _MARKERS.items():
-            if marker in weights:
-                chosen = columns[marker]
-                above = stats.mannwhitneyu(cases[:, chosen] @ weights[marker], controls[:, chosen] @ weights[marker])
-                aucs[name][marker] = round(float(above.statistic) / (len(cases) * len(controls)), 4)
-            else:
-                aucs[name][marker] = round(binormal_auc(*(shifts[part] for part in parts)), 6)
+        aucs[name] = images | {
+            marker: round(_auc(controls[:, chosen] @ weights[marker], cases[:, chosen] @ weights[marker]), 4)
+            for marker, chosen in columns.items()
+        }
     exact = "binormal, exact: Phi(sqrt(sum of squared shifts) / sqrt 2)"
     sampled = (
         f"Monte Carlo, {MONTE_CARLO_PATIENTS} patients a group; combinations by Fisher's linear discriminant "

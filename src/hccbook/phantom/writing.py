@@ -91,7 +91,7 @@ def _write_table(table: pd.DataFrame, file: Path, *, index: bool) -> None:
 
 
 def _write_patients(
-    out: Path, table: pd.DataFrame, settings: CohortSettings, series: int, workers: int, store: Path | None
+    out: Path, table: pd.DataFrame, settings: CohortSettings, series: int, workers: int, store: Store | None
 ) -> Path:
     patients = {}
     for position, (key, row) in enumerate(table.iterrows()):
