@@ -6,11 +6,25 @@ They are drawn from anatomy by hand, not from any patient's images.
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import yaml
 
-from hccbook.phantom.geometry import Canvas, Window, capsule, ellipsoid, rotation, smooth_max, smooth_min, superellipse
+from hccbook.phantom.geometry import (
+    Canvas,
+    Point,
+    Window,
+    capsule,
+    ellipsoid,
+    rotation,
+    smooth_max,
+    smooth_min,
+    superellipse,
+)
 from hccbook.phantom.habitus import Habitus, Tissue
 from hccbook.phantom.texture import Field
 from hccbook.settings import ORGANS
@@ -24,6 +38,26 @@ LOWEST_MM, HIGHEST_MM = -106.0, 116.0
 VERTEBRA_STEP_MM, RIB_STEP_MM = 34.0, 31.0
 NODULE_GAIN = {"arterial": 0.85, "venous": 0.9, "delayed": 1.1}
 PATCH_GAIN = {"arterial": 1.0, "venous": 0.4, "delayed": 0.2}
+
+
+class _Tube(NamedTuple):
+    """A course of ``tubes.yaml``: name of its tissue, points and radii, label that it lays."""
+
+    tissue: str
+    points: list[Point]
+    radii: list[float]
+    label: int | None = None
+
+
+@cache
+def _tubes() -> dict[str, list[_Tube]]:
+    groups = yaml.safe_load(Path(__file__).with_name("tubes.yaml").read_text(encoding="utf-8"))
+    return {group: [_Tube(**tube) for tube in tubes] for group, tubes in groups.items()}
+
+
+def _lay_tubes(canvas: Canvas, hu: dict[str, float], group: str, shift: Point = (0.0, 0.0, 0.0)) -> None:
+    for tube in _tubes()[group]:
+        canvas.lay_tube(tube.points, tube.radii, hu[tube.tissue], shift, tube.label)
 
 
 def grid(habitus: Habitus, edges_mm: tuple[float, float, float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -173,11 +207,9 @@ class Abdomen:
         rib = (np.sqrt((depth / 3.8) ** 2 + (across / 6.2) ** 2) - 1.0) * 4.2
         rib = np.maximum(rib, self._part(whole, margin) - whole.z)
         rib = np.maximum(rib, 9.0 - np.abs(whole.x))
-        bony = self._part(whole, np.where(angle < 2.25, 1.0, 0.0).astype(np.float32))
-        shell = np.where(bony > 0, 480.0, 105.0).astype(np.float32)
-        core = np.where(bony > 0, 190.0, 105.0).astype(np.float32)
-        canvas.lay(whole, rib, shell)
-        canvas.lay(whole, rib + 1.8, core)
+        # The front ends are cartilage.
+        canvas.lay(whole, rib, self._part(whole, np.where(angle < 2.25, np.float32(480.0), np.float32(105.0))))
+        canvas.lay(whole, rib + 1.8, self._part(whole, np.where(angle < 2.25, np.float32(190.0), np.float32(105.0))))
 
     def _lay_back(self, canvas: Canvas) -> None:
         muscle = 58.0
@@ -221,7 +253,7 @@ class Abdomen:
 
     # ------------------------------------------------------------------ what breathes
 
-    def phase(self, hu: dict[str, float], phase: str, shift: tuple[float, float, float]) -> Canvas:
+    def phase(self, hu: dict[str, float], phase: str, shift: Point) -> Canvas:
         """The whole abdomen in one phase.
 
         Parameters
@@ -240,20 +272,23 @@ class Abdomen:
         canvas = self.static.copy()
         half = tuple(0.55 * step for step in shift)
         self._lay_chest(canvas, hu, shift)
-        self._lay_trunk_vessels(canvas, hu, half)
+        _lay_tubes(canvas, hu, "coeliac_branches", half)
+        _lay_tubes(canvas, hu, "mesenteric_artery")
+        self._lay_mesentery(canvas, hu, half)
+        _lay_tubes(canvas, hu, "mesenteric_vein", half)
         self._lay_bowel(canvas, hu, half)
         self._lay_colon(canvas, hu, half)
         self._lay_stomach(canvas, hu, shift)
-        self._lay_retroperitoneum(canvas, hu, half)
-        self._lay_splanchnic_veins(canvas, hu, half)
+        _lay_tubes(canvas, hu, "retroperitoneum", half)
+        _lay_tubes(canvas, hu, "splanchnic_veins", half)
         self._lay_spleen(canvas, hu, phase, shift)
         self._lay_liver(canvas, hu, phase, shift)
         self._lay_gallbladder(canvas, hu, shift)
         self._lay_kidneys(canvas, hu, half)
-        self._lay_great_vessels(canvas, hu)
+        _lay_tubes(canvas, hu, "great_vessels")
         return canvas
 
-    def _moved(self, point: tuple[float, float, float], organ: int, spread: float = 3.0) -> tuple[float, float, float]:
+    def _moved(self, point: Point, organ: int, spread: float) -> tuple[float, float, float]:
         step = self.habitus.jitter[organ] * spread
         return tuple(float(value + move) for value, move in zip(point, step, strict=True))
 
@@ -262,7 +297,7 @@ class Abdomen:
         axes = [np.ravel(axis) * factor for axis, factor in zip(window.at, self.habitus.scale, strict=True)]
         return field.sample(*axes, self.spread_mm)
 
-    def _lay_bowel(self, canvas: Canvas, hu: dict[str, float], shift: tuple[float, float, float]) -> None:
+    def _lay_bowel(self, canvas: Canvas, hu: dict[str, float], shift: Point) -> None:
         for course, wide in self.habitus.bowel:
             radii = [wide] * len(course)
             window, distance = canvas.tube_distance(course, radii, shift)
@@ -272,25 +307,19 @@ class Abdomen:
             canvas.lay(window, distance + 2.6 + folds, hu["gut_fluid"])
             canvas.lay(window, np.maximum(distance + 3.4, window.y + 66.0), hu["gut_gas"])
 
-    def _lay_colon(self, canvas: Canvas, hu: dict[str, float], shift: tuple[float, float, float]) -> None:
-        courses = (
-            ([(-97, 10, -125), (-97, 8, -92), (-88, -14, -76), (-70, -40, -80)], [20, 20, 17, 16]),
-            ([(-70, -40, -80), (-40, -62, -88), (10, -70, -84), (55, -60, -58)], [16, 16, 17, 16]),
-            ([(55, -60, -58), (85, -38, -22), (98, -8, -8), (104, 18, -32), (103, 22, -125)], [16, 16, 16, 15, 13]),
-        )
-        for points, radii in courses:
-            window, distance = canvas.tube_distance(points, radii, shift)
+    def _lay_colon(self, canvas: Canvas, hu: dict[str, float], shift: Point) -> None:
+        for tube in _tubes()["colon"]:
+            window, distance = canvas.tube_distance(tube.points, tube.radii, shift)
             folds = 1.6 * np.cos((window.x + window.y + 1.4 * window.z) * (2.0 * np.pi / 26.0))
             distance = np.maximum(distance + folds, self._inside_wall(window) + 4.0)
             canvas.lay(window, distance, hu["gut_wall"])
             canvas.lay(window, distance + 2.4, hu["stool"])
             canvas.lay(window, np.maximum(distance + 3.2, window.y + 30.0), hu["gut_gas"])
 
-    def _lay_stomach(self, canvas: Canvas, hu: dict[str, float], shift: tuple[float, float, float]) -> None:
-        points = [(50, 10, 58), (58, -10, 38), (54, -36, 14), (32, -58, -8), (4, -60, -20), (-22, -46, -14)]
-        radii = [33, 28, 24, 20, 15, 10]
-        points = [self._moved(point, 2, 2.0) for point in points]
-        window, distance = canvas.tube_distance(points, radii, shift)
+    def _lay_stomach(self, canvas: Canvas, hu: dict[str, float], shift: Point) -> None:
+        (tube,) = _tubes()["stomach"]
+        points = [self._moved(point, 2, 2.0) for point in tube.points]
+        window, distance = canvas.tube_distance(points, tube.radii, shift)
         distance = smooth_max(distance, self._inside_wall(window) + 6.0, 6.0)
         distance = smooth_max(distance, self._under_diaphragm(window) + 3.0, 6.0)
         canvas.lay(window, distance, hu["gut_wall"])
@@ -298,40 +327,16 @@ class Abdomen:
         # Gas rises to the front of a patient on the back.
         canvas.lay(window, np.maximum(distance + 4.6, window.y - self.habitus.gas_level), hu["gut_gas"])
 
-    def _lay_retroperitoneum(self, canvas: Canvas, hu: dict[str, float], shift: tuple[float, float, float]) -> None:
-        duodenum = [(-26, -44, -12), (-42, -26, -12), (-46, 2, -28), (-40, 10, -52), (-8, 8, -62), (24, 0, -52)]
-        canvas.lay_tube(duodenum, [11, 11, 11, 11, 10, 10], hu["gut_wall"], shift)
-        canvas.lay_tube(duodenum, [7, 7, 7.5, 7.5, 6.5, 6], hu["gut_fluid"], shift)
-        pancreas = [(-27, -6, -34), (-24, -8, -14), (-4, -16, -2), (20, -10, 8), (46, 8, 18), (70, 22, 26)]
-        canvas.lay_tube(pancreas, [12, 13, 9, 9.5, 10, 9], hu["pancreas"], shift)
-        adrenal = hu["adrenal"]
-        canvas.lay_tube([(-24, 28, 30), (-30, 40, 20)], [2.4, 2.0], adrenal, shift)
-        canvas.lay_tube([(-24, 28, 30), (-22, 42, 18)], [2.4, 1.8], adrenal, shift)
-        canvas.lay_tube([(28, 22, 22), (34, 36, 12)], [2.6, 2.0], adrenal, shift)
-        canvas.lay_tube([(28, 22, 22), (24, 38, 12)], [2.6, 1.8], adrenal, shift)
-
-    def _lay_trunk_vessels(self, canvas: Canvas, hu: dict[str, float], shift: tuple[float, float, float]) -> None:
-        aorta, portal = hu["aorta"], hu["portal_vein"]
-        splenic = [(9, 16, 24), (11, 2, 22), (28, 4, 22), (50, 16, 26), (74, 26, 32)]
-        canvas.lay_tube(splenic, [3.6, 3.2, 2.6, 2.4, 2], aorta, shift)
-        canvas.lay_tube([(11, 2, 22), (-8, -8, 22), (-24, -16, 26)], [3.0, 2.4, 2.0], aorta, shift)
-        canvas.lay_tube([(8, 17, 10), (8, 3, 4), (6, -4, -40), (3, -10, -110)], [3.8, 3.6, 3.3, 2.8], aorta)
+    def _lay_mesentery(self, canvas: Canvas, hu: dict[str, float], shift: Point) -> None:
+        """Jejunal branches that fan out to the bowel, an artery beside a vein."""
         for course, _ in self.habitus.bowel:
-            # Jejunal branches fan out through the mesentery, an artery beside a vein.
             for target in course[3::6]:
                 root = (2.0, -8.0, 0.5 * target[2] - 18.0)
-                canvas.lay_tube([root, target], [1.7, 1.0], aorta, shift)
+                canvas.lay_tube([root, target], [1.7, 1.0], hu["aorta"], shift)
                 beside = (target[0] - 4.0, target[1], target[2] - 3.0)
-                canvas.lay_tube([(-8.0, -9.0, root[2]), beside], [2.0, 1.2], portal, shift)
-        canvas.lay_tube([(-9, -12, -110), (-9, -6, -40), (-9, -4, -2)], [4.5, 5.2, 6.0], portal, shift)
+                canvas.lay_tube([(-8.0, -9.0, root[2]), beside], [2.0, 1.2], hu["portal_vein"], shift)
 
-    def _lay_splanchnic_veins(self, canvas: Canvas, hu: dict[str, float], shift: tuple[float, float, float]) -> None:
-        portal = hu["portal_vein"]
-        canvas.lay_tube([(-9, -8, -60), (-9, -6, -40), (-9, -4, -2)], [5.0, 5.2, 6.0], portal, shift)
-        canvas.lay_tube([(-9, -4, -2), (14, 2, 4), (42, 16, 14), (70, 28, 26)], [5.5, 4.6, 4.4, 4.2], portal, shift)
-        canvas.lay_tube([(-9, -4, -2), (-22, -8, 14), (-38, -12, 27)], [6.8, 6.8, 6.5], portal, shift)
-
-    def _lay_spleen(self, canvas: Canvas, hu: dict[str, float], phase: str, shift: tuple[float, float, float]) -> None:
+    def _lay_spleen(self, canvas: Canvas, hu: dict[str, float], phase: str, shift: Point) -> None:
         size = self.habitus.spleen_size
         grown = size - 1.0
         centre = self._moved((99.0 - 16.0 * grown, 28.0 - 16.0 * grown, 38.0 - 34.0 * grown), 3, 2.0)
@@ -348,8 +353,7 @@ class Abdomen:
         if phase == "arterial":
             value += self.tissue.band_hu * self._sample(self.tissue.bands, window)
         canvas.lay(window, distance, value, SPLEEN)
-        for end, radius in (((84, 30, 44), 2.6), ((84, 24, 24), 2.6), ((90, 38, 34), 2.2)):
-            canvas.lay_tube([(70, 28, 28), end], [3.2, radius], hu["portal_vein"], shift)
+        _lay_tubes(canvas, hu, "splenic_hilum", shift)
 
     def _liver_distance(self, window: Window) -> np.ndarray:
         x, y, z = at = window.at
@@ -376,7 +380,7 @@ class Abdomen:
         keep = np.hypot(x, y - 46.0) - 33.0
         return smooth_max(liver, -keep, 6.0)
 
-    def _lay_liver(self, canvas: Canvas, hu: dict[str, float], phase: str, shift: tuple[float, float, float]) -> None:
+    def _lay_liver(self, canvas: Canvas, hu: dict[str, float], phase: str, shift: Point) -> None:
         window = canvas.window((-135, -95, -78), (100, 80, 106), shift)
         distance = self._liver_distance(window)
         distance += np.float32(self.habitus.nodular_mm) * self._sample(self.tissue.surface, window)
@@ -387,22 +391,21 @@ class Abdomen:
         value += np.float32(self.tissue.patch_hu * PATCH_GAIN[phase]) * self._sample(self.tissue.patches, window)
         value += np.float32(hu["liver"] - (self.tissue.venous_drop_hu if phase == "venous" else 0.0))
         # Vessels are laid within the liver's own tissue, so that none leaves it.
-        for branches, blood in ((_PORTAL_BRANCHES, hu["portal_vein"]), (_HEPATIC_VEINS, hu["hepatic_vein"])):
-            for points, radii in branches:
-                for ends, end_radii in zip(pairwise(points), pairwise(radii), strict=True):
-                    near = window.around(ends, max(end_radii) + canvas.edge)
-                    tissue = value[near.slices]
-                    tissue += canvas.share(capsule(near.at, ends, end_radii)) * (blood - tissue)
+        for tube in _tubes()["liver"]:
+            for ends, radii in zip(pairwise(tube.points), pairwise(tube.radii), strict=True):
+                near = window.around(ends, max(radii) + canvas.edge)
+                part = value[near.slices]
+                part += canvas.share(capsule(near.at, ends, radii)) * (hu[tube.tissue] - part)
         canvas.lay(window, distance, value, LIVER)
 
-    def _lay_gallbladder(self, canvas: Canvas, hu: dict[str, float], shift: tuple[float, float, float]) -> None:
+    def _lay_gallbladder(self, canvas: Canvas, hu: dict[str, float], shift: Point) -> None:
         centre = self._moved((-46.0, -54.0, -8.0), 4, 2.0)
         turn = rotation(about_x=22.0, about_y=14.0)
         window = canvas.around([centre], 29.0, shift)
         canvas.lay(window, ellipsoid(window.at, centre, (14.5, 16.5, 29.0), turn), hu["gut_wall"], 0)
         canvas.lay(window, ellipsoid(window.at, centre, (12.8, 14.8, 27.2), turn), hu["bile"])
 
-    def _lay_kidneys(self, canvas: Canvas, hu: dict[str, float], shift: tuple[float, float, float]) -> None:
+    def _lay_kidneys(self, canvas: Canvas, hu: dict[str, float], shift: Point) -> None:
         for side, centre, organ in ((-1.0, (-60.0, 44.0, -34.0), 5), (1.0, (60.0, 42.0, -22.0), 6)):
             centre = self._moved(centre, organ, 2.0)
             turn = rotation(about_x=8.0, about_y=9.0 * side, about_z=-28.0 * side)
@@ -435,21 +438,7 @@ class Abdomen:
             ureter = [tuple(basin), tuple(funnel), (side * 33.0, 34.0, centre[2] - 34.0), (side * 34.0, 26.0, -125.0)]
             canvas.lay_tube(ureter, [5.0, 4.2, 2.2, 2.0], hu["renal_pelvis"], shift)
 
-    def _lay_great_vessels(self, canvas: Canvas, hu: dict[str, float]) -> None:
-        aorta = hu["aorta"]
-        renal_vein = 0.5 * (hu["cava_upper"] + hu["cava_lower"]) + 15.0
-        canvas.lay_tube([(-22, 17, -12), (-34, 28, -24), (-43, 33, -29)], [5, 4.5, 4], renal_vein)
-        canvas.lay_tube([(-16, 13, -8), (8, 10, -8), (28, 22, -13), (42, 31, -17)], [4.5, 3.8, 4.5, 4], renal_vein)
-        canvas.lay_tube([(8, 24, -2), (-24, 34, -14), (-46, 39, -28)], [3.2, 2.8, 2.2], aorta)
-        canvas.lay_tube([(8, 24, -4), (30, 32, -12), (47, 38, -18)], [3.2, 2.8, 2.2], aorta)
-        course = [(4, 23, -125), (7, 22, -40), (8, 22, 10), (10, 24, 60), (16, 27, 125)]
-        canvas.lay_tube(course, [8.5, 9, 9.8, 10.8, 12], aorta)
-        lower, upper = hu["cava_lower"], hu["cava_upper"]
-        canvas.lay_tube([(-21, 20, -125), (-22, 17, -60), (-22, 16, -14)], [11.5, 11, 10.5], lower, label=0)
-        course = [(-22, 16, -14), (-22, 16, 30), (-20, 8, 74), (-14, 0, 100)]
-        canvas.lay_tube(course, [10.5, 10.5, 11.5, 12], upper, label=0)
-
-    def _lay_chest(self, canvas: Canvas, hu: dict[str, float], shift: tuple[float, float, float]) -> None:
+    def _lay_chest(self, canvas: Canvas, hu: dict[str, float], shift: Point) -> None:
         window = canvas.window((-1e9, -1e9, -5.0), (1e9, 1e9, 1e9), (0.0, 0.0, shift[2]))
         above = -self._under_diaphragm(window)
         room = self._inside_wall(window)
@@ -469,27 +458,4 @@ class Abdomen:
             ellipsoid(window.at, (42.0, -30.0, 134.0), (25.0, 24.0, 44.0)),
         )
         canvas.lay(window, np.maximum(ventricles, above + 8.0), hu["heart"])
-        canvas.lay_tube([(2, 6, 125), (4, 8, 92), (16, 4, 72)], [7.5, 7.5, 7.0], hu["gut_wall"], shift)
-
-
-_PORTAL_BRANCHES = (
-    ([(-36, -12, 26), (-62, -4, 33)], [6.2, 5.4]),
-    ([(-62, -4, 33), (-84, -28, 46), (-96, -40, 56)], [4.4, 3.4, 2.2]),
-    ([(-84, -28, 46), (-92, -46, 26), (-96, -52, 8)], [3.2, 2.4, 1.8]),
-    ([(-62, -4, 33), (-86, 16, 38), (-104, 26, 52)], [4.4, 3.4, 2.2]),
-    ([(-86, 16, 38), (-98, 18, 14), (-104, 8, -14)], [3.4, 2.6, 1.8]),
-    ([(-36, -12, 26), (-16, -26, 40), (4, -46, 47), (8, -62, 44)], [5.0, 4.6, 4.6, 3.6]),
-    ([(4, -46, 47), (28, -50, 56), (48, -54, 60)], [3.2, 2.6, 1.8]),
-    ([(8, -62, 44), (30, -66, 42), (46, -66, 40)], [2.8, 2.2, 1.6]),
-    ([(6, -54, 46), (-18, -62, 42), (-30, -68, 30)], [2.8, 2.2, 1.6]),
-)
-"""Branches of the portal vein: points (x, y, z) and radii, reference mm."""
-
-_HEPATIC_VEINS = (
-    ([(-20, 8, 80), (-48, 14, 74), (-80, 22, 58), (-100, 24, 34)], [5.0, 4.6, 3.4, 2.0]),
-    ([(-80, 22, 58), (-96, 2, 64)], [2.6, 1.8]),
-    ([(-18, 2, 80), (-36, -20, 68), (-52, -40, 48), (-58, -52, 22)], [4.8, 4.2, 3.2, 2.0]),
-    ([(-36, -20, 68), (-62, -30, 66)], [2.6, 1.8]),
-    ([(-16, 0, 80), (4, -24, 68), (26, -44, 62), (44, -50, 52)], [4.2, 3.6, 2.8, 1.8]),
-)
-"""Hepatic veins: points (x, y, z) and radii, reference mm."""
+        _lay_tubes(canvas, hu, "oesophagus", shift)
