@@ -72,7 +72,7 @@ def grid(habitus: Habitus, edges_mm: tuple[float, float, float]) -> tuple[np.nda
         count = int(np.ceil((high - low) / edge))
         first = 0.5 * (low + high) - 0.5 * edge * (count - 1)
         axes.append(first + edge * np.arange(count))
-    return axes[0], axes[1], axes[2]
+    return tuple(axes)
 
 
 class Abdomen:
@@ -113,9 +113,8 @@ class Abdomen:
         self.body2 = superellipse(x2, y2, centre_y, (half_width, half_depth), 2.3)
         # The chest narrows towards the top of the volume, the waist a little towards its bottom.
         z = self.blank.z
-        self.taper = (9.0 * np.clip((z - 25.0) / 90.0, 0, 1) ** 2 + 4.0 * np.clip((-z - 20.0) / 80.0, 0, 1) ** 1.5)[
-            :, None, None
-        ].astype(np.float32)
+        taper = 9.0 * np.clip((z - 25.0) / 90.0, 0, 1) ** 2 + 4.0 * np.clip((-z - 20.0) / 80.0, 0, 1) ** 1.5
+        self.taper = taper[:, None, None].astype(np.float32)
         self.dome2 = self._diaphragm_height()
         # Where the dome is steep, a height above it is more than a distance from it.
         climb = np.gradient(self.dome2, self.blank.y, self.blank.x)
@@ -288,8 +287,8 @@ class Abdomen:
         _lay_tubes(canvas, hu, "great_vessels")
         return canvas
 
-    def _moved(self, point: Point, organ: int, spread: float) -> tuple[float, float, float]:
-        step = self.habitus.jitter[organ] * spread
+    def _moved(self, point: Point, organ: int) -> tuple[float, float, float]:
+        step = self.habitus.jitter[organ] * 2.0
         return tuple(float(value + move) for value, move in zip(point, step, strict=True))
 
     def _sample(self, field: Field, window: Window) -> np.ndarray:
@@ -318,7 +317,7 @@ class Abdomen:
 
     def _lay_stomach(self, canvas: Canvas, hu: dict[str, float], shift: Point) -> None:
         (tube,) = _tubes()["stomach"]
-        points = [self._moved(point, 2, 2.0) for point in tube.points]
+        points = [self._moved(point, 2) for point in tube.points]
         window, distance = canvas.tube_distance(points, tube.radii, shift)
         distance = smooth_max(distance, self._inside_wall(window) + 6.0, 6.0)
         distance = smooth_max(distance, self._under_diaphragm(window) + 3.0, 6.0)
@@ -339,7 +338,7 @@ class Abdomen:
     def _lay_spleen(self, canvas: Canvas, hu: dict[str, float], phase: str, shift: Point) -> None:
         size = self.habitus.spleen_size
         grown = size - 1.0
-        centre = self._moved((99.0 - 16.0 * grown, 28.0 - 16.0 * grown, 38.0 - 34.0 * grown), 3, 2.0)
+        centre = self._moved((99.0 - 16.0 * grown, 28.0 - 16.0 * grown, 38.0 - 34.0 * grown), 3)
         axes = (36.0 * size, 47.0 * size, 49.0 * size)
         window = canvas.around([centre], max(axes), shift)
         distance = ellipsoid(window.at, centre, axes, rotation(about_x=-18.0))
@@ -399,7 +398,7 @@ class Abdomen:
         canvas.lay(window, distance, value, LIVER)
 
     def _lay_gallbladder(self, canvas: Canvas, hu: dict[str, float], shift: Point) -> None:
-        centre = self._moved((-46.0, -54.0, -8.0), 4, 2.0)
+        centre = self._moved((-46.0, -54.0, -8.0), 4)
         turn = rotation(about_x=22.0, about_y=14.0)
         window = canvas.around([centre], 29.0, shift)
         canvas.lay(window, ellipsoid(window.at, centre, (14.5, 16.5, 29.0), turn), hu["gut_wall"], 0)
@@ -407,7 +406,7 @@ class Abdomen:
 
     def _lay_kidneys(self, canvas: Canvas, hu: dict[str, float], shift: Point) -> None:
         for side, centre, organ in ((-1.0, (-60.0, 44.0, -34.0), 5), (1.0, (60.0, 42.0, -22.0), 6)):
-            centre = self._moved(centre, organ, 2.0)
+            centre = self._moved(centre, organ)
             turn = rotation(about_x=8.0, about_y=9.0 * side, about_z=-28.0 * side)
             axes = (26.0, 29.0, 54.0)
             window = canvas.around([centre], max(axes), shift)

@@ -65,6 +65,7 @@ def draw_enhancement(rng: np.random.Generator) -> dict[str, dict[str, float]]:
         start = _UNENHANCED.get(tissue, _BLOOD)
         for phase, mean, gain in zip(PHASES, means, gains, strict=True):
             by_phase[phase][tissue] = start + (mean - start) * float(gain) * own[tissue]
+    # Brighter than the cava halfway between its parts: the veins bring what the kidneys let through.
     for values in by_phase.values():
         values["renal_vein"] = 0.5 * (values["cava_upper"] + values["cava_lower"]) + 15.0
     return by_phase

@@ -45,7 +45,7 @@ def ellipsoid(at: Coordinates, centre: Point, axes: Point, turn: np.ndarray | No
 
 
 def superellipse(x: np.ndarray, y: np.ndarray, centre_y: float, axes: Point, power: float) -> np.ndarray:
-    """Signed distance to a superellipse in the axial plane, exact on the mask, to first order beside it, mm."""
+    """Signed distance to a superellipse in the axial plane, exact on the curve, to first order beside it, mm."""
     u = np.abs(x) / axes[0]
     v = np.abs(y - centre_y) / axes[1]
     total = u**power + v**power
