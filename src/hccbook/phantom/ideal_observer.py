@@ -29,7 +29,7 @@ _MARKERS = {
 }
 
 
-def binormal_auc(*shifts: float) -> float:
+def _binormal_auc(*shifts: float) -> float:
     """AUC of the best linear combination of independent normal markers of SD 1 shifted by `shifts` in cases.
 
     ``Phi(sqrt(sum of squares) / sqrt 2)``, exact.
@@ -105,7 +105,7 @@ def truth(paper: str, settings: CohortSettings) -> dict[str, Any]:
         for hcc in (False, True):
             samples[size.name, hcc] = _markers(paper, size.name, hcc, settings, rng)
     images = {
-        marker: round(binormal_auc(*(shifts[part] for part in parts)), 6)
+        marker: round(_binormal_auc(*(shifts[part] for part in parts)), 6)
         for marker, parts in _MARKERS.items()
         if "amap" not in parts
     }

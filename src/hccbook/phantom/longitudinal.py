@@ -16,7 +16,6 @@ from pydantic import Field
 from hccbook.errors import DataError
 from hccbook.papers import find_paper
 from hccbook.phantom.distributions import UPPER_QUARTILE_Z, table_1
-from hccbook.phantom.ideal_observer import binormal_auc
 from hccbook.settings import AmapCtSupplementSettings
 
 _VISITS_STREAM, _HBV_DNA_STREAM = 30_000_001, 30_000_023
@@ -35,10 +34,6 @@ class LongitudinalSettings(AmapCtSupplementSettings):
     effect: Literal["planted", "none"] = Field(
         "planted", description="Whether slopes and cell-free DNA depend on the outcome ('planted') or not ('none')."
     )
-
-    def cfdna_auc(self) -> float:
-        """AUC of the cell-free-DNA score alone for HCC within its horizon, exact."""
-        return binormal_auc(self.cfdna_shift if self.effect == "planted" else 0.0)
 
 
 def _numbers(patients: pd.Index) -> np.ndarray:

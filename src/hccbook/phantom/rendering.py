@@ -29,10 +29,9 @@ def _breathing(image_seed: int) -> dict[str, tuple[float, float, float]]:
     draw = np.clip(_stream(image_seed, "breathing").standard_normal((len(PHASES), 2)), -2.0, 2.0)
     shifts = {}
     for (up, forward), phase in zip(draw, PHASES, strict=True):
-        still = phase == "venous"
-        dz = 0.0 if still else 5.5 * up
-        shifts[phase] = (0.0, 0.0 if still else 0.22 * dz + 0.8 * forward, dz)
-    return shifts
+        dz = 5.5 * up
+        shifts[phase] = (0.0, 0.22 * dz + 0.8 * forward, dz)
+    return shifts | {"venous": (0.0, 0.0, 0.0)}
 
 
 def render_patient(row: Mapping[str, Any], settings: CohortSettings) -> dict[str, tuple[sitk.Image, sitk.Image]]:
