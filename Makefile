@@ -68,8 +68,10 @@ test: setup ## Test the package, then the notebooks at the smoke profile
 	"$(BIN)/python" -m pytest --numprocesses $(or $(JOBS),2) --dist loadfile tests
 	"$(BIN)/python" -m pytest --nbval --nbval-current-env -p no:xdist notebooks
 
-lint: setup ## Check the style of the code
+lint: setup ## Check style, complexity, docstrings and types of the code
 	"$(BIN)/ruff" check .
+	"$(BIN)/ruff" format --check .
+	"$(BIN)/mypy"
 
 doctor: ## Say whether this machine is ready, what is missing, and the hint
 	@$(call NEED_PYTHON)

@@ -16,7 +16,11 @@ from pathlib import Path
 
 from hccbook import evaluation, phantom
 from hccbook.models import AmapCtModel
-from hccbook.pipeline import files, stages
+from hccbook.pipeline import files
+from hccbook.pipeline.cohort import make_cohort
+from hccbook.pipeline.features import extract_deep, extract_radiomics
+from hccbook.pipeline.preprocessing import preprocess_cohort
+from hccbook.pipeline.segmentation import segment_cohort
 from hccbook.run import RunPaths, benchmark_file, profile_file
 from hccbook.settings import Profile, load_profile
 
@@ -28,11 +32,11 @@ def compared(profile: Profile, run: RunPaths) -> dict[str, object]:
     """Both models' AUC in unseen patients of one simulated cohort, their difference, and the truth."""
     phases = tuple(profile.run.phases.split(","))
     masks = profile.segmentation.model_copy(update={"mask_source": "manifest"})
-    stages.make_cohort(run, "amap_ct", "", profile.cohort, phases, WORKERS)
-    stages.preprocess_cohort(run, "amap_ct", "", profile.preprocessing, phases, WORKERS)
-    stages.segment_cohort(run, "amap_ct", "", masks, None, phases, WORKERS)
-    stages.extract_radiomics(run, "amap_ct", profile.features, phases, WORKERS)
-    stages.extract_deep(run, "amap_ct", profile.features, phases)
+    make_cohort(run, "amap_ct", profile.cohort, phases, WORKERS)
+    preprocess_cohort(run, "amap_ct", profile.preprocessing, phases, WORKERS)
+    segment_cohort(run, "amap_ct", masks, None, phases, WORKERS)
+    extract_radiomics(run, "amap_ct", profile.features, phases, WORKERS)
+    extract_deep(run, "amap_ct", profile.features, phases)
     clinical, features = files.model_table(run, "amap_ct")
     training = clinical["role"] == "development"
     settings = profile.amap_ct

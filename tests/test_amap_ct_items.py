@@ -7,16 +7,19 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score, roc_auc_score
 
+from hccbook.cohort import amap_ct_subgroups
 from hccbook.errors import DataError
 from hccbook.evaluation import (
     auc_table,
     comparator_table,
     diagnostic_performance,
     high_risk_performance,
+    stepwise_flows,
+    stepwise_groups,
+    stepwise_tradeoff,
     subgroup_auc,
     subgroup_performance,
 )
-from hccbook.evaluation.stratification import amap_ct_subgroups, stepwise_flows, stepwise_groups, stepwise_tradeoff
 from hccbook.report import tables
 from hccbook.scores import amap
 
@@ -172,6 +175,15 @@ def test_table_s7_takes_both_tests(cohort):
     assert row["McNemar p"] == tables.p_text(own["p"])
     assert row["Sensitivity"].startswith(_digits(own["value"]))
     assert row["HCC/n"] == f"{own['events']}/{own['n']}"
+
+
+def test_table_s7_score_twice_is_refused(cohort):
+    """Two rows of one score in one cohort would be told apart by nothing."""
+    table = comparator_table(cohort, {"THRI": cohort["other"], "aMAP-CT": cohort["risk"]})
+    called = pd.DataFrame({"THRI": cohort["other"] > 0, "aMAP-CT": cohort["risk"] >= CUTOFF}).astype(float)
+    performance = high_risk_performance(cohort["hcc"], called, cohort["cohort"])
+    with pytest.raises(DataError, match=f"{table['cohort'].iloc[0]}, .*must be there once, but found twice"):
+        tables.amap_ct_table_s7(pd.concat([table, table.head(1)]), performance)
 
 
 # --- subgroups --------------------------------------------------------------------------------------------------------

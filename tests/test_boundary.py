@@ -17,8 +17,9 @@ from scipy import ndimage
 
 from hccbook.errors import DataError
 from hccbook.images import write_image
-from hccbook.pipeline import stages
+from hccbook.pipeline.dice import DICE_COLUMNS, compare_segmentations, dice_by, worst_segmentations
 from hccbook.report import tables
+from hccbook.run import Case, RunPaths
 from hccbook.segmentation import BoundaryMeasures, boundary_measures, organ_boundary
 
 EDGES = (3.0, 2.0, 1.0)
@@ -238,14 +239,14 @@ def test_what_is_refused():
 
 
 def test_rows_of_one_patient(tmp_path: Path):
-    """Liver of 24 voxels of which 12 move by one voxel of 5 mm: Dice by hand, one row a phase and organ."""
+    """Liver of 24 voxels of which 12 move by one voxel of 5 mm: Dice by hand, one row a phase with masks and organ."""
     used, reference_labels = np.zeros((6, 6, 8), np.uint8), np.zeros((6, 6, 8), np.uint8)
     used[1:4, 1:5, 2:4], reference_labels[1:4, 1:5, 3:5] = 1, 1
     used[2, 2, 6], reference_labels[2, 2, 6] = 2, 2
-    for name, array in (("used", used), ("given", reference_labels)):
-        write_image(image_of(array, (5.0, 5.0, 5.0)), tmp_path / f"{name}.nii.gz")
-    task = stages.DiceTask("P0001", (("venous", tmp_path / "used.nii.gz", tmp_path / "given.nii.gz"),), 4.0)
-    liver, spleen = stages.compare_segmentations(task)
+    case = Case(RunPaths(tmp_path / "run"), "alarm", "P0001", ("venous", "delayed"))
+    for file, array in ((case.labels("venous"), used), (case.reference_labels("venous"), reference_labels)):
+        write_image(image_of(array, (5.0, 5.0, 5.0)), file)
+    liver, spleen = compare_segmentations(case, 4.0)
     # 12 of 24 voxels shared: Dice 1/2. All 24 are surface: 12 at 0 and 12 at 5 mm in each direction.
     assert liver == {
         "phase": "venous",
@@ -270,16 +271,16 @@ def cohort_rows() -> pd.DataFrame:
         ("alarm", "P0003", "C01", "venous", "spleen", 0.95, 2.0, 0.4, 0.95, 5.0),
         ("amap_ct", "P0001", "C01", "arterial", "spleen", 0.94, 2.5, 0.4, 0.95, 5.0),
     ]
-    return pd.DataFrame(rows, columns=list(stages.DICE_COLUMNS))
+    return pd.DataFrame(rows, columns=list(DICE_COLUMNS))
 
 
 def test_groups_of_masks():
     """Liver in C02: mean of 0.90 and 0.98, 5th percentile 0.90 + 0.05 x 0.08, median of 5 and 1 mm."""
-    groups = stages.dice_by(cohort_rows(), ("organ", "centre")).set_index(["organ", "centre"])
+    groups = dice_by(cohort_rows(), ("organ", "centre")).set_index(["organ", "centre"])
     assert list(groups.index) == [("liver", "C01"), ("liver", "C02"), ("spleen", "C01"), ("spleen", "C02")]
     values = groups.loc[("liver", "C02"), ["n", "mean", "least", "p5", "hd95_mm", "surface_dice", "tolerance_mm"]]
     assert values.tolist() == pytest.approx([2, 0.94, 0.90, 0.904, 3.0, 0.9, 5.0])
-    phases = stages.dice_by(cohort_rows(), ("organ", "phase"))
+    phases = dice_by(cohort_rows(), ("organ", "phase"))
     assert phases[["organ", "phase", "n"]].to_numpy().tolist() == [
         ["liver", "venous", 3],
         ["spleen", "arterial", 1],
@@ -292,34 +293,34 @@ def test_groups_of_several_tolerances_are_refused():
     rows = cohort_rows()
     rows.loc[0, "tolerance_mm"] = 2.0
     with pytest.raises(DataError, match="one tolerance to be averaged, but found 2, 5 mm"):
-        stages.dice_by(rows)
+        dice_by(rows)
 
 
 def test_worst_segmentations_have_one_row_a_patient():
     """P0001 of ALARM is worst in the spleen and is there once; P0001 of aMAP-CT is somebody else."""
-    worst = stages.worst_segmentations(cohort_rows(), 3)
+    worst = worst_segmentations(cohort_rows(), 3)
     assert worst[["paper", "patient", "organ", "dice"]].to_numpy().tolist() == [
         ["alarm", "P0001", "spleen", 0.70],
         ["amap_ct", "P0001", "spleen", 0.94],
         ["alarm", "P0003", "spleen", 0.95],
     ]
-    assert len(stages.worst_segmentations(cohort_rows(), 9)) == 4
+    assert len(worst_segmentations(cohort_rows(), 9)) == 4
 
 
 def test_segmentation_table_layout():
     """Strings as a reader sees them; a median that is infinite is said so."""
-    laid = tables.segmentation_table(stages.dice_by(cohort_rows(), ("paper", "organ")))
+    laid = tables.segmentation_table(dice_by(cohort_rows(), ("paper", "organ")))
     assert laid.index.names == ["Paper", "Organ"]
     assert laid.index.tolist() == [("ALARM", "liver"), ("ALARM", "spleen"), ("aMAP-CT", "spleen")]
     assert list(laid.columns)[-1] == "Surface Dice, mean (within 5 mm)"
     assert laid.iloc[0].tolist() == ["3", "0.947", "0.900", "0.906", "2.0", "0.900"]
-    lost = stages.dice_by(cohort_rows().iloc[[3]], ("organ",))
+    lost = dice_by(cohort_rows().iloc[[3]], ("organ",))
     assert tables.segmentation_table(lost).iloc[0].tolist() == ["1", "0.700", "0.700", "0.700", "∞", "0.000"]
 
 
 def test_segmentation_table_refuses_what_it_cannot_name():
     """No column that makes the rows; two tolerances in one table; no mask at all."""
-    groups = stages.dice_by(cohort_rows(), ("organ",))
+    groups = dice_by(cohort_rows(), ("organ",))
     with pytest.raises(DataError, match="name their rows"):
         tables.segmentation_table(groups.drop(columns="organ"))
     with pytest.raises(DataError, match="one tolerance a table"):
@@ -327,4 +328,4 @@ def test_segmentation_table_refuses_what_it_cannot_name():
     with pytest.raises(DataError, match="hd95_mm"):
         tables.segmentation_table(groups.drop(columns="hd95_mm"))
     with pytest.raises(DataError, match="at least one row"):
-        tables.segmentation_table(stages.dice_by(cohort_rows().iloc[:0]))
+        tables.segmentation_table(dice_by(cohort_rows().iloc[:0]))

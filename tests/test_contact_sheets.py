@@ -18,7 +18,7 @@ from hccbook.images import write_image
 from hccbook.pipeline import contact_sheets, files
 from hccbook.report.figures.contact_sheet import SHEET_WIDTH, contact_sheet, png_bytes
 from hccbook.report.figures.style import ORGAN_COLOURS, VERMILION
-from hccbook.run import RunPaths
+from hccbook.run import Case, RunPaths
 from hccbook.segmentation import FINDING_COLUMNS
 
 LIVER, SPLEEN = (ImageColor.getrgb(ORGAN_COLOURS[organ]) for organ in ("liver", "spleen"))
@@ -213,7 +213,7 @@ def run(tmp_path: Path) -> RunPaths:
     """Four patients: P0001 plausible, P0002 and P0003 with findings, P0004 let go for want of a liver."""
     run = RunPaths(tmp_path / "run")
     keys = [f"P{number:04d}" for number in range(1, 5)]
-    files.save_table(pd.DataFrame({"patient": keys, "centre": ["C01", "C02", "<C&3>", "C04"]}), run.manifest("alarm"))
+    files.save_table(pd.DataFrame({"patient": keys, "centre": ["C01", "C02", "<C&3>", "C04"]}), run.clinical("alarm"))
     files.save_table(pd.DataFrame({"patient": keys}), run.stage("preprocessing") / "alarm.csv")
     files.save_table(pd.DataFrame({"patient": keys[:3]}), run.stage("segmentation") / "alarm.csv")
     failures = pd.DataFrame(
@@ -223,12 +223,12 @@ def run(tmp_path: Path) -> RunPaths:
     files.save_table(failures, run.stage("segmentation") / "alarm_failures.csv")
     found = [finding("P0002", 0.5), finding("P0003", 1.5, "200 mL"), finding("P0003", 0.9, "<250 mL>", "arterial")]
     files.save_table(pd.DataFrame(found), run.stage("segmentation") / "alarm_findings.csv")
-    for seed, key in enumerate(keys):
+    for seed, (key, case) in enumerate(files.cases(run, "alarm", PHASES, keys).items()):
         for phase in PHASES:
             image, labels = volume((10.0, 10.0, 10.0), noise=10, seed=seed)
-            write_image(image, files.working_image(run, "alarm", key, phase))
+            write_image(image, case.image(phase))
             if key != "P0004":
-                write_image(labels, files.label_map(run, "alarm", key, phase))
+                write_image(labels, case.labels(phase))
     return run
 
 
@@ -307,7 +307,7 @@ def test_sheets_of_patients_that_are_gone_are_removed(run):
     """One is no longer in the cohort, one can no longer be drawn; the page says so and the others stay."""
     contact_sheets.write(run, "alarm", PHASES, synthetic=True)
     files.save_table(pd.DataFrame({"patient": ["P0001", "P0002", "P0003"]}), run.stage("preprocessing") / "alarm.csv")
-    files.working_image(run, "alarm", "P0002", "venous").write_bytes(b"no image")
+    Case(run, "alarm", "P0002", PHASES).image("venous").write_bytes(b"no image")
     table = contact_sheets.write(run, "alarm", PHASES, synthetic=True).set_index("patient")
     folder = run.contact_sheets("alarm")
     assert sorted(file.name for file in folder.glob("*.png")) == ["P0001.png", "P0003.png"]

@@ -166,7 +166,7 @@ def test_rate_table_by_hand():
         ("all", "low", 10, 2, 25.0, 0.08, 0.00969, 0.28899, ""),
         ("all", "high", 0, 0, 0.0, np.nan, np.nan, np.nan, "nobody"),
     ]
-    laid = tables.rate_table(pd.DataFrame(rows, columns=list(tables.RATE_COLUMNS)))
+    laid = tables.rate_table(pd.DataFrame(rows, columns=list(tables.schemas.RATE_COLUMNS)))
     assert laid["HCC per 100 person-years (95% CI)"].tolist() == ["8.0 (1.0–28.9)", "n.a."]
     assert laid["Note"].tolist() == ["", "nobody"]
 
@@ -220,7 +220,7 @@ def test_coefficients_and_volume_tables_by_hand():
     none = tables.coefficient_table(pd.DataFrame({"feature": [], "coefficient": []}))
     assert none["Coefficient"].to_dict() == {("none", "none", "none was selected"): "n.a."}
     row = ("test", "amap_ct_volume", "amap_ct", 0.81, 0.8, 0.01, -0.02, 0.04, 0.7, 0.484, "")
-    comparison = pd.DataFrame([row], columns=list(tables.DELONG_COLUMNS))
+    comparison = pd.DataFrame([row], columns=list(tables.schemas.DELONG_COLUMNS))
     weights = pd.DataFrame([("amap_ct_volume", "spleen_volume_ml", 0.126)], columns=["model", "term", "weight"])
     found = tables.amap_ct_table_s8(comparison, weights).loc[("Test cohort", "aMAP-CT + spleen volume")]
     assert found.tolist() == ["0.810", "0.800", "0.010 (−0.020 to 0.040)", "0.484", "0.13", ""]

@@ -33,9 +33,11 @@ from hccbook.images import (
     volume_ml,
     write_image,
 )
-from hccbook.images.preprocessing import preprocess_patient, stored_preprocessing, task_of
+from hccbook.images.patients import preprocess_patient
+from hccbook.run import Case, RunPaths
 from hccbook.segmentation.network import network_grid
 from hccbook.settings import PreprocessingSettings
+from hccbook.store import NotStoredError, reading_only
 
 SHAPE = (4, 5, 6)
 L_SHAPE = ((1, 1, 1), (1, 1, 2), (1, 1, 3), (1, 2, 1), (2, 1, 1))
@@ -825,7 +827,7 @@ def test_manifest_reports_masks(labelled, tmp_path):
 
 @pytest.fixture
 def preprocessing(labelled, tmp_path):
-    """Function that makes the task of a patient of one phase with the given liver mask."""
+    """Function that makes a patient of one phase with the given liver mask."""
     image = ct((20, 20, 20))
     array = np.zeros((20, 20, 20), np.uint8)
     array[5:10, 5:12, 5:15] = 5
@@ -834,35 +836,47 @@ def preprocessing(labelled, tmp_path):
     write_image(from_array(array, image), tmp_path / "all.nii.gz")
     write_image(from_array(array == 5, image), tmp_path / "out_of" / "liver.nii.gz")
 
-    def make(mask: str):
+    def make(mask: str) -> Case:
         row = {"venous": str(tmp_path / "venous.nii.gz"), "liver_mask_venous": str(tmp_path / mask)}
-        settings = PreprocessingSettings(spacing_mm=2.5)
-        return task_of("P0001", row, ("venous",), settings, tmp_path / "store", tmp_path / "out")
+        return Case(RunPaths(tmp_path / "run"), "alarm", "P0001", ("venous",), row)
 
     return make
+
+
+def preprocess(case: Case) -> dict[str, list]:
+    return preprocess_patient(case, PreprocessingSettings(spacing_mm=2.5))
+
+
+def stored(case: Case) -> dict[str, list] | None:
+    """What the store has of a patient."""
+    try:
+        with reading_only():
+            return preprocess(case)
+    except (NotStoredError, MaskError):
+        return None
 
 
 def test_stored_result_follows_the_label(preprocessing):
     """Another label is another result; the first one is found again."""
     # 5 x 7 x 10 and 4 x 7 x 10 voxels of 30 mm^3.
-    assert preprocess_patient(preprocessing("all.nii.gz#5"))["liver_ml"] == [pytest.approx(10.5)]
-    assert stored_preprocessing(preprocessing("all.nii.gz#2")) is None
-    assert preprocess_patient(preprocessing("all.nii.gz#2"))["liver_ml"] == [pytest.approx(8.4)]
-    assert stored_preprocessing(preprocessing("all.nii.gz#5"))["liver_ml"] == [pytest.approx(10.5)]
+    assert preprocess(preprocessing("all.nii.gz#5"))["liver_ml"] == [pytest.approx(10.5)]
+    assert stored(preprocessing("all.nii.gz#2")) is None
+    assert preprocess(preprocessing("all.nii.gz#2"))["liver_ml"] == [pytest.approx(8.4)]
+    assert stored(preprocessing("all.nii.gz#5"))["liver_ml"] == [pytest.approx(10.5)]
 
 
 def test_stored_result_follows_the_file_in_a_folder(preprocessing, tmp_path):
     """A changed liver.nii.gz is another result, another organ's file beside it is not; a missing one is none."""
-    task = preprocessing("out_of")
-    preprocess_patient(task)
+    case = preprocessing("out_of")
+    preprocess(case)
     write_image(block(ct((20, 20, 20))), tmp_path / "out_of" / "spleen.nii.gz")
-    assert stored_preprocessing(task) is not None
+    assert stored(case) is not None
     write_image(block(ct((20, 20, 20))), tmp_path / "out_of" / "liver.nii.gz")
-    assert stored_preprocessing(task) is None
+    assert stored(case) is None
     (tmp_path / "out_of" / "liver.nii.gz").unlink()
-    assert stored_preprocessing(task) is None
+    assert stored(case) is None
     with refused(MaskError, "P0001, venous, liver", r"liver\.nii\.gz, or one SEG"):
-        preprocess_patient(task)
+        preprocess(case)
 
 
 def test_extract_of_a_label(preprocessing, tmp_path):
@@ -928,10 +942,10 @@ def test_preprocessing_keeps_the_place(tmp_path, oblique):
     turned = sitk.Flip(sitk.PermuteAxes(from_array(array, image), (2, 0, 1)), (True, False, False))
     write_image(turned, tmp_path / "liver.nii.gz")
     row = {"venous": str(tmp_path / "venous.nii.gz"), "liver_mask_venous": str(tmp_path / "liver.nii.gz")}
-    settings = PreprocessingSettings(spacing_mm=1.0)
-    facts = preprocess_patient(task_of("P1", row, ("venous",), settings, tmp_path / "store", tmp_path / "out"))
+    case = Case(RunPaths(tmp_path / "run"), "alarm", "P1", ("venous",), row)
+    facts = preprocess_patient(case, PreprocessingSettings(spacing_mm=1.0))
     assert facts["liver_ml"] == [pytest.approx(12 * 16 * 20 / 1000)]
-    labels = read_label_map(tmp_path / "out" / "P1_venous_labels.nii.gz")
+    labels = read_label_map(case.reference_labels("venous"))
     np.testing.assert_allclose(centre(labels), expected, atol=0.3)
     assert volume_ml(labels) == pytest.approx(3.84, rel=0.05)
 

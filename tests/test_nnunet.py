@@ -16,8 +16,11 @@ import SimpleITK as sitk
 from hccbook.cli import main
 from hccbook.errors import DataError, ImageError, MaskError, SettingsError
 from hccbook.images import from_array, read_label_map, same_grid, to_array, write_image
-from hccbook.pipeline import files, stages
-from hccbook.run import RunPaths
+from hccbook.pipeline.cohort import make_cohort, make_training_set
+from hccbook.pipeline.dice import segmentation_dice
+from hccbook.pipeline.preprocessing import preprocess_cohort
+from hccbook.pipeline.segmentation import segment_cohort, segmentation_network
+from hccbook.run import Case, RunPaths
 from hccbook.segmentation import nnunet
 from hccbook.settings import PHASES, CohortSettings, PreprocessingSettings, SegmentationSettings
 
@@ -297,10 +300,10 @@ PROFILE = "run:\n  phases: arterial,venous,delayed\n"
 def preprocessed(tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
     """Two patients a paper and one for the training, up to the preprocessing."""
     run = RunPaths(tmp_path_factory.mktemp("nnunet") / "run")
-    stages.make_training_set(run, COHORT, 1)
+    make_training_set(run, COHORT, 1)
     for paper in ("alarm", "amap_ct"):
-        stages.make_cohort(run, paper, "", COHORT, PHASES, 1)
-        stages.preprocess_cohort(run, paper, "", COARSE, PHASES, 1)
+        make_cohort(run, paper, COHORT, PHASES, 1)
+        preprocess_cohort(run, paper, COARSE, PHASES, 1)
     return run
 
 
@@ -338,7 +341,8 @@ def test_data_set_of_a_run(preprocessed: RunPaths, dataset: Path):
         assert b"SYN-" not in gzip.decompress(file.read_bytes())
     for file in (dataset / "imagesTs").iterdir():
         paper, _, rest = file.name.removesuffix("_0000.nii.gz").partition("_P")
-        _, working = nifti(files.working_image(preprocessed, paper, *f"P{rest}".split("_")))
+        patient, phase = f"P{rest}".split("_")
+        _, working = nifti(Case(preprocessed, paper, patient, PHASES).image(phase))
         assert np.array_equal(nifti(file)[1], working)
 
 
@@ -349,14 +353,14 @@ def test_round_trip_of_a_run(preprocessed: RunPaths, dataset: Path, tmp_path: Pa
         for file in dataset.glob(f"imagesTs/{paper}_*"):
             case = file.name.removesuffix("_0000.nii.gz")
             patient, phase = case.removeprefix(f"{paper}_").split("_")
-            truth = read_label_map(files.reference_labels(preprocessed, paper, patient, phase))
+            truth = read_label_map(Case(preprocessed, paper, patient, PHASES).reference_labels(phase))
             write_image(sitk.DICOMOrient(truth, "RAS"), predictions / f"{case}.nii.gz")
     settings = SegmentationSettings(mask_source="nnunet", predictions=str(predictions))
-    assert stages.segmentation_network(preprocessed, settings, PHASES) is None
+    assert segmentation_network(preprocessed, settings, PHASES) is None
     for paper in ("alarm", "amap_ct"):
-        quality = stages.segment_cohort(preprocessed, paper, "", settings, None, PHASES, 1)
+        quality = segment_cohort(preprocessed, paper, settings, None, PHASES, 1)
         assert len(quality) == 2 * 3
-        dice = stages.segmentation_dice(preprocessed, paper, "", PHASES)
+        dice = segmentation_dice(preprocessed, paper, PHASES)
         assert len(dice) == 2 * 3 * 2
         assert set(dice["dice"]) == set(dice["surface_dice"]) == {1.0}
         assert set(dice["hd95_mm"]) == {0.0}
@@ -369,11 +373,11 @@ def test_patient_without_prediction_falls_out(preprocessed: RunPaths, tmp_path: 
     """P0002 lacks one phase: the reason is in the failures table, and P0001 goes on."""
     for patient in ("P0001", "P0002"):
         for phase in PHASES:
-            truth = read_label_map(files.reference_labels(preprocessed, "alarm", patient, phase))
+            truth = read_label_map(Case(preprocessed, "alarm", patient, PHASES).reference_labels(phase))
             if (patient, phase) != ("P0002", "delayed"):
                 write_image(truth, tmp_path / f"alarm_{patient}_{phase}.nii.gz")
     settings = SegmentationSettings(mask_source="nnunet", predictions=str(tmp_path))
-    quality = stages.segment_cohort(preprocessed, "alarm", "", settings, None, PHASES, 1)
+    quality = segment_cohort(preprocessed, "alarm", settings, None, PHASES, 1)
     assert set(quality["patient"]) == {"P0001"}
     failures = pd.read_csv(preprocessed.stage("segmentation") / "alarm_failures.csv")
     assert failures["patient"].tolist() == ["P0002"]
@@ -385,7 +389,7 @@ def test_predictions_that_are_nowhere_are_refused_before_any_patient(tmp_path: P
     """The setting is named with the hint, and no part of the path but its end."""
     settings = SegmentationSettings(mask_source="nnunet", predictions=folder and str(tmp_path / folder))
     with pytest.raises(SettingsError, match=rf"segmentation\.predictions: .*{found}.*nnunet-dataset") as refused:
-        stages.segmentation_network(RunPaths(tmp_path / "run"), settings, PHASES)
+        segmentation_network(RunPaths(tmp_path / "run"), settings, PHASES)
     assert str(tmp_path) not in str(refused.value)
 
 

@@ -1,16 +1,15 @@
-"""The map over patients: order, failures, resuming, hashes, atomic files."""
+"""The map over patients: order, failures, and results of the store that need no worker."""
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import pytest
 
 from hccbook.errors import DataError
 from hccbook.parallel import FAILURE_COLUMNS, map_patients
-from hccbook.provenance import digest
-from hccbook.settings import AlarmSettings
-from hccbook.store import atomic_path
+from hccbook.store import Store
 
 
 def square(number: int) -> int:
@@ -25,22 +24,22 @@ def fail_on_three(number: int) -> int:
     return number
 
 
-class Kept:
-    """A task that writes a file a patient, and one that counts its calls."""
+def stored_square(number: int, root: Path) -> int:
+    """A task that makes its result through the store and leaves a mark beside it each time that it does."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def make(folder: Path) -> None:
+        (folder / "square.txt").write_text(str(number * number))
+        with (root / f"made-{number}.txt").open("a") as marks:
+            marks.write("x")
 
-    def file(self, number: int) -> Path:
-        return self.folder / f"{number}.txt"
+    store = Store(root)
+    return int((store.get_or_make(store.key("squares", square, number), make) / "square.txt").read_text())
 
-    def stored(self, number: int) -> str | None:
-        return self.file(number).read_text() if self.file(number).is_file() else None
 
-    def run(self, number: int) -> str:
-        with atomic_path(self.file(number)) as part:
-            part.write_text(str(number * number))
-        return str(number * number)
+def fail_where_nothing_is_stored(number: int, root: Path) -> int:
+    if number == 3:
+        fail_on_three(number)
+    return stored_square(number, root)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -65,37 +64,38 @@ def test_a_failed_patient_is_a_row_and_the_others_go_on(workers: int) -> None:
 
 def test_finished_patients_are_not_computed_again(tmp_path: Path) -> None:
     """A second call computes only the patient whose file has gone, and gives the same results."""
-    kept = Kept(tmp_path)
+    task = functools.partial(stored_square, root=tmp_path)
     items = {f"P{number:04d}": number for number in range(1, 5)}
-    first = map_patients(kept.run, items, stage="squares", is_done=kept.stored)
-    kept.file(3).unlink()
-    second = map_patients(kept.run, items, stage="squares", is_done=kept.stored)
+    first = map_patients(task, items, stage="squares", stored=True)
+    (file,) = [file for file in tmp_path.rglob("square.txt") if file.read_text() == "9"]
+    file.unlink()
+    second = map_patients(task, items, stage="squares", stored=True)
     assert (first.computed, second.computed) == (4, 1)
-    assert first.results == second.results
+    assert first.results == second.results == {"P0001": 1, "P0002": 4, "P0003": 9, "P0004": 16}
 
 
-def test_a_killed_write_leaves_no_file(tmp_path: Path) -> None:
-    """What is interrupted half-way leaves neither the final file nor a remnant."""
-    with pytest.raises(KeyboardInterrupt), atomic_path(tmp_path / "image.nii.gz") as part:
-        part.write_bytes(b"half")
-        assert part.name.endswith(".nii.gz")
-        raise KeyboardInterrupt
-    assert list(tmp_path.iterdir()) == []
+def test_stored_results_need_no_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With all results in the store nothing is handed to the pool, and nothing is made."""
+    task = functools.partial(stored_square, root=tmp_path)
+    items = {f"P{number:04d}": number for number in range(1, 5)}
+    map_patients(task, items, stage="squares", stored=True)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a patient was handed to a worker")
+
+    monkeypatch.setattr("hccbook.parallel._guarded", refuse)
+    again = map_patients(task, items, stage="squares", workers=2, stored=True)
+    assert again.computed == 0
+    assert list(again.results.values()) == [1, 4, 9, 16]
+    assert {file.read_text() for file in tmp_path.glob("made-*.txt")} == {"x"}
 
 
-def test_digest_is_of_the_content_not_of_the_place(tmp_path: Path) -> None:
-    """The same bytes under another name and folder have the same hash; one byte more has another."""
-    (tmp_path / "a").mkdir()
-    here, there = tmp_path / "ct.nii.gz", tmp_path / "a" / "other.nii.gz"
-    here.write_bytes(b"voxels")
-    there.write_bytes(b"voxels")
-    assert digest(here) == digest(there)
-    there.write_bytes(b"voxels!")
-    assert digest(here) != digest(there)
-
-
-def test_digest_tells_parts_apart() -> None:
-    """Two parts are not one longer part, and a setting counts."""
-    assert digest("ab", "c") != digest("a", "bc")
-    assert digest(AlarmSettings()) != digest(AlarmSettings(p_threshold=0.01))
-    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+def test_a_patient_who_fails_is_told_once_and_computed_each_time(tmp_path: Path) -> None:
+    """What fails while the store is looked through is no failure yet; in its turn it is one row."""
+    task = functools.partial(fail_where_nothing_is_stored, root=tmp_path)
+    items = {f"P{number:04d}": number for number in (1, 3, 2)}
+    for computed in (3, 1):
+        outcome = map_patients(task, items, stage="thirds", stored=True)
+        assert list(outcome.results.items()) == [("P0001", 1), ("P0002", 4)]
+        assert outcome.failures["patient"].tolist() == ["P0003"]
+        assert outcome.computed == computed

@@ -10,23 +10,21 @@ import pytest
 import SimpleITK as sitk
 
 from hccbook.errors import DataError, ImageError, MaskError
-from hccbook.images import from_array, preprocessing, read_image, to_array, volume_ml, write_image
+from hccbook.images import from_array, patients, read_image, to_array, volume_ml, write_image
 from hccbook.images.geometry import physical_extent
+from hccbook.images.patients import FACTS_COLUMNS, preprocess_patient
 from hccbook.images.preprocessing import (
     AIR_HU,
-    FACTS_COLUMNS,
     align_phase,
     discretise,
     labels_on_grid,
-    preprocess_patient,
     resample,
-    stored_preprocessing,
-    task_of,
     window,
     working_grid,
 )
-from hccbook.run import project_root
+from hccbook.run import Case, RunPaths, project_root
 from hccbook.settings import PHASES, PreprocessingSettings
+from hccbook.store import NotStoredError, reading_only
 
 SPACING_MM = 5.0
 
@@ -152,15 +150,16 @@ def test_labels_stay_labels():
 
 def test_a_label_map_takes_the_way_of_given_masks(patient, tmp_path):
     """Moved onto the working grid with its phase's shift, it is voxel by voxel what preprocessing made of the masks."""
-    facts = preprocess_patient(task(patient, tmp_path))
+    case = case_of(patient, tmp_path)
+    facts = preprocess(case)
     for number, phase in enumerate(facts["phase"]):
         if phase == "delayed":  # has no masks
             continue
         liver, spleen = (sitk.ReadImage(patient[f"{organ}_mask_{phase}"]) for organ in ("liver", "spleen"))
         drawn = liver + 2 * spleen * (1 - liver)
-        working = sitk.ReadImage(str(tmp_path / "out" / f"P0007_{phase}.nii.gz"))
+        working = sitk.ReadImage(str(case.image(phase)))
         shift = tuple(facts[f"shift_{axis}_mm"][number] for axis in "xyz")
-        expected = sitk.ReadImage(str(tmp_path / "out" / f"P0007_{phase}_labels.nii.gz"))
+        expected = sitk.ReadImage(str(case.reference_labels(phase)))
         np.testing.assert_array_equal(to_array(labels_on_grid(drawn, working, shift)), to_array(expected))
 
 
@@ -291,15 +290,27 @@ def patient(tmp_path_factory):
     return {name: str(path) for name, path in row.items()}
 
 
-def task(patient, tmp_path, phases=PHASES, key="P0007", **settings):
-    """Task of the patient with results under `tmp_path`."""
-    chosen = PreprocessingSettings(**{"spacing_mm": SPACING_MM, **settings})
-    return task_of(key, patient, phases, chosen, tmp_path / "store", tmp_path / "out")
+def case_of(patient, tmp_path, phases=PHASES, key="P0007") -> Case:
+    """The patient in a run under `tmp_path`."""
+    return Case(RunPaths(tmp_path / "run"), "alarm", key, tuple(phases), patient)
+
+
+def preprocess(case: Case, **settings) -> dict[str, list]:
+    return preprocess_patient(case, PreprocessingSettings(**{"spacing_mm": SPACING_MM, **settings}))
+
+
+def stored(case: Case, **settings) -> dict[str, list] | None:
+    """What the store has of a patient."""
+    try:
+        with reading_only():
+            return preprocess(case, **settings)
+    except NotStoredError:
+        return None
 
 
 def test_patient_facts(patient, tmp_path):
     """One value a phase: sizes and spacings of the files, the shift that was simulated, volumes by voxel count."""
-    facts = preprocess_patient(task(patient, tmp_path))
+    facts = preprocess(case_of(patient, tmp_path))
     assert tuple(facts) == FACTS_COLUMNS
     assert facts["phase"] == list(PHASES)
     assert facts["source_size_z"] == [44] * 3 and facts["source_spacing_z_mm"] == [5.0] * 3
@@ -313,14 +324,15 @@ def test_patient_facts(patient, tmp_path):
 
 def test_patient_phases_share_a_grid_and_organs(patient, tmp_path):
     """The arterial liver, 7.5 mm higher on its own grid, covers the venous one after alignment."""
-    preprocess_patient(task(patient, tmp_path))
-    images = [read_image(tmp_path / "out" / f"P0007_{phase}.nii.gz") for phase in PHASES]
+    case = case_of(patient, tmp_path)
+    preprocess(case)
+    images = [read_image(case.image(phase)) for phase in PHASES]
     assert len({(image.GetSize(), image.GetSpacing(), image.GetOrigin()) for image in images}) == 1
     labels = {}
     for phase in ("arterial", "venous"):
-        labels[phase] = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out" / f"P0007_{phase}_labels.nii.gz")))
+        labels[phase] = sitk.GetArrayFromImage(sitk.ReadImage(str(case.reference_labels(phase))))
         assert set(np.unique(labels[phase])) == {0, 1, 2}
-    assert not (tmp_path / "out" / "P0007_delayed_labels.nii.gz").exists()
+    assert not case.reference_labels("delayed").exists()
 
     def dice(a, b):
         return 2 * (a & b).sum() / (a.sum() + b.sum())
@@ -332,45 +344,46 @@ def test_patient_phases_share_a_grid_and_organs(patient, tmp_path):
 
 def test_patient_images_are_not_clipped(patient, tmp_path):
     """Air and bone keep their HU, as whole numbers."""
-    preprocess_patient(task(patient, tmp_path))
-    image = read_image(tmp_path / "out" / "P0007_venous.nii.gz")
+    case = case_of(patient, tmp_path)
+    preprocess(case)
+    image = read_image(case.image("venous"))
     assert image.GetPixelID() == sitk.sitkInt16
     assert to_array(image).min() < -900 and to_array(image).max() > 280
 
 
 def test_patient_without_alignment(patient, tmp_path):
     """With alignment off nothing moves."""
-    facts = preprocess_patient(task(patient, tmp_path, align_phases=False))
+    facts = preprocess(case_of(patient, tmp_path), align_phases=False)
     assert facts["shift_z_mm"] == [0.0] * 3
 
 
 def test_patient_of_one_phase(patient, tmp_path):
     """A patient with one phase only is put on that phase's own grid."""
-    facts = preprocess_patient(task(patient, tmp_path, phases=("delayed",)))
+    facts = preprocess(case_of(patient, tmp_path, phases=("delayed",)))
     assert facts["phase"] == ["delayed"] and facts["shift_z_mm"] == [0.0]
 
 
 def test_patient_volume_survives_a_finer_grid(patient, tmp_path):
     """Resampled from 5 to 3 mm, both organs keep their volume within 2 %."""
-    facts = preprocess_patient(task(patient, tmp_path, phases=("venous",), spacing_mm=3.0))
-    labels = sitk.ReadImage(str(tmp_path / "out" / "P0007_venous_labels.nii.gz"))
+    case = case_of(patient, tmp_path, phases=("venous",))
+    facts = preprocess(case, spacing_mm=3.0)
+    labels = sitk.ReadImage(str(case.reference_labels("venous")))
     for label, organ in enumerate(("liver", "spleen"), start=1):
         assert volume_ml(labels, label) == pytest.approx(facts[f"{organ}_ml"][0], rel=0.02)
 
 
 def test_patient_is_found_again(patient, tmp_path):
     """A second run, under another key, takes the stored files; other settings or images do not find them."""
-    first = task(patient, tmp_path)
-    assert stored_preprocessing(first) is None
-    facts = preprocess_patient(first)
-    again = dataclasses.replace(first, key="P0008", out=tmp_path / "elsewhere")
-    np.testing.assert_equal(stored_preprocessing(again), facts)
+    first = case_of(patient, tmp_path)
+    assert stored(first) is None
+    facts = preprocess(first)
+    again = dataclasses.replace(first, run=RunPaths(tmp_path / "elsewhere"), key="P0008")
+    np.testing.assert_equal(stored(again), facts)
     for phase in PHASES:
-        stored = (tmp_path / "elsewhere" / f"P0008_{phase}.nii.gz").read_bytes()
-        assert stored == (tmp_path / "out" / f"P0007_{phase}.nii.gz").read_bytes()
-    assert stored_preprocessing(task(patient, tmp_path, spacing_mm=4.0)) is None
-    assert stored_preprocessing(task({**patient, "arterial": patient["delayed"]}, tmp_path)) is None
-    assert stored_preprocessing(task(patient, tmp_path, window_width=300.0)) is not None
+        assert again.image(phase).read_bytes() == first.image(phase).read_bytes()
+    assert stored(first, spacing_mm=4.0) is None
+    assert stored(case_of({**patient, "arterial": patient["delayed"]}, tmp_path)) is None
+    assert stored(first, window_width=300.0) is not None
 
 
 def test_patient_half_done_is_not_found(patient, tmp_path, monkeypatch):
@@ -382,11 +395,13 @@ def test_patient_half_done_is_not_found(patient, tmp_path, monkeypatch):
     def killed(*args):
         raise KilledError
 
-    monkeypatch.setattr(preprocessing, "_label_map", killed)
+    monkeypatch.setattr(patients, "label_map", killed)
+    case = case_of(patient, tmp_path)
     with pytest.raises(KilledError):
-        preprocess_patient(task(patient, tmp_path))
-    assert stored_preprocessing(task(patient, tmp_path)) is None
-    assert not (tmp_path / "out").exists()
+        preprocess(case)
+    assert stored(case) is None
+    assert not any(case.image(phase).exists() for phase in PHASES)
+    assert list(case.run.store.root.rglob("*.nii.gz")) == []
 
 
 def test_patient_mask_on_another_grid(patient, tmp_path):
@@ -395,20 +410,20 @@ def test_patient_mask_on_another_grid(patient, tmp_path):
     write_image(sitk.Shrink(from_array(liver, small), (1, 1, 2)), tmp_path / "liver.nii.gz")
     wrong = {**patient, "liver_mask_venous": str(tmp_path / "liver.nii.gz")}
     with pytest.raises(MaskError, match="P0007, venous, liver: mask must lie on the grid of its image"):
-        preprocess_patient(task(wrong, tmp_path))
+        preprocess(case_of(wrong, tmp_path))
 
 
 def test_patient_missing_image(patient, tmp_path):
     """A missing image is an error of its patient and phase, and not found as done."""
-    wrong = task({**patient, "delayed": str(tmp_path / "gone.nii.gz")}, tmp_path)
-    assert stored_preprocessing(wrong) is None
+    wrong = case_of({**patient, "delayed": str(tmp_path / "gone.nii.gz")}, tmp_path)
+    assert stored(wrong) is None
     with pytest.raises(ImageError, match="P0007, delayed: image must exist"):
-        preprocess_patient(wrong)
+        preprocess(wrong)
 
 
-def test_task_can_be_pickled(patient, tmp_path):
-    """Worker processes get the task by pickling."""
-    made = task(patient, tmp_path)
+def test_case_can_be_pickled(patient, tmp_path):
+    """Worker processes get the case by pickling."""
+    made = case_of(patient, tmp_path)
     assert pickle.loads(pickle.dumps(made)) == made
 
 
@@ -419,9 +434,10 @@ def test_real_ct(tmp_path):
         pytest.skip("the real CT is not on this machine")
     row = {"venous": str(folder / "ct.nii.gz")}
     row |= {f"{organ}_mask_venous": str(folder / f"{organ}.nii.gz") for organ in ("liver", "spleen")}
-    facts = preprocess_patient(task(row, tmp_path, phases=("venous",), spacing_mm=3.0))
+    case = case_of(row, tmp_path, phases=("venous",))
+    facts = preprocess(case, spacing_mm=3.0)
     assert (facts["size_x"], facts["size_y"], facts["size_z"]) == ([122], [101], [30])
-    labels = sitk.ReadImage(str(tmp_path / "out" / "P0007_venous_labels.nii.gz"))
+    labels = sitk.ReadImage(str(case.reference_labels("venous")))
     assert labels.GetDirection() == (1, 0, 0, 0, 1, 0, 0, 0, 1)
     assert volume_ml(labels, 1) == pytest.approx(38634 * 0.027) == facts["liver_ml"][0]
     assert volume_ml(labels, 2) == pytest.approx(9452 * 0.027) == facts["spleen_ml"][0]

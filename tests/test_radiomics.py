@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import logging
 import pickle
+import shutil
 import sys
 
 import numpy as np
@@ -17,19 +19,19 @@ from hccbook.errors import DataError, ImageError, MaskError, SettingsError
 from hccbook.features.radiomics import (
     FEATURES,
     ExtractionSettings,
-    RadiomicsTask,
     engine_names,
     extract_features,
-    extract_radiomics_task,
+    extract_patient,
     radiomics_table,
-    stored_radiomics,
 )
 from hccbook.images import write_image
 from hccbook.parallel import map_patients
+from hccbook.run import Case, RunPaths
 from hccbook.settings import FeatureSettings, PreprocessingSettings
+from hccbook.store import NotStoredError, reading_only
 
-ALARM = ExtractionSettings.alarm(FeatureSettings(), PreprocessingSettings())
-AMAP_CT = ExtractionSettings.amap_ct(FeatureSettings(), PreprocessingSettings())
+ALARM = ExtractionSettings.of_paper("alarm", FeatureSettings(), PreprocessingSettings())
+AMAP_CT = ExtractionSettings.of_paper("amap_ct", FeatureSettings(), PreprocessingSettings())
 
 
 @pytest.fixture(autouse=True, params=engine_names())
@@ -157,7 +159,7 @@ def test_number_of_features(settings, count):
 def test_four_gaussian_widths_give_the_same_count():
     """Four Laplacians of Gaussian in place of the four pointwise images also give ALARM's 1,223."""
     features = FeatureSettings(alarm_filters="wavelet,log:2,log:3,log:4,log:5")
-    settings = ExtractionSettings.alarm(features, PreprocessingSettings())
+    settings = ExtractionSettings.of_paper("alarm", features, PreprocessingSettings())
     assert settings.log_sigma == (2, 3, 4, 5)
     assert len(settings.feature_names) == 1223
     assert "log-sigma-3-0-mm-3D_glcm_Idm" in settings.feature_names
@@ -173,7 +175,7 @@ def test_vocabulary_is_that_of_pyradiomics():
 
 def test_papers_settings_follow_the_profile():
     """Window 200/40 clips to [-60, 140] HU; bin width and label are taken over."""
-    settings = ExtractionSettings.amap_ct(FeatureSettings(bin_width=10), PreprocessingSettings(), label=2)
+    settings = ExtractionSettings.of_paper("amap_ct", FeatureSettings(bin_width=10), PreprocessingSettings(), label=2)
     assert (settings.window_lower, settings.window_upper) == (-60, 140)
     assert (settings.bin_width, settings.label, settings.image_types) == (10, 2, ("original", "wavelet"))
 
@@ -457,7 +459,7 @@ def test_missing_parameter_file_is_refused(tmp_path):
 def test_unknown_filter_in_a_profile_is_refused(filters):
     """The message names the setting."""
     with pytest.raises(SettingsError, match=r"features\.alarm_filters"):
-        ExtractionSettings.alarm(FeatureSettings(alarm_filters=filters), PreprocessingSettings())
+        ExtractionSettings.of_paper("alarm", FeatureSettings(alarm_filters=filters), PreprocessingSettings())
 
 
 def test_unknown_key_is_refused():
@@ -469,117 +471,114 @@ def test_unknown_key_is_refused():
 # --- the per-patient map ---------------------------------------------------------------------------------------------
 
 
+SMALL = ExtractionSettings(feature_classes=("firstorder", "glcm"))
+EXTRACT = functools.partial(extract_patient, organs=("liver", "spleen"), settings=SMALL)
+
+
 @pytest.fixture
-def cohort(tmp_path) -> dict[str, RadiomicsTask]:
+def cohort(tmp_path) -> dict[str, Case]:
     """Three patients with two phases, liver and spleen."""
-    tasks = {}
-    for number in (1, 2, 3):
-        key = f"P{number:04d}"
-        images, labels = [], []
-        for seed, phase in enumerate(("arterial", "venous")):
-            folder = tmp_path / key
-            image, label = folder / f"{phase}.nii.gz", folder / f"{phase}_labels.nii.gz"
+    run = RunPaths(tmp_path / "run")
+    cases = {f"P{number:04d}": Case(run, "amap_ct", f"P{number:04d}", ("arterial", "venous")) for number in (1, 2, 3)}
+    for number, case in enumerate(cases.values(), start=1):
+        for seed, phase in enumerate(case.phases):
             organs = ball(centre=(13, 8, 8), radius=5) + 2 * ball(centre=(13, 20, 19), radius=4)
-            write_image(as_image(noise(seed=10 * number + seed)), image)
-            write_image(as_image(organs), label)
-            images.append((phase, image))
-            labels.append((phase, label))
-        tasks[key] = RadiomicsTask(
-            key=key,
-            images=tuple(images),
-            labels=tuple(labels),
-            organs=("liver", "spleen"),
-            settings=ExtractionSettings(feature_classes=("firstorder", "glcm")),
-            store=tmp_path / "store",
-        )
-    return tasks
+            write_image(as_image(noise(seed=10 * number + seed)), case.image(phase))
+            write_image(as_image(organs), case.labels(phase))
+    return cases
+
+
+def stored(case: Case, extract=EXTRACT) -> dict[str, float] | None:
+    """What the store has of a patient; None unless it has everything."""
+    try:
+        with reading_only():
+            return extract(case)
+    except NotStoredError:
+        return None
 
 
 def test_columns_name_phase_organ_and_feature(cohort):
     """The organ's own label is used, whatever the settings say."""
-    task = cohort["P0001"]
-    values = extract_radiomics_task(task)
+    case = cohort["P0001"]
+    values = EXTRACT(case)
     assert len(values) == 2 * 2 * 42
-    image, labels = (sitk.ReadImage(str(dict(files)["venous"])) for files in (task.images, task.labels))
-    spleen = extract_features(image, labels, task.settings.model_copy(update={"label": 2}))
+    image, labels = (sitk.ReadImage(str(file("venous"))) for file in (case.image, case.labels))
+    spleen = extract_features(image, labels, SMALL.model_copy(update={"label": 2}))
     assert values["venous.spleen.original_glcm_Idm"] == spleen["original_glcm_Idm"]
     assert next(iter(values)) == "arterial.liver.original_firstorder_10Percentile"
 
 
 def test_table_does_not_depend_on_the_number_of_workers(cohort):
     """One and two processes give the same bytes, and a second run finds everything done."""
+    options = {"stage": "features", "stored": True, "progress": False}
     outcomes = []
     for workers in (1, 2):
-        fresh = {key: _moved(task, f"store{workers}") for key, task in cohort.items()}
-        outcomes.append(map_patients(extract_radiomics_task, fresh, stage="features", workers=workers, progress=False))
+        shutil.rmtree(cohort["P0001"].run.store.root, ignore_errors=True)
+        outcomes.append(map_patients(EXTRACT, cohort, workers=workers, **options))
     one, two = (radiomics_table(outcome.results) for outcome in outcomes)
+    assert [outcome.computed for outcome in outcomes] == [3, 3]
     assert one.to_csv() == two.to_csv()
     assert one.index.name == "patient"
     assert list(one.index) == ["P0001", "P0002", "P0003"]
-    again = map_patients(
-        extract_radiomics_task, fresh, stage="features", is_done=stored_radiomics, workers=1, progress=False
-    )
+    again = map_patients(EXTRACT, cohort, **options)
     assert again.computed == 0
     assert radiomics_table(again.results).to_csv() == one.to_csv()
 
 
 def test_finished_organs_are_not_extracted_again(cohort, monkeypatch):
     """After an interruption only what is missing is computed."""
-    task = cohort["P0002"]
-    whole = extract_radiomics_task(task)
-    files = sorted((task.store / "features").glob("*.npy"))
+    case = cohort["P0002"]
+    whole = EXTRACT(case)
+    files = sorted((case.run.store.root / "radiomics").rglob("*.npy"))
     assert len(files) == 4
     files[0].unlink()
     files[1].write_bytes(files[1].read_bytes()[:100])  # half written, by a machine that lost its power
     calls = []
     real = patients.extract_features
-    monkeypatch.setattr(patients, "extract_features", lambda *a, **k: calls.append(a) or real(*a, **k))
-    assert stored_radiomics(task) is None
-    assert extract_radiomics_task(task) == whole
+    monkeypatch.setattr(patients, "extract_features", functools.wraps(real)(lambda *a: calls.append(a) or real(*a)))
+    assert stored(case) is None
+    assert EXTRACT(case) == whole
     assert len(calls) == 2
-    assert stored_radiomics(task) == whole
+    assert stored(case) == whole
 
 
 def test_changed_image_or_settings_are_extracted_anew(cohort):
     """Results are kept under the content of the files and under the settings, not under names."""
-    task = cohort["P0003"]
-    extract_radiomics_task(task)
-    other = ExtractionSettings(feature_classes=("firstorder", "glcm"), bin_width=10)
-    assert stored_radiomics(_with(task, settings=other)) is None
-    assert stored_radiomics(_with(task, key="P0099")) is not None
-    write_image(as_image(noise(seed=99)), dict(task.images)["venous"])
-    assert stored_radiomics(task) is None
+    case = cohort["P0003"]
+    EXTRACT(case)
+    other = SMALL.model_copy(update={"bin_width": 10})
+    assert stored(case, functools.partial(EXTRACT, settings=other)) is None
+    renamed = dataclasses.replace(case, key="P0099")
+    for file in ("image", "labels"):
+        for phase in case.phases:
+            shutil.copy(getattr(case, file)(phase), getattr(renamed, file)(phase))
+    assert stored(renamed) == stored(case) is not None
+    write_image(as_image(noise(seed=99)), case.image("venous"))
+    assert stored(case) is None
 
 
 def test_failing_patient_names_phase_and_organ(cohort):
     """The other patients go on."""
-    task = cohort["P0002"]
-    write_image(as_image(ball()), dict(task.labels)["venous"])
-    dict(cohort["P0003"].images)["arterial"].unlink()
-    outcome = map_patients(extract_radiomics_task, cohort, stage="features", is_done=stored_radiomics, progress=False)
+    write_image(as_image(ball()), cohort["P0002"].labels("venous"))
+    cohort["P0003"].image("arterial").unlink()
+    outcome = map_patients(EXTRACT, cohort, stage="features", stored=True, progress=False)
     assert list(outcome.results) == ["P0001"]
     reasons = dict(zip(outcome.failures["patient"], outcome.failures["reason"], strict=True))
     assert reasons["P0002"].startswith("P0002, venous, spleen: mask must hold the label 2")
     assert reasons["P0003"].startswith("P0003, arterial: image must exist")
 
 
-def test_task_travels_to_worker_processes(cohort):
-    """A task is data alone."""
-    task = cohort["P0001"]
-    assert pickle.loads(pickle.dumps(task)) == task
-
-
-def test_task_of_unequal_phases_is_refused(cohort):
-    """Every image needs its label map."""
-    task = cohort["P0001"]
-    with pytest.raises(SettingsError, match="must name the same phases"):
-        _with(task, labels=task.labels[:1])
+def test_case_and_task_travel_to_worker_processes(cohort):
+    """Both are data alone."""
+    case = cohort["P0001"]
+    assert pickle.loads(pickle.dumps(case)) == case
+    assert pickle.loads(pickle.dumps(EXTRACT))(case) == EXTRACT(case)
 
 
 def test_unknown_organ_is_refused(cohort):
     """Organs are those of the label maps."""
     with pytest.raises(SettingsError, match="must be one of liver, spleen, but found 'kidney'"):
-        extract_radiomics_task(_with(cohort["P0001"], organs=("kidney",)))
+        extract_patient(cohort["P0001"], ("kidney",), SMALL)
 
 
 def test_table_of_unequal_patients_is_refused():
@@ -588,15 +587,6 @@ def test_table_of_unequal_patients_is_refused():
         radiomics_table({"P0001": {"a": 1.0, "b": 2.0}, "P0002": {"a": 1.0}})
     with pytest.raises(DataError, match="at least one patient"):
         radiomics_table({})
-
-
-def _with(task: RadiomicsTask, **changes) -> RadiomicsTask:
-    fields = {name: getattr(task, name) for name in task.__dataclass_fields__}
-    return RadiomicsTask(**(fields | changes))
-
-
-def _moved(task: RadiomicsTask, store: str) -> RadiomicsTask:
-    return _with(task, store=task.store.parent / store)
 
 
 def test_agreement_cases_cover_every_image_type():

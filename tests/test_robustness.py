@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from pathlib import Path
 
@@ -17,8 +18,11 @@ from hccbook.features.selection import unreliable_features
 from hccbook.images import from_array, read_image, read_label_map, to_array, write_image
 from hccbook.models import AlarmModel, AmapCtFamily, AmapCtModel
 from hccbook.models.linear_score import LinearScore
-from hccbook.pipeline import files, robustness, stages
-from hccbook.run import RunPaths
+from hccbook.pipeline import files, robustness
+from hccbook.pipeline.cohort import make_cohort
+from hccbook.pipeline.features import extract_deep, extract_radiomics
+from hccbook.pipeline.preprocessing import preprocess_cohort
+from hccbook.run import Case, RunPaths
 from hccbook.segmentation.perturbation import Perturbation, perturb
 from hccbook.settings import (
     PHASES,
@@ -53,18 +57,18 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
     """Both papers up to stage 04, with masks that differ from those given."""
     made = RunPaths(tmp_path_factory.mktemp("masks") / "run")
     for paper in PAPERS:
-        stages.make_cohort(made, paper, "", COHORT, PHASES, 1)
-        stages.preprocess_cohort(made, paper, "", PreprocessingSettings(spacing_mm=10.0), PHASES, 1)
+        make_cohort(made, paper, COHORT, PHASES, 1)
+        preprocess_cohort(made, paper, PreprocessingSettings(spacing_mm=10.0), PHASES, 1)
         patients = files.preprocessed_patients(made, paper)
-        for patient in patients:
+        for patient, case in files.cases(made, paper, PHASES, patients).items():
             for phase in PHASES:
-                used = read_label_map(files.reference_labels(made, paper, patient, phase))
+                used = read_label_map(case.reference_labels(phase))
                 if patient != SAME:
                     (used,) = perturb(used, [Perturbation("contour", 6)], seed=5)
-                write_image(used, files.label_map(made, paper, patient, phase))
+                write_image(used, case.labels(phase))
         files.save_table(pd.DataFrame({"patient": patients}), made.stage("segmentation") / f"{paper}.csv")
-        stages.extract_radiomics(made, paper, FEATURES, PHASES, 1)
-        stages.extract_deep(made, paper, FEATURES, PHASES)
+        extract_radiomics(made, paper, FEATURES, PHASES, 1)
+        extract_deep(made, paper, FEATURES, PHASES)
     return made
 
 
@@ -108,8 +112,7 @@ def modelled(run: RunPaths) -> RunPaths:
 def by_perturbation(
     run: RunPaths, paper: str, patients: list[str], columns: list[str], settings: FeatureSettings = FEATURES, workers=1
 ) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
-    known = files.model_table(run, paper)
-    return robustness.features_by_perturbation(run, paper, known, patients, columns, settings, workers)
+    return robustness.features_by_perturbation(run, paper, patients, columns, settings, workers)
 
 
 # --- what is extracted ------------------------------------------------------------------------------------------------
@@ -181,11 +184,11 @@ def test_volume_under_each_mask_is_that_of_its_voxels(run):
     """VoxelVolume is the count of the changed label map's voxels, made here, times 1 mL."""
     name = "venous.liver.original_shape_VoxelVolume"
     tables, _ = by_perturbation(run, "alarm", ["P0003"], [name])
-    labels = read_label_map(files.label_map(run, "alarm", "P0003", "venous"))
+    labels = read_label_map(Case(run, "alarm", "P0003", PHASES).labels("venous"))
     for mask in ("erosion:5", "dilation:5"):
         (changed,) = perturb(labels, [Perturbation.parse(mask)])
         assert tables[mask].loc["P0003", name] == 1000 * (to_array(changed) == 1).sum()
-    given = read_label_map(files.reference_labels(run, "alarm", "P0003", "venous"))
+    given = read_label_map(Case(run, "alarm", "P0003", PHASES).reference_labels("venous"))
     assert tables["given"].loc["P0003", name] == 1000 * (to_array(given) == 1).sum()
 
 
@@ -194,11 +197,12 @@ def test_number_of_workers_and_the_store_change_nothing(run, tmp_path, monkeypat
     patients, names = ["P0001", "P0002", "P0004"], ["venous.liver.original_glcm_Idm"]
     contour = FEATURES.model_copy(update={"perturbations": "contour:4"})
     alone, _ = by_perturbation(run, "alarm", patients, names, contour, 1)
-    for folder in ("masks", "features"):
-        shutil.move(run.store / folder, tmp_path / folder)
+    for folder in ("perturbed_masks", "radiomics"):
+        shutil.move(run.store.root / folder, tmp_path / folder)
     together, _ = by_perturbation(run, "alarm", patients, names, contour, 2)
     pd.testing.assert_frame_equal(alone["contour:4"], together["contour:4"], check_exact=True)
 
+    @functools.wraps(perturb)  # the step of the store's key stays the same
     def refuse(*_):
         raise AssertionError("a mask was changed again")
 
@@ -210,7 +214,7 @@ def test_number_of_workers_and_the_store_change_nothing(run, tmp_path, monkeypat
 
 def test_patient_whose_organ_vanishes_is_left_out_with_the_reason(run):
     """The others go on."""
-    file = files.label_map(run, "alarm", "P0002", "venous")
+    file = Case(run, "alarm", "P0002", PHASES).labels("venous")
     kept = file.read_bytes()
     labels = read_label_map(file)
     tiny = np.zeros_like(to_array(labels))
@@ -233,7 +237,7 @@ def test_patient_whose_organ_vanishes_is_left_out_with_the_reason(run):
 
 def test_masks_given_for_some_only_are_left_out(run):
     """Without the manifest's mask of one patient there is nothing to compare in the whole table."""
-    file = files.reference_labels(run, "alarm", "P0003", "venous")
+    file = Case(run, "alarm", "P0003", PHASES).reference_labels("venous")
     hidden = file.with_suffix(".hidden")
     file.rename(hidden)
     try:
@@ -272,9 +276,10 @@ def test_agreement_of_a_mean_is_that_of_means_taken_here(run, agreement):
     drawn = np.random.default_rng(FEATURES.seed).choice(len(development), 4, replace=False)
     ratings = []
     for patient in sorted(development[drawn]):
-        image = to_array(read_image(files.working_image(run, "alarm", patient, "venous")))
-        used = read_label_map(files.label_map(run, "alarm", patient, "venous"))
-        given = read_label_map(files.reference_labels(run, "alarm", patient, "venous"))
+        case = Case(run, "alarm", patient, PHASES)
+        image = to_array(read_image(case.image("venous")))
+        used = read_label_map(case.labels("venous"))
+        given = read_label_map(case.reference_labels("venous"))
         changed = perturb(used, [Perturbation("erosion", 5), Perturbation("dilation", 5)])
         hu = np.clip(image, -60, 140)
         ratings.append([hu[to_array(labels) == 1].mean() for labels in (used, given, *changed)])
@@ -301,14 +306,15 @@ def test_agreement_has_every_feature_and_is_kept(run, agreement):
 def test_unseen_patients_do_not_enter(run, agreement, tmp_path):
     """With every label map of validation patients broken, the table is the same."""
     clinical, _ = files.model_table(run, "alarm")
+    unseen = files.cases(run, "alarm", PHASES, clinical.index[clinical["role"] != "development"])
     broken = [
-        file(run, "alarm", patient, phase)
-        for patient in clinical.index[clinical["role"] != "development"]
+        file(phase)
+        for case in unseen.values()
         for phase in PHASES
-        for file in (files.label_map, files.reference_labels, files.working_image)
+        for file in (case.labels, case.reference_labels, case.image)
     ]
     kept = {file: file.read_bytes() for file in broken}
-    shutil.move(run.store / "masks", tmp_path / "masks")
+    shutil.move(run.store.root / "perturbed_masks", tmp_path / "perturbed_masks")
     try:
         for file in broken:
             file.unlink()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +18,15 @@ from safetensors.torch import save_file
 from hccbook.errors import DataError, MaskError, ModelError
 from hccbook.images import from_array, same_grid, to_array, write_image
 from hccbook.parallel import map_patients
+from hccbook.run import Case, RunPaths
 from hccbook.segmentation import (
     IntensityNormalisation,
-    SegmentationTask,
     Segmenter,
     dice,
     external_labels,
     largest_components,
     organ_dice,
     segment_patient,
-    stored_segmentation,
     train_segmenter,
 )
 from hccbook.segmentation.network import body_box, build_network, network_grid, window_shape
@@ -40,6 +41,7 @@ from hccbook.segmentation.training import (
     target_spacing,
 )
 from hccbook.settings import SegmentationSettings
+from hccbook.store import NotStoredError, reading_only
 
 SPACING = 8.0
 TINY = SegmentationSettings(
@@ -552,77 +554,83 @@ def test_masks_that_do_not_fit_are_refused():
 # --- patients ---------------------------------------------------------------------------------------------------------
 
 
+SHIFTS = {"arterial": (0.0, 0.0, 0.0), "venous": (0.0, 0.0, SPACING)}
+
+
 @pytest.fixture
-def task(trained, tmp_path) -> SegmentationTask:
+def case(tmp_path) -> Case:
+    """A patient whose working images are the sources."""
+    sources = {phase: str(tmp_path / "source" / f"{phase}.nii.gz") for phase in SHIFTS}
+    made = Case(RunPaths(tmp_path / "run"), "alarm", "P0001", tuple(SHIFTS), sources)
+    for number, phase in enumerate(SHIFTS):
+        for file in (made.source(phase), made.image(phase)):
+            write_image(blobs(110 + number)[0], file)
+    return made
+
+
+@pytest.fixture
+def weights(trained, tmp_path) -> Path:
     trained.save(tmp_path / "weights.safetensors")
-    images, shifts = [], []
-    for number, phase in enumerate(("arterial", "venous")):
-        write_image(blobs(110 + number)[0], tmp_path / "images" / f"{phase}.nii.gz")
-        images.append((phase, tmp_path / "images" / f"{phase}.nii.gz"))
-        shifts.append((phase, (0.0, 0.0, number * SPACING)))
-    return SegmentationTask(
-        key="P0001",
-        sources=tuple(images),
-        working=tuple(images),
-        shifts_mm=tuple(shifts),
-        store=tmp_path / "store",
-        weights=tmp_path / "weights.safetensors",
-        out=tmp_path / "run",
-        own=tmp_path / "own",
-        device="cpu",
-    )
+    return tmp_path / "weights.safetensors"
 
 
-def test_a_patient_is_segmented_once(task, trained):
-    """The store keeps the labels, and another run takes them from there."""
-    assert stored_segmentation(task) is None
-    expected = {"arterial": "P0001_arterial.nii.gz", "venous": "P0001_venous.nii.gz"}
-    outcome = map_patients(
-        segment_patient, {"P0001": task}, stage="segmentation", is_done=stored_segmentation, progress=False
-    )
+def segment(case: Case, weights: Path, shifts_mm=SHIFTS) -> list[str]:
+    return segment_patient(case, weights, shifts_mm, "cpu")
+
+
+def stored(case: Case, weights: Path, shifts_mm=SHIFTS) -> list[str] | None:
+    """What the store has of a patient."""
+    try:
+        with reading_only():
+            return segment(case, weights, shifts_mm)
+    except NotStoredError:
+        return None
+
+
+def test_a_patient_is_segmented_once(case, weights, trained):
+    """The store keeps the labels, and another patient with the same images takes them from there."""
+    assert stored(case, weights) is None
+    task = functools.partial(segment, weights=weights)
+    outcome = map_patients(task, {"P0001": case}, stage="segmentation", stored=True, progress=False)
     assert outcome.computed == 1
-    assert outcome.results == {"P0001": expected}
-    written = sitk.ReadImage(str(task.own / "P0001_venous.nii.gz"))
+    assert outcome.results == {"P0001": ["arterial", "venous"]}
+    written = sitk.ReadImage(str(case.native_labels("venous")))
     assert min(organ_dice(written, trained.predict(blobs(111)[0])).values()) > 0.98
     # The venous phase is moved by one voxel towards the head: what lies at z + 1 comes to z.
-    moved = to_array(sitk.ReadImage(str(task.out / "P0001_venous.nii.gz")))
+    moved = to_array(sitk.ReadImage(str(case.labels("venous"))))
     assert np.array_equal(moved[:-1], to_array(written)[1:])
-    still = [to_array(sitk.ReadImage(str(folder / "P0001_arterial.nii.gz"))) for folder in (task.own, task.out)]
+    still = [to_array(sitk.ReadImage(str(file("arterial")))) for file in (case.native_labels, case.labels)]
     assert np.array_equal(*still)
-    kept = {file: file.stat().st_mtime_ns for file in (task.store / "segmentation").rglob("*.nii.gz")}
+    kept = {file: file.stat().st_mtime_ns for file in (case.run.store.root / "segmentation").rglob("*.nii.gz")}
     assert len(kept) == 4
-    other = task.out.parent / "other"
-    again = dataclasses.replace(task, key="P0007", out=other, own=other / "own")
-    assert stored_segmentation(again) == {phase: name.replace("P0001", "P0007") for phase, name in expected.items()}
-    assert (again.out / "P0007_venous.nii.gz").read_bytes() == (task.out / "P0001_venous.nii.gz").read_bytes()
-    assert {file: file.stat().st_mtime_ns for file in (task.store / "segmentation").rglob("*.nii.gz")} == kept
+    again = dataclasses.replace(case, key="P0007")
+    for phase in case.phases:
+        shutil.copy(case.image(phase), again.image(phase))
+    assert stored(again, weights) == ["arterial", "venous"]
+    assert again.labels("venous").read_bytes() == case.labels("venous").read_bytes()
+    assert {file: file.stat().st_mtime_ns for file in (case.run.store.root / "segmentation").rglob("*.nii.gz")} == kept
 
 
-def test_stored_labels_go_with_image_and_weights(task, trained):
-    """A changed image, or other weights, are no longer done."""
-    segment_patient(task)
-    assert stored_segmentation(task) is not None
-    write_image(blobs(120)[0], dict(task.sources)["venous"])
-    assert stored_segmentation(task) is None
-    segment_patient(task)
-    elsewhere = tuple((phase, (1.0, 0.0, 0.0)) for phase, _ in task.sources)
-    assert stored_segmentation(dataclasses.replace(task, shifts_mm=elsewhere)) is None
-    stamp = task.weights.stat().st_mtime_ns + 10**9
-    train_segmenter([blobs(0)], TINY.model_copy(update={"iterations": 1})).save(task.weights)
-    os.utime(task.weights, ns=(stamp, stamp))
-    assert stored_segmentation(task) is None
+def test_stored_labels_go_with_image_and_weights(case, weights):
+    """A changed image, another shift, or other weights, are no longer done."""
+    segment(case, weights)
+    assert stored(case, weights) is not None
+    write_image(blobs(120)[0], case.source("venous"))
+    assert stored(case, weights) is None
+    segment(case, weights)
+    assert stored(case, weights, dict.fromkeys(SHIFTS, (1.0, 0.0, 0.0))) is None
+    stamp = weights.stat().st_mtime_ns + 10**9
+    train_segmenter([blobs(0)], TINY.model_copy(update={"iterations": 1})).save(weights)
+    os.utime(weights, ns=(stamp, stamp))
+    assert stored(case, weights) is None
 
 
-def test_one_unreadable_patient_does_not_stop_the_other(task):
+def test_one_unreadable_patient_does_not_stop_the_other(case, weights):
     """It becomes a row of the failures table that names patient and phase."""
-    broken = dataclasses.replace(task, key="P0002", sources=(("venous", Path("none.nii.gz")),))
-    outcome = map_patients(
-        segment_patient,
-        {"P0002": broken, "P0001": task},
-        stage="segmentation",
-        is_done=stored_segmentation,
-        progress=False,
-    )
+    broken = dataclasses.replace(case, key="P0002", phases=("venous",), sources={"venous": "none.nii.gz"})
+    items = {"P0002": broken, "P0001": case}
+    task = functools.partial(segment, weights=weights)
+    outcome = map_patients(task, items, stage="segmentation", stored=True, progress=False)
     assert list(outcome.results) == ["P0001"]
     assert outcome.failures[["patient", "stage", "kind"]].values.tolist() == [["P0002", "segmentation", "ImageError"]]
     assert "P0002, venous" in outcome.failures["reason"].iloc[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -105,8 +106,34 @@ def test_demo_has_enough_patients() -> None:
         assert hcc >= 25
 
 
+def test_the_value_of_a_setting_is_found_by_its_name() -> None:
+    """Section and field; a section, a field or a dot that is not there is refused with the name."""
+    profile = Profile(alarm={"lasso_folds": 7})
+    assert profile.value("alarm.lasso_folds") == 7
+    assert profile.value("run.papers") == "alarm,amap_ct"
+    for name in ("alarm.lasso_fold", "alarms.lasso_folds", "alarm", "value.alarm"):
+        with pytest.raises(SettingsError, match=rf"must be a field of a profile, but found '{re.escape(name)}'"):
+            profile.value(name)
+
+
 def test_every_stage_has_a_section() -> None:
     """Stages and sections of a profile are the same, in the same order; a chapter beside them may have one."""
     sections = [name for name in Profile.model_fields if name != "run"]
     assert tuple(sections[: len(STAGES)]) == STAGES
     assert set(sections[len(STAGES) :]) <= set(CHAPTERS)
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new"),
+    [
+        ("alarm:\n  least_icc: 0.5\n", "least_icc", "min_icc"),
+        ("features:\n  outline_patients: 3\n", "outline_patients", "perturbation_patients"),
+        ("outline_sensitivity:\n  patients: 3\n", "outline_sensitivity", "segmentation_robustness"),
+    ],
+)
+def test_a_key_that_changed_is_refused_with_its_new_name(tmp_path, text, old, new):
+    """Profiles from before the renaming say at once what to write."""
+    file = tmp_path / "old.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(SettingsError, match=rf"found '{old}'. It is called '{new}' now"):
+        load_profile(file)

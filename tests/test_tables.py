@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hccbook.cohort import CHARACTERISTICS_COLUMNS
 from hccbook.errors import DataError
 from hccbook.models import LinearScore
 from hccbook.report import tables
@@ -24,7 +25,7 @@ def performance() -> pd.DataFrame:
         ("discovery", 0.65, 924, 45, "sensitivity", 0.6, 0.568, 0.632, 27, 45),
         ("discovery", 0.65, 924, 45, "ppv", math.nan, math.nan, math.nan, 0, 0),
     ]
-    return pd.DataFrame(rows, columns=list(tables.PERFORMANCE_COLUMNS))
+    return pd.DataFrame(rows, columns=list(tables.schemas.PERFORMANCE_COLUMNS))
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def _characteristic(
 ):
     return dict(
         zip(
-            tables.CHARACTERISTICS_COLUMNS,
+            CHARACTERISTICS_COLUMNS,
             (name, level, cohort, subgroup, n, median, q1, q3, count, percent, p),
             strict=True,
         )
@@ -101,13 +102,13 @@ def test_number_undefined_interval_is_said():
 
 def test_number_fraction_as_percent():
     """By hand: 0.0145 is 1.45 and rounds to 1.5 per cent, where formatting the binary 1.45 gives 1.4."""
-    assert tables.percent_text(0.0145, 0.01, 0.0245) == "1.5 (1.0–2.5)"
-    assert tables.percent_text(0.243, 0.188, 0.305) == "24.3 (18.8–30.5)"
+    assert tables.typesetting.percent_text(0.0145, 0.01, 0.0245) == "1.5 (1.0–2.5)"
+    assert tables.typesetting.percent_text(0.243, 0.188, 0.305) == "24.3 (18.8–30.5)"
 
 
 def test_number_count_with_percentage():
     """As ALARM Table 1 prints men, with the comma."""
-    assert tables.count_text(1411, 79.8) == "1,411 (79.8)"
+    assert tables.typesetting.count_text(1411, 79.8) == "1,411 (79.8)"
 
 
 @pytest.mark.parametrize(
@@ -282,7 +283,7 @@ def test_amap_ct_table_2_by_hand(auc):
     """The printed line of the training cohort."""
     values = {"sensitivity": 0.792, "specificity": 0.789, "ppv": 0.103, "npv": 0.992, "accuracy": 0.789}
     rows = [("training", 0.37, 809, 24, name, value, 0.1, 0.995, 1, 2) for name, value in values.items()]
-    laid = tables.amap_ct_table_2(pd.DataFrame(rows, columns=list(tables.PERFORMANCE_COLUMNS)), auc)
+    laid = tables.amap_ct_table_2(pd.DataFrame(rows, columns=list(tables.schemas.PERFORMANCE_COLUMNS)), auc)
     assert list(laid.loc["Training cohort"]) == [
         "809",
         "24",
@@ -360,7 +361,7 @@ def test_beside_printed_measured_and_printed_stand_side_by_side():
             "upper": ["0.927", ""],
         }
     )
-    laid = tables.beside_printed(measured, printed)
+    laid = tables.beside_printed(measured, printed, "cohort")
     assert laid.to_dict("list") == {
         "cohort": ["training", "test", "validation"],
         "This run": ["0.910 (0.800–0.990)", "0.800 (0.700–0.900)", "n.a."],
@@ -368,17 +369,10 @@ def test_beside_printed_measured_and_printed_stand_side_by_side():
     }
 
 
-def test_beside_printed_printed_number_keeps_its_decimals():
-    """The paper's 0.600 is not 0.6, and its 24 is not 24.000."""
-    measured = pd.DataFrame({"name": ["a", "b"], "value": [0.5, 13]})
-    printed = pd.DataFrame({"name": ["a", "b"], "value": [0.6, 24.0], "decimals": [3, 0]})
-    assert list(tables.beside_printed(measured, printed, "name")["Paper"]) == ["0.600", "24"]
-
-
-def test_beside_printed_text_without_decimals_stays():
+def test_beside_printed_text_stays():
     """Printed text beside a measured number, with empty cells where nothing is printed."""
     measured = pd.DataFrame({"name": ["a"], "value": [-0.2], "lower": [-0.5], "upper": [0.1]})
-    printed = pd.DataFrame({"name": ["a"], "value": ["n.a."], "lower": [""], "upper": [""], "decimals": [""]})
+    printed = pd.DataFrame({"name": ["a"], "value": ["n.a."], "lower": [""], "upper": [""]})
     laid = tables.beside_printed(measured, printed, "name", places=1)
     assert list(laid.iloc[0]) == ["a", "−0.2 (−0.5 to 0.1)", "n.a."]
 
@@ -388,12 +382,6 @@ def test_beside_printed_key_twice_is_refused():
     twice = pd.DataFrame({"name": ["a", "a"], "value": [1.0, 2.0]})
     with pytest.raises(DataError, match=r"printed values.*a twice"):
         tables.beside_printed(twice.iloc[:1], twice, "name")
-
-
-def test_beside_printed_no_common_key_is_refused():
-    """Rows could not be told apart."""
-    with pytest.raises(DataError, match="share a key column"):
-        tables.beside_printed(pd.DataFrame({"a": [1], "value": [1]}), pd.DataFrame({"b": [1], "value": [1]}))
 
 
 def test_caption_simulated_patients_are_said_first(auc):
@@ -466,38 +454,6 @@ def test_step_text(per, step, text):
     assert tables.step_text(per, step) == text
 
 
-def test_odds_ratio_table_says_what_was_left_out():
-    """Method, note and missing values stand beside the ratio."""
-    rows = [
-        ("univariable", "amap", "SD", 7.0, 95, 20, 5, 2.0, 1.1, 3.5, 0.02, "maximum likelihood", ""),
-        ("multivariable", "male", "", math.nan, 100, 20, 0, *[math.nan] * 4, "", "not estimable: the same value"),
-    ]
-    found = tables.odds_ratio_table(pd.DataFrame(rows, columns=list(tables.ODDS_RATIO_COLUMNS)))
-    assert found.index.tolist() == [("Univariable", "aMAP score, per SD"), ("Multivariable", "Male sex")]
-    assert found.iloc[0].tolist() == [
-        "95", "20", "2.00 (1.10–3.50)", "0.020", "Maximum likelihood", "5 without a value left out",
-    ]  # fmt: skip
-    assert found.iloc[1].tolist()[2:] == ["n.a.", "n.a.", "", "not estimable: the same value"]
-
-
-def test_subgroup_table_layout():
-    """A p beside the first level of a characteristic; a note where there is no AUC."""
-    rows = [
-        ("unseen", "all", "all", 60, 12, 0, 0.85, 0.75, 0.95, math.nan, ""),
-        ("unseen", "age", "< 50 years", 30, 4, 0, 0.8, 0.6, 1.0, 0.43, ""),
-        ("unseen", "age", "≥ 50 years", 30, 8, 0, 0.9, 0.8, 1.0, 0.43, ""),
-        ("unseen", "sex", "Women", 10, 0, 0, *[math.nan] * 4, "no patient with HCC; no comparison"),
-    ]
-    found = tables.subgroup_table(pd.DataFrame(rows, columns=list(tables.SUBGROUP_COLUMNS)))
-    assert found.index.tolist() == [
-        ("All patients", ""), ("Age", "< 50 years"), ("Age", "≥ 50 years"), ("Sex", "Women"),
-    ]  # fmt: skip
-    unseen = found["Unseen patients"]
-    assert unseen["p"].tolist() == ["", "0.430", "", "n.a."]
-    assert unseen["AUC (95% CI)"].tolist()[2:] == ["0.900 (0.800–1.000)", "no patient with HCC"]
-    assert unseen["HCC/n"].iloc[0] == "12/60"
-
-
 def test_alarm_table_s2_adds_up():
     """By hand: two classes in the unfiltered image, one in a filtered one, and two phases."""
     rows = [
@@ -509,7 +465,7 @@ def test_alarm_table_s2_adds_up():
             ("square", "firstorder", 18),
         )
     ]
-    found = tables.alarm_table_s2(pd.DataFrame(rows, columns=list(tables.FEATURE_COUNT_COLUMNS)))
+    found = tables.alarm_table_s2(pd.DataFrame(rows, columns=list(tables.schemas.FEATURE_COUNT_COLUMNS)))
     assert found.columns.tolist() == ["Shape", "First order", "All"]
     assert found.loc["original"].tolist() == ["14", "18", "32"]
     assert found.loc["square"].tolist() == ["", "18", "18"]
@@ -521,7 +477,7 @@ def test_alarm_table_s2_of_unequal_phases_is_refused():
     """A phase without shape features would be counted as if it had them."""
     rows = [("arterial", "liver", "original", "shape", 14), ("venous", "liver", "original", "shape", 13)]
     with pytest.raises(DataError, match="venous liver"):
-        tables.alarm_table_s2(pd.DataFrame(rows, columns=list(tables.FEATURE_COUNT_COLUMNS)))
+        tables.alarm_table_s2(pd.DataFrame(rows, columns=list(tables.schemas.FEATURE_COUNT_COLUMNS)))
 
 
 def test_alarm_table_s3_layout():
@@ -563,7 +519,7 @@ def test_alarm_table_s3_layout():
             "no test: 0 patients with and 9 without HCC",
         ),
     ]
-    found = tables.alarm_table_s3(pd.DataFrame(rows, columns=list(tables.COMBINATION_COLUMNS)))
+    found = tables.alarm_table_s3(pd.DataFrame(rows, columns=list(tables.schemas.COMBINATION_COLUMNS)))
     first = found["Discovery cohort"]
     assert first.loc["ALARM"].tolist() == ["0.900 (0.850–0.950)", "reference", ""]
     assert first.loc["AFP"].tolist() == ["0.880 (0.800–0.960) [2 left out]", "−0.020 (−0.050 to 0.010)", "0.200"]
@@ -573,7 +529,7 @@ def test_alarm_table_s3_layout():
 def test_alarm_table_s4_layout():
     """Both AUCs, their difference with its limits, z, p and the note."""
     rows = [("discovery", "alarm", "amap", 0.9, 0.7, 0.2, 0.1, 0.3, 3.9, 0.0001, "")]
-    found = tables.alarm_table_s4(pd.DataFrame(rows, columns=list(tables.DELONG_COLUMNS)))
+    found = tables.alarm_table_s4(pd.DataFrame(rows, columns=list(tables.schemas.DELONG_COLUMNS)))
     assert found.index.tolist() == [("Discovery cohort", "ALARM against aMAP")]
     assert found.iloc[0].tolist() == ["0.900", "0.700", "0.200 (0.100–0.300)", "3.90", "<0.001", ""]
 
@@ -584,7 +540,7 @@ def test_alarm_table_s5_layout():
         ("discovery", "alarm", "deep", "categorical", 0.75, 0.34, 1.17, 0.001, 0.5, 0.25, ""),
         ("discovery", "alarm", "deep", "continuous", *[math.nan] * 6, "not estimable: no patient with HCC"),
     ]
-    found = tables.alarm_table_s5(pd.DataFrame(rows, columns=list(tables.NRI_COLUMNS)))
+    found = tables.alarm_table_s5(pd.DataFrame(rows, columns=list(tables.schemas.NRI_COLUMNS)))
     assert found.index.tolist() == [("Discovery cohort", "ALARM against Deep learning")]
     assert found["Categorical"].iloc[0].tolist() == ["0.750 (0.340–1.170)", "0.500", "0.250", "0.001"]
     assert found["Continuous"].iloc[0].tolist() == ["not estimable: no patient with HCC", "n.a.", "n.a.", "n.a."]
@@ -594,13 +550,13 @@ def test_alarm_table_s5_twice_is_refused():
     """A comparison that is there twice is named."""
     row = ("discovery", "alarm", "deep", "categorical", 0.75, 0.34, 1.17, 0.001, 0.5, 0.25, "")
     with pytest.raises(DataError, match="discovery, deep"):
-        tables.alarm_table_s5(pd.DataFrame([row, row], columns=list(tables.NRI_COLUMNS)))
+        tables.alarm_table_s5(pd.DataFrame([row, row], columns=list(tables.schemas.NRI_COLUMNS)))
 
 
 def test_alarm_table_s6_layout():
     """The improvement with its limits and its two parts."""
     rows = [("test", "alarm", "radiomics", 0.532, 0.356, 0.709, 0.0, 0.3, 0.232, "")]
-    found = tables.alarm_table_s6(pd.DataFrame(rows, columns=list(tables.IDI_COLUMNS)))
+    found = tables.alarm_table_s6(pd.DataFrame(rows, columns=list(tables.schemas.IDI_COLUMNS)))
     assert found.iloc[0].tolist() == ["0.532 (0.356–0.709)", "0.300", "0.232", "<0.001", ""]
 
 

@@ -154,7 +154,7 @@ def extract(
     """Radiomics features of one image and mask, in PyRadiomics' names."""
     from hccbook.features.radiomics import ExtractionSettings, extract_features
     from hccbook.images import read_image, read_mask
-    from hccbook.parallel import atomic_path
+    from hccbook.store import atomic_path
 
     chosen = ExtractionSettings() if settings is None else ExtractionSettings.from_yaml(settings)
     volume = read_image(image)

@@ -165,8 +165,9 @@ class RunPaths:
 
     def source_manifest(self, cohort: str) -> Path:
         """Manifest that the images of a cohort are read through: the user's, or that of its simulation."""
-        simulated = self.manifest is None or cohort == TRAINING_SET
-        return self.synthetic_cohort(cohort) / "manifest.csv" if simulated else self.manifest
+        if self.manifest is None or cohort == TRAINING_SET:
+            return self.synthetic_cohort(cohort) / "manifest.csv"
+        return self.manifest
 
     def contact_sheets(self, paper: str) -> Path:
         """Folder of the contact sheets of one paper's patients, with the page that shows them."""

@@ -373,12 +373,22 @@ class Profile(Settings):
         return fields[field]
 
 
+_RENAMED = {
+    "least_icc": "min_icc",
+    "outline_changes": "perturbations",
+    "outline_patients": "perturbation_patients",
+    "outline_sensitivity": "segmentation_robustness",
+}
+
+
 def _describe(error: dict[str, Any], profile_fields: dict[str, Any]) -> tuple[str, str, object, str]:
     place = ".".join(str(part) for part in error["loc"])
     if error["type"] != "extra_forbidden":
         return place, error["msg"].removeprefix("Value error, "), repr(error["input"]), "Correct the value."
     section, name = (error["loc"][0], error["loc"][-1]) if len(error["loc"]) > 1 else (None, error["loc"][0])
     known = list(profile_fields) if section is None else list(profile_fields[section].annotation.model_fields)
+    if name in _RENAMED:
+        return place, "must be a known setting", f"{name!r}", f"It is called {_RENAMED[name]!r} now."
     near = difflib.get_close_matches(str(name), known, n=1)
     hint = f"Did you mean {near[0]!r}? " if near else ""
     return place, "must be a known setting", f"{name!r}", f"{hint}Known here: {', '.join(known)}."
@@ -419,7 +429,7 @@ def load_profile(file: str | Path) -> Profile:
     try:
         return Profile(**content)
     except ValidationError as error:
-        first = _describe(error.errors()[0], Profile.model_fields)
+        first = _describe(dict(error.errors()[0]), Profile.model_fields)
         more = len(error.errors()) - 1
         place, rule, found, hint = first
         tail = f" ({more} more wrong settings in this file.)" if more else ""

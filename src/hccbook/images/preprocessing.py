@@ -277,6 +277,7 @@ class AlignmentTarget:
 
 
 def translation(image: sitk.Image, target: AlignmentTarget) -> sitk.TranslationTransform:
+    """As `align_phase`, onto a reference phase that is looked at once for all others."""
     # Sums over threads differ in their last bits, and parts of the registration take the global number of threads.
     threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)

@@ -83,7 +83,11 @@ class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Item(_Entry):
+class _Listed(_Entry):
+    id: str = Field(description="Name of the entry.")
+
+
+class Item(_Listed):
     """A table or figure of one of the papers, and where the book shows it."""
 
     id: str = Field(pattern=r"^(alarm|amap-ct)-[a-z0-9-]+$", description="Name of the item; also its HTML anchor.")
@@ -127,7 +131,7 @@ class Item(_Entry):
         return self.status == PLANNED
 
 
-class Assumption(_Entry):
+class Assumption(_Listed):
     """Something that a paper leaves open, and what this book does about it."""
 
     id: str = Field(pattern=r"^[a-z0-9-]+$", description="Name of the assumption; also its HTML anchor.")
@@ -170,7 +174,7 @@ class PrintedAt(_Entry):
         return self.model_dump(exclude_none=True)
 
 
-class Claim(_Entry):
+class Claim(_Listed):
     """Something that a paper states with a number, how it is checked, and what came of that."""
 
     id: str = Field(pattern=r"^(alarm|amap-ct)-[a-z0-9-]+$", description="Name of the claim.")
@@ -349,17 +353,7 @@ def _holds(numbers: pd.DataFrame, column: str, text: str) -> pd.Series:
     return exactly | numbers[column].str.startswith(f"{text}, ") if column == "place" else exactly
 
 
-def value(
-    paper: str,
-    quantity: str,
-    *,
-    item: str | None = None,
-    place: str | None = None,
-    row: str | None = None,
-    column: str | None = None,
-    cohort: str | None = None,
-    subgroup: str | None = None,
-) -> Printed:
+def value(paper: str, quantity: str, **at: str) -> Printed:
     """One printed number, to stand beside a computed one.
 
     Parameters
@@ -368,8 +362,8 @@ def value(
         The paper.
     quantity : str
         What the number is: ``'auc'``, ``'median'``, ``'sensitivity'``, ...
-    item, place, row, column, cohort, subgroup : str, optional
-        The column of that name must hold exactly this; a column that is left out may hold anything.
+    **at : str
+        Other columns of `PrintedAt`, each of which must hold exactly this; a column that is left out may hold anything.
         A place stands for all that lies beneath it: a section for its sentences.
 
     Returns
@@ -380,19 +374,13 @@ def value(
     Raises
     ------
     DataError
-        If nothing fits, or if what fits is printed in different ways; lists what fits.
+        If there is no such column, if nothing fits, or if what fits is printed in different ways; lists what fits.
     """
-    wanted = {
-        "paper": paper,
-        "quantity": quantity,
-        "item": item,
-        "place": place,
-        "row": row,
-        "column": column,
-        "cohort": cohort,
-        "subgroup": subgroup,
-    }
-    asked = {name: text for name, text in wanted.items() if text is not None}
+    try:
+        asked = {"paper": paper, **PrintedAt(quantity=quantity, **at).asked}
+    except ValidationError as error:
+        known = ", ".join(PrintedAt.model_fields)
+        raise DataError("printed number", f"columns are {known}", ", ".join(at), "Check the spelling.") from error
     found = numbers()
     shown = ", ".join(f"{name} {text!r}" for name, text in asked.items())
     for name, text in asked.items():
@@ -421,7 +409,7 @@ def value(
     )
 
 
-_EntryType = TypeVar("_EntryType", bound=_Entry)
+_EntryType = TypeVar("_EntryType", bound=_Listed)
 
 
 def _entries(file: Path, model: type[_EntryType]) -> tuple[_EntryType, ...]:
@@ -447,13 +435,13 @@ def _entries(file: Path, model: type[_EntryType]) -> tuple[_EntryType, ...]:
             raise DataError(
                 f"{file.name}: {name} {where}".rstrip(), rule, repr(first["input"]), "Correct it."
             ) from error
-    _refuse_twins(file.name, (entry.id for entry in entries))
+    _refuse_twins(file.name, entries)
     return tuple(entries)
 
 
-def _refuse_twins(place: str, names: Iterable[str]) -> None:
+def _refuse_twins(place: str, entries: Iterable[_Listed]) -> None:
     seen: set[str] = set()
-    for name in names:
+    for name in (entry.id for entry in entries):
         if name in seen:
             raise DataError(place, "ids must differ", f"{name!r} twice", "Rename one, or merge them.")
         seen.add(name)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
 from pathlib import Path
 
+import jinja2
 import pandas as pd
 
 from hccbook import images, segmentation
@@ -18,6 +18,14 @@ from hccbook.store import atomic_path
 
 PAGE = "index.html"
 """Page of a cohort, beside its sheets."""
+
+_PAGE = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+).get_template("contact_sheets.html.j2")
 
 TABLE_COLUMNS = ("patient", "centre", "severity", "findings", "dice", "sheet")
 """Columns of the table that `write` gives."""
@@ -149,34 +157,6 @@ def read_findings(run: RunPaths, paper: str) -> dict[str, list[segmentation.Mask
 
 # --- page -------------------------------------------------------------------------------------------------------------
 
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1b1b1b; --paper: #fff; --rim: #767676; --soft: #f1f3f5; --stamp: #a84300;
-  --link: #005a94; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #ececec; --paper: #16181b; --rim: #8d9399; --soft: #22262a; --stamp: #ff9d5c; --link: #7cc4f5; }
-}
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 66rem; padding: 0 1rem 3rem; color: var(--ink); background: var(--paper);
-  font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: break-word; }
-a { color: var(--link); }
-a:focus-visible { outline: 3px solid var(--link); outline-offset: 2px; }
-.skip { position: absolute; left: -100rem; }
-.skip:focus { position: static; }
-.stamp { margin: 0 -1rem; padding: .4rem 1rem; position: sticky; top: 0; border-bottom: 2px solid var(--stamp);
-  background: var(--paper); color: var(--stamp); font-weight: 700; }
-h1 { font-size: 1.5rem; line-height: 1.25; }
-h2 { font-size: 1.1rem; margin: 0; }
-ol.patients { list-style: none; margin: 0; padding: 0; }
-ol.patients > li { margin: 1.2rem 0; padding: .8rem; border: 1px solid var(--rim); border-radius: .4rem;
-  scroll-margin-top: 3rem; }
-dl { display: flex; flex-wrap: wrap; gap: .2rem 1.4rem; margin: .2rem 0; }
-dl div { display: flex; gap: .4rem; }
-dt { color: inherit; opacity: .8; }
-dd { margin: 0; font-variant-numeric: tabular-nums; font-weight: 600; }
-ul { margin: .3rem 0 .6rem; padding-left: 1.2rem; }
-img { display: block; max-width: 100%; height: auto; background: #000; }
-"""
-
 
 def cohort_page(
     title: str,
@@ -205,60 +185,11 @@ def cohort_page(
     -------
     str
     """
-    suspicious = int((table["findings"] > 0).sum())
-    stamp = f'<p class="stamp">{html.escape(SYNTHETIC_NOTICE)}</p>' if synthetic else ""
-    heading = f"Masks of the {html.escape(title)} cohort, the most suspicious first"
-    items = "\n".join(
-        _item(row, remarks[row.patient], sizes.get(row.patient), synthetic=synthetic) for row in table.itertuples()
+    return _PAGE.render(
+        title=title,
+        rows=list(table.itertuples()),
+        remarks=remarks,
+        sizes=sizes,
+        notice=SYNTHETIC_NOTICE if synthetic else "",
+        most=segmentation.MAX_SEVERITY,
     )
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{heading}</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-<a class="skip" href="#patients">Skip to the patients</a>
-{stamp}
-<main>
-<h1>{heading}</h1>
-<p>{suspicious} of {len(table)} patients have something that a person should look at.
-A finding is a reason to look, not an error.
-Suspicion is nought where nothing was found, and adds up how far each rule is broken: 1 is where only a wrong mask
-lies, {segmentation.MAX_SEVERITY:g} the most that one rule gives.</p>
-<p>In the pictures the patient's right (R) is on the left of axial and coronal cuts; sagittal cuts have the front (A) on
-the left.
-The liver's mask is orange, the spleen's is light blue.
-Choose a picture to see it in full size.</p>
-<ol class="patients" id="patients" tabindex="-1">
-{items}
-</ol>
-</main>
-</body>
-</html>
-"""
-
-
-def _item(row: object, remarks: list[str], size: tuple[int, int] | None, *, synthetic: bool) -> str:
-    key = html.escape(row.patient)
-    facts = [("Centre", html.escape(str(row.centre))), ("Suspicion", f"{row.severity:.2f}")]
-    if row.dice == row.dice:  # NaN where the truth is not known
-        facts.append(("Least Dice", f"{row.dice:.3f}"))
-    pairs = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts)
-    found = "".join(f"<li>{html.escape(remark)}</li>" for remark in remarks)
-    words = f"<ul>{found}</ul>" if remarks else "<p>Nothing suspicious found.</p>"
-    if size is None:
-        picture = "<p>No contact sheet could be drawn.</p>"
-    else:
-        kind = "Synthetic CT" if synthetic else "CT"
-        alt = (
-            f"{kind} of {key}, a row a phase: three axial, a coronal and a sagittal cut, liver segmented in orange and "
-            f"spleen in light blue; {'what was found is listed above' if remarks else 'nothing suspicious found'}."
-        )
-        picture = (
-            f'<a href="{key}.png"><img src="{key}.png" alt="{alt}" width="{size[0]}" height="{size[1]}" '
-            f'loading="lazy" decoding="async"></a>'
-        )
-    return f'<li id="{key}"><h2>{key}</h2><dl>{pairs}</dl>{words}{picture}</li>'

@@ -404,7 +404,7 @@ def features_by_perturbation(
         for mask, found in parts.items():
             found.append(by_mask.get(mask, pd.DataFrame()))
     for mask, found in parts.items():
-        joined = pd.concat(found, axis=1, join="inner") if found else pd.DataFrame()
+        joined = pd.concat(found, axis=1, join="inner") if found else pd.DataFrame(index=list(result.results))
         tables[mask] = joined[list(features)] if len(joined) else pd.DataFrame(columns=list(features))
     through = [key for key in result.results if all(key in table.index for table in tables.values())]
     return {mask: table.loc[through] for mask, table in tables.items()}, joined_failures(failures)

@@ -215,14 +215,25 @@ def run(
         )
     if until and until not in stages_of(checked):
         raise SettingsError("--until", f"must be one of {', '.join(stages_of(checked))}", until, "Check the spelling.")
-    folder = RunPaths.at(results or f"results/{file.stem}").root
-    folder.mkdir(parents=True, exist_ok=True)
+    paths = RunPaths.at(results or f"results/{file.stem}", manifest)
+    paths.root.mkdir(parents=True, exist_ok=True)
+    for left in ("stage_error.txt", "timings.txt"):
+        (paths.root / left).unlink(missing_ok=True)
+    for folder in (paths, paths.control):
+        for stage in (*STAGES, *CHAPTERS):
+            damaged = forget_damaged(stage, folder)
+            if damaged:
+                print(f"{folder.root.name}, {stage}: made again, since {damaged[0]} is not what it left", flush=True)
+    _run_snakemake(paths, file, until, jobs)
+    return paths.root
+
+
+def _run_snakemake(paths: RunPaths, profile: Path, until: str, jobs: int) -> None:
     root = project_root()
-    shown = str(folder.relative_to(root)) if folder.is_relative_to(root) else str(folder)
     config = {
-        "profile": str(file),
-        "results": shown,
-        "manifest": str(Path(manifest).resolve()) if manifest else "",
+        "profile": str(profile),
+        "results": str(paths.root.relative_to(root) if paths.root.is_relative_to(root) else paths.root),
+        "manifest": "" if paths.manifest is None else str(paths.manifest.resolve()),
         "until": until,
     }
     # A patient's task has one core: libraries that start threads of their own would only stand in each other's way.
@@ -231,18 +242,10 @@ def run(
     if sys.stderr.isatty():
         environment["HCCBOOK_TERMINAL"] = os.ttyname(sys.stderr.fileno())
     command = [
-        sys.executable, "-m", "snakemake", "--snakefile", str(root / "Snakefile"), "--directory", str(folder),
+        sys.executable, "-m", "snakemake", "--snakefile", str(root / "Snakefile"), "--directory", str(paths.root),
         "--cores", str(jobs), "--quiet", "all", "--nolock", "--rerun-incomplete",
         "--config", *(f"{name}={value}" for name, value in config.items()),
     ]  # fmt: skip
-    for left in ("stage_error.txt", "timings.txt"):
-        (folder / left).unlink(missing_ok=True)
-    paths = RunPaths.at(results or f"results/{file.stem}", manifest)
-    for name in (paths, paths.control):
-        for stage in (*STAGES, *CHAPTERS):
-            damaged = forget_damaged(stage, name)
-            if damaged:
-                print(f"{name.root.name}, {stage}: made again, since {damaged[0]} is not what it left", flush=True)
     last: deque[str] = deque(maxlen=15)
     with subprocess.Popen(
         command, env=environment, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -252,13 +255,11 @@ def run(
             if line.startswith(_MARK):
                 print(line.removeprefix(_MARK).rstrip(), flush=True)
     if process.returncode:
-        reason = folder / "stage_error.txt"
+        reason = paths.root / "stage_error.txt"
         if reason.is_file():
             raise StageError(*json.loads(reason.read_text(encoding="utf-8")))
-        raise StageError(
-            f"run of {file.stem}", "Snakemake must finish", f"exit code {process.returncode}", "\n".join(last)
-        )
-    return folder
+        found = f"exit code {process.returncode}"
+        raise StageError(f"run of {profile.stem}", "Snakemake must finish", found, "\n".join(last))
 
 
 def control_profile(profile: Profile, effect: str) -> Profile:

@@ -20,7 +20,7 @@ HISTORY_COLUMNS = ("epoch", "tuned", "train_loss", "inner_loss", "inner_auc")
 """Columns of a training history; `tuned` is the part that the epoch changed."""
 
 Inputs = Mapping[str, Mapping[str, np.ndarray]]
-"""By patient key, ``<phase>.<organ>`` to what the tuned part sees: ``results`` of `extract_stage_inputs`."""
+"""By patient key, ``<phase>.<organ>`` to what the tuned part sees: ``results`` of `extract_deep`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ class FineTunedNetwork:
         Parameters
         ----------
         inputs : mapping of str to mapping
-            By patient key, ``<phase>.<organ>`` to what the tuned part sees, as from `extract_stage_inputs` with the
+            By patient key, ``<phase>.<organ>`` to what the tuned part sees, as from `extract_deep` with the
             same depth.
 
         Returns

@@ -73,7 +73,7 @@ def fine_tune(
     backbone : Backbone
         Where it starts; left as it is.
     inputs : mapping of str to mapping
-        By patient key, ``<phase>.<organ>`` to what the tuned part sees, as from `extract_stage_inputs` with the same
+        By patient key, ``<phase>.<organ>`` to what the tuned part sees, as from `extract_deep` with the same
         depth. Patients who are not in `hcc` are not looked at.
     hcc : pandas.Series of 0 and 1
         Whether each development patient develops HCC, by patient key; nobody else may be in it.

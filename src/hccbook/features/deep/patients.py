@@ -231,7 +231,7 @@ def deep_table(results: Mapping[str, Mapping[str, np.ndarray]]) -> pd.DataFrame:
     Parameters
     ----------
     results : mapping of str to mapping
-        By patient key, ``<phase>.<organ>`` to values: ``results`` of `extract_deep_features`.
+        By patient key, ``<phase>.<organ>`` to values: ``results`` of `extract_deep`.
 
     Returns
     -------

@@ -15,7 +15,7 @@ from matplotlib.transforms import ScaledTranslation, Transform
 
 from hccbook.errors import DataError
 from hccbook.report.figures.marks import note
-from hccbook.report.figures.style import BOOK_WIDTH_IN, FONT_PT, in_style
+from hccbook.report.figures.style import BOOK_WIDTH_IN, FONT_PT, in_style, stamp_synthetic
 from hccbook.report.tables import require_columns
 
 
@@ -165,3 +165,10 @@ def legend_under(ax: Axes, points: float = 34, x: float = 0.5, **look: object) -
     """Legend of one panel, its upper edge so many points under the panel, centred at a fraction of the width."""
     place = {"loc": "upper center", "bbox_to_anchor": (x, 0), "bbox_transform": beneath(ax, points)}
     return ax.legend(**place | look)
+
+
+def show(figure: Figure, *, synthetic: bool) -> None:
+    """Show a figure in a notebook, stamped where its patients are simulated."""
+    if synthetic:
+        stamp_synthetic(figure)
+    plt.show()

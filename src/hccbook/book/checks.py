@@ -1,0 +1,165 @@
+"""Checks on the rendered book: every listed item is there, nothing is fetched, no folder of this machine is shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from bs4 import BeautifulSoup, Tag
+
+from hccbook.errors import HccbookError
+from hccbook.papers import PAPERS
+from hccbook.papers.published import Item
+from hccbook.run import RunPaths, project_root
+
+_LOADED = {"script": "src", "link": "href", "img": "src", "iframe": "src", "source": "src", "embed": "src"}
+_LINKED_RESOURCES = {"stylesheet", "preload", "prefetch", "modulepreload", "preconnect", "icon", "manifest"}
+_CSS_FETCH = re.compile(r"""(?:url\(\s*|@import\s+)["']?((?:https?:)?//[^"')\s]+)""", re.IGNORECASE)
+
+
+_ITEM_ID = re.compile(rf"^({'|'.join(paper.slug for paper in PAPERS.values())})-")
+
+
+class BookError(HccbookError):
+    """A book that cannot be rendered, or that lacks what it lists."""
+
+
+def _private_folders() -> list[str]:
+    folders = {str(project_root()), str(Path.home())}
+    return sorted(folder for folder in folders if len(folder) > 1)
+
+
+def refuse_paths(place: str, text: str) -> None:
+    """Refuse a text that shows a folder of this machine.
+
+    Raises
+    ------
+    BookError
+        Names the place and the folder.
+    """
+    for folder in _private_folders():
+        found = re.search(re.escape(folder) + r"(?![\w-])\S{0,40}", text)
+        if found:
+            raise BookError(
+                place, "must show no folder of this machine", found.group(),
+                "Print a path relative to the run, then run the stage again.",
+            )  # fmt: skip
+
+
+def check_items(html: Path, run: RunPaths, listed: Iterable[Item]) -> None:
+    """Check that every item that is not planned is on its page, with its picture or table, and its files exist.
+
+    Parameters
+    ----------
+    html : pathlib.Path
+        Folder of the rendered book.
+    run : RunPaths
+        The run that it was rendered from.
+    listed : iterable of Item
+        Items to look for.
+
+    Raises
+    ------
+    BookError
+        Lists everything that is missing.
+    """
+    missing: list[str] = []
+    pages: dict[str, BeautifulSoup | None] = {}
+    for item in listed:
+        if item.is_planned:
+            continue
+        files = [name for name in (item.data, item.figure) if name is not None]
+        missing += [f"{item.id}: file {name}" for name in files if not (run.root / name).is_file()]
+        if item.page not in pages:
+            page = html / "notebooks" / f"{item.page}.html"
+            pages[item.page] = (
+                BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser") if page.is_file() else None
+            )
+        missing += _missing_on_page(item, pages[item.page])
+    if missing:
+        raise BookError(
+            "rendered book", "every listed item must be on its page", "no " + "; no ".join(missing),
+            "Show it there, or correct data/published/items.yaml.",
+        )  # fmt: skip
+
+
+def _soup(page: Path) -> BeautifulSoup:
+    return BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
+
+
+def _missing_on_page(item: Item, page: BeautifulSoup | None) -> list[str]:
+    if page is None:
+        return [f"{item.id}: page {item.page}"]
+    anchor = page.find(id=item.id)
+    if anchor is None:
+        return [f"{item.id}: anchor on page {item.page}"]
+    section = anchor if anchor.name == "section" else anchor.find_parent("section")
+    wanted = {"figure": ("img", "svg"), "table": ("table",), "other": ("img", "svg", "table", "p")}[item.kind]
+    shown = section is not None and _own_content(section).find(wanted) is not None
+    return [] if shown else [f"{item.id}: {item.kind} under its anchor on page {item.page}"]
+
+
+def _own_content(section: Tag) -> BeautifulSoup:
+    """Section without its nested sections, which belong to other items."""
+    copy = BeautifulSoup(str(section), "html.parser")
+    for nested in copy.select("section section"):
+        if nested.find(id=_ITEM_ID) is not None or _ITEM_ID.match(str(nested.get("id", ""))):
+            nested.decompose()
+    return copy
+
+
+def check_self_contained(html: Path) -> None:
+    """Check that no page fetches anything from a network, links to a missing file, or shows a folder of this machine.
+
+    Parameters
+    ----------
+    html : pathlib.Path
+        Folder of the rendered book.
+
+    Raises
+    ------
+    BookError
+        Names the pages and what they fetch, miss or show.
+    """
+    fetched: list[str] = []
+    broken: list[str] = []
+    for page in sorted(html.rglob("*.html")):
+        name = page.relative_to(html).as_posix()
+        if name.startswith("_static/"):
+            continue
+        soup = _soup(page)
+        refuse_paths(f"rendered page {name}", soup.get_text())
+        for address in _addresses(soup):
+            if re.match(r"(https?:)?//", address):
+                fetched.append(f"{name}: {address}")
+            elif not address.startswith("data:") and not _exists(page, address):
+                broken.append(f"{name}: {address}")
+        for node in soup.find_all("style"):
+            fetched += [f"{name}: {address}" for address in _CSS_FETCH.findall(node.get_text())]
+    for sheet in sorted(html.rglob("*.css")):
+        addresses = _CSS_FETCH.findall(sheet.read_text(encoding="utf-8"))
+        fetched += [f"{sheet.relative_to(html).as_posix()}: {address}" for address in addresses]
+    if fetched:
+        raise BookError(
+            "rendered book", "must open without a network", "; ".join(fetched[:8]),
+            "Ship the resource in book/assets, or take it out of _config.yml.",
+        )  # fmt: skip
+    if broken:
+        raise BookError(
+            "rendered book", "every picture and script must be there", "no " + "; no ".join(broken[:8]),
+            "Correct the path in the page.",
+        )  # fmt: skip
+
+
+def _addresses(page: BeautifulSoup) -> Iterator[str]:
+    """What a browser loads to show the page."""
+    for tag, attribute in _LOADED.items():
+        for node in page.find_all(tag):
+            is_resource = tag != "link" or _LINKED_RESOURCES & set(node.get("rel") or ())
+            if is_resource and node.get(attribute):
+                yield str(node[attribute])
+
+
+def _exists(page: Path, address: str) -> bool:
+    return (page.parent / address.split("?")[0].split("#")[0]).exists()

@@ -1,0 +1,125 @@
+"""Pages made from the register of items, claims and assumptions, and from docstrings; words are in ``templates/``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from hccbook.papers import PAPERS, published
+from hccbook.papers.published import Assumption, Claim, Item
+from hccbook.provenance import digest
+from hccbook.settings import Profile
+
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+_PACKAGE = Path(__file__).resolve().parents[1]
+_STATUSES = {
+    "recomputed": published.RECOMPUTED,
+    "contradicted": published.CONTRADICTED,
+    "reproduced": published.REPRODUCED,
+    "private": published.PRIVATE,
+    "under_specified": published.UNDER_SPECIFIED,
+}
+
+
+def results_page(listed: Iterable[Item], claimed: Iterable[Claim] = (), *, synthetic: bool = True) -> str:
+    """Index of every table and figure, and of every claim, as a MyST page.
+
+    Parameters
+    ----------
+    listed : iterable of Item
+        Items of the papers in this run.
+    claimed : iterable of Claim
+        Claims of those papers.
+    synthetic : bool
+        Whether the patients are simulated; otherwise the status says that the method ran on own data.
+
+    Returns
+    -------
+    str
+    """
+    listed, claimed = list(listed), list(claimed)
+    return _TEMPLATES.get_template("results.md.j2").render(
+        papers=[paper for paper in PAPERS.values() if any(item.paper == paper.name for item in listed)],
+        claimed_papers=[paper for paper in PAPERS.values() if any(claim.paper == paper.name for claim in claimed)],
+        items=listed,
+        shown=[item for item in listed if not item.is_planned],
+        claims=claimed,
+        statuses=_STATUSES,
+        planned=published.PLANNED,
+        ran=published.REPRODUCED if synthetic else "method run on own data",
+        chapter=_chapter,
+    )
+
+
+def _chapter(page: str) -> str:
+    return f"Chapter {int(page[:2])}" if page[:2].isdigit() else page.rpartition("_")[2].capitalize()
+
+
+def assumptions_page(register: Iterable[Assumption], used: Mapping[str, Mapping[str, Any]]) -> str:
+    """Assumptions register as a MyST page.
+
+    Parameters
+    ----------
+    register : iterable of Assumption
+        Entries of ``assumptions.yaml``.
+    used : mapping
+        Stage to the parameters that its notebook ran with; a setting that is not there shows its default.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    SettingsError
+        If an entry names a setting that does not exist.
+    """
+    register = list(register)
+    titles = {**{name: paper.title for name, paper in PAPERS.items()}, "both": "Both papers"}
+    return _TEMPLATES.get_template("assumptions.md.j2").render(
+        sections=[
+            (title, [entry for entry in register if entry.paper == name])
+            for name, title in titles.items()
+            if any(entry.paper == name for entry in register)
+        ],
+        setting=lambda name: _setting_used(name, used),
+    )
+
+
+def _setting_used(name: str, used: Mapping[str, Mapping[str, Any]]) -> Any:
+    section, _, field = name.partition(".")
+    value = used.get(section, {}).get(field, Profile().value(name))
+    return value if value != "" else "(empty)"
+
+
+def api_pages() -> dict[str, str]:
+    """Reference of every room of the package as MyST pages that Sphinx fills from the docstrings.
+
+    Returns
+    -------
+    dict of str to str
+        Page by room, in alphabetical order; modules that are no part of a room are on one page, ``foundations``.
+    """
+    rooms: dict[str, list[Path]] = {}
+    for file in sorted(_PACKAGE.rglob("*.py")):
+        folder = file.relative_to(_PACKAGE).parent.as_posix().replace("/", ".")
+        if file.name != "__init__.py":
+            rooms.setdefault("foundations" if folder == "." else folder, []).append(file)
+    return {
+        room: _TEMPLATES.get_template("api.md.j2").render(
+            title=room.capitalize() if room == "foundations" else f"hccbook.{room}",
+            modules=[".".join(file.relative_to(_PACKAGE.parent).with_suffix("").parts) for file in files],
+            # A page is rendered anew when a docstring on it has changed.
+            digest=digest(*files),
+        )
+        for room, files in sorted(rooms.items())
+    }

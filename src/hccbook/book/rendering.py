@@ -1,0 +1,95 @@
+"""Rendering the book from a finished run.
+
+Nothing is computed here: what `hccbook.book.layout` lays out is rendered by Jupyter Book, and the HTML is checked.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from hccbook.book.checks import BookError, check_items, check_self_contained
+from hccbook.book.layout import lay_out, papers_of, write_if_changed
+from hccbook.papers.published import items
+from hccbook.provenance import digest
+from hccbook.run import RunPaths
+
+_RENDERERS = ("jupyter-book", "sphinx", "myst-nb", "sphinx-book-theme", "sphinxcontrib-bibtex")
+
+
+def build_book(run: RunPaths, *, out: Path | None = None) -> Path:
+    """Render the book from a finished run.
+
+    Parameters
+    ----------
+    run : RunPaths
+        The run; its notebooks must be executed.
+    out : pathlib.Path, optional
+        Folder for source, doctrees and HTML; ``book`` in the folder of the run when left out.
+
+    Returns
+    -------
+    pathlib.Path
+        The entry page, to be opened in a browser straight from disk.
+
+    Raises
+    ------
+    BookError
+        If a notebook is missing, holds a machine path or an error, if the prose or a notebook gives a warning while
+        rendering, or if a listed item is not on its page.
+        A call with nothing changed renders nothing and only checks.
+    """
+    out = (run.root / "book") if out is None else Path(out)
+    source = lay_out(run, out / "source")
+    state = _state(source)
+    stamp = out / "rendered.json"
+    before = json.loads(stamp.read_text(encoding="utf-8")) if stamp.is_file() else {}
+    html = out / "_build" / "html"
+    if state != before or not (html / "index.html").is_file():
+        if state["computed"] != before.get("computed"):
+            # Numbers glued from one page into another would stay old: pages without a change are not written again.
+            shutil.rmtree(out / "_build", ignore_errors=True)
+        stamp.unlink(missing_ok=True)
+        _render(source, out)
+        write_if_changed(stamp, json.dumps(state, indent=1) + "\n")
+    listed = [item for item in items() if item.paper in papers_of(run)]
+    check_items(html, run, listed)
+    check_self_contained(html)
+    return html / "index.html"
+
+
+def _state(source: Path) -> dict[str, str]:
+    versions = {name: importlib.metadata.version(name) for name in _RENDERERS}
+    # Sphinx copies style and scripts only when it writes a page.
+    computed = (source / "notebooks", source / "files", source / "assets", source / "_config.yml")
+    return {"all": digest(source, versions), "computed": digest(*computed, versions)}
+
+
+def _render(source: Path, out: Path) -> None:
+    program = Path(sys.executable).with_name("jupyter-book")
+    if not program.is_file():
+        raise BookError("jupyter-book", "must be installed beside Python", "nothing", "Run make setup.")
+    command = [
+        str(program), "build", str(source), "--config", str(source / "_config.yml"), "--path-output", str(out),
+        "-W", "--keep-going", "-q",
+    ]  # fmt: skip
+    # Python's own warnings are for developers; Sphinx's are about the book and fail it.
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore", "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=False)
+    if done.returncode == 0:
+        return
+    # A page that gave a warning counts as read: a second try would pass over it in silence.
+    shutil.rmtree(out / "_build", ignore_errors=True)
+    text = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr).replace(f"{source}{os.sep}", "")
+    complaints = [line for line in text.splitlines() if re.search(r"\b(WARNING|ERROR|CRITICAL)\b", line)]
+    shown = complaints[:12] or text.strip().splitlines()[-12:]
+    raise BookError(
+        "book", "must render without a warning", f"{len(complaints)} warnings or errors",
+        "Correct these:\n" + "\n".join(f"  {line}" for line in shown),
+    )  # fmt: skip
