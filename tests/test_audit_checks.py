@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
+import yaml
+from pydantic import ValidationError
 from scipy.stats import binomtest, kruskal, mannwhitneyu
 
 from hccbook import scores
@@ -15,6 +18,7 @@ from hccbook.audit import (
     calibration_counts,
     counts,
     derived_scores,
+    explanations,
     findings,
     formulas,
     hazard_ratios,
@@ -33,6 +37,8 @@ from hccbook.audit import (
     significance,
     two_by_two,
 )
+from hccbook.audit.explanations import Explanation
+from hccbook.audit.ledger import Ledger
 from hccbook.audit.printed import Range, printed_range
 from hccbook.audit.two_by_two import PerformanceRow, TwoByTwo
 from hccbook.errors import DataError
@@ -131,12 +137,6 @@ def test_sums():
     """4 + 5 is not 10."""
     checked = counts.sums({"good": (9, [4, 5]), "bad": (10, [4, 5])})
     assert [one.arithmetic for one in checked.discrepancies] == ["4 + 5 = 9, not 10"]
-
-
-def test_overlap():
-    """Of 100 people 70 are men and 60 above 55: at least 30 and at most 60 are both."""
-    assert counts.overlap(100, [70, 60]) == (30, 60)
-    assert counts.overlap(100, [20, 30]) == (0, 20)
 
 
 def test_shares_sum_to_one():
@@ -643,7 +643,9 @@ def test_sub_bands():
 
 def test_significance():
     """Marks, thresholds, and the p of an interval: 1.96 SE from 0 is 0.05."""
-    assert significance.unmarked({"a": "*", "b": "", "c": "#"}, "*") == ["b", "c"]
+    shown = dict.fromkeys("abc", "0.7 (0.6 to 0.8)")
+    result = significance.check_marks(shown, {"a": "*", "c": "#"}, "*")
+    assert [one.cell for one in result.discrepancies] == ["b", "c"]
     assert significance.significant_at(printed_range("<0.001"), 0.05) is True
     assert significance.significant_at(printed_range("0.060"), 0.05) is False
     assert significance.significant_at(printed_range("0.05"), 0.05) is None
@@ -663,26 +665,108 @@ def test_families_are_those_of_the_claims():
     assert set(findings.CHECKS) == set(get_args(Check)) - {"synthetic", "private"}
 
 
-def made(ledger: findings.Ledger, **changes: str) -> findings.Finding:
-    texts = {"place": "p", "check": "counts", "printed": "1", "recomputed": "2", "arithmetic": "1 is not 2"}
-    return ledger.finding("one", **(texts | {"certainty": findings.CERTAIN, "consequence": "none"} | changes))
+def entry(**changes: object) -> Explanation:
+    texts = {"place": "p", "printed": "{one}", "recomputed": "2", "arithmetic": "{one} is not 2"}
+    texts |= {"certainty": findings.CERTAIN, "consequence": "none", "claims": ("alarm-split",)}
+    return Explanation.model_validate({"id": "alarm-one", "paper": "alarm"} | texts | changes)
 
 
 def test_unexplained_discrepancy_is_reported():
-    """A check that fails is reported even where nobody has said what it means."""
-    ledger = findings.Ledger("alarm")
-    ledger.enter("Table 9", counts.sums({"a": (3, [1, 2]), "b": (3, [1, 1])}))
-    assert ledger.explain("none", lambda one: one.cell == "z", certainty=findings.CERTAIN, consequence="") is None
-    found, agreeing = ledger.close()
-    assert [one.id for one in found] == ["alarm-unexplained-1"]
-    assert [one.cells for one in agreeing] == [1]
+    """A check that fails is reported even where no entry says what it means."""
+    ledger = Ledger("alarm", [entry(explains=("counts: z",))])
+    ledger.record("Table 9", counts.sums({"a": (3, [1, 2]), "b": (3, [1, 1])}))
+    ledger.explain("one", one=1)
+    unexplained, agreements = ledger.close()
+    assert [one.id for one in unexplained] == ["alarm-unexplained-1"]
+    assert [one.cells for one in agreements] == [1]
 
 
-@pytest.mark.parametrize("changes", [{"certainty": "sure"}, {"check": "magic"}])
+def test_entry_explains_what_it_picks():
+    """An entry's own texts replace those of the discrepancies; what it leaves out is theirs, `also` comes behind."""
+    ledger = Ledger("alarm", [entry(explains=("counts: b*",), printed="", arithmetic="", also="{one} more")])
+    ledger.record("Table 9", counts.sums({"a": (4, [1, 2]), "b1": (3, [1, 1]), "b2": (5, [2, 2])}))
+    ledger.explain("one", one=1)
+    explained, unexplained = ledger.close()[0]
+    assert (explained.place, explained.printed, explained.recomputed) == ("p", "3; 5", "2")
+    assert explained.arithmetic == "1 + 1 = 2, not 3; 2 + 2 = 4, not 5; 1 more"
+    assert unexplained.place == "Table 9, a"
+
+
+def test_expectation_is_a_finding_or_an_agreement():
+    """What holds is recorded; what does not is the finding of its entry, a line for each of several."""
+    result = findings.CheckResult("counts", "sums")
+    ledger = Ledger("alarm", [entry(each={"one": "{row} {it}"})])
+    ledger.expect("one", True, "Table 9", result, one=[], row="")
+    assert ledger.close() == ([], [findings.Agreement("alarm", "counts", "Table 9", "sums", 1)])
+    ledger = Ledger("alarm", [entry(each={"one": "{row} {it}"})])
+    ledger.expect("one", False, "Table 9", result, one=[1, 3], row="n")
+    assert [(one.id, one.printed) for one in ledger.close()[0]] == [("alarm-one", "n 1; n 3")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"certainty": "sure"}, "certainty must be one of"),
+        ({"colour": "red"}, "Extra inputs are not permitted"),
+        ({"id": "amap-ct-one"}, "id must start with the paper's name"),
+        ({"each": {"two": "x"}}, "each must be of placeholders"),
+        ({"printed": "{one"}, "expected '}'"),
+        ({"claims": ()}, "at least 1 item"),
+    ],
+)
+def test_entries_are_checked(changes, rule):
+    """An entry with an unknown key, certainty or list, an open brace, a foreign id or no claim is refused."""
+    with pytest.raises(ValidationError, match=rule):
+        entry(**changes)
+
+
+def test_file_of_entries_names_what_is_wrong(tmp_path, monkeypatch):
+    """An unknown key in findings.yaml is one message: the entry, the rule, the value and what to do."""
+    content = entry().model_dump() | {"colour": "red"}
+    (tmp_path / "findings.yaml").write_text(yaml.safe_dump([content | {"claims": ["alarm-split"]}]))
+    monkeypatch.setattr(explanations, "published_dir", lambda: tmp_path)
+    with pytest.raises(DataError, match=r"findings.yaml: alarm-one colour: Extra inputs .* 'red'. Correct it."):
+        explanations.explanations("alarm")
+
+
+@pytest.mark.parametrize(
+    ("changes", "values", "message"),
+    [
+        (
+            {},
+            {"other": 1},
+            "alarm-one printed: a placeholder must name a value that the check computes, but found {one}",
+        ),
+        ({"printed": "{one:.1f}"}, {"one": "x"}, "alarm-one printed: a placeholder must fit its value"),
+        ({"printed": "{one.size}"}, {"one": 1}, "alarm-one printed: a placeholder must fit its value"),
+    ],
+)
+def test_unknown_placeholder_is_refused(changes, values, message):
+    """A placeholder that nothing fills, or that its value cannot, names the entry and the field."""
+    ledger = Ledger("alarm", [entry(**changes)])
+    with pytest.raises(DataError, match=re.escape(message)):
+        ledger.expect("one", False, "Table 9", findings.CheckResult("counts", "sums"), **values)
+
+
+def test_entry_without_a_check_is_refused():
+    """An entry that no check asks for is prose of nothing, unless its check cannot be made; nor is there a finding
+    without an entry."""
+    with pytest.raises(DataError, match=r"alarm-one: an entry must be of a finding .* Remove it"):
+        Ledger("alarm", [entry()]).close()
+    ledger = Ledger("alarm", [entry()])
+    ledger.leave_out("one")
+    assert ledger.close() == ([], [])
+    with pytest.raises(DataError, match="no entry alarm-two"):
+        ledger.explain("two")
+
+
+@pytest.mark.parametrize("changes", [{"certainty": "sure"}, {"check": "magic"}, {"paper": "lancet"}])
 def test_findings_are_checked(changes):
-    """A certainty or a family that is not in the list is refused."""
+    """A paper, certainty or family that is not in the list is refused."""
+    texts = {"id": "x", "paper": "alarm", "place": "p", "check": "counts", "printed": "1", "recomputed": "2"}
+    texts |= {"arithmetic": "1 is not 2", "certainty": findings.CERTAIN, "consequence": "none"}
     with pytest.raises(DataError, match="must be one of"):
-        made(findings.Ledger("alarm"), **changes)
+        findings.Finding(**(texts | changes))
 
 
 def test_report_is_refused_unknown_names():
@@ -708,6 +792,6 @@ def test_tables_of_the_report():
     everything = papers.audit()
     table = report.denominator_table(everything)
     assert table[["ALARM: findings", "aMAP-CT: findings"]].to_numpy().sum() == len(everything.findings)
-    assert table[["ALARM: agree", "aMAP-CT: agree"]].to_numpy().sum() == sum(one.cells for one in everything.consistent)
+    assert table[["ALARM: agree", "aMAP-CT: agree"]].to_numpy().sum() == sum(one.cells for one in everything.agreements)
     some = report.findings_table(everything, ("counts", "ranges"))
     assert 0 < len(some) < len(everything.findings) == len(report.findings_table(everything))

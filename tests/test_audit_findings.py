@@ -723,7 +723,7 @@ def test_claims_exist(report):
 
 def test_denominator_is_recorded(report):
     """A reviewer sees what was checked and agrees: far more than what does not, for both papers."""
-    frame = report.consistent_frame()
+    frame = report.agreements_frame()
     assert (frame["cells"] > 0).all()
     for paper in ("alarm", "amap_ct"):
         assert frame.loc[frame["paper"] == paper, "cells"].sum() > 400
@@ -734,7 +734,7 @@ def test_filters(report):
     one = audit.audit("alarm", "implied")
     expected = [f.id for f in report.findings if f.paper == "alarm" and f.certainty == audit.IMPLIED]
     assert [f.id for f in one.findings] == expected
-    assert {c.paper for c in one.consistent} == {"alarm"}
+    assert {c.paper for c in one.agreements} == {"alarm"}
 
 
 # --- claims ----------------------------------------------------------------------------------------------------------

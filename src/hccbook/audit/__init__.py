@@ -7,15 +7,9 @@ apply them, and `audit` runs everything.
 from hccbook.audit.amap_ct import two_by_two_frame
 from hccbook.audit.findings import (
     CERTAIN,
-    CERTAINTIES,
-    CHECKS,
     IMPLIED,
     ROUNDING,
     AuditReport,
-    Checked,
-    Consistent,
-    Discrepancy,
-    Finding,
 )
 from hccbook.audit.papers import audit
 from hccbook.audit.printed import Range, printed_range
@@ -27,27 +21,3 @@ from hccbook.audit.report import (
     report_for_terminal,
 )
 from hccbook.audit.two_by_two import TwoByTwo, compatible_tables
-
-__all__ = [
-    "CERTAIN",
-    "CERTAINTIES",
-    "CHECKS",
-    "IMPLIED",
-    "ROUNDING",
-    "AuditReport",
-    "Checked",
-    "Consistent",
-    "Discrepancy",
-    "Finding",
-    "Range",
-    "TwoByTwo",
-    "agreement_for_page",
-    "audit",
-    "compatible_tables",
-    "denominator_table",
-    "findings_for_page",
-    "findings_table",
-    "printed_range",
-    "report_for_terminal",
-    "two_by_two_frame",
-]

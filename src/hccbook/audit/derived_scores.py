@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 
-from hccbook.audit.findings import Checked, Discrepancy
+from hccbook.audit.findings import CheckResult, Discrepancy
 from hccbook.audit.p_values import READINGS
 from hccbook.audit.printed import Range
 
@@ -144,7 +144,7 @@ def standard_error_of_mean(n: int, quartiles: Quartiles) -> float:
     return (upper.high - lower.low) / 1.349 / math.sqrt(n)
 
 
-def amap_from_inputs(cell: str, n: int, own: Quartiles, from_inputs: Range) -> Checked:
+def amap_from_inputs(cell: str, n: int, printed: Quartiles, from_inputs: Range) -> CheckResult:
     """Whether a printed aMAP can be that of the printed inputs.
 
     Parameters
@@ -153,74 +153,49 @@ def amap_from_inputs(cell: str, n: int, own: Quartiles, from_inputs: Range) -> C
         Where it stands.
     n : int
         People.
-    own : Quartiles
-        Printed quartiles of aMAP.
+    printed : Quartiles
+        Quartiles of aMAP.
     from_inputs : Range
         Mean aMAP by `mean_amap`.
 
     Returns
     -------
-    Checked
+    CheckResult
         One comparison: it fails where the mean read from aMAP's own quartiles misses that of the inputs by more
         than three standard errors of a mean.
     """
-    mean = mean_readings(own)
-    allowed = 3 * standard_error_of_mean(n, own)
-    what = "mean aMAP against its inputs"
-    if mean.gap(from_inputs) <= allowed:
-        return Checked(CHECK, what, 1)
-    return Checked(
-        CHECK,
-        what,
-        1,
-        (
-            Discrepancy(
-                CHECK,
-                cell,
-                f"{own[1]} ({own[0]} to {own[2]})",
-                f"mean {from_inputs.low:.1f} to {from_inputs.high:.1f}",
-                f"printed quartiles give a mean of {mean.low:.1f} to {mean.high:.1f}, age, sex, bilirubin, albumin and "
-                f"platelets {from_inputs.low:.1f} to {from_inputs.high:.1f}, three standard errors being {allowed:.1f}",
-            ),
-        ),
+    mean = mean_readings(printed)
+    allowed = 3 * standard_error_of_mean(n, printed)
+    lower, median, upper = printed
+    shown = f"{from_inputs.low:.1f} to {from_inputs.high:.1f}"
+    arithmetic = (
+        f"printed quartiles give a mean of {mean.low:.1f} to {mean.high:.1f}, age, sex, bilirubin, albumin and "
+        f"platelets {shown}, three standard errors being {allowed:.1f}"
     )
+    otherwise = Discrepancy(CHECK, cell, f"{median} ({lower} to {upper})", f"mean {shown}", arithmetic)
+    return CheckResult.of_one(mean.gap(from_inputs) <= allowed, "mean aMAP against its inputs", otherwise)
 
 
-def albi_from_inputs(cell: str, own: Quartiles, readings: Quartiles) -> Checked:
+def albi_from_inputs(cell: str, printed: Quartiles, readings: Quartiles) -> CheckResult:
     """Whether the printed quartiles of ALBI can be those of the printed bilirubin and albumin.
 
     Parameters
     ----------
     cell : str
         Where it stands.
-    own : Quartiles
-        Printed quartiles of ALBI.
+    printed : Quartiles
+        Quartiles of ALBI.
     readings : Quartiles
         What they can be, by `albi_readings`.
 
     Returns
     -------
-    Checked
+    CheckResult
         One comparison: it fails where one of the three quartiles misses every reading.
     """
-    misses = [one.gap(reading) > 1e-9 for one, reading in zip(own, readings, strict=True)]
-    what = "ALBI against bilirubin and albumin"
-    if not any(misses):
-        return Checked(CHECK, what, 1)
-    lower, middle, upper = readings
-    median, *ends = (f"{one.low:.2f} to {one.high:.2f}" for one in (middle, lower, upper))
-    shown = f"{median} ({', '.join(ends)})"
-    return Checked(
-        CHECK,
-        what,
-        1,
-        (
-            Discrepancy(
-                CHECK,
-                cell,
-                f"{own[1]} ({own[0]}, {own[2]})",
-                shown,
-                f"bilirubin and albumin of the same column give ALBI {shown}, printed {own[1]} ({own[0]}, {own[2]})",
-            ),
-        ),
-    )
+    possible = all(one.gap(reading) <= 1e-9 for one, reading in zip(printed, readings, strict=True))
+    lower, median, upper = (f"{one.low:.2f} to {one.high:.2f}" for one in readings)
+    shown, stands = f"{median} ({lower}, {upper})", "{1} ({0}, {2})".format(*printed)
+    arithmetic = f"bilirubin and albumin of the same column give ALBI {shown}, printed {stands}"
+    otherwise = Discrepancy(CHECK, cell, stands, shown, arithmetic)
+    return CheckResult.of_one(possible, "ALBI against bilirubin and albumin", otherwise)

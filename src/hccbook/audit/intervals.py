@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from scipy.special import betaincinv
 
-from hccbook.audit.findings import Checked, Discrepancy
+from hccbook.audit.findings import CheckResult, Discrepancy
 from hccbook.audit.printed import Range
 from hccbook.audit.two_by_two import TwoByTwo
 from hccbook.errors import DataError
@@ -86,6 +86,11 @@ METHODS: dict[str, Callable[[float, int], tuple[float, float]]] = {
     "Clopper-Pearson": clopper_pearson_interval,
 }
 """Interval methods that are tried."""
+
+
+def limits_text(method: str, share: float, number: int) -> str:
+    """Limits by one of `METHODS`, as papers print them."""
+    return "{:.3f} to {:.3f}".format(*METHODS[method](share, number))
 
 
 class PrintedInterval(NamedTuple):
@@ -223,7 +228,9 @@ def common_way(intervals: Sequence[PrintedInterval]) -> tuple[tuple[str, str] | 
     return best, votes[best]
 
 
-def identify(intervals: Sequence[PrintedInterval], what: str = "interval by one method on its own people") -> Checked:
+def identify(
+    intervals: Sequence[PrintedInterval], what: str = "interval by one method on its own people"
+) -> CheckResult:
     """Whether one method, on each measure's own denominator, reproduces the intervals of a table.
 
     The method is the one that reproduces most of them; what it does not reproduce is a discrepancy, which says what
@@ -238,7 +245,7 @@ def identify(intervals: Sequence[PrintedInterval], what: str = "interval by one 
 
     Returns
     -------
-    Checked
+    CheckResult
         One comparison an interval.
     """
     votes = {method: sum((method, OWN) in ways_to_reproduce(one) for one in intervals) for method in METHODS}
@@ -250,7 +257,7 @@ def identify(intervals: Sequence[PrintedInterval], what: str = "interval by one 
             continue
         share = one.table.value(one.measure)
         number = denominators(one.table, one.measure).get(OWN)
-        expected = "undefined" if not number else "{:.3f} to {:.3f}".format(*METHODS[method](share, number))
+        expected = limits_text(method, share, number) if number else "undefined"
         others = ", ".join(f"{name} on {base} ({denominators(one.table, one.measure)[base]})" for name, base in ways)
         wrong.append(
             Discrepancy(
@@ -262,10 +269,10 @@ def identify(intervals: Sequence[PrintedInterval], what: str = "interval by one 
                 + (f"that of {others}" if others else "that of no method and denominator tried"),
             )
         )
-    return Checked(CHECK, what, len(intervals), tuple(wrong))
+    return CheckResult(CHECK, what, len(intervals), tuple(wrong))
 
 
-def estimates_inside(intervals: Mapping[str, tuple[Range, Range, Range]], what: str) -> Checked:
+def estimates_inside(intervals: Mapping[str, tuple[Range, Range, Range]], what: str) -> CheckResult:
     """Whether each printed estimate lies inside its own interval.
 
     Parameters
@@ -277,7 +284,7 @@ def estimates_inside(intervals: Mapping[str, tuple[Range, Range, Range]], what: 
 
     Returns
     -------
-    Checked
+    CheckResult
         One comparison an interval.
     """
     wrong = [
@@ -291,7 +298,7 @@ def estimates_inside(intervals: Mapping[str, tuple[Range, Range, Range]], what: 
         for cell, (estimate, lower, upper) in intervals.items()
         if estimate.high < lower.low or estimate.low > upper.high
     ]
-    return Checked(CHECK, what, len(intervals), tuple(wrong))
+    return CheckResult(CHECK, what, len(intervals), tuple(wrong))
 
 
 def implied_denominator(estimate: Range, lower: Range, upper: Range, level: float = 0.95) -> Range:
@@ -358,6 +365,45 @@ def width_ratio(one: PrintedInterval) -> WidthRatio:
     return WidthRatio(printed.low / max(widths), printed.high / min(widths))
 
 
+def check_widths(intervals: Sequence[PrintedInterval], factor: float) -> CheckResult:
+    """Whether each interval is about as wide as every method makes it from the measure's own people.
+
+    Parameters
+    ----------
+    intervals : sequence of PrintedInterval
+        All with a recovered table whose measure is defined.
+    factor : float
+        How much wider or narrower than any method's an interval may be.
+
+    Returns
+    -------
+    CheckResult
+        One comparison an interval; the cell of one that fails says first whether it is ``narrow`` or ``wide``.
+    """
+    wrong = []
+    for one in intervals:
+        ratio = width_ratio(one)
+        if 1 / factor <= ratio.greatest and ratio.least <= factor:
+            continue
+        narrow = ratio.greatest < 1 / factor
+        number = one.table.counts(one.measure)[1]
+        wilson = limits_text("Wilson", one.table.value(one.measure), number)
+        people = implied_denominator(one.estimate, one.lower, one.upper)
+        times = f"at most {ratio.greatest:.2f}" if narrow else f"at least {ratio.least:.2f}"
+        wrong.append(
+            Discrepancy(
+                CHECK,
+                f"{'narrow' if narrow else 'wide'}, {one.cell}",
+                f"{one.cell} {one.estimate} ({one.lower} to {one.upper})",
+                wilson,
+                f"{one.cell}: {one.lower} to {one.upper}, Wilson on {number} {wilson}, {times} times any method's "
+                f"width, as of {people.low:.0f} to {people.high:.0f} people",
+            )
+        )
+    what = f"width of the interval within a factor of {factor:g} of every method on its own people"
+    return CheckResult(CHECK, what, len(intervals), tuple(wrong))
+
+
 def tables_behind(
     limits: Mapping[str, tuple[Range, Range]],
     events: int,
@@ -383,7 +429,7 @@ def tables_behind(
     """
     interval = METHODS[method]
 
-    def fits(table: TwoByTwo, measures: Sequence[str]) -> bool:
+    def fits(table: TwoByTwo, *measures: str) -> bool:
         return all(
             table.counts(measure)[1] > 0
             and reproduces(interval(table.value(measure), denominators(table, measure)[base]), *limits[measure])
@@ -391,7 +437,7 @@ def tables_behind(
             if measure in limits
         )
 
-    sensitive = [tp for tp in range(events + 1) if fits(TwoByTwo(tp, 0, events - tp, nonevents), ["sensitivity"])]
-    specific = [tn for tn in range(nonevents + 1) if fits(TwoByTwo(0, nonevents - tn, events, tn), ["specificity"])]
+    sensitive = [tp for tp in range(events + 1) if fits(TwoByTwo(tp, 0, events - tp, nonevents), "sensitivity")]
+    specific = [tn for tn in range(nonevents + 1) if fits(TwoByTwo(0, nonevents - tn, events, tn), "specificity")]
     every = [TwoByTwo(tp, nonevents - tn, events - tp, tn) for tp in sensitive for tn in specific]
-    return [table for table in every if fits(table, ["ppv", "npv", "accuracy"])]
+    return [table for table in every if fits(table, "ppv", "npv", "accuracy")]

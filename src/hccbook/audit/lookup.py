@@ -1,7 +1,8 @@
-"""One printed number of a paper, found by what it is."""
+"""One printed number of a paper, found by what it is; the one place where this room meets the transcription."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -9,6 +10,13 @@ import pandas as pd
 from hccbook import published
 from hccbook.audit.printed import Range, printed_range, whole_number
 from hccbook.errors import DataError
+from hccbook.settings import PAPERS
+
+TITLES = dict(zip(PAPERS, ("ALARM", "aMAP-CT"), strict=True))
+"""Papers as they call themselves."""
+
+read_entries = published._entries
+"""Reader of a YAML list of entries of ``data/published``; refuses what their model does not know, and twins."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +37,19 @@ class Paper:
     @classmethod
     def named(cls, name: str) -> Paper:
         """The paper of that name, as transcribed."""
-        everything = published.numbers()
-        return cls(name, everything[everything["paper"] == name])
+        numbers = published.numbers()
+        return cls(name, numbers[numbers["paper"] == name])
 
     def table(self, label: str) -> pd.DataFrame:
         """Rows of one table, in the order of print."""
         return self.numbers[self.numbers["place"] == label]
+
+    def select(self, **where: str) -> pd.DataFrame:
+        """Rows whose columns hold exactly what `where` says; none where nothing does."""
+        chosen = self.numbers
+        for column, wanted in where.items():
+            chosen = chosen[chosen[column] == wanted]
+        return chosen
 
     def rows(self, quantity: str, **where: str) -> pd.DataFrame:
         """Rows of a quantity; the columns named in `where` hold exactly what is asked for.
@@ -44,15 +59,13 @@ class Paper:
         DataError
             If there is none.
         """
-        found = self.numbers[self.numbers["quantity"] == quantity]
-        for column, wanted in where.items():
-            found = found[found[column] == wanted]
-        if found.empty:
+        chosen = self.select(quantity=quantity, **where)
+        if chosen.empty:
             shown = ", ".join(f"{column} {wanted!r}" for column, wanted in where.items())
             raise DataError(
                 "data/published", "the number must be transcribed", f"no {quantity} with {shown}", "Check its row."
             )
-        return found
+        return chosen
 
     def text(self, quantity: str, **where: str) -> str:
         """A number as printed; the first printing where several agree or differ.
@@ -73,13 +86,17 @@ class Paper:
         DataError
             If none has.
         """
-        found = self.rows(quantity, **where)
-        found = found[found["lower"] != ""]
-        if found.empty:
+        chosen = self.rows(quantity, **where)
+        chosen = chosen[chosen["lower"] != ""]
+        if chosen.empty:
             raise DataError("data/published", "limits must be transcribed", f"{quantity} {where}", "Check its row.")
-        first = found.iloc[0]
+        first = chosen.iloc[0]
         return printed_range(first["value"]), printed_range(first["lower"]), printed_range(first["upper"])
 
     def count(self, quantity: str = "count", **where: str) -> int:
         """A whole number."""
         return whole_number(self.text(quantity, **where))
+
+    def coefficients(self, formula: str, terms: Sequence[str]) -> list[float]:
+        """Coefficients of a printed formula, term by term."""
+        return [float(self.text("coefficient", row=f"{formula}, {term}")) for term in terms]

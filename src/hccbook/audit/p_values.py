@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.stats import chi2, chi2_contingency, fisher_exact, norm
 
-from hccbook.audit.findings import Checked, Discrepancy
+from hccbook.audit.findings import CheckResult, Discrepancy
 from hccbook.audit.printed import Range
 from hccbook.errors import DataError
 
@@ -63,7 +63,7 @@ def tests_that_reproduce(printed: Range, counts: Sequence[Sequence[int]]) -> lis
 
 def from_counts(
     cell: str, printed: Range, counts: Sequence[Sequence[int]], tests: Sequence[str] | None = None
-) -> Checked:
+) -> CheckResult:
     """Whether a printed p-value is that of the printed counts.
 
     Parameters
@@ -78,21 +78,16 @@ def from_counts(
 
     Returns
     -------
-    Checked
+    CheckResult
         One comparison; it agrees where one of the tests gives what is printed.
     """
-    found = {name: p for name, p in count_p_values(counts).items() if tests is None or name in tests}
-    what = "p-value against its counts"
-    if any(printed.holds(p) for p in found.values()):
-        return Checked(CHECK, what, 1)
-    shown = ", ".join(f"{name} {p_text(p)}" for name, p in found.items())
+    by_test = {name: p for name, p in count_p_values(counts).items() if tests is None or name in tests}
+    shown = ", ".join(f"{name} {p_text(p)}" for name, p in by_test.items())
     groups = " against ".join("/".join(map(str, row)) for row in counts)
-    return Checked(
-        CHECK,
-        what,
-        1,
-        (Discrepancy(CHECK, cell, f"p {printed}", f"p {shown}", f"{groups} people: {shown}; printed {printed}"),),
-    )
+    arithmetic = f"{groups} people: {shown}; printed {printed}"
+    otherwise = Discrepancy(CHECK, cell, f"p {printed}", f"p {shown}", arithmetic)
+    reproduced = any(printed.holds(p) for p in by_test.values())
+    return CheckResult.of_one(reproduced, "p-value against its counts", otherwise)
 
 
 def p_text(p: float) -> str:

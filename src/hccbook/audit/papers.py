@@ -13,7 +13,7 @@ from hccbook.audit.findings import AuditReport, in_order
 @cache
 def _everything() -> AuditReport:
     alarm, amap_ct = audit_alarm(), audit_amap_ct()
-    return AuditReport(findings=in_order([*alarm[0], *amap_ct[0]]), consistent=(*alarm[1], *amap_ct[1]))
+    return AuditReport(findings=in_order([*alarm[0], *amap_ct[0]]), agreements=(*alarm[1], *amap_ct[1]))
 
 
 def forget() -> None:

@@ -13,10 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hccbook.audit.findings import CERTAIN, CERTAINTIES, CHECKS, IMPLIED, AuditReport, Finding
-from hccbook.settings import PAPERS
-
-TITLES = {"alarm": "ALARM", "amap_ct": "aMAP-CT"}
-"""Papers as they call themselves."""
+from hccbook.audit.lookup import PAPERS, TITLES
 
 _STYLES = {CERTAIN: "bold red", IMPLIED: "yellow"}
 
@@ -68,7 +65,7 @@ def _finding(position: int, one: Finding) -> RenderableType:
 def _denominators(report: AuditReport) -> Table:
     shown = Table("paper", "check", "what agrees", "where", "comparisons", show_lines=False)
     shown.columns[-1].justify = "right"
-    for one in report.consistent:
+    for one in report.agreements:
         shown.add_row(
             Text(TITLES[one.paper]), Text(CHECKS[one.check]), Text(one.what), Text(one.place), Text(str(one.cells))
         )
@@ -79,7 +76,7 @@ def _summary(report: AuditReport) -> Text:
     lines = []
     for paper in PAPERS:
         found = [one for one in report.findings if one.paper == paper]
-        agreeing = sum(one.cells for one in report.consistent if one.paper == paper)
+        agreeing = sum(one.cells for one in report.agreements if one.paper == paper)
         if found or agreeing:
             degrees = ", ".join(f"{sum(one.certainty == degree for one in found)} {degree}" for degree in CERTAINTIES)
             lines.append(f"{TITLES[paper]}: {len(found)} findings ({degrees}); {agreeing} comparisons agree.")
@@ -173,7 +170,7 @@ def agreement_for_page(report: AuditReport, check: str | tuple[str, ...] | None 
         A row a check: paper, what agrees, where, comparisons.
     """
     wanted = _wanted(check)
-    rows = [(TITLES[one.paper], one.what, one.place, one.cells) for one in report.consistent if one.check in wanted]
+    rows = [(TITLES[one.paper], one.what, one.place, one.cells) for one in report.agreements if one.check in wanted]
     table = pd.DataFrame(rows, columns=["paper", "what agrees", "where", "comparisons"])
     return PageTable(f"{table['comparisons'].sum()} comparisons agree, in {len(table)} checks", table)
 
@@ -199,7 +196,7 @@ def denominator_table(report: AuditReport) -> pd.DataFrame:
         row: dict[str, object] = {"check": title}
         for paper in PAPERS:
             row[f"{TITLES[paper]}: agree"] = sum(
-                one.cells for one in report.consistent if one.paper == paper and one.check == check
+                one.cells for one in report.agreements if one.paper == paper and one.check == check
             )
             row[f"{TITLES[paper]}: findings"] = sum(
                 one.paper == paper and one.check == check for one in report.findings

@@ -6,27 +6,66 @@ from collections.abc import Mapping
 
 from scipy.stats import norm
 
+from hccbook.audit.findings import CheckResult, Discrepancy
 from hccbook.audit.printed import Range
 
 CHECK = "significance"
 """Name of this family of checks."""
 
 
-def unmarked(marks: Mapping[str, str], mark: str) -> list[str]:
-    """Comparisons that a table does not mark as significant.
+def check_marks(shown: Mapping[str, str], marks: Mapping[str, str], mark: str) -> CheckResult:
+    """Whether a table marks comparisons as significant that the text calls so.
 
     Parameters
     ----------
+    shown : mapping of str to str
+        For each comparison what the table prints of it.
     marks : mapping of str to str
-        For each comparison the footnote mark printed with it; empty for none.
+        For each comparison the footnote mark printed with it; none where nothing is.
     mark : str
         The mark that means significant.
 
     Returns
     -------
-    list of str
+    CheckResult
+        One comparison each.
     """
-    return [name for name, printed in marks.items() if printed != mark]
+    wrong = tuple(
+        Discrepancy(CHECK, name, text, f"{name}: {text}, not marked", f"without {mark}: {name} {text}")
+        for name, text in shown.items()
+        if marks.get(name) != mark
+    )
+    return CheckResult(CHECK, "claimed superiority marked as significant", len(shown), wrong)
+
+
+def check_interval(cell: str, what: str, limits: tuple[Range, Range, Range], stated: Range) -> CheckResult:
+    """Whether the p-value printed of an effect can be that of its interval.
+
+    Parameters
+    ----------
+    cell, what : str
+        Where it stands, and what the comparison is called.
+    limits : (Range, Range, Range)
+        Estimate and limits of an effect that is 0 where there is none.
+    stated : Range
+        Printed p-value.
+
+    Returns
+    -------
+    CheckResult
+        One comparison: it fails where the interval may reach no effect, or its width implies a greater p.
+    """
+    estimate, lower, upper = limits
+    p, error = p_of_interval(*limits), (upper - lower).middle / 3.92
+    otherwise = Discrepancy(
+        CHECK,
+        cell,
+        f"{estimate} ({lower} to {upper}), p {stated}",
+        f"p {p.low:.2f} to {p.high:.2f} from the width of the interval",
+        f"a symmetric interval of this width has a standard error of {error:.3f}, "
+        f"{estimate} / {error:.3f} = {estimate.middle / error:.2f}",
+    )
+    return CheckResult.of_one(p.low < stated.high and not reaches_no_effect(lower), what, otherwise)
 
 
 def significant_at(p: Range, threshold: float) -> bool | None:

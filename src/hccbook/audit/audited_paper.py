@@ -1,0 +1,104 @@
+"""A paper taken apart, and the checks that every such paper gets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from hccbook.audit import derived_scores
+from hccbook.audit.characteristics import Characteristics, Group, group_name
+from hccbook.audit.findings import CheckResult
+from hccbook.audit.lookup import Paper
+from hccbook.audit.printed import Range
+from hccbook.audit.repeated_numbers import printed_alike
+from hccbook.audit.two_by_two import PerformanceRow, TwoByTwo, recover
+
+
+@dataclass(frozen=True)
+class AuditedPaper(Paper):
+    """A paper whose tables of characteristics and of performance are taken apart.
+
+    Attributes
+    ----------
+    characteristics : Characteristics
+        Its table of patients.
+    performance : dict of (str, str) to PerformanceRow
+        Rows of its table of performance, by cohort and cut-off or subgroup.
+    recovery : CheckResult
+        Whether there is a 2x2 table behind each of these rows.
+    tables : dict of str to list of TwoByTwo
+        All of them, by the name of the row.
+    """
+
+    characteristics: Characteristics
+    performance: dict[tuple[str, str], PerformanceRow]
+    recovery: CheckResult
+    tables: dict[str, list[TwoByTwo]]
+
+    @classmethod
+    def of(
+        cls, paper: Paper, characteristics: Characteristics, performance: dict[tuple[str, str], PerformanceRow]
+    ) -> AuditedPaper:
+        """A transcribed paper with its tables taken apart and its 2x2 tables recovered."""
+        recovery, tables = recover(list(performance.values()))
+        return cls(paper.name, paper.numbers, characteristics, performance, recovery, tables)
+
+    @property
+    def recovered(self) -> dict[tuple[str, str], TwoByTwo]:
+        """The 2x2 table of each row behind which there is one and no other."""
+        fitting = {key: self.tables[row.name] for key, row in self.performance.items()}
+        return {key: tables[0] for key, tables in fitting.items() if len(tables) == 1}
+
+    def against_text(self, cell: str, place: str, texts: tuple[str, ...], **where: str) -> list[CheckResult]:
+        """A number of a table against every place of the running text that prints it; none where none does."""
+        text = self.select(column="", **where)
+        printings = [(one.place, (one.value, one.lower, one.upper)) for one in text.itertuples()]
+        return [printed_alike(cell, [(place, texts), *printings])] if printings else []
+
+
+class AmapRows(NamedTuple):
+    """Rows of a table of characteristics that hold aMAP and what it is made from."""
+
+    score: str
+    age: str
+    male: str
+    bilirubin: str
+    albumin: str
+    platelets: str
+
+
+def mean_amap(table: Characteristics, rows: AmapRows, group: Group, men: float) -> Range:
+    """Mean aMAP of a column from its printed inputs, with so many men."""
+    share = men / table.design.sizes[group]
+    age, bilirubin, albumin, platelets = (
+        table.quartiles[row][group] for row in (rows.age, rows.bilirubin, rows.albumin, rows.platelets)
+    )
+    return derived_scores.mean_amap(age, Range(share, share), bilirubin, albumin, platelets)
+
+
+def check_amap(table: Characteristics, rows: AmapRows, men: Mapping[Group, int]) -> CheckResult:
+    """Printed aMAP of every column against its printed inputs.
+
+    Parameters
+    ----------
+    table : Characteristics
+    rows : AmapRows
+    men : mapping of Group to int
+        Men in each column.
+
+    Returns
+    -------
+    CheckResult
+        One comparison a column.
+    """
+    results = [
+        derived_scores.amap_from_inputs(
+            f"{rows.score}, {group_name(group)}",
+            size,
+            table.quartiles[rows.score][group],
+            mean_amap(table, rows, group, men[group]),
+        )
+        for group, size in table.design.sizes.items()
+    ]
+    return CheckResult.joined(derived_scores.CHECK, "mean aMAP against its inputs", results)

@@ -1,0 +1,161 @@
+"""The ledger of one paper's audit: what every check said, and what each failure means."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+from hccbook.audit.explanations import FILE, Explanation, explanations
+from hccbook.audit.findings import CERTAIN, Agreement, CheckResult, Discrepancy, Finding
+from hccbook.errors import DataError
+
+
+class Ledger:
+    """Collects the outcome of every check of one paper, and what each failure means.
+
+    A discrepancy becomes a finding through its entry in ``findings.yaml``, which says what it means; one that no
+    entry explains is still reported, with its arithmetic, when the ledger is closed. A check whose values all agree
+    is recorded as an agreement, so that nothing that was looked at gets lost.
+
+    Parameters
+    ----------
+    paper : str
+        ``alarm`` or ``amap_ct``.
+    entries : iterable of Explanation, optional
+        What its findings mean; those of ``findings.yaml`` when left out.
+    """
+
+    def __init__(self, paper: str, entries: Iterable[Explanation] | None = None) -> None:
+        self.paper = paper
+        self._entries = {one.id: one for one in (explanations(paper) if entries is None else entries)}
+        self._unused = set(self._entries)
+        self._findings: list[Finding] = []
+        self._agreements: list[Agreement] = []
+        self._open: list[tuple[str, Discrepancy]] = []
+
+    def record(self, place: str, *results: CheckResult) -> None:
+        """Record checks: what agrees at once, what fails for `explain`."""
+        for result in results:
+            agreeing = result.cells - len(result.discrepancies)
+            if agreeing > 0:
+                self._agreements.append(Agreement(self.paper, result.check, place, result.what, agreeing))
+            self._open += [(place, one) for one in result.discrepancies]
+
+    def explain(self, name: str, among: Collection[str] | None = None, **values: object) -> None:
+        """Turn the open discrepancies that an entry picks into one finding; nothing where it picks none.
+
+        Parameters
+        ----------
+        name : str
+            Id of the finding, without the paper's name.
+        among : collection of str, optional
+            Cells that the arithmetic leaves in question; all that the entry picks when left out.
+        **values : object
+            What fills the placeholders of the entry.
+        """
+        entry = self._entry(name, values)
+        picked = [
+            (place, one) for place, one in self._open if entry.picks(one) and (among is None or one.cell in among)
+        ]
+        if picked:
+            self._open = [pair for pair in self._open if pair not in picked]
+            self._find(entry, picked[0][1].check, values, picked)
+
+    def expect(self, name: str, holds: bool, place: str, result: CheckResult, **values: object) -> None:
+        """Record a result where it holds, and the finding of an entry where it does not.
+
+        Parameters
+        ----------
+        name : str
+            Id of the finding, without the paper's name.
+        holds : bool
+        place : str
+            Where the result stands.
+        result : CheckResult
+            What agrees if it holds; the family of the check in either case.
+        **values : object
+            What fills the placeholders of the entry.
+        """
+        entry = self._entry(name, values)
+        if holds:
+            self.record(place, result)
+        else:
+            self._find(entry, result.check, values)
+
+    def leave_out(self, *names: str) -> None:
+        """Say that checks behind some findings cannot be made on the numbers as they are."""
+        self._unused -= {self._id(name) for name in names}
+
+    def close(self) -> tuple[list[Finding], list[Agreement]]:
+        """Findings and agreements; a discrepancy that no entry explains is a finding without a reading.
+
+        Raises
+        ------
+        DataError
+            If an entry of ``findings.yaml`` is of no check.
+        """
+        if self._unused:
+            raise DataError(
+                f"{FILE}: {', '.join(sorted(self._unused))}",
+                "an entry must be of a finding that the audit looks for",
+                "one that no check asks for",
+                "Remove it, or correct its id.",
+            )
+        for position, (place, one) in enumerate(self._open, start=1):
+            self._findings.append(
+                Finding(
+                    id=self._id(f"unexplained-{position}"),
+                    paper=self.paper,
+                    place=f"{place}, {one.cell}",
+                    check=one.check,
+                    printed=one.printed,
+                    recomputed=one.recomputed,
+                    arithmetic=one.arithmetic,
+                    certainty=CERTAIN,
+                    consequence="Not weighed: the general check found it, and nobody has yet said what it means.",
+                )
+            )
+        self._open = []
+        return self._findings, self._agreements
+
+    def _id(self, name: str) -> str:
+        return f"{self.paper.replace('_', '-')}-{name}"
+
+    def _entry(self, name: str, values: Mapping[str, object]) -> Explanation:
+        if self._id(name) not in self._entries:
+            raise DataError(FILE, "must say what a finding means", f"no entry {self._id(name)}", "Add it.")
+        entry = self._entries[self._id(name)]
+        self._unused.discard(entry.id)
+        entry.refuse_unknown(values)
+        return entry
+
+    def _find(
+        self,
+        entry: Explanation,
+        check: str,
+        values: Mapping[str, object],
+        picked: Collection[tuple[str, Discrepancy]] = (),
+    ) -> None:
+        texts = {
+            "place": [f"{place}, {one.cell}" for place, one in picked],
+            "printed": [one.printed for _, one in picked],
+            "recomputed": [one.recomputed for _, one in picked],
+            "arithmetic": [one.arithmetic for _, one in picked],
+        }
+        texts = {field: _joined([entry.text(field, values)]) or _joined(lines) for field, lines in texts.items()}
+        texts["arithmetic"] = _joined([texts["arithmetic"], entry.text("also", values)])
+        certainty, consequence = entry.text("certainty", values), entry.text("consequence", values)
+        self._findings.append(
+            Finding(
+                entry.id,
+                entry.paper,
+                check=check,
+                certainty=certainty,
+                consequence=consequence,
+                claims=entry.claims,
+                **texts,
+            )
+        )
+
+
+def _joined(lines: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(line for line in lines if line))
