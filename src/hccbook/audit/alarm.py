@@ -26,7 +26,6 @@ from hccbook.audit import (
 )
 from hccbook.audit.audited_paper import AmapRows, AuditedPaper, check_amap, mean_amap
 from hccbook.audit.characteristics import Characteristics, Design, check_all, contingency, group_name
-from hccbook.audit.counts import PrintedShare
 from hccbook.audit.findings import CERTAIN, ROUNDING, Agreement, CheckResult, Finding
 from hccbook.audit.ledger import Ledger
 from hccbook.audit.lookup import Paper
@@ -47,7 +46,7 @@ STAGES = ("0", "A", "B", "C", "D")
 ENDS = ("lowest", "highest")
 LEAD_TIMES = ("less than 6 months", "between 6 and 9 months", "between 9 and 12 months")
 
-SEX, ALBI, GLUCOSE = "Sex (Male), n (%)", "ALBI score", "Glucose, mmol/L"
+SEX, ALBI = "Sex (Male), n (%)", "ALBI score"
 AMAP = AmapRows("aMAP HCC score", "Age, years", SEX, "Total bilirubin, μmol/L", "Albumin, g/L", "Platelet, ×10³/mm³")
 """Rows of Table 1."""
 
@@ -111,22 +110,12 @@ def audit_alarm() -> tuple[list[Finding], list[Agreement]]:
 def _table_1(ledger: Ledger, paper: AuditedPaper) -> None:
     table = paper.characteristics
     ledger.record("Table 1", *check_all(table))
-    men, size = table.counts[SEX], table.design.sizes[MISPRINTED_MEN]
+    size, women = table.design.sizes[MISPRINTED_MEN], mean_amap(table, AMAP, MISPRINTED_MEN, 0)
     without_hcc = contingency(table, SEX, [("internal_validation", "non-HCC")])[0]
-    ledger.explain(
-        "male-internal",
-        count=men[MISPRINTED_MEN],
-        percentage=table.percentages[SEX][MISPRINTED_MEN],
-        size=size,
-        everybody=100.0,
-        total=men["all", "HCC"],
-        p=p_values.count_p_values([without_hcc, [size, 0]])[p_values.YATES],
-        women=mean_amap(table, AMAP, MISPRINTED_MEN, 0),
-        amap=table.quartiles[AMAP.score][MISPRINTED_MEN],
-    )
+    p = p_values.count_p_values([without_hcc, [size, 0]])[p_values.YATES]
+    ledger.explain("male-internal", size=size, everybody=100.0, p=p, women=women)
     ledger.explain("hbv-percentage")
-    glucose = {cohort: table.texts[GLUCOSE][cohort, "non-HCC"] for cohort in COHORTS}
-    ledger.explain("glucose-copied", **glucose)
+    ledger.explain("glucose-copied")
 
 
 def _albi(ledger: Ledger, paper: AuditedPaper) -> None:
@@ -143,12 +132,8 @@ def _albi(ledger: Ledger, paper: AuditedPaper) -> None:
         derived_scores.albi_from_inputs(f"{ALBI}, {group_name(group)}", printed[group], one)
         for group, one in readings.items()
     ]
-    what = "ALBI against bilirubin and albumin"
-    ledger.record(
-        "Table 1",
-        ranges.within_possible(cells, possible, "ALBI"),
-        CheckResult.joined(derived_scores.CHECK, what, results),
-    )
+    ledger.record("Table 1", ranges.within_possible(cells, possible, "ALBI"))
+    ledger.record("Table 1", *results, what="ALBI against bilirubin and albumin")
     upper = printed["discovery", "HCC"][2]
     of_bilirubin, _ = paper.coefficients("aMAP formula", ALBI_TERMS)
     # Even without any albumin.
@@ -167,12 +152,7 @@ def _albi(ledger: Ledger, paper: AuditedPaper) -> None:
             }
         )
     ledger.explain("albi-all", without_hcc=groups[0], with_hcc=groups[1], groups=groups)
-    p_albi, p_bilirubin, p_albumin = (
-        table.p_values[row]["external_validation"] for row in (ALBI, AMAP.bilirubin, AMAP.albumin)
-    )
-    without_hcc, with_hcc = (printed["external_validation", outcome][1] for outcome in OUTCOMES)
-    p = {"p_albi": p_albi, "p_bilirubin": p_bilirubin, "p_albumin": p_albumin}
-    ledger.explain("albi-external", without_hcc=without_hcc, with_hcc=with_hcc, **p)
+    ledger.explain("albi-external")
 
 
 def _amap(ledger: Ledger, paper: AuditedPaper) -> None:
@@ -209,13 +189,14 @@ def _intervals(ledger: Ledger, paper: AuditedPaper) -> None:
     behind = intervals.tables_behind(limits, row.events, row.nonevents)
     detected, cases = paper.count("HCC count", row=FLAGGED), paper.count(row="HCC", cohort="all")
     share = detected / cases
-    measures = [", ".join(f"{name} {table.value(name):.3f}" for name in limits) for table in behind]
+    tables = [
+        {"n": row.n, "table": one, "measures": ", ".join(f"{name} {one.value(name):.3f}" for name in limits)}
+        for one in behind
+    ]
     ledger.explain(
         "external-sensitivity-outside",
-        tables=[{"n": row.n, "table": behind[0], "measures": measures[0]}] if len(behind) == 1 else [],
+        tables=tables if len(tables) == 1 else [],
         all_cohorts=[share] if row.measures["sensitivity"].holds(share) else [],
-        detected=detected,
-        cases=cases,
     )
     known = printed_intervals(table, paper.recovered)
     ledger.record("Table 2", intervals.identify(known))
@@ -226,10 +207,8 @@ def _intervals(ledger: Ledger, paper: AuditedPaper) -> None:
         measure: min(1 / intervals.width_ratio(one).greatest for one in known if one.measure == measure)
         for measure in ("sensitivity", "ppv")
     }
-    wilson = [
-        {"limits": intervals.limits_text("Wilson", one.table.value(one.measure), one.table.events), "one": one}
-        for one in sensitivities
-    ]
+    events = [one.table.events for one in sensitivities]
+    wilson = [intervals.METHODS["Wilson"](one.table.value(one.measure), one.table.events) for one in sensitivities]
     ledger.explain(
         "intervals-whole-cohort",
         [one.cell for one in known],
@@ -237,7 +216,7 @@ def _intervals(ledger: Ledger, paper: AuditedPaper) -> None:
         reproduced=reproduced,
         way="no method" if way is None else f"{way[0]} on the {way[1]}",
         sensitivities=sensitivities,
-        wilson=wilson,
+        wilson=[(*limits, n) for limits, n in zip(wilson, events, strict=True)],
         first=first,
         share=exact,
         rest=1 - exact,
@@ -253,22 +232,15 @@ def _risk_groups(ledger: Ledger, paper: AuditedPaper) -> None:
     people, cases = (paper.count(row=row, cohort="all") for row in ("patients", "HCC"))
     detected, flagged = paper.count("HCC count", row=FLAGGED), paper.count(row=FLAGGED, cohort="all")
     high, medium, low = sizes.values()
-    shares = [
-        (group, size, people, paper.range("percentage", "%", row=group, cohort="all")) for group, size in sizes.items()
-    ]
+    shares = [paper.share(size, people, row=group, cohort="all") for group, size in sizes.items()]
     shares += [
-        (FLAGGED, flagged, people, paper.range("percentage", "%", row=FLAGGED)),
-        (
-            "HCC of the high- and medium-risk groups",
-            detected,
-            cases,
-            paper.range("percentage of HCC", "%", row=FLAGGED),
-        ),
+        paper.share(flagged, people, row=FLAGGED),
+        paper.share(detected, cases, "percentage of HCC", row=FLAGGED),
     ]
     totals = {"all risk groups": (people, [high, medium, low]), "high- and medium-risk": (flagged, [high, medium])}
     ledger.record(
         STRATIFICATION,
-        counts.percentages(map(PrintedShare._make, shares), "risk groups: percentage against its count"),
+        counts.percentages(shares, "risk groups: percentage against its count"),
         counts.sums(totals, "risk groups against their total"),
     )
     rates = {group: paper.range("incidence", "%", row=group) for group in RISK_GROUPS}
@@ -280,13 +252,8 @@ def _risk_groups(ledger: Ledger, paper: AuditedPaper) -> None:
         set(RISK_GROUPS[:2]) <= set(fitting) and at_most >= detected,
         STRATIFICATION,
         CheckResult(counts.CHECK, "incidences of the risk groups leave no case over"),
-        stated=groups[:2],
-        high=groups[0],
-        medium=groups[1],
-        no_count=[one for group, one in zip(RISK_GROUPS[:2], groups, strict=False) if group not in fitting],
+        groups=[one for one in groups[:2] if not counts_that_print_as(one["rate"], one["size"])],
         at_most=at_most,
-        detected=detected,
-        cases=cases,
     )
     nearest = [round(rates[group].middle * size) for group, size in sizes.items()]
     outcomes = [[number, size - number] for number, size in zip(nearest, sizes.values(), strict=True)]
@@ -301,8 +268,7 @@ def _risk_groups(ledger: Ledger, paper: AuditedPaper) -> None:
 
 def _group_sizes(ledger: Ledger, paper: AuditedPaper) -> None:
     """People that the text puts into the risk groups against those whom Table 2 flags."""
-    size, rate = paper.count(row="high-risk", cohort="all"), paper.range("incidence", "%", row="high-risk")
-    recovered = paper.recovered
+    size, recovered = paper.count(row="high-risk", cohort="all"), paper.recovered
     upper = [recovered[cohort, UPPER] for cohort in COHORTS if (cohort, UPPER) in recovered]
     lower = [recovered[cohort, LOWER] for cohort in COHORTS[:2] if (cohort, LOWER) in recovered]
     if len(upper) < 3 or len(lower) < 2:
@@ -314,9 +280,6 @@ def _group_sizes(ledger: Ledger, paper: AuditedPaper) -> None:
         flagged == size,
         STRATIFICATION,
         CheckResult(two_by_two.CHECK, "high-risk group is that of Table 2"),
-        size=size,
-        rate=rate,
-        cutoff=paper.text("cut-off", row="upper threshold"),
         upper=upper,
         flagged=flagged,
         true=true,
@@ -336,8 +299,6 @@ def _group_sizes(ledger: Ledger, paper: AuditedPaper) -> None:
         CheckResult(two_by_two.CHECK, "external counts left over by the text", len(row.measures)),
         stated=", ".join(f"{name} {row.measures[name]}" for name in wrong),
         recomputed=", ".join(f"{name} {left.value(name):.3f}" for name in wrong),
-        people=people,
-        detected=detected,
         lower=lower,
         left=left,
     )
@@ -364,8 +325,7 @@ def _auc(ledger: Ledger, paper: AuditedPaper) -> None:
     balanced = auc.hanley_mcneil_se(printed["discovery"][0].middle, others, others)
     ledger.explain("auc-discovery-interval", others=others, balanced=balanced)
     estimate, lower, upper = printed["external_validation"]
-    distances = {"above": upper - estimate, "below": estimate - lower, "centre": (lower + upper) / 2}
-    ledger.explain("auc-external-interval", estimate=estimate, discovery=printed["discovery"][0], **distances)
+    ledger.explain("auc-external-interval", above=upper - estimate, below=estimate - lower, centre=(lower + upper) / 2)
 
 
 def _calibration(ledger: Ledger, paper: AuditedPaper) -> None:
@@ -381,7 +341,6 @@ def _calibration(ledger: Ledger, paper: AuditedPaper) -> None:
         "Fig. 4A and 5",
         CheckResult(calibration_counts.CHECK, "incidence of each group not below its cut-off", len(groups)),
         expected=sum(one["expected"] for one in groups),
-        cases=paper.count(row="HCC", cohort="all"),
         groups=groups,
     )
 
@@ -393,13 +352,10 @@ def _lead_times(ledger: Ledger, paper: AuditedPaper) -> None:
     fits = all(len(one) == 1 for one in behind) and sum(one[0] for one in behind) == detected
     printed, numbers = " + ".join(share.text for share in shares), ", ".join(str(*one) for one in behind)
     what = f"shares of lead times are {numbers if fits else 'whole numbers'} of {detected}"
-    one = CheckResult.plain(counts.CHECK, what, fits, printed, behind)
-    adds_up = counts.shares_sum_to_one(shares)
-    ledger.record(
-        LEAD_TIME,
-        CheckResult.plain(counts.CHECK, "shares of lead times add up to one", adds_up, printed, "100 %"),
-        CheckResult.joined(counts.CHECK, what, [one] * len(shares) if fits else [one]),
-    )
+    result, add_up = CheckResult.plain(counts.CHECK, what, fits, printed, behind), counts.shares_sum_to_one(shares)
+    one = CheckResult.plain(counts.CHECK, "shares of lead times add up to one", add_up, printed, "100 %")
+    ledger.record(LEAD_TIME, one)
+    ledger.record(LEAD_TIME, *[result] * (len(shares) if fits else 1), what=what)
 
 
 def _mean_lead_time(ledger: Ledger, paper: AuditedPaper) -> None:
@@ -416,8 +372,6 @@ def _mean_lead_time(ledger: Ledger, paper: AuditedPaper) -> None:
         window.holds(at_face),
         LEAD_TIME,
         CheckResult(means_against_parts.CHECK, "mean lead time against the stages"),
-        mean=mean,
-        detected=detected,
         others=others,
         rest=rest,
         at_face=at_face,
@@ -444,16 +398,11 @@ def _cohorts(ledger: Ledger, paper: AuditedPaper) -> None:
         "LIRADS-3": (count(row="LIRADS-3 on the CT"), [count(row="LIRADS-3 on the CT, high-risk"), 1]),
     }
     primary = people["discovery"] + people["internal_validation"]
-    cells = [("HCC", cohort, sizes[cohort, "HCC"], people[cohort]) for cohort in COHORTS]
-    cells += [
-        ("PreCar cohort", "", precar, people["all"]),
-        ("outpatients and Search-B cohort", "", added, people["all"]),
-    ]
-    cells += [("share of the primary cohort", cohort, people[cohort], primary) for cohort in COHORTS[:2]]
-    shares = []
-    for row, cohort, n, whole in cells:
-        where = {"row": row, "cohort": cohort} if cohort else {"row": row}
-        shares.append(PrintedShare(group_name((row, cohort)), n, whole, paper.range("percentage", "%", **where)))
+    shares = [paper.share(sizes[cohort, "HCC"], people[cohort], row="HCC", cohort=cohort) for cohort in COHORTS]
+    for row, number in (("PreCar cohort", precar), ("outpatients and Search-B cohort", added)):
+        shares.append(paper.share(number, people["all"], row=row))
+    for cohort in COHORTS[:2]:
+        shares.append(paper.share(people[cohort], primary, row="share of the primary cohort", cohort=cohort))
     ledger.record(
         f"{PATIENTS}, sentences 1 to 3",
         counts.sums(totals, "cohorts, sources and centres against their totals"),
@@ -473,7 +422,7 @@ def _features(ledger: Ledger, paper: AuditedPaper) -> None:
     )
     deep, width = paper.count(row="deep features of one phase"), methods.POOLED_WIDTH["ResNet-50"]
     channels, result = methods.POOLED_WIDTH["ResNet-18"], CheckResult(methods.CHECK, "width of the pooling layer")
-    values = {"deep": deep, "phases": phases, "width": width, "channels": channels, "times": width // channels}
+    values = {"width": width, "channels": channels, "times": width // channels}
     ledger.expect("pooling-width", deep == width, f"{SIGNATURES}, sentence 2", result, **values)
     wrong = {band: text for band, text in SUB_BANDS.items() if not methods.names_a_filter(band, text)}
     result = CheckResult(methods.CHECK, "sub-bands named as filters", len(SUB_BANDS))
@@ -492,14 +441,13 @@ def _repeated(ledger: Ledger, paper: AuditedPaper) -> None:
         if one.subgroup != "non-HCC":
             where = {"row": one.subgroup or "patients", "cohort": one.cohort, "quantity": "count"}
             results += paper.against_text(f"{where['row']}, {one.cohort}", "Table 1", (one.value,), **where)
-    what = "numbers of the tables in the text"
-    ledger.record("tables and text", CheckResult.joined(repeated_numbers.CHECK, what, results))
+    ledger.record("tables and text", *results, what="numbers of the tables in the text")
     aucs = sorted((paper.range("auc", row="ALARM", cohort=cohort) for cohort in COHORTS), key=lambda one: one.middle)
     results = []
     for end, one in zip(ENDS, (aucs[0], aucs[-1]), strict=True):
         stated = paper.text("auc", row="ALARM, range over cohorts", subgroup=end)
         results.append(printed_alike(f"{end} AUC", [("Results", (one.text,)), ("Discussion", (stated,))]))
-    ledger.record("Discussion, sentence 2", CheckResult.joined(repeated_numbers.CHECK, "range of the AUCs", results))
+    ledger.record("Discussion, sentence 2", *results, what="range of the AUCs")
     threshold, stated = (paper.range("p-value", row=row) for row in ("significance threshold", "three groups"))
     holds, what = significance.significant_at(stated, threshold.middle), "claimed significance below the threshold"
     result = CheckResult.plain(significance.CHECK, what, bool(holds), stated, threshold)

@@ -65,7 +65,8 @@ ROWS_OF_BOTH_TABLES = {
 }
 """Rows of Table 3, and those of Table 1 that count the same people."""
 
-RISK_GROUPS = ("high", "low")
+THRESHOLD = "significance threshold"
+RISK_GROUPS = ("high-risk", "low-risk")
 ORGANS = ("liver", "spleen")
 SHARED_WITH_ALARM = (
     *("PreCar cohort, enrolled", "PreCar cohort, centers", "PreCar cohort, provinces"),
@@ -231,7 +232,7 @@ def _p_values_of_quartiles(ledger: Ledger, paper: AuditedPaper) -> None:
 
 
 def _similar(ledger: Ledger, paper: AuditedPaper) -> None:
-    table, threshold = paper.characteristics, paper.range("p-value", row="significance threshold").high
+    table, threshold = paper.characteristics, paper.range("p-value", row=THRESHOLD).high
     people = {row: contingency(table, row, GROUPS) for row in table.p_values}
     recomputed = {row: p_values.count_p_values(one)[p_values.PEARSON] for row, one in people.items() if one}
     different = {row: p for row, p in recomputed.items() if p < threshold}
@@ -244,8 +245,6 @@ def _similar(ledger: Ledger, paper: AuditedPaper) -> None:
         number=len(recomputed),
         rows=", ".join(f"{_bare(row)} p {p_values.p_text(p)}" for row, p in different.items()),
         threshold=threshold,
-        men_training=table.percentages[MEN][GROUPS[0]],
-        men_test=table.percentages[MEN][GROUPS[2]],
     )
 
 
@@ -259,8 +258,7 @@ def _amap(ledger: Ledger, paper: AuditedPaper) -> None:
         for name, bound, people in (("low-risk", 50.0, low), ("not high-risk", 60.0, not_high)):
             quartiles, cell = table.quartiles[AMAP.score][group], f"{name}, {group[0]}"
             results.append(quantiles.share_against_quartiles(cell, size, quartiles, bound, people))
-    what = "aMAP risk groups against the quartiles of aMAP"
-    ledger.record("Table 1", CheckResult.joined(quantiles.CHECK, what, results))
+    ledger.record("Table 1", *results, what="aMAP risk groups against the quartiles of aMAP")
 
 
 def _table_3(ledger: Ledger, paper: AuditedPaper) -> None:
@@ -290,8 +288,7 @@ def _sizes(ledger: Ledger, paper: AuditedPaper) -> None:
         pairs[f"HCC, {cohort}"] = (table.counts[CASES][group], rows[cohort, ""].events)
         for name, (first, third) in pairs.items():
             results.append(printed_alike(name, [("Table 1", (str(first),)), ("Table 3", (str(third),))]))
-    what = "group sizes of Table 1 in Table 3"
-    ledger.record("Tables 1 and 3", CheckResult.joined(repeated_numbers.CHECK, what, results))
+    ledger.record("Tables 1 and 3", *results, what="group sizes of Table 1 in Table 3")
     men, women, whole = (rows["validation", name] for name in ("Males", "Females", ""))
     ledger.explain("men-validation-size", men=men, women=women, whole=whole)
 
@@ -318,8 +315,7 @@ def _auc_of_model(ledger: Ledger, paper: AuditedPaper) -> None:
         texts = (tuple(frame.loc[cohort, ["value", "lower", "upper"]]) for frame in (second, fourth))
         printings = list(zip(("Table 2", "Table 4"), texts, strict=True))
         results.append(printed_alike(f"AUC of aMAP-CT, {cohort}", printings))
-    what = "AUC of aMAP-CT in both tables"
-    ledger.record("Tables 2 and 4", CheckResult.joined(repeated_numbers.CHECK, what, results))
+    ledger.record("Tables 2 and 4", *results, what="AUC of aMAP-CT in both tables")
     swapped = repeated_numbers.swapped(second["value"].to_dict(), fourth["value"].to_dict())
     differences = [abs(float(second["value"][one]) - float(second["value"][other])) for one, other in swapped]
     ledger.explain("auc-swapped", swapped=swapped, difference=max(differences, default=0.0))
@@ -341,11 +337,11 @@ def _auc_of_scores(ledger: Ledger, paper: AuditedPaper) -> None:
         in_reverse=[tuple(1 - one.middle for one in some) for some in below.values()],
         reversals=[{"estimate": some[0], "reverse": 1 - some[0].middle} for some in below.values()],
     )
-    what, results = "width of the AUC's interval is possible", []
+    results = []
     for one in fourth[~fourth["subgroup"].str.contains("18 months")].itertuples():
         cell, whole = f"AUC of {one.subgroup}, {one.cohort}", rows[one.cohort, ""]
-        results.append(auc.check_width(cell, limits[cell], whole.events, whole.nonevents, what))
-    ledger.record("Table 4", CheckResult.joined(auc.CHECK, what, results))
+        results.append(auc.check_width(cell, limits[cell], whole.events, whole.nonevents))
+    ledger.record("Table 4", *results, what="width of the AUC's interval is possible")
 
 
 def _auc_of_rows(ledger: Ledger, paper: AuditedPaper) -> None:
@@ -359,8 +355,7 @@ def _auc_of_rows(ledger: Ledger, paper: AuditedPaper) -> None:
         allowed = auc.auc_from_points([(row.measures["sensitivity"], row.measures["specificity"])])
         on_grid = auc.auc_on_grid(value, row.events, row.nonevents)
         results.append(auc.check_possible(f"AUC, {row.name}", value, allowed, "", on_grid))
-    what = "AUC possible with its operating point and its number of pairs"
-    ledger.record("Table 3", CheckResult.joined(auc.CHECK, what, results))
+    ledger.record("Table 3", *results, what="AUC possible with its operating point and its number of pairs")
     for cohort in COHORTS:
         for family in FAMILIES:
             keys = _family(paper, cohort, family)
@@ -409,12 +404,11 @@ def _marks(ledger: Ledger, paper: AuditedPaper) -> None:
     on_amap = [(score, cohort) for score, cohort in unmarked if score == "aMAP"]
     scores = [score for score, _ in unmarked if score != "aMAP"]
     everywhere = sorted({score for score in scores if scores.count(score) == len(COHORTS)})
-    stated = paper.range("p-value", row="aMAP-CT against aMAP")
     comparisons = [
         {"cell": f"{score}, {cohort}", "shown": shown[f"{score}, {cohort}"], "model": model[cohort]}
         for score, cohort in on_amap
     ]
-    ledger.explain("not-significant-amap", stated=stated, comparisons=comparisons)
+    ledger.explain("not-significant-amap", comparisons=comparisons)
     ledger.explain(
         "not-significant-scores",
         unmarked=len(scores),
@@ -424,40 +418,40 @@ def _marks(ledger: Ledger, paper: AuditedPaper) -> None:
         ),
         everywhere=[", ".join(everywhere)] if everywhere else [],
     )
-    threshold = paper.range("p-value", row="significance threshold").high
+    stated, threshold = (paper.range("p-value", row=row).high for row in ("aMAP-CT against aMAP", THRESHOLD))
     what = (
-        f"marks and p-values at {stated.high:g} beside the threshold of {threshold:g}: Methods allow it, "
+        f"marks and p-values at {stated:g} beside the threshold of {threshold:g}: Methods allow it, "
         "'unless otherwise specified'"
     )
-    if stated.high > threshold:
+    if stated > threshold:
         place = "Methods, Statistical analysis, sentence 4; Table 4; Results"
         ledger.record(place, CheckResult(significance.CHECK, what))
 
 
 def _reclassification(ledger: Ledger, paper: AuditedPaper) -> None:
-    stated = paper.range("p-value", row="aMAP-CT against aMAP")
-    threshold = paper.range("p-value", row="significance threshold").high
-    limits = {cohort: paper.interval("net reclassification improvement", cohort=cohort) for cohort in COHORTS}
-    for cohort, some in limits.items():
-        what = "net reclassification: p-value and interval"
-        result = significance.check_interval(f"net reclassification, {cohort}", what, some, stated)
-        ledger.record(f"{DISCRIMINATION}, sentence 3: {cohort}", result)
-    ledger.explain("nri-validation", lower=limits["validation"][1], stated=stated, threshold=threshold)
+    stated, threshold = (paper.range("p-value", row=row) for row in ("aMAP-CT against aMAP", THRESHOLD))
+    for cohort in COHORTS:
+        limits = paper.interval("net reclassification improvement", cohort=cohort)
+        result = significance.check_interval(f"net reclassification, {cohort}", limits, stated)
+        ledger.record(
+            f"{DISCRIMINATION}, sentence 3: {cohort}", result, what="net reclassification: p-value and interval"
+        )
+    ledger.explain("nri-validation", stated=stated, threshold=threshold)
 
 
 def _risk_groups(ledger: Ledger, paper: AuditedPaper) -> None:
     sizes, share = paper.characteristics.design.sizes, "share of the cohort"
     size, people = sizes["training", ""], sizes[EVERYBODY]
-    training = [paper.count(row="group size", cohort="training", subgroup=f"{one}-risk") for one in RISK_GROUPS]
+    training = [paper.count(row="group size", cohort="training", subgroup=group) for group in RISK_GROUPS]
     stepwise = paper.count(row="group size", cohort="all", subgroup="high-risk")
-    shares = []
-    for group, number in zip(RISK_GROUPS, training, strict=True):
-        printed = paper.range("percentage", "%", row=share, cohort="training", subgroup=f"{group}-risk")
-        shares.append(PrintedShare(f"training, {group}-risk", number, size, printed))
+    shares = [
+        paper.share(number, size, row=share, cohort="training", subgroup=group)
+        for group, number in zip(RISK_GROUPS, training, strict=True)
+    ]
     for group, number in zip(RISK_GROUPS, (stepwise, people - stepwise), strict=True):
-        for one in paper.rows("percentage", row=share, cohort="all", subgroup=f"{group}-risk").itertuples():
-            cell = f"stepwise, {group}-risk, {one.place}"
-            shares.append(PrintedShare(cell, number, people, printed_range(one.value, "%")))
+        where = {"row": share, "cohort": "all", "subgroup": group}
+        places = paper.rows("percentage", **where)["place"]
+        shares += [paper.share(number, people, place=place, **where) for place in places]
     ledger.record("Results and Discussion", counts.percentages(shares, "risk groups: percentage against its count"))
     totals = {"training, risk groups": (size, training)}
     ledger.record(STRATIFICATION, counts.sums(totals, "risk groups against their cohort"))
@@ -478,7 +472,6 @@ def _group_sizes(ledger: Ledger, paper: AuditedPaper) -> None:
         STRATIFICATION,
         CheckResult(two_by_two.CHECK, "high-risk group is that of Table 2"),
         high=high,
-        cutoff=paper.text("cut-off", row="optimal cut-off"),
         row=row,
         table=table,
         share=table.flagged / row.n,
@@ -491,7 +484,6 @@ def _group_sizes(ledger: Ledger, paper: AuditedPaper) -> None:
         flagged == stepwise,
         "Abstract, sentence 10; Results, Stepwise application, sentence 6; against Table 3",
         CheckResult(two_by_two.CHECK, "stepwise group is that of Table 3"),
-        stepwise=stepwise,
         people=people,
         flagged=flagged,
         flagged_by_group=" + ".join(str(recovered[key].flagged) for key in keys),
@@ -512,7 +504,6 @@ def _calibration(ledger: Ledger, paper: AuditedPaper) -> None:
         CheckResult(calibration_counts.CHECK, "incidence of the high-risk group not below the cut-off"),
         cutoff=cutoff,
         percent=100 * cutoff,
-        observed=observed,
         cases=observed.middle * high,
         high=high,
         expected=calibration_counts.least_expected_events([(high, cutoff)]),
@@ -536,9 +527,9 @@ def _horizons(ledger: Ledger, paper: AuditedPaper) -> None:
     place = "Abstract, sentences 6 and 10; Results, Stepwise application, sentence 6"
     ledger.record(place, CheckResult.plain(horizons.CHECK, what, implied.holds(share), f"{share:.1%}", implied))
     for group, cumulative in zip(RISK_GROUPS, (high, low), strict=True):
-        yearly = paper.range("incidence", "%", row="annual incidence", subgroup=f"{group}-risk")
+        yearly = paper.range("incidence", "%", row="annual incidence", subgroup=group)
         result = horizons.check_yearly(yearly, cumulative, YEARS, "three years")
-        ledger.record(f"Discussion, sentences 32 and 33: {group}-risk", result)
+        ledger.record(f"Discussion, sentences 32 and 33: {group}", result)
     what = "three-year incidence below the share of HCC in all follow-up"
     result = CheckResult.plain(horizons.CHECK, what, whole.low <= cases / size, whole, f"{cases / size:.1%}")
     ledger.record("Abstract, sentence 6", result)
@@ -547,7 +538,7 @@ def _horizons(ledger: Ledger, paper: AuditedPaper) -> None:
 def _hazard_ratios(ledger: Ledger, paper: AuditedPaper) -> None:
     table = paper.characteristics
     cases = {cohort: table.counts[CASES][cohort, ""] for cohort in ("all", *COHORTS)}
-    high, low = (paper.count(row="group size", cohort="training", subgroup=f"{group}-risk") for group in RISK_GROUPS)
+    high, low = (paper.count(row="group size", cohort="training", subgroup=group) for group in RISK_GROUPS)
     ratios = {one.subgroup: one for one in paper.rows("hazard ratio", row="high-risk against low-risk").itertuples()}
     errors = {
         name: hazard_ratios.log_hazard_se(printed_range(one.lower), printed_range(one.upper))
@@ -653,19 +644,9 @@ def _cohorts(ledger: Ledger, paper: AuditedPaper) -> None:
         "Methods, Data and modeling, sentence 1",
         CheckResult.plain(counts.CHECK, what, near, training, f"{expected:.0f} of {people}"),
     )
-    first_year, last_year, first_month, last_month = (
-        paper.text("date", row=f"enrolment, {end}") for end in ("first year", "last year", "first month", "last month")
-    )
-    ledger.expect(
-        "enrolment",
-        last_year in last_month,
-        "Abstract and Methods",
-        CheckResult(repeated_numbers.CHECK, "period of enrolment"),
-        first_year=first_year,
-        last_year=last_year,
-        first_month=first_month,
-        last_month=last_month,
-    )
+    last_year, last_month = (paper.text("date", row=f"enrolment, last {unit}") for unit in ("year", "month"))
+    result = CheckResult(repeated_numbers.CHECK, "period of enrolment")
+    ledger.expect("enrolment", last_year in last_month, "Abstract and Methods", result)
 
 
 def _repeated(ledger: Ledger, paper: AuditedPaper) -> None:
@@ -686,8 +667,7 @@ def _repeated(ledger: Ledger, paper: AuditedPaper) -> None:
     table = paper.characteristics
     for row, number in (("patients", table.design.sizes[EVERYBODY]), ("HCC", table.counts[CASES][EVERYBODY])):
         results += paper.against_text(row, "Table 1", (str(number),), quantity="count", row=row, cohort="all")
-    what = "numbers of the tables elsewhere"
-    ledger.record("tables and text", CheckResult.joined(repeated_numbers.CHECK, what, results))
+    ledger.record("tables and text", *results, what="numbers of the tables elsewhere")
 
 
 def _between_papers(ledger: Ledger, paper: AuditedPaper) -> None:
@@ -696,5 +676,4 @@ def _between_papers(ledger: Ledger, paper: AuditedPaper) -> None:
         here, there = (some.select(row=row)["value"].tolist() for some in (paper, other))
         if here and there:
             results.append(printed_alike(row, [("ALARM", (there[0],)), ("aMAP-CT", (here[0],))]))
-    what = "the PreCar cohort in both papers"
-    ledger.record("both papers", CheckResult.joined(repeated_numbers.CHECK, what, results))
+    ledger.record("both papers", *results, what="the PreCar cohort in both papers")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from hccbook.audit import derived_scores
 from hccbook.audit.characteristics import Characteristics, Group, group_name
+from hccbook.audit.counts import PrintedShare
 from hccbook.audit.findings import CheckResult
 from hccbook.audit.lookup import Paper
 from hccbook.audit.printed import Range
@@ -49,6 +50,10 @@ class AuditedPaper(Paper):
         """The 2x2 table of each row behind which there is one and no other."""
         fitting = {key: self.tables[row.name] for key, row in self.performance.items()}
         return {key: tables[0] for key, tables in fitting.items() if len(tables) == 1}
+
+    def share(self, count: int, total: int, quantity: str = "percentage", **where: str) -> PrintedShare:
+        """A count, what it is out of, and the percentage that is printed of it."""
+        return PrintedShare(", ".join(where.values()), count, total, self.range(quantity, "%", **where))
 
     def against_text(self, cell: str, place: str, texts: tuple[str, ...], **where: str) -> list[CheckResult]:
         """A number of a table against every place of the running text that prints it; none where none does."""

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hccbook.audit.findings import CERTAINTIES, Discrepancy
-from hccbook.audit.lookup import read_entries
+from hccbook.audit.lookup import printed_value, read_entries
 from hccbook.errors import DataError
 from hccbook.paths import published_dir
 
@@ -40,6 +40,7 @@ class Explanation(BaseModel):
     recomputed: str = Field("", description="What follows from the rest; that of the discrepancies when left out.")
     arithmetic: str = Field("", description="How it follows; that of the discrepancies when left out.")
     also: str = Field("", description="Further arithmetic, behind that of the discrepancies.")
+    numbers: dict[str, dict[str, str]] = Field({}, description="Printed numbers by placeholder: their columns.")
     each: dict[str, str] = Field({}, description="For a placeholder that stands for a list: what is said of each.")
     consequence: str = Field(min_length=1, description="What it means for the paper's conclusions.")
     claims: tuple[str, ...] = Field(min_length=1, description="Claims that it bears on, in claims.yaml.")
@@ -60,6 +61,16 @@ class Explanation(BaseModel):
     def picks(self, one: Discrepancy) -> bool:
         """Whether a discrepancy belongs to this finding."""
         return any(fnmatchcase(f"{one.check}: {one.cell}", pattern) for pattern in self.explains)
+
+    def printed_numbers(self) -> dict[str, object]:
+        """The entry's `numbers`, read from the transcription.
+
+        Raises
+        ------
+        DataError
+            If one is not printed, or in several ways.
+        """
+        return {name: printed_value(self.paper, **where) for name, where in self.numbers.items()}
 
     def refuse_unknown(self, values: Mapping[str, object]) -> None:
         """Raise a DataError if a text has a placeholder that `values` does not hold."""

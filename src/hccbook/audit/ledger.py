@@ -32,9 +32,9 @@ class Ledger:
         self._agreements: list[Agreement] = []
         self._open: list[tuple[str, Discrepancy]] = []
 
-    def record(self, place: str, *results: CheckResult) -> None:
-        """Record checks: what agrees at once, what fails for `explain`."""
-        for result in results:
+    def record(self, place: str, *results: CheckResult, what: str = "") -> None:
+        """Record checks, as one comparison where `what` names it: what agrees at once, what fails for `explain`."""
+        for result in (CheckResult.joined(results[0].check, what, results),) if what and results else results:
             agreeing = result.cells - len(result.discrepancies)
             if agreeing > 0:
                 self._agreements.append(Agreement(self.paper, result.check, place, result.what, agreeing))
@@ -52,7 +52,7 @@ class Ledger:
         **values : object
             What fills the placeholders of the entry.
         """
-        entry = self._entry(name, values)
+        entry, values = self._entry(name, values)
         picked = [
             (place, one) for place, one in self._open if entry.picks(one) and (among is None or one.cell in among)
         ]
@@ -75,7 +75,7 @@ class Ledger:
         **values : object
             What fills the placeholders of the entry.
         """
-        entry = self._entry(name, values)
+        entry, values = self._entry(name, values)
         if holds:
             self.record(place, result)
         else:
@@ -120,13 +120,14 @@ class Ledger:
     def _id(self, name: str) -> str:
         return f"{self.paper.replace('_', '-')}-{name}"
 
-    def _entry(self, name: str, values: Mapping[str, object]) -> Explanation:
+    def _entry(self, name: str, values: Mapping[str, object]) -> tuple[Explanation, dict[str, object]]:
         if self._id(name) not in self._entries:
             raise DataError(FILE, "must say what a finding means", f"no entry {self._id(name)}", "Add it.")
         entry = self._entries[self._id(name)]
         self._unused.discard(entry.id)
-        entry.refuse_unknown(values)
-        return entry
+        known = entry.printed_numbers() | values
+        entry.refuse_unknown(known)
+        return entry, known
 
     def _find(
         self,

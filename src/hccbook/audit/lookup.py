@@ -15,6 +15,9 @@ from hccbook.settings import PAPERS
 TITLES = dict(zip(PAPERS, ("ALARM", "aMAP-CT"), strict=True))
 """Papers as they call themselves."""
 
+printed_value = published.value
+"""One printed number by place, refused where the paper prints it in several ways."""
+
 read_entries = published._entries
 """Reader of a YAML list of entries of ``data/published``; refuses what their model does not know, and twins."""
 

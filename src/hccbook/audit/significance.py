@@ -38,13 +38,13 @@ def check_marks(shown: Mapping[str, str], marks: Mapping[str, str], mark: str) -
     return CheckResult(CHECK, "claimed superiority marked as significant", len(shown), wrong)
 
 
-def check_interval(cell: str, what: str, limits: tuple[Range, Range, Range], stated: Range) -> CheckResult:
+def check_interval(cell: str, limits: tuple[Range, Range, Range], stated: Range) -> CheckResult:
     """Whether the p-value printed of an effect can be that of its interval.
 
     Parameters
     ----------
-    cell, what : str
-        Where it stands, and what the comparison is called.
+    cell : str
+        Where it stands.
     limits : (Range, Range, Range)
         Estimate and limits of an effect that is 0 where there is none.
     stated : Range
@@ -65,7 +65,9 @@ def check_interval(cell: str, what: str, limits: tuple[Range, Range, Range], sta
         f"a symmetric interval of this width has a standard error of {error:.3f}, "
         f"{estimate} / {error:.3f} = {estimate.middle / error:.2f}",
     )
-    return CheckResult.of_one(p.low < stated.high and not reaches_no_effect(lower), what, otherwise)
+    return CheckResult.of_one(
+        p.low < stated.high and not reaches_no_effect(lower), f"{cell}: p-value and interval", otherwise
+    )
 
 
 def significant_at(p: Range, threshold: float) -> bool | None:
