@@ -5,6 +5,7 @@ Numbers come from the transcription alone; what a finding means stands in ``data
 
 from __future__ import annotations
 
+import itertools
 from math import log10
 
 from hccbook import scores
@@ -435,12 +436,12 @@ def _repeated(ledger: Ledger, paper: AuditedPaper) -> None:
     ledger.record("text", repeated_numbers.repeated_in_text(paper.numbers))
     results = []
     for one in paper.table("Table 2").itertuples():
-        cell, where = f"{one.row}, {one.cohort}, {one.subgroup}", {"cohort": one.cohort, "subgroup": one.subgroup}
-        results += paper.against_text(cell, "Table 2", (one.value, one.lower, one.upper), row=one.row, **where)
-    for one in paper.select(place="Table 1", row="header").itertuples():
-        if one.subgroup != "non-HCC":
-            where = {"row": one.subgroup or "patients", "cohort": one.cohort, "quantity": "count"}
-            results += paper.against_text(f"{where['row']}, {one.cohort}", "Table 1", (one.value,), **where)
+        where = {"row": one.row, "cohort": one.cohort, "subgroup": one.subgroup}
+        results += paper.alike(", ".join(where.values()), where | {"place": "Table 2"}, where | {"column": ""})
+    for cohort, (row, subgroup) in itertools.product(("all", *COHORTS), (("patients", ""), ("HCC", "HCC"))):
+        where = {"cohort": cohort, "quantity": "count"}
+        first = {"place": "Table 1", "row": "header", "subgroup": subgroup}
+        results += paper.alike(f"{row}, {cohort}", where | first, where | {"row": row, "column": ""})
     ledger.record("tables and text", *results, what="numbers of the tables in the text")
     aucs = sorted((paper.range("auc", row="ALARM", cohort=cohort) for cohort in COHORTS), key=lambda one: one.middle)
     results = []

@@ -5,6 +5,8 @@ Numbers come from the transcription alone; what a finding means stands in ``data
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from math import exp
 
 import pandas as pd
@@ -28,6 +30,7 @@ from hccbook.audit.audited_paper import AmapRows, AuditedPaper, check_amap
 from hccbook.audit.characteristics import (
     Characteristics,
     Design,
+    Group,
     check_all,
     check_count_p_values,
     check_quartile_p_values,
@@ -50,7 +53,7 @@ FAMILIES = {"sex": ("Males", "Females"), "age": ("Age, years: ",), "aMAP": ("aMA
 """Families of subgroups of Table 3, as the names of their rows begin."""
 
 MEN, CASES, FOLLOW_UP = "Male, n (%)", "HCC cases during follow-up, n (%)", "Follow-up time, months"
-AMAP_GROUPS = "aMAP HCC risk, n (%)"
+PEOPLE, AMAP_GROUPS = "Total patients, n", "aMAP HCC risk, n (%)"
 LOW_RISK, MEDIUM_RISK, HIGH_RISK = (
     f"aMAP HCC risk: {group}" for group in ("Low-risk (<50)", "Medium-risk (50-60)", "High-risk (>60)")
 )
@@ -101,7 +104,7 @@ def read() -> AuditedPaper:
     table = paper.table("Table 1").copy()
     # The row of HCC cases counts people of the column as any other row does.
     table.loc[table["row"] == CASES, "subgroup"] = ""
-    is_size = table["row"] == "Total patients, n"
+    is_size = table["row"] == PEOPLE
     people = table[is_size & (table["quantity"] == "count")]
     design = Design(
         sizes={(one.cohort, ""): whole_number(one.value) for one in people.itertuples()},
@@ -179,21 +182,18 @@ def _table_1(ledger: Ledger, paper: AuditedPaper) -> None:
     ledger.explain("rounded-twice", twice)
 
 
-def _p_of_two_cohorts(table: Characteristics) -> dict[str, dict[str, float]]:
-    """p-values of training against validation alone, by row of counts and test."""
-    people = {row: contingency(table, row, GROUPS[:2]) for row in table.p_values}
+def _p_of_counts(table: Characteristics, groups: Sequence[Group]) -> dict[str, dict[str, float]]:
+    """p-values of some columns, by row of counts and test."""
+    people = {row: contingency(table, row, groups) for row in table.p_values}
     return {row: p_values.count_p_values(one) for row, one in people.items() if one}
 
 
 def _p_values(ledger: Ledger, paper: AuditedPaper) -> None:
     table = paper.characteristics
     ledger.record("Table 1", check_count_p_values(table), check_quartile_p_values(table))
-    by_test = _p_of_two_cohorts(table)
-    reproduced = {
-        row: p[p_values.YATES]
-        for row, p in by_test.items()
-        if p_values.YATES in p and table.p_values[row][""].holds(p[p_values.YATES])
-    }
+    by_test = _p_of_counts(table, GROUPS[:2])
+    with_yates = {row: p[p_values.YATES] for row, p in by_test.items() if p_values.YATES in p}
+    reproduced = {row: p for row, p in with_yates.items() if table.p_values[row][""].holds(p)}
     shown = ", ".join(f"{_bare(row)} {p:.4f}" for row, p in reproduced.items())
     ledger.explain("p-values-two-cohorts", list(reproduced), reproduced=shown)
     ledger.explain("p-value-amap-groups", two_cohorts=by_test[AMAP_GROUPS][p_values.PEARSON])
@@ -233,8 +233,7 @@ def _p_values_of_quartiles(ledger: Ledger, paper: AuditedPaper) -> None:
 
 def _similar(ledger: Ledger, paper: AuditedPaper) -> None:
     table, threshold = paper.characteristics, paper.range("p-value", row=THRESHOLD).high
-    people = {row: contingency(table, row, GROUPS) for row in table.p_values}
-    recomputed = {row: p_values.count_p_values(one)[p_values.PEARSON] for row, one in people.items() if one}
+    recomputed = {row: p[p_values.PEARSON] for row, p in _p_of_counts(table, GROUPS).items()}
     different = {row: p for row, p in recomputed.items() if p < threshold}
     ledger.expect(
         "similar-cohorts",
@@ -277,19 +276,17 @@ def _table_3(ledger: Ledger, paper: AuditedPaper) -> None:
 
 
 def _sizes(ledger: Ledger, paper: AuditedPaper) -> None:
-    table, rows = paper.characteristics, paper.performance
     results = []
-    for cohort, group in zip(COHORTS, GROUPS, strict=True):
-        pairs = {
-            f"n, {cohort}, {name}": (table.counts[row][group], rows[cohort, name].n)
-            for name, row in ROWS_OF_BOTH_TABLES.items()
-        }
-        pairs[f"n, {cohort}, all"] = (table.design.sizes[group], rows[cohort, ""].n)
-        pairs[f"HCC, {cohort}"] = (table.counts[CASES][group], rows[cohort, ""].events)
-        for name, (first, third) in pairs.items():
-            results.append(printed_alike(name, [("Table 1", (str(first),)), ("Table 3", (str(third),))]))
+    for cohort in COHORTS:
+        whole = f"{cohort.capitalize()} cohort"
+        pairs = [(f"n, {cohort}, {third}", first, third, "count") for third, first in ROWS_OF_BOTH_TABLES.items()]
+        pairs += [(f"n, {cohort}, all", PEOPLE, whole, "count"), (f"HCC, {cohort}", CASES, whole, "HCC count")]
+        for name, first, third, quantity in pairs:
+            of_first = {"place": "Table 1", "cohort": cohort, "row": first, "quantity": "count"}
+            of_third = {"place": "Table 3", "cohort": cohort, "row": third, "quantity": quantity}
+            results += paper.alike(name, of_first, of_third)
     ledger.record("Tables 1 and 3", *results, what="group sizes of Table 1 in Table 3")
-    men, women, whole = (rows["validation", name] for name in ("Males", "Females", ""))
+    men, women, whole = (paper.performance["validation", name] for name in ("Males", "Females", ""))
     ledger.explain("men-validation-size", men=men, women=women, whole=whole)
 
 
@@ -308,16 +305,14 @@ def _areas(paper: AuditedPaper, label: str) -> pd.DataFrame:
 
 
 def _auc_of_model(ledger: Ledger, paper: AuditedPaper) -> None:
-    second, fourth = _areas(paper, "Table 2"), _areas(paper, "Table 4")
-    second, fourth = (frame.set_index("cohort") for frame in (second, fourth[fourth["subgroup"] == "aMAP-CT"]))
-    results = []
+    places, results = ({"place": "Table 2"}, {"place": "Table 4", "subgroup": "aMAP-CT"}), []
     for cohort in COHORTS:
-        texts = (tuple(frame.loc[cohort, ["value", "lower", "upper"]]) for frame in (second, fourth))
-        printings = list(zip(("Table 2", "Table 4"), texts, strict=True))
-        results.append(printed_alike(f"AUC of aMAP-CT, {cohort}", printings))
+        printings = [{"quantity": "auc", "cohort": cohort, **place} for place in places]
+        results += paper.alike(f"AUC of aMAP-CT, {cohort}", *printings)
     ledger.record("Tables 2 and 4", *results, what="AUC of aMAP-CT in both tables")
-    swapped = repeated_numbers.swapped(second["value"].to_dict(), fourth["value"].to_dict())
-    differences = [abs(float(second["value"][one]) - float(second["value"][other])) for one, other in swapped]
+    second, fourth = (paper.select(quantity="auc", **place).set_index("cohort")["value"].to_dict() for place in places)
+    swapped = repeated_numbers.swapped(second, fourth)
+    differences = [abs(float(second[one]) - float(second[other])) for one, other in swapped]
     ledger.explain("auc-swapped", swapped=swapped, difference=max(differences, default=0.0))
 
 
@@ -605,11 +600,8 @@ def _features(ledger: Ledger, paper: AuditedPaper) -> None:
         CheckResult.plain(methods.CHECK, what, number == phases * width, number, phases * width)
         for number in deep.values()
     ]
-    ledger.record(
-        place,
-        counts.sums(totals, "features of both organs and kinds"),
-        CheckResult.joined(methods.CHECK, what, widths),
-    )
+    ledger.record(place, counts.sums(totals, "features of both organs and kinds"))
+    ledger.record(place, *widths, what=what)
     odd = [
         organ for organ, number in radiomics.items() if number % phases or not methods.configurations(number // phases)
     ]
@@ -652,21 +644,14 @@ def _cohorts(ledger: Ledger, paper: AuditedPaper) -> None:
 def _repeated(ledger: Ledger, paper: AuditedPaper) -> None:
     ledger.record("text", repeated_numbers.repeated_in_text(paper.numbers))
     results = []
-    for cohort in COHORTS:
-        second = paper.select(place="Table 2", cohort=cohort).drop_duplicates("quantity").set_index("quantity")["value"]
-        for measure, printed in paper.performance[cohort, ""].measures.items():
-            if printed is not None and is_number(second[measure]):
-                printings = [("Table 2", (second[measure],)), ("Table 3", (printed.text,))]
-                results.append(printed_alike(f"{measure}, {cohort}", printings))
-    third = _areas(paper, "Table 3").set_index(["cohort", "row"])["value"]
-    for one in _areas(paper, "Table 2").itertuples():
-        cell, texts = f"AUC, {one.cohort}", (one.value, one.lower, one.upper)
-        results += paper.against_text(cell, "Table 2", texts, quantity="auc", row="aMAP-CT", cohort=one.cohort)
-        whole = next(text for (cohort, row), text in third.items() if (cohort, _subgroup(row)) == (one.cohort, ""))
-        results.append(printed_alike(cell, [("Table 2", (one.value,)), ("Table 3", (whole,))]))
-    table = paper.characteristics
-    for row, number in (("patients", table.design.sizes[EVERYBODY]), ("HCC", table.counts[CASES][EVERYBODY])):
-        results += paper.against_text(row, "Table 1", (str(number),), quantity="count", row=row, cohort="all")
+    for cohort, measure in itertools.product(COHORTS, (*two_by_two.MEASURES, "auc")):
+        where = {"cohort": cohort, "quantity": measure}
+        third = {"place": "Table 3", "row": f"{cohort.capitalize()} cohort"}
+        text = [where | {"row": "aMAP-CT", "column": ""}] if measure == "auc" else []
+        results += paper.alike(f"{measure}, {cohort}", where | {"place": "Table 2"}, where | third, *text)
+    for row, first in (("patients", PEOPLE), ("HCC", CASES)):
+        where = {"cohort": "all", "quantity": "count"}
+        results += paper.alike(row, where | {"place": "Table 1", "row": first}, where | {"row": row, "column": ""})
     ledger.record("tables and text", *results, what="numbers of the tables elsewhere")
 
 

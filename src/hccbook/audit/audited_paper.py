@@ -55,11 +55,24 @@ class AuditedPaper(Paper):
         """A count, what it is out of, and the percentage that is printed of it."""
         return PrintedShare(", ".join(where.values()), count, total, self.range(quantity, "%", **where))
 
-    def against_text(self, cell: str, place: str, texts: tuple[str, ...], **where: str) -> list[CheckResult]:
-        """A number of a table against every place of the running text that prints it; none where none does."""
-        text = self.select(column="", **where)
-        printings = [(one.place, (one.value, one.lower, one.upper)) for one in text.itertuples()]
-        return [printed_alike(cell, [(place, texts), *printings])] if printings else []
+    def alike(self, cell: str, *printings: dict[str, str]) -> list[CheckResult]:
+        """Whether a number is printed alike wherever it is printed.
+
+        Parameters
+        ----------
+        cell : str
+            Its name.
+        *printings : dict of str to str
+            Columns of its rows, one printing or several each.
+
+        Returns
+        -------
+        list of CheckResult
+            None where it is printed once or not at all.
+        """
+        rows = [one for where in printings for one in self.select(**where).itertuples()]
+        texts = [(one.place, (one.value, one.lower, one.upper)) for one in rows]
+        return [printed_alike(cell, texts)] if len(texts) > 1 else []
 
 
 class AmapRows(NamedTuple):
