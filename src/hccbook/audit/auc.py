@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from scipy.stats import norm
-
 from hccbook.audit.findings import CheckResult, Discrepancy
-from hccbook.audit.printed import Range
+from hccbook.audit.printed import DEVIATE, Range
 from hccbook.errors import DataError
 
 CHECK = "intervals"
@@ -70,9 +68,9 @@ def least_auc_se(auc: float, events: int, nonevents: int) -> float:
     return math.sqrt(max(0.0, *(spread / n - m / (12 * n**2) for m, n in pairs)))
 
 
-def implied_se(lower: Range, upper: Range, level: float = 0.95) -> Range:
+def implied_se(lower: Range, upper: Range) -> Range:
     """Standard error that the width of a symmetric interval implies, rounding included."""
-    return (upper - lower) / (2 * float(norm.isf((1 - level) / 2)))
+    return (upper - lower) / (2 * DEVIATE)
 
 
 def auc_from_points(points: Sequence[tuple[Range, Range]]) -> Range:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from statistics import NormalDist
 from typing import NamedTuple
 
 from scipy.special import betaincinv
 
 from hccbook.audit.findings import CheckResult, Discrepancy
-from hccbook.audit.printed import Range
+from hccbook.audit.printed import DEVIATE, Range
 from hccbook.audit.two_by_two import TwoByTwo
 from hccbook.errors import DataError
 from hccbook.evaluation.diagnostic import wilson_interval
@@ -20,11 +19,7 @@ CHECK = "intervals"
 """Name of this family of checks."""
 
 
-def _deviate(level: float) -> float:
-    return NormalDist().inv_cdf((1 + level) / 2)
-
-
-def wald_interval(share: float, denominator: int, level: float = 0.95) -> tuple[float, float]:
+def wald_interval(share: float, denominator: int) -> tuple[float, float]:
     """Wald's interval of a proportion, ``p ± z sqrt(p (1 - p) / n)``, not clipped.
 
     Parameters
@@ -33,8 +28,6 @@ def wald_interval(share: float, denominator: int, level: float = 0.95) -> tuple[
         Estimate, 0 to 1.
     denominator : int
         Number of people, 1 or more.
-    level : float
-        Confidence level.
 
     Returns
     -------
@@ -45,11 +38,11 @@ def wald_interval(share: float, denominator: int, level: float = 0.95) -> tuple[
     ----------
     Brown, Cai and DasGupta 2001, Stat Sci 16:101, equation 1.
     """
-    half = _deviate(level) * math.sqrt(share * (1 - share) / denominator)
+    half = DEVIATE * math.sqrt(share * (1 - share) / denominator)
     return share - half, share + half
 
 
-def clopper_pearson_interval(share: float, denominator: int, level: float = 0.95) -> tuple[float, float]:
+def clopper_pearson_interval(share: float, denominator: int) -> tuple[float, float]:
     """Clopper and Pearson's exact interval of a proportion.
 
     Parameters
@@ -58,8 +51,6 @@ def clopper_pearson_interval(share: float, denominator: int, level: float = 0.95
         Estimate, 0 to 1; times the denominator it need not be a whole number.
     denominator : int
         Number of people, 1 or more.
-    level : float
-        Confidence level.
 
     Returns
     -------
@@ -69,14 +60,14 @@ def clopper_pearson_interval(share: float, denominator: int, level: float = 0.95
     ----------
     Clopper and Pearson 1934, Biometrika 26:404; Brown, Cai and DasGupta 2001, Stat Sci 16:101.
     """
-    count, tail = share * denominator, (1 - level) / 2
+    count, tail = share * denominator, 0.025
     lower = 0.0 if count <= 0 else float(betaincinv(count, denominator - count + 1, tail))
     upper = 1.0 if count >= denominator else float(betaincinv(count + 1, denominator - count, 1 - tail))
     return lower, upper
 
 
-def _wilson(share: float, denominator: int, level: float = 0.95) -> tuple[float, float]:
-    lower, upper = wilson_interval(share * denominator, denominator, level)
+def _wilson(share: float, denominator: int) -> tuple[float, float]:
+    lower, upper = wilson_interval(share * denominator, denominator)
     return float(lower), float(upper)
 
 
@@ -116,13 +107,8 @@ class PrintedInterval(NamedTuple):
     table: TwoByTwo | None
 
 
-OWN = "own denominator"
-WHOLE = "whole cohort"
-EVENTS = "events"
-NONEVENTS = "non-events"
-FLAGGED = "flagged"
-AUGMENTED = "cohort balanced by oversampling"
-DENOMINATORS = (OWN, WHOLE, EVENTS, NONEVENTS, FLAGGED, AUGMENTED)
+OWN, WHOLE, AUGMENTED = "own denominator", "whole cohort", "cohort balanced by oversampling"
+DENOMINATORS = (OWN, WHOLE, "events", "non-events", "flagged", AUGMENTED)
 """Numbers of people that an interval may have been computed with."""
 
 
@@ -142,15 +128,8 @@ def denominators(table: TwoByTwo, measure: str) -> dict[str, int]:
         cohort after oversampling to as many events as non-events.
     """
     nonevents = table.n - table.events
-    every = {
-        OWN: table.counts(measure)[1],
-        WHOLE: table.n,
-        EVENTS: table.events,
-        NONEVENTS: nonevents,
-        FLAGGED: table.flagged,
-        AUGMENTED: 2 * nonevents,
-    }
-    return {name: number for name, number in every.items() if number > 0}
+    numbers = (table.counts(measure)[1], table.n, table.events, nonevents, table.flagged, 2 * nonevents)
+    return {name: number for name, number in zip(DENOMINATORS, numbers, strict=True) if number > 0}
 
 
 def reproduces(limits: tuple[float, float], lower: Range, upper: Range) -> bool:
@@ -301,15 +280,13 @@ def estimates_inside(intervals: Mapping[str, tuple[Range, Range, Range]], what: 
     return CheckResult(CHECK, what, len(intervals), tuple(wrong))
 
 
-def implied_denominator(estimate: Range, lower: Range, upper: Range, level: float = 0.95) -> Range:
+def implied_denominator(estimate: Range, lower: Range, upper: Range) -> Range:
     """Number of people that a symmetric interval of a proportion implies, ``n = z² p (1 - p) / h²``.
 
     Parameters
     ----------
     estimate, lower, upper : Range
         As printed.
-    level : float
-        Confidence level.
 
     Returns
     -------
@@ -324,10 +301,9 @@ def implied_denominator(estimate: Range, lower: Range, upper: Range, level: floa
     half = (upper - lower) / 2
     if half.low <= 0:
         raise DataError("interval", "must have a width", f"{lower} to {upper}", "Leave it out.")
-    z = _deviate(level)
     shares = [estimate.low, estimate.high] + ([0.5] if estimate.low < 0.5 < estimate.high else [])
     variances = [share * (1 - share) for share in shares]
-    return Range(z**2 * min(variances) / half.high**2, z**2 * max(variances) / half.low**2)
+    return Range(DEVIATE**2 * min(variances) / half.high**2, DEVIATE**2 * max(variances) / half.low**2)
 
 
 class WidthRatio(NamedTuple):
@@ -404,14 +380,8 @@ def check_widths(intervals: Sequence[PrintedInterval], factor: float) -> CheckRe
     return CheckResult(CHECK, what, len(intervals), tuple(wrong))
 
 
-def tables_behind(
-    limits: Mapping[str, tuple[Range, Range]],
-    events: int,
-    nonevents: int,
-    method: str = "Wald",
-    base: str = WHOLE,
-) -> list[TwoByTwo]:
-    """Every 2x2 table whose intervals, by one method and denominator, are those printed.
+def tables_behind(limits: Mapping[str, tuple[Range, Range]], events: int, nonevents: int) -> list[TwoByTwo]:
+    """Every 2x2 table whose intervals, by Wald's method on the whole cohort, are those printed.
 
     Parameters
     ----------
@@ -419,20 +389,17 @@ def tables_behind(
         Printed limits by measure.
     events, nonevents : int
         People with and without the outcome.
-    method, base : str
-        Of `METHODS` and `DENOMINATORS`.
 
     Returns
     -------
     list of TwoByTwo
         What the limits say of the estimates, where these and the limits do not belong together.
     """
-    interval = METHODS[method]
 
     def fits(table: TwoByTwo, *measures: str) -> bool:
         return all(
             table.counts(measure)[1] > 0
-            and reproduces(interval(table.value(measure), denominators(table, measure)[base]), *limits[measure])
+            and reproduces(wald_interval(table.value(measure), table.n), *limits[measure])
             for measure in measures
             if measure in limits
         )

@@ -10,8 +10,12 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from statistics import NormalDist
 
 from hccbook.errors import DataError
+
+DEVIATE = NormalDist().inv_cdf(0.975)
+"""Standard errors from an estimate to each limit of its 95 % interval."""
 
 SLACK = 1e-9
 """What floating-point arithmetic may lose at the edge of an interval."""

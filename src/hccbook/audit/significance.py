@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from scipy.stats import norm
 
 from hccbook.audit.findings import CheckResult, Discrepancy
-from hccbook.audit.printed import Range
+from hccbook.audit.printed import DEVIATE, Range
 
 CHECK = "significance"
 """Name of this family of checks."""
@@ -77,7 +77,7 @@ def significant_at(p: Range, threshold: float) -> bool | None:
     return False if p.low >= threshold else None
 
 
-def p_of_interval(estimate: Range, lower: Range, upper: Range, level: float = 0.95) -> Range:
+def p_of_interval(estimate: Range, lower: Range, upper: Range) -> Range:
     """p-value against no effect that a symmetric interval implies.
 
     ``z = estimate / SE`` with SE the printed width over ``2 x 1.96``, two-sided, rounding included.
@@ -86,16 +86,13 @@ def p_of_interval(estimate: Range, lower: Range, upper: Range, level: float = 0.
     ----------
     estimate, lower, upper : Range
         As printed, of an effect that is 0 where there is none.
-    level : float
-        Confidence level.
 
     Returns
     -------
     Range
     """
-    z = float(norm.isf((1 - level) / 2))
-    narrow, wide = (upper - lower).low / (2 * z), (upper - lower).high / (2 * z)
-    deviates = [abs(end) / error for end in (estimate.low, estimate.high) for error in (narrow, wide)]
+    error = (upper - lower) / (2 * DEVIATE)
+    deviates = [abs(end) / one for end in (estimate.low, estimate.high) for one in (error.low, error.high)]
     least = 0.0 if estimate.low <= 0 <= estimate.high else min(deviates)
     return Range(2 * float(norm.sf(max(deviates))), 2 * float(norm.sf(least)))
 
