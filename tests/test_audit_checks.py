@@ -668,6 +668,8 @@ def test_families_are_those_of_the_claims():
 def entry(**changes: object) -> Explanation:
     texts = {"place": "p", "printed": "{one}", "recomputed": "2", "arithmetic": "{one} is not 2"}
     texts |= {"certainty": findings.CERTAIN, "consequence": "none", "claims": ("alarm-split",)}
+    if "explains" not in changes:
+        texts["expects"] = {"check": "counts", "place": "Table 9", "what": "sums"}
     return Explanation.model_validate({"id": "alarm-one", "paper": "alarm"} | texts | changes)
 
 
@@ -694,12 +696,11 @@ def test_entry_explains_what_it_picks():
 
 def test_expectation_is_a_finding_or_an_agreement():
     """What holds is recorded; what does not is the finding of its entry, a line for each of several."""
-    result = findings.CheckResult("counts", "sums")
     ledger = Ledger("alarm", [entry(each={"one": "{row} {it}"})])
-    ledger.expect("one", True, "Table 9", result, one=[], row="")
+    ledger.expect("one", True, 1, one=[], row="")
     assert ledger.close() == ([], [findings.Agreement("alarm", "counts", "Table 9", "sums", 1)])
     ledger = Ledger("alarm", [entry(each={"one": "{row} {it}"})])
-    ledger.expect("one", False, "Table 9", result, one=[1, 3], row="n")
+    ledger.expect("one", False, 1, one=[1, 3], row="n")
     assert [(one.id, one.printed) for one in ledger.close()[0]] == [("alarm-one", "n 1; n 3")]
 
 
@@ -712,6 +713,8 @@ def test_expectation_is_a_finding_or_an_agreement():
         ({"each": {"two": "x"}}, "each must be of placeholders"),
         ({"printed": "{one"}, "expected '}'"),
         ({"claims": ()}, "at least 1 item"),
+        ({"expects": None}, "found both or none"),
+        ({"explains": ("counts: *",), "expects": {"check": "counts", "place": "p", "what": "x"}}, "found both or none"),
     ],
 )
 def test_entries_are_checked(changes, rule):
@@ -745,7 +748,7 @@ def test_unknown_placeholder_is_refused(changes, values, message):
     """A placeholder that nothing fills, or that its value cannot, names the entry and the field."""
     ledger = Ledger("alarm", [entry(**changes)])
     with pytest.raises(DataError, match=re.escape(message)):
-        ledger.expect("one", False, "Table 9", findings.CheckResult("counts", "sums"), **values)
+        ledger.expect("one", False, **values)
 
 
 def test_entry_without_a_check_is_refused():

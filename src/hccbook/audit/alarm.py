@@ -23,7 +23,6 @@ from hccbook.audit import (
     ranges,
     repeated_numbers,
     significance,
-    two_by_two,
 )
 from hccbook.audit.audited_paper import AmapRows, AuditedPaper, check_amap, mean_amap
 from hccbook.audit.characteristics import Characteristics, Design, check_all, contingency, group_name
@@ -251,8 +250,6 @@ def _risk_groups(ledger: Ledger, paper: AuditedPaper) -> None:
     ledger.expect(
         "incidence-no-count",
         set(RISK_GROUPS[:2]) <= set(fitting) and at_most >= detected,
-        STRATIFICATION,
-        CheckResult(counts.CHECK, "incidences of the risk groups leave no case over"),
         groups=[one for one in groups[:2] if not counts_that_print_as(one["rate"], one["size"])],
         at_most=at_most,
     )
@@ -279,8 +276,6 @@ def _group_sizes(ledger: Ledger, paper: AuditedPaper) -> None:
     ledger.expect(
         "high-risk-size",
         flagged == size,
-        STRATIFICATION,
-        CheckResult(two_by_two.CHECK, "high-risk group is that of Table 2"),
         upper=upper,
         flagged=flagged,
         true=true,
@@ -296,8 +291,7 @@ def _group_sizes(ledger: Ledger, paper: AuditedPaper) -> None:
     ledger.expect(
         "flagged-size",
         not wrong,
-        "Table 2, cut-off 0.21",
-        CheckResult(two_by_two.CHECK, "external counts left over by the text", len(row.measures)),
+        len(row.measures),
         stated=", ".join(f"{name} {row.measures[name]}" for name in wrong),
         recomputed=", ".join(f"{name} {left.value(name):.3f}" for name in wrong),
         lower=lower,
@@ -339,8 +333,7 @@ def _calibration(ledger: Ledger, paper: AuditedPaper) -> None:
     ledger.expect(
         "calibration",
         all(one["rate"].high >= one["cutoff"] for one in groups),
-        "Fig. 4A and 5",
-        CheckResult(calibration_counts.CHECK, "incidence of each group not below its cut-off", len(groups)),
+        len(groups),
         expected=sum(one["expected"] for one in groups),
         groups=groups,
     )
@@ -371,8 +364,6 @@ def _mean_lead_time(ledger: Ledger, paper: AuditedPaper) -> None:
     ledger.expect(
         "lead-time",
         window.holds(at_face),
-        LEAD_TIME,
-        CheckResult(means_against_parts.CHECK, "mean lead time against the stages"),
         others=others,
         rest=rest,
         at_face=at_face,
@@ -422,14 +413,12 @@ def _features(ledger: Ledger, paper: AuditedPaper) -> None:
         CheckResult.plain(methods.CHECK, what, possible, one_phase, "107 + 93 k"),
     )
     deep, width = paper.count(row="deep features of one phase"), methods.POOLED_WIDTH["ResNet-50"]
-    channels, result = methods.POOLED_WIDTH["ResNet-18"], CheckResult(methods.CHECK, "width of the pooling layer")
-    values = {"width": width, "channels": channels, "times": width // channels}
-    ledger.expect("pooling-width", deep == width, f"{SIGNATURES}, sentence 2", result, **values)
+    channels = methods.POOLED_WIDTH["ResNet-18"]
+    ledger.expect("pooling-width", deep == width, width=width, channels=channels, times=width // channels)
     wrong = {band: text for band, text in SUB_BANDS.items() if not methods.names_a_filter(band, text)}
-    result = CheckResult(methods.CHECK, "sub-bands named as filters", len(SUB_BANDS))
     expansions = "; ".join(f"{band}: {text}" for band, text in wrong.items())
     meanings = "; ".join(f"{band}: {methods.wavelet_meaning(band)}" for band in wrong)
-    ledger.expect("sub-bands", not wrong, "Fig. 2, caption", result, expansions=expansions, meanings=meanings)
+    ledger.expect("sub-bands", not wrong, len(SUB_BANDS), expansions=expansions, meanings=meanings)
 
 
 def _repeated(ledger: Ledger, paper: AuditedPaper) -> None:

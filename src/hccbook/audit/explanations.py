@@ -26,6 +26,16 @@ def _placeholders(template: str) -> list[str]:
     return [re.split(r"[.\[]", name)[0] for _, name, _, _ in Formatter().parse(template) if name is not None]
 
 
+class Expectation(BaseModel):
+    """What is recorded where a check of the finding's own holds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    check: str = Field(description="Family of the check, of the finding too.")
+    place: str = Field(min_length=1, description="Where it was held against what.")
+    what: str = Field(min_length=1, description="What agrees then; may hold placeholders.")
+
+
 class Explanation(BaseModel):
     """What one finding means. A number in its texts is a placeholder, ``{p:.3f}`` or ``{row.events}``, never typed."""
 
@@ -34,6 +44,7 @@ class Explanation(BaseModel):
     id: str = Field(pattern=r"^(alarm|amap-ct)-[a-z0-9-]+$", description="Name of the finding.")
     paper: Literal["alarm", "amap_ct"] = Field(description="Paper that it is about.")
     certainty: str = Field(description="One of `CERTAINTIES`, or '{certainty}' where the arithmetic decides.")
+    expects: Expectation | None = Field(None, description="What agrees unless the finding's own check fails.")
     explains: tuple[str, ...] = Field((), description="Discrepancies of checks, as patterns of 'check: cell'.")
     place: str = Field("", description="Where it stands; that of the discrepancies when left out.")
     printed: str = Field("", description="What is printed; that of the discrepancies when left out.")
@@ -51,6 +62,8 @@ class Explanation(BaseModel):
             raise ValueError(f"id must start with the paper's name, but found {self.id!r} in {self.paper!r}")
         if self.certainty not in (*CERTAINTIES, "{certainty}"):
             raise ValueError(f"certainty must be one of {', '.join(CERTAINTIES)}, but found {self.certainty!r}")
+        if (self.expects is None) is not bool(self.explains):
+            raise ValueError("an entry explains discrepancies or expects something of its own, but found both or none")
         named = {name for field in TEXTS for name in _placeholders(getattr(self, field))}
         if not named >= set(self.each):
             raise ValueError(
@@ -76,6 +89,8 @@ class Explanation(BaseModel):
         """Raise a DataError if a text has a placeholder that `values` does not hold."""
         for field in TEXTS:
             self._refuse_unknown(field, getattr(self, field), values)
+        if self.expects:
+            self._refuse_unknown("expects what", self.expects.what, values)
 
     def text(self, field: str, values: Mapping[str, object]) -> str:
         """A text with its placeholders filled; empty where it is left out.
@@ -103,6 +118,10 @@ class Explanation(BaseModel):
         }
         # A list that holds nothing leaves its semicolon.
         return self._filled(field, getattr(self, field), {**values, **lines}).strip("; ")
+
+    def expected(self, values: Mapping[str, object]) -> str:
+        """What agrees unless the finding's own check fails."""
+        return self._filled("expects what", self.expects.what, values)
 
     def _filled(self, field: str, template: str, values: Mapping[str, object]) -> str:
         self._refuse_unknown(field, template, values)

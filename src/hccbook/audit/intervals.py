@@ -398,8 +398,7 @@ def tables_behind(limits: Mapping[str, tuple[Range, Range]], events: int, noneve
 
     def fits(table: TwoByTwo, *measures: str) -> bool:
         return all(
-            table.counts(measure)[1] > 0
-            and reproduces(wald_interval(table.value(measure), table.n), *limits[measure])
+            table.counts(measure)[1] > 0 and reproduces(wald_interval(table.value(measure), table.n), *limits[measure])
             for measure in measures
             if measure in limits
         )

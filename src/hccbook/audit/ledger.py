@@ -40,7 +40,7 @@ class Ledger:
                 self._agreements.append(Agreement(self.paper, result.check, place, result.what, agreeing))
             self._open += [(place, one) for one in result.discrepancies]
 
-    def explain(self, name: str, among: Collection[str] | None = None, **values: object) -> None:
+    def explain(self, name: str, among: Collection[str] | None = None, /, **values: object) -> None:
         """Turn the open discrepancies that an entry picks into one finding; nothing where it picks none.
 
         Parameters
@@ -60,26 +60,24 @@ class Ledger:
             self._open = [pair for pair in self._open if pair not in picked]
             self._find(entry, picked[0][1].check, values, picked)
 
-    def expect(self, name: str, holds: bool, place: str, result: CheckResult, **values: object) -> None:
-        """Record a result where it holds, and the finding of an entry where it does not.
+    def expect(self, name: str, holds: bool, cells: int = 1, /, **values: object) -> None:
+        """Record what an entry expects where it holds, and its finding where it does not.
 
         Parameters
         ----------
         name : str
             Id of the finding, without the paper's name.
         holds : bool
-        place : str
-            Where the result stands.
-        result : CheckResult
-            What agrees if it holds; the family of the check in either case.
+        cells : int
+            Comparisons made.
         **values : object
             What fills the placeholders of the entry.
         """
         entry, values = self._entry(name, values)
         if holds:
-            self.record(place, result)
+            self.record(entry.expects.place, CheckResult(entry.expects.check, entry.expected(values), cells))
         else:
-            self._find(entry, result.check, values)
+            self._find(entry, entry.expects.check, values)
 
     def leave_out(self, *names: str) -> None:
         """Say that checks behind some findings cannot be made on the numbers as they are."""
