@@ -796,5 +796,5 @@ def test_tables_of_the_report():
     table = report.denominator_table(everything)
     assert table[["ALARM: findings", "aMAP-CT: findings"]].to_numpy().sum() == len(everything.findings)
     assert table[["ALARM: agree", "aMAP-CT: agree"]].to_numpy().sum() == sum(one.cells for one in everything.agreements)
-    some = report.findings_table(everything, ("counts", "ranges"))
-    assert 0 < len(some) < len(everything.findings) == len(report.findings_table(everything))
+    some = report.findings_for_page(everything, ("counts", "ranges")).table
+    assert 0 < len(some) < len(everything.findings) == len(report.findings_for_page(everything).table)

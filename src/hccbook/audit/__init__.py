@@ -17,7 +17,6 @@ from hccbook.audit.report import (
     agreement_for_page,
     denominator_table,
     findings_for_page,
-    findings_table,
     report_for_terminal,
 )
 from hccbook.audit.two_by_two import TwoByTwo, compatible_tables

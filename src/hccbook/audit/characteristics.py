@@ -10,12 +10,10 @@ import pandas as pd
 
 from hccbook.audit import counts, p_values, quantiles, repeated_numbers
 from hccbook.audit.findings import CheckResult
-from hccbook.audit.printed import Range, is_number, printed_range, whole_number
+from hccbook.audit.printed import Quartiles, Range, is_number, printed_range, whole_number
 
 Group = tuple[str, str]
 """Cohort and subgroup."""
-
-Quartiles = tuple[Range, Range, Range]
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,10 @@ import numpy as np
 
 from hccbook.audit.findings import CheckResult, Discrepancy
 from hccbook.audit.p_values import READINGS
-from hccbook.audit.printed import Range
+from hccbook.audit.printed import Quartiles, Range
 
 CHECK = "derived_scores"
 """Name of this family of checks."""
-
-Quartiles = tuple[Range, Range, Range]
-"""Lower quartile, median and upper quartile as printed."""
 
 CORRELATIONS = (-0.9, -0.6, -0.3, 0.0, 0.3, 0.6, 0.9)
 """Rank dependence between two inputs that is tried: from nearly opposite to nearly equal order."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 
 import pandas as pd
@@ -187,8 +187,10 @@ class AuditReport:
     findings: tuple[Finding, ...]
     agreements: tuple[Agreement, ...]
 
-    def filtered(self, paper: str | None = None, certainty: str | None = None) -> AuditReport:
-        """The part that belongs to a paper and a certainty; None keeps all.
+    def filtered(
+        self, paper: str | None = None, certainty: str | None = None, check: str | Collection[str] | None = None
+    ) -> AuditReport:
+        """The part that belongs to a paper, a certainty, and one family of checks or several; None keeps all.
 
         Raises
         ------
@@ -198,12 +200,13 @@ class AuditReport:
         degree = None if certainty is None else known_certainty(certainty)
         if paper is not None and paper not in PAPERS:
             raise DataError("paper", f"must be one of {', '.join(PAPERS)}", paper, "Correct the name.")
-        return AuditReport(
-            findings=tuple(
-                one for one in self.findings if paper in (None, one.paper) and degree in (None, one.certainty)
-            ),
-            agreements=tuple(one for one in self.agreements if paper in (None, one.paper)),
-        )
+        checks = CHECKS if check is None else (check,) if isinstance(check, str) else check
+
+        def belongs(one: Finding | Agreement) -> bool:
+            return paper in (None, one.paper) and one.check in checks
+
+        findings = (one for one in self.findings if belongs(one) and degree in (None, one.certainty))
+        return AuditReport(tuple(findings), tuple(one for one in self.agreements if belongs(one)))
 
     def finding(self, name: str) -> Finding:
         """The finding of that id.
@@ -227,17 +230,19 @@ class AuditReport:
         """What agrees, a row a check."""
         return pd.DataFrame([asdict(one) for one in self.agreements], columns=list(Agreement.__dataclass_fields__))
 
-    def agreeing(self, paper: str, checks: Sequence[str] = tuple(CHECKS)) -> int:
-        """Comparisons of a paper that agree, in some families of checks."""
-        return sum(one.cells for one in self.agreements if one.paper == paper and one.check in checks)
+    @property
+    def agreeing(self) -> int:
+        """Comparisons that agree."""
+        return sum(one.cells for one in self.agreements)
 
     def counts(self) -> pd.DataFrame:
         """Findings by paper (rows) and certainty (columns), and the comparisons that agree."""
         rows = []
         for paper in PAPERS:
-            degrees = [one.certainty for one in self.findings if one.paper == paper]
+            part = self.filtered(paper)
+            degrees = [one.certainty for one in part.findings]
             row = {"paper": paper} | {degree: degrees.count(degree) for degree in CERTAINTIES}
-            rows.append(row | {"comparisons that agree": self.agreeing(paper)})
+            rows.append(row | {"comparisons that agree": part.agreeing})
         return pd.DataFrame(rows)
 
     def to_json(self) -> str:

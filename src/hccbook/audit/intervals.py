@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -196,10 +197,7 @@ def common_way(intervals: Sequence[PrintedInterval]) -> tuple[tuple[str, str] | 
     reproduced : int
         Intervals that it reproduces.
     """
-    votes: dict[tuple[str, str], int] = {}
-    for one in intervals:
-        for way in ways_to_reproduce(one):
-            votes[way] = votes.get(way, 0) + 1
+    votes = Counter(way for one in intervals for way in ways_to_reproduce(one))
     if not votes:
         return None, 0
     order = {(method, name): (i, j) for j, method in enumerate(METHODS) for i, name in enumerate(DENOMINATORS)}
@@ -207,9 +205,7 @@ def common_way(intervals: Sequence[PrintedInterval]) -> tuple[tuple[str, str] | 
     return best, votes[best]
 
 
-def identify(
-    intervals: Sequence[PrintedInterval], what: str = "interval by one method on its own people"
-) -> CheckResult:
+def identify(intervals: Sequence[PrintedInterval]) -> CheckResult:
     """Whether one method, on each measure's own denominator, reproduces the intervals of a table.
 
     The method is the one that reproduces most of them; what it does not reproduce is a discrepancy, which says what
@@ -219,8 +215,6 @@ def identify(
     ----------
     intervals : sequence of PrintedInterval
         All with a recovered table.
-    what : str
-        Name of the comparison.
 
     Returns
     -------
@@ -234,10 +228,10 @@ def identify(
         ways = ways_to_reproduce(one)
         if (method, OWN) in ways:
             continue
-        share = one.table.value(one.measure)
-        number = denominators(one.table, one.measure).get(OWN)
-        expected = limits_text(method, share, number) if number else "undefined"
-        others = ", ".join(f"{name} on {base} ({denominators(one.table, one.measure)[base]})" for name, base in ways)
+        people = denominators(one.table, one.measure)
+        number = people.get(OWN)
+        expected = limits_text(method, one.table.value(one.measure), number) if number else "undefined"
+        others = ", ".join(f"{name} on {base} ({people[base]})" for name, base in ways)
         wrong.append(
             Discrepancy(
                 CHECK,
@@ -248,7 +242,7 @@ def identify(
                 + (f"that of {others}" if others else "that of no method and denominator tried"),
             )
         )
-    return CheckResult(CHECK, what, len(intervals), tuple(wrong))
+    return CheckResult(CHECK, "interval by one method on its own people", len(intervals), tuple(wrong))
 
 
 def estimates_inside(intervals: Mapping[str, tuple[Range, Range, Range]], what: str) -> CheckResult:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.stats import chi2, chi2_contingency, fisher_exact, norm
 
 from hccbook.audit.findings import CheckResult, Discrepancy
-from hccbook.audit.printed import Range
+from hccbook.audit.printed import Quartiles, Range
 from hccbook.errors import DataError
 
 CHECK = "p_values"
@@ -19,9 +20,6 @@ CHECK = "p_values"
 PEARSON = "chi-square"
 YATES = "chi-square with Yates' correction"
 FISHER = "Fisher's exact test"
-
-Quartiles = tuple[Range, Range, Range]
-"""Lower quartile, median and upper quartile as printed."""
 
 LEAST_GAP = 1.0
 """Standard errors by which a printed p must miss every reading of the quartiles before it counts as a finding."""
@@ -97,22 +95,14 @@ def p_text(p: float) -> str:
 
 def commonest_test(cells: Sequence[tuple[Range, Sequence[Sequence[int]]]]) -> str | None:
     """The test that reproduces most printed p-values of a table; None where none reproduces any."""
-    votes: dict[str, int] = {}
-    for printed, counts in cells:
-        for name in tests_that_reproduce(printed, counts):
-            votes[name] = votes.get(name, 0) + 1
-    return max(votes, key=lambda name: votes[name]) if votes else None
+    votes = Counter(name for printed, counts in cells for name in tests_that_reproduce(printed, counts))
+    return votes.most_common(1)[0][0] if votes else None
 
 
 def _quarter_edges(quartiles: Quartiles) -> list[tuple[float, float]]:
     """Widest interval of each quarter of a group, rounding included."""
     lower, middle, upper = quartiles
-    return [
-        (-math.inf, lower.high),
-        (lower.low, middle.high),
-        (middle.low, upper.high),
-        (upper.low, math.inf),
-    ]
+    return [(-math.inf, lower.high), (lower.low, middle.high), (middle.low, upper.high), (upper.low, math.inf)]
 
 
 def superiority_bounds(first: Quartiles, second: Quartiles) -> Range:

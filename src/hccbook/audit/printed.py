@@ -97,6 +97,10 @@ class Range:
         return self.text or f"{self.low:.4g} to {self.high:.4g}"
 
 
+Quartiles = tuple[Range, Range, Range]
+"""Lower quartile, median and upper quartile as printed."""
+
+
 def _range(value: Range | float) -> Range:
     return value if isinstance(value, Range) else Range(float(value), float(value))
 

@@ -6,16 +6,13 @@ import math
 from collections.abc import Sequence
 
 from hccbook.audit.findings import CheckResult, Discrepancy
-from hccbook.audit.printed import SLACK, Range
+from hccbook.audit.printed import SLACK, Quartiles
 
 CHECK = "quantiles"
 """Name of this family of checks."""
 
 LEVELS = {"lower quartile": 0.25, "median": 0.5, "upper quartile": 0.75}
 """Quantiles that papers print."""
-
-Quartiles = tuple[Range, Range, Range]
-"""Lower quartile, median and upper quartile as printed."""
 
 
 def fewest_at_or_below(n: int, level: float) -> int:
