@@ -330,13 +330,8 @@ def _calibration(ledger: Ledger, paper: AuditedPaper) -> None:
         rate = paper.range("incidence", "%", row=group)
         expected = calibration_counts.least_expected_events([(size, cutoff)])
         groups.append({"size": size, "cutoff": cutoff, "rate": rate, "expected": expected})
-    ledger.expect(
-        "calibration",
-        all(one["rate"].high >= one["cutoff"] for one in groups),
-        len(groups),
-        expected=sum(one["expected"] for one in groups),
-        groups=groups,
-    )
+    holds, expected = all(one["rate"].high >= one["cutoff"] for one in groups), sum(one["expected"] for one in groups)
+    ledger.expect("calibration", holds, len(groups), expected=expected, groups=groups)
 
 
 def _lead_times(ledger: Ledger, paper: AuditedPaper) -> None:

@@ -14,6 +14,7 @@ import pandas as pd
 from hccbook.audit import (
     auc,
     calibration_counts,
+    characteristics,
     counts,
     formulas,
     hazard_ratios,
@@ -27,16 +28,7 @@ from hccbook.audit import (
     two_by_two,
 )
 from hccbook.audit.audited_paper import AmapRows, AuditedPaper, check_amap
-from hccbook.audit.characteristics import (
-    Characteristics,
-    Design,
-    Group,
-    check_all,
-    check_count_p_values,
-    check_quartile_p_values,
-    contingency,
-    shares_of_columns,
-)
+from hccbook.audit.characteristics import Characteristics, Design, Group, contingency
 from hccbook.audit.counts import PrintedShare
 from hccbook.audit.findings import CERTAIN, IMPLIED, Agreement, CheckResult, Finding
 from hccbook.audit.ledger import Ledger
@@ -164,7 +156,7 @@ def audit_amap_ct() -> tuple[list[Finding], list[Agreement]]:
 
 def _table_1(ledger: Ledger, paper: AuditedPaper) -> None:
     table = paper.characteristics
-    ledger.record("Table 1", *check_all(table, but=("p-values of counts", "p-values of quartiles")))
+    ledger.record("Table 1", *characteristics.check_all(table, but=("p-values of counts", "p-values of quartiles")))
     denominators = {
         f"{one.row}, {one.cohort}": (whole_number(one.value), [table.design.sizes[one.cohort, ""]])
         for one in paper.select(place="Table 1", quantity="denominator").itertuples()
@@ -178,7 +170,7 @@ def _table_1(ledger: Ledger, paper: AuditedPaper) -> None:
             share = printed_range(texts["percentage"][0], "%")
             shares.append(PrintedShare(f"{label}, {cohort}, {row}", cases[0], people, share))
     ledger.record("Tables 2 and 3", counts.percentages(shares, "share of HCC against its counts"))
-    twice = [one.cell for one in [*shares, *shares_of_columns(table)] if counts.rounded_twice(one)]
+    twice = [one.cell for one in [*shares, *characteristics.shares_of_columns(table)] if counts.rounded_twice(one)]
     ledger.explain("rounded-twice", twice)
 
 
@@ -190,7 +182,9 @@ def _p_of_counts(table: Characteristics, groups: Sequence[Group]) -> dict[str, d
 
 def _p_values(ledger: Ledger, paper: AuditedPaper) -> None:
     table = paper.characteristics
-    ledger.record("Table 1", check_count_p_values(table), check_quartile_p_values(table))
+    ledger.record(
+        "Table 1", characteristics.check_count_p_values(table), characteristics.check_quartile_p_values(table)
+    )
     by_test = _p_of_counts(table, GROUPS[:2])
     with_yates = {row: p[p_values.YATES] for row, p in by_test.items() if p_values.YATES in p}
     reproduced = {row: p for row, p in with_yates.items() if table.p_values[row][""].holds(p)}
@@ -208,14 +202,11 @@ def _p_values_of_quartiles(ledger: Ledger, paper: AuditedPaper) -> None:
     table = paper.characteristics
     people = table.people(FOLLOW_UP, GROUPS)
     most = p_values.greatest_kruskal_wallis_p(people)
-    ledger.explain(
-        "p-value-follow-up",
-        most=most,
-        test=people[2][1],
-        training=people[0][1],
-        certainty=CERTAIN if most < table.p_values[FOLLOW_UP][""].low else IMPLIED,
-    )
-    others = {one.cell: one for one in check_quartile_p_values(table).discrepancies if one.cell != FOLLOW_UP}
+    certainty = CERTAIN if most < table.p_values[FOLLOW_UP][""].low else IMPLIED
+    ledger.explain("p-value-follow-up", most=most, test=people[2][1], training=people[0][1], certainty=certainty)
+    others = {
+        one.cell: one for one in characteristics.check_quartile_p_values(table).discrepancies if one.cell != FOLLOW_UP
+    }
     compatible = 0
     for row in others:
         deviates = p_values.mann_whitney_readings(*table.people(row, GROUPS[:2]))
@@ -235,15 +226,10 @@ def _similar(ledger: Ledger, paper: AuditedPaper) -> None:
     table, threshold = paper.characteristics, paper.range("p-value", row=THRESHOLD).high
     recomputed = {row: p[p_values.PEARSON] for row, p in _p_of_counts(table, GROUPS).items()}
     different = {row: p for row, p in recomputed.items() if p < threshold}
-    ledger.expect(
-        "similar-cohorts",
-        not different,
-        len(recomputed),
-        different=len(different),
-        number=len(recomputed),
-        rows=", ".join(f"{_bare(row)} p {p_values.p_text(p)}" for row, p in different.items()),
-        threshold=threshold,
-    )
+    rows = ", ".join(f"{_bare(row)} p {p_values.p_text(p)}" for row, p in different.items())
+    number = len(recomputed)
+    values = {"different": len(different), "number": number, "rows": rows, "threshold": threshold}
+    ledger.expect("similar-cohorts", not different, number, **values)
 
 
 def _amap(ledger: Ledger, paper: AuditedPaper) -> None:
@@ -299,6 +285,11 @@ def _intervals(ledger: Ledger, paper: AuditedPaper) -> None:
         ledger.explain(f"intervals-too-{side}", cells=", ".join(cells))
 
 
+def _score(one: object) -> str:
+    """Score and cohort of a row of Table 4."""
+    return f"{one.subgroup}, {one.cohort}"
+
+
 def _areas(paper: AuditedPaper, label: str) -> pd.DataFrame:
     return paper.select(place=label, quantity="auc")
 
@@ -317,7 +308,7 @@ def _auc_of_model(ledger: Ledger, paper: AuditedPaper) -> None:
 
 def _auc_of_scores(ledger: Ledger, paper: AuditedPaper) -> None:
     fourth, rows = _areas(paper, "Table 4"), paper.performance
-    limits = printed_limits(fourth, lambda one: f"AUC of {one.subgroup}, {one.cohort}")
+    limits = printed_limits(fourth, lambda one: f"AUC of {_score(one)}")
     ledger.record("Table 4", intervals.estimates_inside(limits, "AUC inside its interval"))
     below = {cell: one for cell, one in limits.items() if one[2].high < 0.5}
     ledger.expect(
@@ -332,7 +323,7 @@ def _auc_of_scores(ledger: Ledger, paper: AuditedPaper) -> None:
     )
     results = []
     for one in fourth[~fourth["subgroup"].str.contains("18 months")].itertuples():
-        cell, whole = f"AUC of {one.subgroup}, {one.cohort}", rows[one.cohort, ""]
+        cell, whole = f"AUC of {_score(one)}", rows[one.cohort, ""]
         results.append(auc.check_width(cell, limits[cell], whole.events, whole.nonevents))
     ledger.record("Table 4", *results, what="width of the AUC's interval is possible")
 
@@ -366,47 +357,30 @@ def _auc_of_rows(ledger: Ledger, paper: AuditedPaper) -> None:
 def _auc_of_test(ledger: Ledger, paper: AuditedPaper) -> None:
     values = {one.cohort: printed_range(one.value) for one in _areas(paper, "Table 2").itertuples()}
     best = max(COHORTS, key=lambda cohort: values[cohort].middle)
-    sensitivities = (paper.performance[cohort, ""].measures["sensitivity"].text for cohort in COHORTS)
-    ledger.expect(
-        "test-outperforms",
-        best == "test" or values["test"].high >= values[best].low,
-        values=", ".join(f"{cohort} {values[cohort]}" for cohort in COHORTS),
-        test=values["test"],
-        best=best,
-        highest=values[best],
-        sensitivities=" over ".join(sensitivities),
-    )
+    sensitivity = {cohort: paper.performance[cohort, ""].measures["sensitivity"] for cohort in COHORTS}
+    holds = best == "test" or values["test"].high >= values[best].low
+    ledger.expect("test-outperforms", holds, auc=values, best=best, highest=values[best], sensitivity=sensitivity)
 
 
 def _marks(ledger: Ledger, paper: AuditedPaper) -> None:
-    marks = {
-        f"{one.subgroup}, {one.cohort}": one.value
-        for one in paper.select(place="Table 4", quantity="footnote mark").itertuples()
-    }
+    marks = {_score(one): one.value for one in paper.select(place="Table 4", quantity="footnote mark").itertuples()}
     fourth = _areas(paper, "Table 4")
     model = fourth[fourth["subgroup"] == "aMAP-CT"].set_index("cohort")["value"]
-    others = fourth[~fourth["subgroup"].str.contains("^aMAP-CT|plus")]
-    shown = {
-        f"{one.subgroup}, {one.cohort}": f"{one.value} ({one.lower} to {one.upper})" for one in others.itertuples()
-    }
+    limits = printed_limits(fourth[~fourth["subgroup"].str.contains("^aMAP-CT|plus")], _score)
+    shown = {cell: f"{estimate} ({lower} to {upper})" for cell, (estimate, lower, upper) in limits.items()}
     result = significance.check_marks(shown, marks, "*")
     ledger.record("Table 4", result)
-    unmarked = [one.cell.rsplit(", ", 1) for one in result.discrepancies]
-    on_amap = [(score, cohort) for score, cohort in unmarked if score == "aMAP"]
-    scores = [score for score, _ in unmarked if score != "aMAP"]
-    everywhere = sorted({score for score in scores if scores.count(score) == len(COHORTS)})
-    comparisons = [
-        {"cell": f"{score}, {cohort}", "shown": shown[f"{score}, {cohort}"], "model": model[cohort]}
-        for score, cohort in on_amap
-    ]
+    on_amap = [one for one in result.discrepancies if one.cell.startswith("aMAP,")]
+    comparisons = [{"one": one, "model": model[one.cell.split(", ")[1]]} for one in on_amap]
     ledger.explain("not-significant-amap", comparisons=comparisons)
+    others = [one for one in result.discrepancies if one not in on_amap]
+    scores = [one.cell.split(", ")[0] for one in others]
+    everywhere = sorted({score for score in scores if scores.count(score) == len(COHORTS)})
     ledger.explain(
         "not-significant-scores",
-        unmarked=len(scores),
+        unmarked=len(others),
         number=len(shown) - len(COHORTS),
-        cells=", ".join(
-            f"{one.cell} {one.printed}" for one in result.discrepancies if not one.cell.startswith("aMAP,")
-        ),
+        cells=", ".join(f"{one.cell} {one.printed}" for one in others),
         everywhere=[", ".join(everywhere)] if everywhere else [],
     )
     stated, threshold = (paper.range("p-value", row=row).high for row in ("aMAP-CT against aMAP", THRESHOLD))
@@ -432,11 +406,11 @@ def _reclassification(ledger: Ledger, paper: AuditedPaper) -> None:
 
 def _risk_groups(ledger: Ledger, paper: AuditedPaper) -> None:
     sizes, share = paper.characteristics.design.sizes, "share of the cohort"
-    size, people = sizes["training", ""], sizes[EVERYBODY]
+    people = sizes[EVERYBODY]
     training = [paper.count(row="group size", cohort="training", subgroup=group) for group in RISK_GROUPS]
     stepwise = paper.count(row="group size", cohort="all", subgroup="high-risk")
     shares = [
-        paper.share(number, size, row=share, cohort="training", subgroup=group)
+        paper.share(number, sizes["training", ""], row=share, cohort="training", subgroup=group)
         for group, number in zip(RISK_GROUPS, training, strict=True)
     ]
     for group, number in zip(RISK_GROUPS, (stepwise, people - stepwise), strict=True):
@@ -444,7 +418,7 @@ def _risk_groups(ledger: Ledger, paper: AuditedPaper) -> None:
         places = paper.rows("percentage", **where)["place"]
         shares += [paper.share(number, people, place=place, **where) for place in places]
     ledger.record("Results and Discussion", counts.percentages(shares, "risk groups: percentage against its count"))
-    totals = {"training, risk groups": (size, training)}
+    totals = {"training, risk groups": (sizes["training", ""], training)}
     ledger.record(STRATIFICATION, counts.sums(totals, "risk groups against their cohort"))
 
 
@@ -457,15 +431,8 @@ def _group_sizes(ledger: Ledger, paper: AuditedPaper) -> None:
         return
     row, table = paper.performance["training", ""], recovered["training", ""]
     high = paper.count(row="group size", cohort="training", subgroup="high-risk")
-    ledger.expect(
-        "one-cutoff",
-        table.flagged == high,
-        high=high,
-        row=row,
-        table=table,
-        share=table.flagged / row.n,
-        ppv=table.tp / high,
-    )
+    shares = {"share": table.flagged / row.n, "ppv": table.tp / high}
+    ledger.expect("one-cutoff", table.flagged == high, high=high, row=row, table=table, **shares)
     stepwise = paper.count(row="group size", cohort="all", subgroup="high-risk")
     flagged = sum(recovered[key].flagged for key in keys)
     ledger.expect(
@@ -493,7 +460,7 @@ def _calibration(ledger: Ledger, paper: AuditedPaper) -> None:
         high=high,
         expected=calibration_counts.least_expected_events([(high, cutoff)]),
         logistic=1 / (1 + exp(-cutoff)),
-        ppv=", ".join(paper.performance[cohort, ""].measures["ppv"].text for cohort in COHORTS),
+        rows=[paper.performance[cohort, ""] for cohort in COHORTS],
     )
 
 
@@ -603,9 +570,8 @@ def _features(ledger: Ledger, paper: AuditedPaper) -> None:
         organs=" and of the ".join(odd),
         phases=phases,
         per_phase=number / phases,
-        unfiltered=methods.UNFILTERED,
+        features=methods,
         filtered=filtered,
-        per_filtered=methods.FILTERED,
         nearest=nearest,
         of_all_phases=phases * nearest,
     )
