@@ -163,9 +163,14 @@ def test_rounded_twice(count, total, text, expected):
 def test_compatible_tables_of_a_small_case():
     """Of 3 with and 4 without, only TP 2 and TN 3 print 0.67 and 0.75; without the sizes more tables do."""
     measures = {"sensitivity": printed_range("0.67"), "specificity": printed_range("0.75")}
-    assert two_by_two.compatible_tables(measures, 3, 4) == [TwoByTwo(2, 1, 1, 3)]
-    found = two_by_two.compatible_tables(measures, range(1, 7), [4, 8])
-    assert found == [TwoByTwo(2, 1, 1, 3), TwoByTwo(2, 2, 1, 6), TwoByTwo(4, 1, 2, 3), TwoByTwo(4, 2, 2, 6)]
+    sizes = itertools.product(range(1, 7), [4, 8])
+    found = {(events, others): two_by_two.compatible_tables(measures, events, others) for events, others in sizes}
+    assert {size: tables for size, tables in found.items() if tables} == {
+        (3, 4): [TwoByTwo(2, 1, 1, 3)],
+        (3, 8): [TwoByTwo(2, 2, 1, 6)],
+        (6, 4): [TwoByTwo(4, 1, 2, 3)],
+        (6, 8): [TwoByTwo(4, 2, 2, 6)],
+    }
 
 
 def test_search_against_a_loop():
@@ -564,8 +569,9 @@ def test_printed_alike():
 def test_swapped_and_copied():
     """Exchanged values are told from others; two cells with the same three numbers are reported."""
     assert repeated_numbers.swapped({"a": "1", "b": "2", "c": "3"}, {"a": "2", "b": "1", "c": "4"}) == [("a", "b")]
-    cells = {"urea": ("3.8", "4.5", "5.4"), "glucose": ("3.8", "4.5", "5.4"), "afp": ("1", "2", "3")}
-    checked = repeated_numbers.copied_cells(cells, [("urea", "glucose"), ("glucose", "afp")])
+    texts = {"urea": ("3.8", "4.5", "5.4"), "glucose": ("3.8", "4.5", "5.4"), "afp": ("1", "2", "3")}
+    cells = [(name, as_printed(*three)) for name, three in texts.items()]
+    checked = repeated_numbers.copied_cells(list(itertools.pairwise(cells)))
     assert [one.cell for one in checked.discrepancies] == ["glucose"]
 
 

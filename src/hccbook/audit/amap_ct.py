@@ -156,7 +156,7 @@ def audit_amap_ct() -> tuple[list[Finding], list[Agreement]]:
 
 def _table_1(ledger: Ledger, paper: AuditedPaper) -> None:
     table = paper.characteristics
-    ledger.record("Table 1", *characteristics.check_all(table, but=("p-values of counts", "p-values of quartiles")))
+    ledger.record("Table 1", *characteristics.check_all(table, but=characteristics.CHECKS_OF_P))
     denominators = {
         f"{one.row}, {one.cohort}": (whole_number(one.value), [table.design.sizes[one.cohort, ""]])
         for one in paper.select(place="Table 1", quantity="denominator").itertuples()
@@ -182,9 +182,7 @@ def _p_of_counts(table: Characteristics, groups: Sequence[Group]) -> dict[str, d
 
 def _p_values(ledger: Ledger, paper: AuditedPaper) -> None:
     table = paper.characteristics
-    ledger.record(
-        "Table 1", characteristics.check_count_p_values(table), characteristics.check_quartile_p_values(table)
-    )
+    ledger.record("Table 1", *(check(table) for check in characteristics.CHECKS_OF_P))
     by_test = _p_of_counts(table, GROUPS[:2])
     with_yates = {row: p[p_values.YATES] for row, p in by_test.items() if p_values.YATES in p}
     reproduced = {row: p for row, p in with_yates.items() if table.p_values[row][""].holds(p)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -48,8 +48,6 @@ class Characteristics:
     percentages : dict of str to dict of Group to Range
         Percentages as shares.
     quartiles : dict of str to dict of Group to Quartiles
-    texts : dict of str to dict of Group to tuple of str
-        The same as printed: lower quartile, median, upper quartile.
     p_values : dict of str to dict of str to Range
         By row (or heading), then cohort.
     """
@@ -58,13 +56,12 @@ class Characteristics:
     counts: dict[str, dict[Group, int]]
     percentages: dict[str, dict[Group, Range]]
     quartiles: dict[str, dict[Group, Quartiles]]
-    texts: dict[str, dict[Group, tuple[str, ...]]]
     p_values: dict[str, dict[str, Range]]
 
     @classmethod
     def of(cls, table: pd.DataFrame, design: Design) -> Characteristics:
         """Take apart the rows of a transcribed table; columns that the design does not know are skipped."""
-        parts: dict[str, dict] = {name: {} for name in ("counts", "percentages", "quartiles", "texts", "p_values")}
+        parts: dict[str, dict] = {name: {} for name in ("counts", "percentages", "quartiles", "p_values")}
         for one in table.itertuples():
             group = (one.cohort, one.subgroup)
             if one.quantity == "p-value":
@@ -77,9 +74,8 @@ class Characteristics:
             elif one.quantity == "percentage":
                 parts["percentages"].setdefault(one.row, {})[group] = printed_range(one.value, "%")
             elif one.quantity == "median":
-                texts = (one.lower, one.value, one.upper)
-                parts["texts"].setdefault(one.row, {})[group] = texts
-                parts["quartiles"].setdefault(one.row, {})[group] = tuple(printed_range(text) for text in texts)
+                quartiles = tuple(printed_range(text) for text in (one.lower, one.value, one.upper))
+                parts["quartiles"].setdefault(one.row, {})[group] = quartiles
         return cls(design=design, **parts)
 
     def headings(self) -> dict[str, list[str]]:
@@ -225,30 +221,21 @@ def check_rising(table: Characteristics) -> CheckResult:
 
 def check_copied(table: Characteristics) -> CheckResult:
     """Neighbouring rows that print the same median and quartiles."""
-    cells, neighbours = {}, []
-    rows = list(table.texts)
-    for row in rows:
-        cells |= {f"{row}, {group_name(group)}": texts for group, texts in table.texts[row].items()}
-    for above, below in itertools.pairwise(rows):
-        for group in table.texts[below]:
-            if group in table.texts[above]:
-                neighbours.append((f"{above}, {group_name(group)}", f"{below}, {group_name(group)}"))
-    return repeated_numbers.copied_cells(cells, neighbours)
+    neighbours = [
+        tuple((f"{row}, {group_name(group)}", table.quartiles[row][group]) for row in rows)
+        for rows in itertools.pairwise(table.quartiles)
+        for group in table.design.sizes
+        if all(group in table.quartiles[row] for row in rows)
+    ]
+    return repeated_numbers.copied_cells(neighbours)
 
 
-CHECKS = {
-    "percentages": check_percentages,
-    "pooled counts": check_pooled_counts,
-    "partitions": check_partitions,
-    "p-values of counts": check_count_p_values,
-    "p-values of quartiles": check_quartile_p_values,
-    "pooled quartiles": check_pooled_quartiles,
-    "rising quartiles": check_rising,
-    "copied cells": check_copied,
-}
-"""Every general check of such a table, by name."""
+CHECKS_OF_P = (check_count_p_values, check_quartile_p_values)
+CHECKS_OF_QUARTILES = (check_pooled_quartiles, check_rising, check_copied)
+CHECKS = (check_percentages, check_pooled_counts, check_partitions, *CHECKS_OF_P, *CHECKS_OF_QUARTILES)
+"""Every general check of such a table."""
 
 
-def check_all(table: Characteristics, but: Collection[str] = ()) -> list[CheckResult]:
-    """Run `CHECKS`, those of some names left out."""
-    return [check(table) for name, check in CHECKS.items() if name not in but]
+def check_all(table: Characteristics, but: Collection[Callable] = ()) -> list[CheckResult]:
+    """Run `CHECKS`, some of them left out."""
+    return [check(table) for check in CHECKS if check not in but]

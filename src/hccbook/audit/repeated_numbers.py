@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from hccbook.audit.findings import CheckResult, Discrepancy
-from hccbook.audit.printed import in_digits, is_number, printed_range
+from hccbook.audit.printed import Quartiles, in_digits, is_number, printed_range
 
 CHECK = "repeated_numbers"
 """Name of this family of checks."""
@@ -106,15 +106,13 @@ def swapped(first: Mapping[str, str], second: Mapping[str, str]) -> list[tuple[s
     ]
 
 
-def copied_cells(cells: Mapping[str, tuple[str, ...]], neighbours: Sequence[tuple[str, str]]) -> CheckResult:
+def copied_cells(neighbours: Sequence[tuple[tuple[str, Quartiles], tuple[str, Quartiles]]]) -> CheckResult:
     """Cells of neighbouring rows of different quantities that print the very same numbers.
 
     Parameters
     ----------
-    cells : mapping of str to tuple of str
-        Numbers of each cell as printed: median and both quartiles, so that a match by chance is rare.
-    neighbours : sequence of (str, str)
-        Cells of one column, one above the other.
+    neighbours : sequence of ((str, Quartiles), (str, Quartiles))
+        Cells of one column, one above the other: name, median and both quartiles, so that a match by chance is rare.
 
     Returns
     -------
@@ -122,9 +120,9 @@ def copied_cells(cells: Mapping[str, tuple[str, ...]], neighbours: Sequence[tupl
         One comparison a pair.
     """
     wrong = []
-    for above, below in neighbours:
-        if cells[above] == cells[below]:
-            shown = "{1} ({0}, {2})".format(*cells[below])
+    for (above, first), (below, second) in neighbours:
+        if [one.text for one in first] == [one.text for one in second]:
+            shown = "{1} ({0}, {2})".format(*second)
             wrong.append(
                 Discrepancy(CHECK, below, shown, "a value of its own", f"{below} and {above} both print {shown}")
             )

@@ -65,9 +65,7 @@ class TwoByTwo(NamedTuple):
         return f"TP {self.tp}, FP {self.fp}, FN {self.fn}, TN {self.tn}"
 
 
-def compatible_tables(
-    measures: Mapping[str, Range | None], events: int | Sequence[int], nonevents: int | Sequence[int]
-) -> list[TwoByTwo]:
+def compatible_tables(measures: Mapping[str, Range | None], events: int, nonevents: int) -> list[TwoByTwo]:
     """Every integer 2x2 table whose measures round to what is printed.
 
     With D people who have the outcome and H who have not, each table is one pair (TP, TN); all of them are tried.
@@ -77,13 +75,13 @@ def compatible_tables(
     measures : mapping of str to Range or None
         Printed measures, some of `MEASURES`. None stands for a printed ``n.a.``: the measure is 0 divided by 0.
         F1 is undefined too where nobody with the outcome is flagged: as the harmonic mean of two zeros.
-    events, nonevents : int or sequence of int
-        People with and without the outcome: known, or all numbers that come into question.
+    events, nonevents : int
+        People with and without the outcome.
 
     Returns
     -------
     list of TwoByTwo
-        In the order of events, non-events, true positives, true negatives; empty where none exists.
+        In the order of true positives, true negatives; empty where none exists.
 
     Raises
     ------
@@ -100,34 +98,21 @@ def compatible_tables(
     unknown = sorted(set(measures) - set(MEASURES))
     if unknown:
         raise DataError("measures", f"must be among {', '.join(MEASURES)}", ", ".join(unknown), "Correct the names.")
-    all_events = [events] if isinstance(events, int) else list(events)
-    all_nonevents = [nonevents] if isinstance(nonevents, int) else list(nonevents)
-    if min([*all_events, *all_nonevents, 0]) < 0:
+    if min(events, nonevents) < 0:
         raise DataError("events and non-events", "must be 0 or more", "a negative number", "Check the group sizes.")
-    tables = []
-    for diseased in all_events:
-        for healthy in all_nonevents:
-            tp = np.arange(diseased + 1)[:, None]
-            tn = np.arange(healthy + 1)[None, :]
-            fn, fp = diseased - tp, healthy - tn
-            fits = np.ones((diseased + 1, healthy + 1), dtype=bool)
-            for measure, printed in measures.items():
-                fits &= _fits(measure, printed, *TwoByTwo(tp, fp, fn, tn).counts(measure), tp)
-            tables += [
-                TwoByTwo(int(a), int(healthy - b), int(diseased - a), int(b))
-                for a, b in zip(*np.nonzero(fits), strict=True)
-            ]
-    return tables
-
-
-def _fits(
-    measure: str, printed: Range | None, numerator: np.ndarray, denominator: np.ndarray, tp: np.ndarray
-) -> np.ndarray:
-    undefined = (denominator == 0) | ((measure == "f1") & (tp == 0))
-    if printed is None:
-        return undefined
-    least, greatest = (printed.low - SLACK) * denominator, (printed.high + SLACK) * denominator
-    return (numerator >= least) & (numerator <= greatest) & (denominator > 0)
+    tp, tn = np.arange(events + 1)[:, None], np.arange(nonevents + 1)[None, :]
+    every = TwoByTwo(tp, nonevents - tn, events - tp, tn)
+    fits = np.ones((events + 1, nonevents + 1), dtype=bool)
+    for measure, printed in measures.items():
+        numerator, denominator = every.counts(measure)
+        if printed is None:
+            fits &= (denominator == 0) | ((measure == "f1") & (tp == 0))
+        else:
+            least, greatest = (printed.low - SLACK) * denominator, (printed.high + SLACK) * denominator
+            fits &= (numerator >= least) & (numerator <= greatest) & (denominator > 0)
+    return [
+        TwoByTwo(int(a), int(nonevents - b), int(events - a), int(b)) for a, b in zip(*np.nonzero(fits), strict=True)
+    ]
 
 
 class PerformanceRow(NamedTuple):
