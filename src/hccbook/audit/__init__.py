@@ -1,4 +1,4 @@
-"""Audit of the printed numbers: what both papers print, held against what else they print.
+"""Audit of the printed numbers: what both papers print, compared with what else they print.
 
 Each family of checks is a module of functions on plain numbers, of use on any such paper; `alarm` and `amap_ct`
 apply them, and `audit` runs everything.

@@ -198,21 +198,21 @@ def _intervals(ledger: Ledger, paper: AuditedPaper) -> None:
         tables=tables if len(tables) == 1 else [],
         all_cohorts=[share] if row.measures["sensitivity"].holds(share) else [],
     )
-    known = printed_intervals(table, paper.recovered)
-    ledger.record("Table 2", intervals.identify(known))
-    way, reproduced = intervals.common_way(known)
-    sensitivities = [one for one in known if one.measure == "sensitivity"]
+    with_table = printed_intervals(table, paper.recovered)
+    ledger.record("Table 2", intervals.identify(with_table))
+    way, reproduced = intervals.common_way(with_table)
+    sensitivities = [one for one in with_table if one.measure == "sensitivity"]
     first, exact = sensitivities[0], sensitivities[0].table.value("sensitivity")
     wider = {
-        measure: min(1 / intervals.width_ratio(one).greatest for one in known if one.measure == measure)
+        measure: min(1 / intervals.width_ratio(one).greatest for one in with_table if one.measure == measure)
         for measure in ("sensitivity", "ppv")
     }
     events = [one.table.events for one in sensitivities]
     wilson = [intervals.METHODS["Wilson"](one.table.value(one.measure), one.table.events) for one in sensitivities]
     ledger.explain(
         "intervals-whole-cohort",
-        [one.cell for one in known],
-        number=len(known),
+        [one.cell for one in with_table],
+        number=len(with_table),
         reproduced=reproduced,
         way="no method" if way is None else f"{way[0]} on the {way[1]}",
         sensitivities=sensitivities,

@@ -75,14 +75,14 @@ def albi_readings(n: int, bilirubin: Quartiles, albumin: Quartiles) -> Quartiles
     # The plotting positions of the usual sample quantile, so that the layout has the printed quartiles itself.
     places = np.arange(size) / max(size - 1, 1)
     orders = _pairings(size)
-    found = []
+    quartiles_of_albi = []
     for name in KEEP_QUARTILES:
         for up_bilirubin, up_albumin in ((-1, 1), (0, 0), (1, -1)):
             first = 0.66 * np.log10(np.maximum(_values(READINGS[name], bilirubin, up_bilirubin, places), 1.0))
             second = 0.085 * _values(READINGS[name], albumin, up_albumin, places)
             value = first[None, :] - second[orders]
-            found.append(np.quantile(value, (0.25, 0.5, 0.75), axis=1))
-    every = np.concatenate(found, axis=1)
+            quartiles_of_albi.append(np.quantile(value, (0.25, 0.5, 0.75), axis=1))
+    every = np.concatenate(quartiles_of_albi, axis=1)
     return tuple(Range(float(low), float(high)) for low, high in zip(every.min(axis=1), every.max(axis=1), strict=True))
 
 
@@ -101,12 +101,12 @@ def mean_readings(quartiles: Quartiles, transform: Callable[[np.ndarray], np.nda
         Over `READINGS` and the rounding of the print.
     """
     places = (np.arange(400) + 0.5) / 400
-    found = []
+    means = []
     for reading in READINGS.values():
         for by in (-1, 0, 1):
             values = _values(reading, quartiles, by, places)
-            found.append(float((values if transform is None else transform(values)).mean()))
-    return Range(min(found), max(found))
+            means.append(float((values if transform is None else transform(values)).mean()))
+    return Range(min(means), max(means))
 
 
 def mean_amap(age: Quartiles, male: Range, bilirubin: Quartiles, albumin: Quartiles, platelets: Quartiles) -> Range:

@@ -32,7 +32,7 @@ class Expectation(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     check: str = Field(description="Family of the check, of the finding too.")
-    place: str = Field(min_length=1, description="Where it was held against what.")
+    place: str = Field(min_length=1, description="Where the comparison stands.")
     what: str = Field(min_length=1, description="What agrees then; may hold placeholders.")
 
 

@@ -75,7 +75,7 @@ class CheckResult:
     check : str
         Family of the check.
     what : str
-        What was held against what.
+        What was compared with what.
     cells : int
         Comparisons made.
     discrepancies : tuple of Discrepancy
@@ -160,7 +160,7 @@ class Agreement:
     paper, check, place : str
         Paper, family of the check, and where.
     what : str
-        What was held against what.
+        What was compared with what.
     cells : int
         Comparisons that agree.
     """
@@ -265,8 +265,8 @@ def known_certainty(name: str) -> str:
     short = {"certain": CERTAIN, "implied": IMPLIED, "rounding": ROUNDING}
     degree = short.get(name, name)
     if degree not in CERTAINTIES:
-        known = ", ".join((*short, CERTAIN, IMPLIED))
-        raise DataError("certainty", f"must be one of {known}", name, "Correct the name.")
+        names = ", ".join((*short, CERTAIN, IMPLIED))
+        raise DataError("certainty", f"must be one of {names}", name, "Correct the name.")
     return degree
 
 

@@ -123,9 +123,9 @@ class Ledger:
             raise DataError(FILE, "must say what a finding means", f"no entry {self._id(name)}", "Add it.")
         entry = self._entries[self._id(name)]
         self._unused.discard(entry.id)
-        known = entry.printed_numbers() | values
-        entry.refuse_unknown(known)
-        return entry, known
+        every_value = entry.printed_numbers() | values
+        entry.refuse_unknown(every_value)
+        return entry, every_value
 
     def _find(
         self,

@@ -1,4 +1,4 @@
-"""One printed number of a paper, found by what it is; the one place where this room meets the transcription."""
+"""One printed number of a paper, found by what it is; the one place where the audit meets the transcription."""
 
 from __future__ import annotations
 

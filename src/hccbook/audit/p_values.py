@@ -47,11 +47,11 @@ def count_p_values(counts: Sequence[Sequence[int]]) -> dict[str, float]:
     table = table[:, table.sum(axis=0) > 0]
     if table.ndim != 2 or min(table.shape) < 2 or (table.sum(axis=1) == 0).any():
         raise DataError("counts", "must have two groups and two categories with people", counts, "Leave it out.")
-    found = {PEARSON: float(chi2_contingency(table, correction=False).pvalue)}
+    by_test = {PEARSON: float(chi2_contingency(table, correction=False).pvalue)}
     if table.shape == (2, 2):
-        found[YATES] = float(chi2_contingency(table, correction=True).pvalue)
-        found[FISHER] = float(fisher_exact(table).pvalue)
-    return found
+        by_test[YATES] = float(chi2_contingency(table, correction=True).pvalue)
+        by_test[FISHER] = float(fisher_exact(table).pvalue)
+    return by_test
 
 
 def tests_that_reproduce(printed: Range, counts: Sequence[Sequence[int]]) -> list[str]:
@@ -149,11 +149,11 @@ def greatest_kruskal_wallis_p(groups: Sequence[tuple[int, Quartiles]]) -> float:
     """
     whole = sum(n for n, _ in groups)
     statistic = 0.0
-    for j, (n, own) in enumerate(groups):
+    for j, (n, quartiles) in enumerate(groups):
         low = high = 0.0
         for k, (m, other) in enumerate(groups):
             if k != j:
-                bounds = superiority_bounds(other, own)
+                bounds = superiority_bounds(other, quartiles)
                 # A quarter of m people is a whole number of them only within one person.
                 slack = min(0.5, 1 / m + 1 / n)
                 low += m * (bounds.low - slack - 0.5)
@@ -222,12 +222,12 @@ def mann_whitney_readings(first: tuple[int, Quartiles], second: tuple[int, Quart
     """
     (m, one), (n, other) = first, second
     error = math.sqrt((m + n + 1) / (12 * m * n))
-    found = [
+    deviates = [
         (_superiority(reading(*_shifted(one, -by)), reading(*_shifted(other, by))) - 0.5) / error
         for reading in READINGS.values()
         for by in (-1, 0, 1)
     ]
-    return Range(min(found), max(found))
+    return Range(min(deviates), max(deviates))
 
 
 def kruskal_wallis_readings(groups: Sequence[tuple[int, Quartiles]]) -> Range:
@@ -245,18 +245,18 @@ def kruskal_wallis_readings(groups: Sequence[tuple[int, Quartiles]]) -> Range:
     """
     whole = sum(n for n, _ in groups)
     centre = sum(n * quartiles[1].middle for n, quartiles in groups) / whole
-    found = []
+    deviates = []
     for reading, by in itertools.product(READINGS.values(), (-1, 0, 1)):
         values = [
             (n, reading(*_shifted(quartiles, by if quartiles[1].middle > centre else -by))) for n, quartiles in groups
         ]
         statistic = 0.0
-        for j, (n, own) in enumerate(values):
-            gap = sum(m * (_superiority(other, own) - 0.5) for k, (m, other) in enumerate(values) if k != j)
+        for j, (n, mine) in enumerate(values):
+            gap = sum(m * (_superiority(other, mine) - 0.5) for k, (m, other) in enumerate(values) if k != j)
             statistic += n * gap**2
         log_p = chi2.logsf(12 / (whole * (whole + 1)) * statistic, len(groups) - 1)
-        found.append(deviate_of(math.exp(max(log_p, -700))))
-    return Range(min(found), max(found))
+        deviates.append(deviate_of(math.exp(max(log_p, -700))))
+    return Range(min(deviates), max(deviates))
 
 
 def deviate_of(p: float) -> float:

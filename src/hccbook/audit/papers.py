@@ -23,7 +23,7 @@ def forget() -> None:
 
 
 def audit(paper: str | None = None, certainty: str | None = None) -> AuditReport:
-    """Hold what both papers print against what else they print.
+    """Compare what both papers print with what else they print.
 
     No patient data enter: only the transcription in ``data/published``, rounding respected throughout.
 

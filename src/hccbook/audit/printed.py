@@ -1,7 +1,7 @@
 """What a printed number may have been before it was rounded: an interval, and arithmetic on intervals.
 
 A value printed as 0.65 may have been anything from 0.645 to 0.655; one printed as ``<0.001`` anything below 0.001.
-A check that forgets this finds errors where there are none, so every check of this room works on a `Range`.
+A check that forgets this finds errors where there are none, so every check of the audit works on a `Range`.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def _alike(one: str, other: str) -> bool:
 
 
 def repeated_in_text(numbers: pd.DataFrame) -> CheckResult:
-    """Every quantity of the text that is printed more than once, held against itself.
+    """Every quantity of the text that is printed more than once, compared with itself.
 
     Parameters
     ----------
