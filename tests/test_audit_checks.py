@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from string import Formatter
 
 import numpy as np
 import pytest
@@ -720,6 +721,7 @@ def test_expectation_is_a_finding_or_an_agreement():
         ({"printed": "{one"}, "expected '}'"),
         ({"claims": ()}, "at least 1 item"),
         ({"expects": None}, "found both or none"),
+        ({"expects": {"check": "magic", "place": "p", "what": "x"}}, "check must be one of"),
         ({"explains": ("counts: *",), "expects": {"check": "counts", "place": "p", "what": "x"}}, "found both or none"),
     ],
 )
@@ -727,6 +729,16 @@ def test_entries_are_checked(changes, rule):
     """An entry with an unknown key, certainty or list, an open brace, a foreign id or no claim is refused."""
     with pytest.raises(ValidationError, match=rule):
         entry(**changes)
+
+
+def test_no_number_is_typed():
+    """What stands in findings.yaml beside the placeholders are names and the bounds 0 and 1, not numbers."""
+    names = r"2x2|Tables? \d( and \d)?|Fig\. \d[A-D]?|3D|ResNet-?\d+|aMAP-2|F1|1/e[01]|10\^$|\b[01](?=,| - $)"
+    for one in (*explanations.explanations("alarm"), *explanations.explanations("amap_ct")):
+        texts = [one.printed, one.recomputed, one.arithmetic, one.also, one.consequence, *one.each.values()]
+        for text in (*texts, one.expects.what if one.expects else ""):
+            typed = [re.sub(names, "", part) for part, *_ in Formatter().parse(text)]
+            assert not re.search(r"\d", " ".join(typed)), (one.id, typed)
 
 
 def test_file_of_entries_names_what_is_wrong(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from hccbook.audit.findings import CERTAINTIES, Discrepancy
+from hccbook.audit.findings import CERTAINTIES, CHECKS, Discrepancy
 from hccbook.audit.lookup import printed_value, read_entries
 from hccbook.errors import DataError
 from hccbook.paths import published_dir
@@ -62,6 +62,8 @@ class Explanation(BaseModel):
             raise ValueError(f"id must start with the paper's name, but found {self.id!r} in {self.paper!r}")
         if self.certainty not in (*CERTAINTIES, "{certainty}"):
             raise ValueError(f"certainty must be one of {', '.join(CERTAINTIES)}, but found {self.certainty!r}")
+        if self.expects and self.expects.check not in CHECKS:
+            raise ValueError(f"check must be one of {', '.join(CHECKS)}, but found {self.expects.check!r}")
         if (self.expects is None) is not bool(self.explains):
             raise ValueError("an entry explains discrepancies or expects something of its own, but found both or none")
         named = {name for field in TEXTS for name in _placeholders(getattr(self, field))}
