@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
 from string import Formatter
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hccbook.audit.findings import CERTAINTIES, CHECKS, Discrepancy
-from hccbook.audit.lookup import printed_value, read_entries
+from hccbook.audit.lookup import PrintedAt, printed_value, read_entries
 from hccbook.errors import DataError
 from hccbook.paths import published_dir
 
@@ -51,7 +53,7 @@ class Explanation(BaseModel):
     recomputed: str = Field("", description="What follows from the rest; that of the discrepancies when left out.")
     arithmetic: str = Field("", description="How it follows; that of the discrepancies when left out.")
     also: str = Field("", description="Further arithmetic, behind that of the discrepancies.")
-    numbers: dict[str, dict[str, str]] = Field({}, description="Printed numbers by placeholder: their columns.")
+    numbers: dict[str, PrintedAt] = Field({}, description="Printed numbers by placeholder: their columns.")
     each: dict[str, str] = Field({}, description="For a placeholder that stands for a list: what is said of each.")
     consequence: str = Field(min_length=1, description="What it means for the paper's conclusions.")
     claims: tuple[str, ...] = Field(min_length=1, description="Claims that it bears on, in claims.yaml.")
@@ -62,6 +64,8 @@ class Explanation(BaseModel):
             raise ValueError(f"id must start with the paper's name, but found {self.id!r} in {self.paper!r}")
         if self.certainty not in (*CERTAINTIES, "{certainty}"):
             raise ValueError(f"certainty must be one of {', '.join(CERTAINTIES)}, but found {self.certainty!r}")
+        if any(where.quantity is None for where in self.numbers.values()):
+            raise ValueError("a printed number must name its quantity, but found none")
         if self.expects and self.expects.check not in CHECKS:
             raise ValueError(f"check must be one of {', '.join(CHECKS)}, but found {self.expects.check!r}")
         if (self.expects is None) is not bool(self.explains):
@@ -85,7 +89,7 @@ class Explanation(BaseModel):
         DataError
             If one is not printed, or in several ways.
         """
-        return {name: printed_value(self.paper, **where) for name, where in self.numbers.items()}
+        return {name: printed_value(self.paper, **where.asked) for name, where in self.numbers.items()}
 
     def refuse_unknown(self, values: Mapping[str, object]) -> None:
         """Raise a DataError if a text has a placeholder that `values` does not hold."""
@@ -145,6 +149,11 @@ class Explanation(BaseModel):
                 )
 
 
+@cache
+def _entries(folder: Path) -> tuple[Explanation, ...]:
+    return read_entries(folder / FILE, Explanation)
+
+
 def explanations(paper: str) -> list[Explanation]:
     """What the findings of one paper mean, in the order of the file.
 
@@ -153,4 +162,4 @@ def explanations(paper: str) -> list[Explanation]:
     DataError
         If ``findings.yaml`` is missing, or an entry is wrong or there twice; names the entry and the field.
     """
-    return [one for one in read_entries(published_dir() / FILE, Explanation) if one.paper == paper]
+    return [one for one in _entries(published_dir()) if one.paper == paper]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from hccbook.audit.explanations import FILE, Explanation, explanations
+from hccbook.audit.explanations import FILE, TEXTS, Explanation, explanations
 from hccbook.audit.findings import CERTAIN, Agreement, CheckResult, Discrepancy, Finding
 from hccbook.errors import DataError
 
@@ -134,26 +134,12 @@ class Ledger:
         values: Mapping[str, object],
         picked: Collection[tuple[str, Discrepancy]] = (),
     ) -> None:
-        texts = {
-            "place": [f"{place}, {one.cell}" for place, one in picked],
-            "printed": [one.printed for _, one in picked],
-            "recomputed": [one.recomputed for _, one in picked],
-            "arithmetic": [one.arithmetic for _, one in picked],
-        }
-        texts = {field: _joined([entry.text(field, values)]) or _joined(lines) for field, lines in texts.items()}
-        texts["arithmetic"] = _joined([texts["arithmetic"], entry.text("also", values)])
-        certainty, consequence = entry.text("certainty", values), entry.text("consequence", values)
-        self._findings.append(
-            Finding(
-                entry.id,
-                entry.paper,
-                check=check,
-                certainty=certainty,
-                consequence=consequence,
-                claims=entry.claims,
-                **texts,
-            )
-        )
+        texts = {field: entry.text(field, values) for field in TEXTS}
+        texts["place"] = texts["place"] or _joined(f"{place}, {one.cell}" for place, one in picked)
+        for field in ("printed", "recomputed", "arithmetic"):
+            texts[field] = texts[field] or _joined(getattr(one, field) for _, one in picked)
+        texts["arithmetic"] = _joined([texts["arithmetic"], texts.pop("also")])
+        self._findings.append(Finding(entry.id, entry.paper, check=check, claims=entry.claims, **texts))
 
 
 def _joined(lines: Iterable[str]) -> str:

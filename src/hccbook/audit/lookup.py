@@ -15,6 +15,9 @@ from hccbook.settings import PAPERS
 TITLES = dict(zip(PAPERS, ("ALARM", "aMAP-CT"), strict=True))
 """Papers as they call themselves."""
 
+PrintedAt = published.PrintedAt
+"""Columns of the transcription that say where a printed number stands."""
+
 printed_value = published.value
 """One printed number by place, refused where the paper prints it in several ways."""
 

@@ -77,9 +77,6 @@ class Range:
     def __sub__(self, other: Range | float) -> Range:
         return self + (-_range(other))
 
-    def __rsub__(self, other: float) -> Range:
-        return _range(other) - self
-
     def __mul__(self, other: Range | float) -> Range:
         right = _range(other)
         ends = [a * b for a in (self.low, self.high) for b in (right.low, right.high)]
