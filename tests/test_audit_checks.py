@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
-from string import Formatter
 
 import numpy as np
 import pytest
-import yaml
-from pydantic import ValidationError
 from scipy.stats import binomtest, kruskal, mannwhitneyu
 
 from hccbook import scores
@@ -19,32 +15,24 @@ from hccbook.audit import (
     calibration_counts,
     counts,
     derived_scores,
-    explanations,
-    findings,
     formulas,
     hazard_ratios,
     horizons,
     intervals,
-    lookup,
     means_against_parts,
     methods,
     p_values,
-    papers,
     printed,
     quantiles,
     ranges,
     repeated_numbers,
-    report,
     significance,
     two_by_two,
 )
-from hccbook.audit.explanations import Explanation
-from hccbook.audit.ledger import Ledger
 from hccbook.audit.printed import Range, printed_range
 from hccbook.audit.two_by_two import PerformanceRow, TwoByTwo
 from hccbook.errors import DataError
 from hccbook.evaluation import auc_delong
-from hccbook.published import Check
 
 
 def as_printed(*texts: str) -> tuple[Range, ...]:
@@ -659,161 +647,3 @@ def test_significance():
     assert (p.low, p.high) == pytest.approx((0.05, 0.05))
     assert significance.reaches_no_effect(printed_range("0.00"))
     assert not significance.reaches_no_effect(printed_range("0.21"))
-
-
-# The report
-
-
-def test_families_are_those_of_the_claims():
-    """Findings and claims call the families of checks by the same names."""
-    from typing import get_args
-
-    assert set(findings.CHECKS) == set(get_args(Check)) - {"synthetic", "private"}
-
-
-def entry(**changes: object) -> Explanation:
-    texts = {"place": "p", "printed": "{one}", "recomputed": "2", "arithmetic": "{one} is not 2"}
-    texts |= {"certainty": findings.CERTAIN, "consequence": "none", "claims": ("alarm-split",)}
-    if "explains" not in changes:
-        texts["expects"] = {"check": "counts", "place": "Table 9", "what": "sums"}
-    return Explanation.model_validate({"id": "alarm-one", "paper": "alarm"} | texts | changes)
-
-
-def test_unexplained_discrepancy_is_reported():
-    """A check that fails is reported even where no entry says what it means."""
-    ledger = Ledger("alarm", [entry(explains=("counts: z",))])
-    ledger.record("Table 9", counts.sums({"a": (3, [1, 2]), "b": (3, [1, 1])}))
-    ledger.explain("one", one=1)
-    unexplained, agreements = ledger.close()
-    assert [one.id for one in unexplained] == ["alarm-unexplained-1"]
-    assert [one.cells for one in agreements] == [1]
-
-
-def test_entry_explains_what_it_picks():
-    """An entry's own texts replace those of the discrepancies; what it leaves out is theirs, `also` comes behind."""
-    ledger = Ledger("alarm", [entry(explains=("counts: b*",), printed="", arithmetic="", also="{one} more")])
-    ledger.record("Table 9", counts.sums({"a": (4, [1, 2]), "b1": (3, [1, 1]), "b2": (5, [2, 2])}))
-    ledger.explain("one", one=1)
-    explained, unexplained = ledger.close()[0]
-    assert (explained.place, explained.printed, explained.recomputed) == ("p", "3; 5", "2")
-    assert explained.arithmetic == "1 + 1 = 2, not 3; 2 + 2 = 4, not 5; 1 more"
-    assert unexplained.place == "Table 9, a"
-
-
-def test_expectation_is_a_finding_or_an_agreement():
-    """What holds is recorded; what does not is the finding of its entry, a line for each of several."""
-    ledger = Ledger("alarm", [entry(each={"one": "{row} {it}"})])
-    ledger.expect("one", True, 1, one=[], row="")
-    assert ledger.close() == ([], [findings.Agreement("alarm", "counts", "Table 9", "sums", 1)])
-    ledger = Ledger("alarm", [entry(each={"one": "{row} {it}"})])
-    ledger.expect("one", False, 1, one=[1, 3], row="n")
-    assert [(one.id, one.printed) for one in ledger.close()[0]] == [("alarm-one", "n 1; n 3")]
-
-
-@pytest.mark.parametrize(
-    ("changes", "rule"),
-    [
-        ({"certainty": "sure"}, "certainty must be one of"),
-        ({"colour": "red"}, "Extra inputs are not permitted"),
-        ({"id": "amap-ct-one"}, "id must start with the paper's name"),
-        ({"each": {"two": "x"}}, "each must be of placeholders"),
-        ({"printed": "{one"}, "expected '}'"),
-        ({"claims": ()}, "at least 1 item"),
-        ({"expects": None}, "found both or none"),
-        ({"numbers": {"one": {"line": "patients"}}}, "Extra inputs are not permitted"),
-        ({"numbers": {"one": {"row": "patients"}}}, "must name its quantity"),
-        ({"expects": {"check": "magic", "place": "p", "what": "x"}}, "check must be one of"),
-        ({"explains": ("counts: *",), "expects": {"check": "counts", "place": "p", "what": "x"}}, "found both or none"),
-    ],
-)
-def test_entries_are_checked(changes, rule):
-    """An entry with an unknown key, certainty or list, an open brace, a foreign id or no claim is refused."""
-    with pytest.raises(ValidationError, match=rule):
-        entry(**changes)
-
-
-def test_no_number_is_typed():
-    """What stands in findings.yaml beside the placeholders are names and the bounds 0 and 1, not numbers."""
-    names = r"2x2|Tables? \d( and \d)?|Fig\. \d[A-D]?|3D|ResNet-?\d+|aMAP-2|F1|1/e[01]|10\^$|\b[01](?=,| - $)"
-    for one in (*explanations.explanations("alarm"), *explanations.explanations("amap_ct")):
-        texts = [one.printed, one.recomputed, one.arithmetic, one.also, one.consequence, *one.each.values()]
-        for text in (*texts, one.expects.what if one.expects else ""):
-            typed = [re.sub(names, "", part) for part, *_ in Formatter().parse(text)]
-            assert not re.search(r"\d", " ".join(typed)), (one.id, typed)
-
-
-def test_file_of_entries_names_what_is_wrong(tmp_path, monkeypatch):
-    """An unknown key in findings.yaml is one message: the entry, the rule, the value and what to do."""
-    content = entry().model_dump() | {"colour": "red"}
-    (tmp_path / "findings.yaml").write_text(yaml.safe_dump([content | {"claims": ["alarm-split"]}]))
-    monkeypatch.setattr(explanations, "published_dir", lambda: tmp_path)
-    with pytest.raises(DataError, match=r"findings.yaml: alarm-one colour: Extra inputs .* 'red'. Correct it."):
-        explanations.explanations("alarm")
-
-
-@pytest.mark.parametrize(
-    ("changes", "values", "message"),
-    [
-        (
-            {},
-            {"other": 1},
-            "alarm-one printed: a placeholder must name a value that the check computes, but found {one}",
-        ),
-        ({"printed": "{one:.1f}"}, {"one": "x"}, "alarm-one printed: a placeholder must fit its value"),
-        ({"printed": "{one.size}"}, {"one": 1}, "alarm-one printed: a placeholder must fit its value"),
-    ],
-)
-def test_unknown_placeholder_is_refused(changes, values, message):
-    """A placeholder that nothing fills, or that its value cannot, names the entry and the field."""
-    ledger = Ledger("alarm", [entry(**changes)])
-    with pytest.raises(DataError, match=re.escape(message)):
-        ledger.expect("one", False, **values)
-
-
-def test_entry_without_a_check_is_refused():
-    """An entry that no check asks for is prose of nothing, unless its check cannot be made; nor is there a finding
-    without an entry."""
-    with pytest.raises(DataError, match=r"alarm-one: an entry must be of a finding .* Remove it"):
-        Ledger("alarm", [entry()]).close()
-    ledger = Ledger("alarm", [entry()])
-    ledger.leave_out("one")
-    assert ledger.close() == ([], [])
-    with pytest.raises(DataError, match="no entry alarm-two"):
-        ledger.explain("two")
-
-
-@pytest.mark.parametrize("changes", [{"certainty": "sure"}, {"check": "magic"}, {"paper": "lancet"}])
-def test_findings_are_checked(changes):
-    """A paper, certainty or family that is not in the list is refused."""
-    texts = {"id": "x", "paper": "alarm", "place": "p", "check": "counts", "printed": "1", "recomputed": "2"}
-    texts |= {"arithmetic": "1 is not 2", "certainty": findings.CERTAIN, "consequence": "none"}
-    with pytest.raises(DataError, match="must be one of"):
-        findings.Finding(**(texts | changes))
-
-
-def test_report_is_refused_unknown_names():
-    """Paper, certainty and finding are named in the message."""
-    everything = papers.audit()
-    for wrong in (lambda: papers.audit("lancet"), lambda: papers.audit(None, "sure"), lambda: everything.finding("x")):
-        with pytest.raises(DataError, match="must"):
-            wrong()
-
-
-def test_lookup_names_what_is_missing():
-    """A number that is not transcribed is named."""
-    paper = lookup.Paper.named("alarm")
-    assert paper.count(row="high-risk", cohort="all") == 221
-    with pytest.raises(DataError, match="no weight"):
-        paper.text("weight", row="patients")
-    with pytest.raises(DataError, match="limits"):
-        paper.interval("count", row="high-risk")
-
-
-def test_tables_of_the_report():
-    """Findings by family, and the denominators of every family, add up to the report."""
-    everything = papers.audit()
-    table = report.denominator_table(everything)
-    assert table[["ALARM: findings", "aMAP-CT: findings"]].to_numpy().sum() == len(everything.findings)
-    assert table[["ALARM: agree", "aMAP-CT: agree"]].to_numpy().sum() == sum(one.cells for one in everything.agreements)
-    some = report.findings_for_page(everything, ("counts", "ranges")).table
-    assert 0 < len(some) < len(everything.findings) == len(report.findings_for_page(everything).table)

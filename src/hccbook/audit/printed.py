@@ -37,7 +37,7 @@ class Range:
 
     low: float
     high: float
-    text: str = field(default="", compare=False)
+    text: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.low <= self.high:
