@@ -101,8 +101,8 @@ def audit_alarm() -> tuple[list[Finding], list[Agreement]]:
     """
     ledger, paper = Ledger(PAPER), read()
     tables = (_table_1, _albi, _amap, _table_2, _intervals)
-    groups = (_risk_groups, _group_sizes, _auc, _calibration, _lead_times, _mean_lead_time, _cohorts)
-    for check in (*tables, *groups, _features, _repeated):
+    groups = (_risk_groups, _high_risk_size, _flagged_size, _auc, _calibration, _lead_times, _mean_lead_time)
+    for check in (*tables, *groups, _cohorts, _features, _repeated):
         check(ledger, paper)
     return ledger.close()
 
@@ -264,13 +264,11 @@ def _risk_groups(ledger: Ledger, paper: AuditedPaper) -> None:
     )
 
 
-def _group_sizes(ledger: Ledger, paper: AuditedPaper) -> None:
-    """People that the text puts into the risk groups against those whom Table 2 flags."""
-    size, recovered = paper.count(row="high-risk", cohort="all"), paper.recovered
-    upper = [recovered[cohort, UPPER] for cohort in COHORTS if (cohort, UPPER) in recovered]
-    lower = [recovered[cohort, LOWER] for cohort in COHORTS[:2] if (cohort, LOWER) in recovered]
-    if len(upper) < 3 or len(lower) < 2:
-        ledger.leave_out("high-risk-size", "flagged-size")
+def _high_risk_size(ledger: Ledger, paper: AuditedPaper) -> None:
+    """People at high risk by the text against those whom Table 2 flags."""
+    size, upper = paper.count(row="high-risk", cohort="all"), paper.recovered_of([(one, UPPER) for one in COHORTS])
+    if not upper:
+        ledger.leave_out("high-risk-size")
         return
     flagged, true = sum(one.flagged for one in upper), sum(one.tp for one in upper)
     ledger.expect(
@@ -282,6 +280,14 @@ def _group_sizes(ledger: Ledger, paper: AuditedPaper) -> None:
         share=100 * true / flagged,
         share_of_size=100 * true / size,
     )
+
+
+def _flagged_size(ledger: Ledger, paper: AuditedPaper) -> None:
+    """People flagged by the text, less those whom Table 2 flags elsewhere, against the external row."""
+    lower = paper.recovered_of([(one, LOWER) for one in COHORTS[:2]])
+    if not lower:
+        ledger.leave_out("flagged-size")
+        return
     row = paper.performance["external_validation", LOWER]
     detected, people = paper.count("HCC count", row=FLAGGED), paper.count(row=FLAGGED, cohort="all")
     tp = detected - sum(one.tp for one in lower)

@@ -148,7 +148,7 @@ def audit_amap_ct() -> tuple[list[Finding], list[Agreement]]:
     ledger, paper = Ledger(PAPER), read()
     tables = (_table_1, _p_values, _p_values_of_quartiles, _similar, _amap, _table_3, _sizes, _intervals)
     areas = (_auc_of_model, _auc_of_scores, _auc_of_rows, _auc_of_test, _marks, _reclassification)
-    groups = (_risk_groups, _group_sizes, _calibration, _horizons, _hazard_ratios)
+    groups = (_risk_groups, _cutoff, _stepwise, _calibration, _horizons, _hazard_ratios)
     for check in (*tables, *areas, *groups, _formula, _features, _cohorts, _repeated, _between_papers):
         check(ledger, paper)
     return ledger.close()
@@ -420,27 +420,33 @@ def _risk_groups(ledger: Ledger, paper: AuditedPaper) -> None:
     ledger.record(STRATIFICATION, counts.sums(totals, "risk groups against their cohort"))
 
 
-def _group_sizes(ledger: Ledger, paper: AuditedPaper) -> None:
-    """People that the text puts into the high-risk groups against those whom Table 3 flags."""
-    recovered, people = paper.recovered, paper.characteristics.design.sizes[EVERYBODY]
-    keys = [key for cohort in COHORTS for key in _family(paper, cohort, "aMAP") if not key[1].endswith("low-risk")]
-    if not all(key in recovered for key in [("training", ""), *keys]):
-        ledger.leave_out("one-cutoff", "stepwise-size")
+def _cutoff(ledger: Ledger, paper: AuditedPaper) -> None:
+    """People at high risk in training against those whom Tables 2 and 3 flag."""
+    row, table = paper.performance["training", ""], paper.recovered.get(("training", ""))
+    if table is None:
+        ledger.leave_out("one-cutoff")
         return
-    row, table = paper.performance["training", ""], recovered["training", ""]
     high = paper.count(row="group size", cohort="training", subgroup="high-risk")
     shares = {"share": table.flagged / row.n, "ppv": table.tp / high}
     ledger.expect("one-cutoff", table.flagged == high, high=high, row=row, table=table, **shares)
-    stepwise = paper.count(row="group size", cohort="all", subgroup="high-risk")
-    flagged = sum(recovered[key].flagged for key in keys)
+
+
+def _stepwise(ledger: Ledger, paper: AuditedPaper) -> None:
+    """People at high risk by both steps against those of medium and high aMAP whom Table 3 flags."""
+    keys = [key for cohort in COHORTS for key in _family(paper, cohort, "aMAP") if not key[1].endswith("low-risk")]
+    tables, people = paper.recovered_of(keys), paper.characteristics.design.sizes[EVERYBODY]
+    if not tables:
+        ledger.leave_out("stepwise-size")
+        return
+    flagged, true = sum(one.flagged for one in tables), sum(one.tp for one in tables)
     ledger.expect(
         "stepwise-size",
-        flagged == stepwise,
+        flagged == paper.count(row="group size", cohort="all", subgroup="high-risk"),
         people=people,
         flagged=flagged,
-        flagged_by_group=" + ".join(str(recovered[key].flagged) for key in keys),
+        flagged_by_group=" + ".join(str(one.flagged) for one in tables),
         share=flagged / people,
-        true=sum(recovered[key].tp for key in keys),
+        true=true,
     )
 
 

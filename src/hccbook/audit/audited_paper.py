@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -50,6 +50,11 @@ class AuditedPaper(Paper):
         """The 2x2 table of each row behind which there is one and no other."""
         fitting = {key: self.tables[row.name] for key, row in self.performance.items()}
         return {key: tables[0] for key, tables in fitting.items() if len(tables) == 1}
+
+    def recovered_of(self, keys: Sequence[tuple[str, str]]) -> list[TwoByTwo]:
+        """The 2x2 tables of some rows; none where one of them is not recovered."""
+        recovered = self.recovered
+        return [recovered[key] for key in keys] if all(key in recovered for key in keys) else []
 
     def share(self, count: int, total: int, quantity: str = "percentage", **where: str) -> PrintedShare:
         """A count, what it is out of, and the percentage that is printed of it."""
