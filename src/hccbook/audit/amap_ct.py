@@ -603,7 +603,8 @@ def _repeated(ledger: Ledger, paper: AuditedPaper) -> None:
         where = {"cohort": cohort, "quantity": measure}
         third = {"place": "Table 3", "row": f"{cohort.capitalize()} cohort"}
         text = [where | {"row": "aMAP-CT", "column": ""}] if measure == "auc" else []
-        results += paper.alike(f"{measure}, {cohort}", where | {"place": "Table 2"}, where | third, *text)
+        name = "AUC" if measure == "auc" else measure
+        results += paper.alike(f"{name}, {cohort}", where | {"place": "Table 2"}, where | third, *text)
     for row, first in (("patients", PEOPLE), ("HCC", CASES)):
         where = {"cohort": "all", "quantity": "count"}
         results += paper.alike(row, where | {"place": "Table 1", "row": first}, where | {"row": row, "column": ""})

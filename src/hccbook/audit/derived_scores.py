@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 
 from hccbook.audit.findings import CheckResult, Discrepancy
-from hccbook.audit.p_values import READINGS
+from hccbook.audit.p_values import PLACES, READINGS, shifted
 from hccbook.audit.printed import Quartiles, Range
 
 CHECK = "derived_scores"
@@ -27,10 +27,9 @@ _MOST_PAIRED = 200
 
 def _values(reading: Callable[..., np.ndarray], quartiles: Quartiles, by: int, share: np.ndarray) -> np.ndarray:
     """Values at quantiles `share` under a reading; never below a tenth of the lower quartile, so that logs exist."""
-    ends = [one.middle + by * one.width / 2 for one in quartiles]
-    places = (np.arange(400) + 0.5) / 400
+    ends = shifted(quartiles, by)
     floor = 0.1 * ends[0] if ends[0] > 0 else -math.inf
-    return np.maximum(np.interp(share, places, reading(*ends)), floor)
+    return np.maximum(np.interp(share, PLACES, reading(*ends)), floor)
 
 
 @cache
@@ -100,11 +99,10 @@ def mean_readings(quartiles: Quartiles, transform: Callable[[np.ndarray], np.nda
     Range
         Over `READINGS` and the rounding of the print.
     """
-    places = (np.arange(400) + 0.5) / 400
     means = []
     for reading in READINGS.values():
         for by in (-1, 0, 1):
-            values = _values(reading, quartiles, by, places)
+            values = _values(reading, quartiles, by, PLACES)
             means.append(float((values if transform is None else transform(values)).mean()))
     return Range(min(means), max(means))
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict
 
 from hccbook.audit.explanations import FILE, TEXTS, Explanation, explanations
 from hccbook.audit.findings import CERTAIN, Agreement, CheckResult, Discrepancy, Finding
 from hccbook.errors import DataError
+
+UNEXPLAINED = "Not weighed: the general check found it, and nobody has yet said what it means."
 
 
 class Ledger:
@@ -99,18 +102,10 @@ class Ledger:
                 "Remove it, or correct its id.",
             )
         for position, (place, one) in enumerate(self._open, start=1):
+            fields = asdict(one)
+            where, name = f"{place}, {fields.pop('cell')}", self._id(f"unexplained-{position}")
             self._findings.append(
-                Finding(
-                    id=self._id(f"unexplained-{position}"),
-                    paper=self.paper,
-                    place=f"{place}, {one.cell}",
-                    check=one.check,
-                    printed=one.printed,
-                    recomputed=one.recomputed,
-                    arithmetic=one.arithmetic,
-                    certainty=CERTAIN,
-                    consequence="Not weighed: the general check found it, and nobody has yet said what it means.",
-                )
+                Finding(name, self.paper, where, certainty=CERTAIN, consequence=UNEXPLAINED, **fields)
             )
         self._open = []
         return self._findings, self._agreements

@@ -163,20 +163,22 @@ def greatest_kruskal_wallis_p(groups: Sequence[tuple[int, Quartiles]]) -> float:
     return float(chi2.sf(12 / (whole * (whole + 1)) * statistic, len(groups) - 1))
 
 
-_PLACES = (np.arange(400) + 0.5) / 400
-_NORMAL = norm.ppf(_PLACES)
+PLACES = (np.arange(400) + 0.5) / 400
+"""Evenly spaced quantiles at which a reading gives values."""
+
+_NORMAL = norm.ppf(PLACES)
 
 
 def _straight(lower: float, middle: float, upper: float) -> np.ndarray:
     left, right = middle - lower, upper - middle
-    return np.interp(_PLACES, [0, 0.25, 0.5, 0.75, 1], [lower - left, lower, middle, upper, upper + right])
+    return np.interp(PLACES, [0, 0.25, 0.5, 0.75, 1], [lower - left, lower, middle, upper, upper + right])
 
 
 def _long_tailed(lower: float, middle: float, upper: float) -> np.ndarray:
-    inside = np.interp(_PLACES, [0.25, 0.5, 0.75], [lower, middle, upper])
-    below = lower + (middle - lower) * np.log2(_PLACES / 0.25)
-    above = upper - (upper - middle) * np.log2((1 - _PLACES) / 0.25)
-    return np.where(_PLACES < 0.25, below, np.where(_PLACES > 0.75, above, inside))
+    inside = np.interp(PLACES, [0.25, 0.5, 0.75], [lower, middle, upper])
+    below = lower + (middle - lower) * np.log2(PLACES / 0.25)
+    above = upper - (upper - middle) * np.log2((1 - PLACES) / 0.25)
+    return np.where(PLACES < 0.25, below, np.where(PLACES > 0.75, above, inside))
 
 
 def _normal(lower: float, middle: float, upper: float) -> np.ndarray:
@@ -196,7 +198,7 @@ READINGS: dict[str, Callable[[float, float, float], np.ndarray]] = {
 """How values may lie around printed quartiles; each gives 400 evenly spaced quantiles."""
 
 
-def _shifted(quartiles: Quartiles, by: int) -> tuple[float, float, float]:
+def shifted(quartiles: Quartiles, by: int) -> tuple[float, float, float]:
     """Quartiles with all three moved by half a printed unit (`by` = ±1), or as printed (0)."""
     return tuple(one.middle + by * one.width / 2 for one in quartiles)
 
@@ -223,7 +225,7 @@ def mann_whitney_readings(first: tuple[int, Quartiles], second: tuple[int, Quart
     (m, one), (n, other) = first, second
     error = math.sqrt((m + n + 1) / (12 * m * n))
     deviates = [
-        (_superiority(reading(*_shifted(one, -by)), reading(*_shifted(other, by))) - 0.5) / error
+        (_superiority(reading(*shifted(one, -by)), reading(*shifted(other, by))) - 0.5) / error
         for reading in READINGS.values()
         for by in (-1, 0, 1)
     ]
@@ -248,7 +250,7 @@ def kruskal_wallis_readings(groups: Sequence[tuple[int, Quartiles]]) -> Range:
     deviates = []
     for reading, by in itertools.product(READINGS.values(), (-1, 0, 1)):
         values = [
-            (n, reading(*_shifted(quartiles, by if quartiles[1].middle > centre else -by))) for n, quartiles in groups
+            (n, reading(*shifted(quartiles, by if quartiles[1].middle > centre else -by))) for n, quartiles in groups
         ]
         statistic = 0.0
         for j, (n, mine) in enumerate(values):

@@ -71,18 +71,14 @@ def printed_limits(
     }
 
 
-def printed_intervals(
-    table: pd.DataFrame, tables: Mapping[tuple[str, str], TwoByTwo], measures: Sequence[str] = MEASURES[:5]
-) -> list[PrintedInterval]:
-    """Intervals of a table whose 2x2 tables are known.
+def printed_intervals(table: pd.DataFrame, tables: Mapping[tuple[str, str], TwoByTwo]) -> list[PrintedInterval]:
+    """Intervals of a table whose 2x2 tables are known; F1 is no proportion of people and is left out.
 
     Parameters
     ----------
     table : pandas.DataFrame
         As `Paper.table` gives it.
     tables : mapping of (cohort, subgroup) to TwoByTwo
-    measures : sequence of str
-        Measures to take; F1 is no proportion of people and is left out unless asked for.
 
     Returns
     -------
@@ -99,5 +95,5 @@ def printed_intervals(
             table=tables[one.cohort, one.subgroup],
         )
         for one in table.itertuples()
-        if one.quantity in measures and one.lower and (one.cohort, one.subgroup) in tables
+        if one.quantity in MEASURES[:5] and one.lower and (one.cohort, one.subgroup) in tables
     ]

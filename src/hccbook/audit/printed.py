@@ -155,15 +155,11 @@ def cut_or_rounded(text: str, unit: str = "") -> Range:
     return Range(rounded.low, rounded.low + 1.5 * rounded.width, text)
 
 
-_WORDS = {
-    word: number
-    for words in (
-        ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
-        ("", "single", "double", "triple"),
-    )
-    for number, word in enumerate(words)
-    if word
-}
+_SPELLED = (
+    ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
+    ("", "single", "double", "triple"),
+)
+_WORDS = {word: number for words in _SPELLED for number, word in enumerate(words) if word}
 
 
 def in_digits(text: str) -> str:
