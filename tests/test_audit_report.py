@@ -15,6 +15,8 @@ from hccbook.audit.explanations import Explanation
 from hccbook.audit.ledger import Ledger
 from hccbook.errors import DataError
 
+ALARM = lookup.Paper.named("alarm")
+
 
 @pytest.fixture(scope="module")
 def everything():
@@ -38,7 +40,7 @@ def entry(**changes: object) -> Explanation:
 
 def test_unexplained_discrepancy_is_reported():
     """A check that fails is reported even where no entry says what it means."""
-    ledger = Ledger("alarm", [entry(explains=("counts: z",))])
+    ledger = Ledger(ALARM, [entry(explains=("counts: z",))])
     ledger.record("Table 9", counts.sums({"a": (3, [1, 2]), "b": (3, [1, 1])}))
     ledger.explain("one", one=1)
     unexplained, agreements = ledger.close()
@@ -48,7 +50,7 @@ def test_unexplained_discrepancy_is_reported():
 
 def test_entry_explains_what_it_picks():
     """An entry's own texts replace those of the discrepancies; what it leaves out is theirs, `also` comes behind."""
-    ledger = Ledger("alarm", [entry(explains=("counts: b*",), printed="", arithmetic="", also="{one} more")])
+    ledger = Ledger(ALARM, [entry(explains=("counts: b*",), printed="", arithmetic="", also="{one} more")])
     ledger.record("Table 9", counts.sums({"a": (4, [1, 2]), "b1": (3, [1, 1]), "b2": (5, [2, 2])}))
     ledger.explain("one", one=1)
     explained, unexplained = ledger.close()[0]
@@ -59,12 +61,26 @@ def test_entry_explains_what_it_picks():
 
 def test_expectation_is_a_finding_or_an_agreement():
     """What holds is recorded; what does not is the finding of its entry, a line for each of several."""
-    ledger = Ledger("alarm", [entry(each={"one": "{row} {it}"})])
+    ledger = Ledger(ALARM, [entry(each={"one": "{row} {it}"})])
     ledger.expect("one", True, 1, one=[], row="")
     assert ledger.close() == ([], [findings.Agreement("alarm", "counts", "Table 9", "sums", 1)])
-    ledger = Ledger("alarm", [entry(each={"one": "{row} {it}"})])
+    ledger = Ledger(ALARM, [entry(each={"one": "{row} {it}"})])
     ledger.expect("one", False, 1, one=[1, 3], row="n")
     assert [(one.id, one.printed) for one in ledger.close()[0]] == [("alarm-one", "n 1; n 3")]
+
+
+def test_quoted_number_is_the_first_printing():
+    """A number that the paper prints in two ways is quoted as it stands first; the difference is another check's."""
+    rows = ALARM.numbers["row"].eq("medium-risk") & ALARM.numbers["quantity"].eq("incidence")
+    assert rows.sum() == 2
+    numbers = ALARM.numbers.copy()
+    numbers.loc[rows, "value"] = ["6.4", "7.4"]
+    quoted = entry(
+        printed="{rate.value}", arithmetic="x", numbers={"rate": {"quantity": "incidence", "row": "medium-risk"}}
+    )
+    ledger = Ledger(lookup.Paper("alarm", numbers), [quoted])
+    ledger.expect("one", False)
+    assert ledger.close()[0][0].printed == "6.4"
 
 
 @pytest.mark.parametrize(
@@ -122,7 +138,7 @@ def test_file_of_entries_names_what_is_wrong(tmp_path, monkeypatch):
 )
 def test_unknown_placeholder_is_refused(changes, values, message):
     """A placeholder that nothing fills, or that its value cannot, names the entry and the field."""
-    ledger = Ledger("alarm", [entry(**changes)])
+    ledger = Ledger(ALARM, [entry(**changes)])
     with pytest.raises(DataError, match=re.escape(message)):
         ledger.expect("one", False, **values)
 
@@ -131,8 +147,8 @@ def test_entry_without_a_check_is_refused():
     """An entry that no check asks for is prose of nothing, unless its check cannot be made; nor is there a finding
     without an entry."""
     with pytest.raises(DataError, match=r"alarm-one: an entry must be of a finding .* Remove it"):
-        Ledger("alarm", [entry()]).close()
-    ledger = Ledger("alarm", [entry()])
+        Ledger(ALARM, [entry()]).close()
+    ledger = Ledger(ALARM, [entry()])
     ledger.leave_out("one")
     assert ledger.close() == ([], [])
     with pytest.raises(DataError, match="no entry alarm-two"):

@@ -99,7 +99,8 @@ def audit_alarm() -> tuple[list[Finding], list[Agreement]]:
     findings : list of Finding
     agreements : list of Agreement
     """
-    ledger, paper = Ledger(PAPER), read()
+    paper = read()
+    ledger = Ledger(paper)
     tables = (_table_1, _albi, _amap, _table_2, _intervals)
     groups = (_risk_groups, _high_risk_size, _flagged_size, _auc, _calibration, _lead_times, _mean_lead_time)
     for check in (*tables, *groups, _cohorts, _features, _repeated):

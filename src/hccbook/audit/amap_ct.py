@@ -145,7 +145,8 @@ def audit_amap_ct() -> tuple[list[Finding], list[Agreement]]:
     findings : list of Finding
     agreements : list of Agreement
     """
-    ledger, paper = Ledger(PAPER), read()
+    paper = read()
+    ledger = Ledger(paper)
     tables = (_table_1, _p_values, _p_values_of_quartiles, _similar, _amap, _table_3, _sizes, _intervals)
     areas = (_auc_of_model, _auc_of_scores, _auc_of_rows, _auc_of_test, _marks, _reclassification)
     groups = (_risk_groups, _cutoff, _stepwise, _calibration, _horizons, _hazard_ratios)

@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hccbook.audit.findings import CERTAINTIES, CHECKS, Discrepancy
-from hccbook.audit.lookup import PrintedAt, printed_value, read_entries
+from hccbook.audit.lookup import Paper, PrintedAt, read_entries
 from hccbook.errors import DataError
 from hccbook.paths import published_dir
 
@@ -81,15 +81,15 @@ class Explanation(BaseModel):
         """Whether a discrepancy belongs to this finding."""
         return any(fnmatchcase(f"{one.check}: {one.cell}", pattern) for pattern in self.explains)
 
-    def printed_numbers(self) -> dict[str, object]:
-        """The entry's `numbers`, read from the transcription.
+    def printed_numbers(self, paper: Paper) -> dict[str, object]:
+        """The rows of the entry's `numbers`: ``value``, ``lower`` and ``upper`` as printed.
 
         Raises
         ------
         DataError
-            If one is not printed, or in several ways.
+            If one is not printed.
         """
-        return {name: printed_value(self.paper, **where.asked) for name, where in self.numbers.items()}
+        return {name: paper.first(**where.asked) for name, where in self.numbers.items()}
 
     def refuse_unknown(self, values: Mapping[str, object]) -> None:
         """Raise a DataError if a text has a placeholder that `values` does not hold."""

@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 from hccbook.audit.explanations import FILE, TEXTS, Explanation, explanations
 from hccbook.audit.findings import CERTAIN, Agreement, CheckResult, Discrepancy, Finding
+from hccbook.audit.lookup import Paper
 from hccbook.errors import DataError
 
 UNEXPLAINED = "Not weighed: the general check found it, and nobody has yet said what it means."
@@ -21,15 +22,14 @@ class Ledger:
 
     Parameters
     ----------
-    paper : str
-        ``alarm`` or ``amap_ct``.
+    paper : Paper
     entries : iterable of Explanation, optional
         What its findings mean; those of ``findings.yaml`` when left out.
     """
 
-    def __init__(self, paper: str, entries: Iterable[Explanation] | None = None) -> None:
+    def __init__(self, paper: Paper, entries: Iterable[Explanation] | None = None) -> None:
         self.paper = paper
-        self._entries = {one.id: one for one in (explanations(paper) if entries is None else entries)}
+        self._entries = {one.id: one for one in (explanations(paper.name) if entries is None else entries)}
         self._unused = set(self._entries)
         self._findings: list[Finding] = []
         self._agreements: list[Agreement] = []
@@ -40,7 +40,7 @@ class Ledger:
         for result in (CheckResult.joined(results[0].check, what, results),) if what and results else results:
             agreeing = result.cells - len(result.discrepancies)
             if agreeing > 0:
-                self._agreements.append(Agreement(self.paper, result.check, place, result.what, agreeing))
+                self._agreements.append(Agreement(self.paper.name, result.check, place, result.what, agreeing))
             self._open += [(place, one) for one in result.discrepancies]
 
     def explain(self, name: str, among: Collection[str] | None = None, /, **values: object) -> None:
@@ -105,20 +105,20 @@ class Ledger:
             fields = asdict(one)
             where, name = f"{place}, {fields.pop('cell')}", self._id(f"unexplained-{position}")
             self._findings.append(
-                Finding(name, self.paper, where, certainty=CERTAIN, consequence=UNEXPLAINED, **fields)
+                Finding(name, self.paper.name, where, certainty=CERTAIN, consequence=UNEXPLAINED, **fields)
             )
         self._open = []
         return self._findings, self._agreements
 
     def _id(self, name: str) -> str:
-        return f"{self.paper.replace('_', '-')}-{name}"
+        return f"{self.paper.name.replace('_', '-')}-{name}"
 
     def _entry(self, name: str, values: Mapping[str, object]) -> tuple[Explanation, dict[str, object]]:
         if self._id(name) not in self._entries:
             raise DataError(FILE, "must say what a finding means", f"no entry {self._id(name)}", "Add it.")
         entry = self._entries[self._id(name)]
         self._unused.discard(entry.id)
-        every_value = entry.printed_numbers() | values
+        every_value = entry.printed_numbers(self.paper) | values
         entry.refuse_unknown(every_value)
         return entry, every_value
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -17,9 +18,6 @@ TITLES = dict(zip(PAPERS, ("ALARM", "aMAP-CT"), strict=True))
 
 PrintedAt = published.PrintedAt
 """Columns of the transcription that say where a printed number stands."""
-
-printed_value = published.value
-"""One printed number by place, refused where the paper prints it in several ways."""
 
 read_entries = published._entries
 """Reader of a YAML list of entries of ``data/published``; refuses what their model does not know, and twins."""
@@ -73,12 +71,16 @@ class Paper:
             )
         return chosen
 
-    def text(self, quantity: str, **where: str) -> str:
-        """A number as printed; the first printing where several agree or differ.
+    def first(self, quantity: str, **where: str) -> NamedTuple:
+        """The row of a number; the first printing where several agree or differ.
 
         Whether they differ is a check of its own, `repeated_numbers`.
         """
-        return str(self.rows(quantity, **where).iloc[0]["value"])
+        return next(self.rows(quantity, **where).itertuples(index=False))
+
+    def text(self, quantity: str, **where: str) -> str:
+        """A number as printed; the first printing, as in `first`."""
+        return self.first(quantity, **where).value
 
     def range(self, quantity: str, unit: str = "", **where: str) -> Range:
         """What a number may have been before it was rounded; `unit` as in `printed_range`."""
