@@ -11,7 +11,7 @@ from hccbook.features.radiomics.extraction_settings import ExtractionSettings
 from hccbook.features.radiomics.filters import FilteredImage, filtered_images
 from hccbook.features.radiomics.first_order import first_order_features
 from hccbook.features.radiomics.grey_levels import assign_levels, bin_edges
-from hccbook.features.radiomics.guards import check_finite, check_grey_levels
+from hccbook.features.radiomics.guards import checked_range
 from hccbook.features.radiomics.preparation import prepare
 from hccbook.features.radiomics.regions import bounding_box
 from hccbook.features.radiomics.shape import shape_features
@@ -56,30 +56,7 @@ class FastEngine:
     def extract(
         self, image: sitk.Image, mask: np.ndarray, settings: ExtractionSettings, threads: int = 1
     ) -> dict[str, float]:
-        """Values of all features that `settings` ask for.
-
-        Parameters
-        ----------
-        image : SimpleITK.Image
-            3-D, finite, clipped to the window.
-        mask : ndarray of bool, shape (z, y, x)
-            The organ, on the grid of `image`.
-        settings : ExtractionSettings
-        threads : int
-            Filtered images to work on at once; the values do not depend on it.
-
-        Returns
-        -------
-        dict of str to float
-            In no particular order; may hold values that are not finite.
-
-        Raises
-        ------
-        MaskError
-            If resampling or narrowing the organ leaves too little of it.
-        DataError
-            If a filtered image is not finite in the organ, or has too many grey levels.
-        """
+        """As `Engine.extract`; so many filtered images as there are threads are worked on at once."""
         image, shape_mask, region = prepare(image, mask, settings)
         box = bounding_box(region)
         spacing = image.GetSpacing()[::-1]
@@ -171,12 +148,8 @@ class _Texture:
         }
 
     def _levels(self, image: FilteredImage, values: np.ndarray) -> np.ndarray:
-        settings = self._settings
-        check_finite(values, image.name)
-        low, high = values.min(), values.max()
-        width = settings.image_bin_widths.get(image.image_type, settings.bin_width)
-        check_grey_levels(np.array([low, high]), width, settings.bin_count, image.name)
-        return assign_levels(values, bin_edges(low, high, width, settings.bin_count))
+        (low, high), width = checked_range(values, image.name, image.image_type, self._settings)
+        return assign_levels(values, bin_edges(low, high, width, self._settings.bin_count))
 
 
 def _among(steps: np.ndarray, chosen: np.ndarray) -> np.ndarray:

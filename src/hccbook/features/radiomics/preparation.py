@@ -44,7 +44,7 @@ def prepare(
     """
     region = mask
     if settings.normalize or settings.resampled_spacing_mm or settings.pre_crop or settings.resegment_range:
-        options = pyradiomics_options(settings)
+        options = settings.pyradiomics_options()
         image, organ = _resampled(image, mask, settings, options)
         region = mask = sitk.GetArrayFromImage(organ) != 0
         if settings.resegment_range:
@@ -53,34 +53,6 @@ def prepare(
             if settings.resegment_shape:
                 mask = region
     return image, mask, region
-
-
-def pyradiomics_options(settings: ExtractionSettings) -> dict[str, Any]:
-    """PyRadiomics' own names and values of the settings."""
-    return {
-        "label": 1,
-        "binWidth": settings.bin_width,
-        "binCount": settings.bin_count,
-        "sigma": list(settings.log_sigma),
-        "wavelet": settings.wavelet,
-        "start_level": settings.wavelet_start_level,
-        "level": settings.wavelet_levels,
-        "gradientUseSpacing": settings.gradient_use_spacing,
-        "normalizeScale": settings.normalize_scale,
-        "removeOutliers": settings.remove_outliers,
-        "resampledPixelSpacing": settings.resampled_spacing_mm and list(settings.resampled_spacing_mm),
-        "interpolator": settings.interpolator,
-        "padDistance": settings.pad_voxels,
-        "resegmentRange": settings.resegment_range and list(settings.resegment_range),
-        "resegmentMode": settings.resegment_mode,
-        "distances": list(settings.distances),
-        "force2D": settings.force_2d,
-        "force2Ddimension": settings.force_2d_axis,
-        "weightingNorm": settings.weighting_norm,
-        "symmetricalGLCM": settings.symmetrical_glcm,
-        "gldm_a": settings.gldm_alpha,
-        "voxelArrayShift": settings.intensity_shift,
-    }
 
 
 def _resampled(

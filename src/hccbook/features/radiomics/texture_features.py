@@ -176,13 +176,12 @@ def _co_occurrence_statistics(p, grey):
             energy += share * share
             maximum = max(maximum, share)
             entropy -= share * np.log2(share + EPSILON)
-    return (
-        (autocorrelation, mean_row, energy, maximum, entropy)
-        + _central_moments(p, grey, mean_row, mean_column)
-        + _information(p, rows, columns, entropy)
-        + _difference_statistics(differences, np.arange(largest))
-        + ((sums * np.arange(sums.size)).sum(), _entropy(sums))
-    )
+    averages = (autocorrelation, mean_row, energy, maximum, entropy)
+    moments = _central_moments(p, grey, mean_row, mean_column)
+    information = _information(p, rows, columns, entropy)
+    of_differences = _difference_statistics(differences, np.arange(largest))
+    of_sums = ((sums * np.arange(sums.size)).sum(), _entropy(sums))
+    return averages + moments + information + of_differences + of_sums
 
 
 @compiled
