@@ -26,6 +26,7 @@ ROOMS = (
     "phantom",
     "segmentation",
     "features",
+    "radiomics",
     "models",
     "evaluation",
     "audit",

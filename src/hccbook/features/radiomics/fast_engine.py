@@ -69,8 +69,8 @@ class FastEngine:
         if set(settings.feature_classes) != {"shape"}:
             organ = np.ascontiguousarray(region[box])
             texture = _Texture(organ, spacing, settings)
-            images = list(filtered_images(image, box, organ, settings))
-            with ThreadPoolExecutor(max(1, min(threads, len(images)))) as pool:
+            images = filtered_images(image, box, organ, settings)
+            with ThreadPoolExecutor(max(1, threads)) as pool:
                 for found in pool.map(texture.features, images) if threads > 1 else map(texture.features, images):
                     values |= found
         return values
@@ -110,10 +110,9 @@ class _Texture:
         run_steps = run_offsets(organ, self._steps)
         self._paired, self._run = _among(self._lines, self._offsets), _among(self._lines, run_steps)
         self._run_weights = _weights(run_steps, spacing, settings.weighting_norm)
-        distance = _weights(self._offsets, spacing, settings.weighting_norm)
-        self._pair_weights = None if distance is None else np.exp(-(distance**2))
-        if settings.weighting_norm == "no_weighting":
-            self._pair_weights = np.ones(len(self._offsets))
+        self._pair_weights = _weights(self._offsets, spacing, settings.weighting_norm)
+        if settings.weighting_norm not in (None, "no_weighting"):
+            self._pair_weights = np.exp(-(self._pair_weights**2))
 
     def features(self, image: FilteredImage) -> dict[str, float]:
         """Features of one image, by PyRadiomics' names."""
@@ -161,11 +160,7 @@ def _weights(offsets: np.ndarray, spacing: tuple[float, ...], norm: str | None) 
     """Lengths of steps in mm by a norm; None where directions are not weighted."""
     if norm is None:
         return None
-    lengths = np.abs(offsets) * np.asarray(spacing)
-    if norm == "infinity":
-        return lengths.max(axis=1)
-    if norm == "euclidean":
-        return np.sqrt((lengths**2).sum(axis=1))
-    if norm == "manhattan":
-        return lengths.sum(axis=1)
-    return np.ones(len(offsets))
+    if norm == "no_weighting":
+        return np.ones(len(offsets))
+    order = {"manhattan": 1, "euclidean": 2, "infinity": np.inf}[norm]
+    return np.linalg.norm(offsets * np.asarray(spacing), ord=order, axis=1)
