@@ -29,8 +29,8 @@ from hccbook.features.radiomics.vocabulary import (
 )
 from hccbook.settings import FeatureSettings, PreprocessingSettings, Settings
 
-ImageType = Literal["original", "wavelet", "square", "squareroot", "logarithm", "exponential", "gradient", "log"]
-FeatureClass = Literal["shape", "firstorder", "glcm", "gldm", "glrlm", "glszm", "ngtdm"]
+ImageType = Literal[*IMAGE_TYPES]
+FeatureClass = Literal[*FEATURES]
 
 Interpolator = Literal[
     *("sitkNearestNeighbor", "sitkLinear", "sitkBSpline", "sitkGaussian", "sitkLabelGaussian"),

@@ -1,4 +1,8 @@
-"""Shape features of an organ: a mesh by marching cubes, its diameters, its principal axes."""
+"""Shape features of an organ: a mesh by marching cubes, its diameters, its principal axes.
+
+The loops are our own: PyRadiomics compares every vertex of the mesh with every other, which takes longer than all else
+that the fast engine does.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,9 @@
 
 A `LevelGrid` holds the grey levels with a margin of zeros, so that a neighbour is one addition away and never outside
 the array. Every loop runs without the interpreter's lock and is compiled once a machine, then read from disk.
+
+The loops are our own, because no library counts as fast: with them, the fast engine takes one thirty-fifth to one
+fifty-fifth of PyRadiomics' time for 1.2 million voxels on one core (`benchmarks/radiomics.json`).
 """
 
 from __future__ import annotations
