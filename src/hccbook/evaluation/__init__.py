@@ -62,6 +62,7 @@ from hccbook.evaluation.odds_ratios import (
     multivariable_odds_ratios,
     univariable_odds_ratios,
 )
+from hccbook.evaluation.outcomes import by_cohort
 from hccbook.evaluation.reclassification import (
     IntegratedDiscrimination,
     NetReclassification,
