@@ -44,7 +44,7 @@ def planted(noise):
 def table():
     """No leak, selection and thresholds on twelve cohorts of noise, whose seeds are in no other test."""
     wanted = {name: leakage.EXPERIMENTS[name] for name in ("none", "selection", "thresholds", "scaling")}
-    return leakage.leak_table(range(101, 113), **SMALL, experiments=wanted, model=MODEL)
+    return leakage.leak_table(range(101, 113), SMALL, experiments=wanted, model=MODEL)
 
 
 def written(experiment: leakage.LeakExperiment, folder) -> bytes:

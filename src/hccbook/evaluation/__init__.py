@@ -10,10 +10,7 @@ from hccbook.evaluation.association import (
 from hccbook.evaluation.calibration import (
     CalibrationSummary,
     calibration_curve,
-    calibration_groups,
     calibration_summary,
-    calibration_summary_table,
-    calibration_table,
 )
 from hccbook.evaluation.centres import centre_table, image_characteristics
 from hccbook.evaluation.comparators import (
@@ -28,12 +25,13 @@ from hccbook.evaluation.diagnostic import diagnostic_performance, predictive_val
 from hccbook.evaluation.discrimination import (
     AucEstimate,
     DelongTest,
+    NotedAuc,
     auc_bootstrap,
     auc_delong,
     auc_table,
     delong_test,
+    noted_auc,
     roc_points,
-    roc_table,
 )
 from hccbook.evaluation.hazards import (
     CoxFit,
@@ -46,11 +44,9 @@ from hccbook.evaluation.high_risk import high_risk_calls, high_risk_performance
 from hccbook.evaluation.incidence_rates import person_year_rates, rate_from_risk, risk_from_rate
 from hccbook.evaluation.model_comparison import (
     CLINICAL_COMBINATIONS,
-    NotedAuc,
     clinical_combinations,
     delong_table,
     idi_table,
-    noted_auc,
     nri_table,
     single_score_probabilities,
 )
@@ -68,7 +64,6 @@ from hccbook.evaluation.reclassification import (
     NetReclassification,
     integrated_discrimination,
     net_reclassification,
-    net_reclassification_from_counts,
 )
 from hccbook.evaluation.subgroups import (
     CrossValidation,

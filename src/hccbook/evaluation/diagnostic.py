@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.stats import norm
+from statsmodels.stats.proportion import proportion_confint
 
 from hccbook.errors import DataError
 from hccbook.evaluation.outcomes import check_binary, check_level, check_values
@@ -41,14 +41,9 @@ def wilson_interval(count: ArrayLike, total: ArrayLike, level: float = 0.95) -> 
     x, n = np.asarray(count, dtype=float), np.asarray(total, dtype=float)
     if not ((x >= 0) & (x <= n)).all():
         raise DataError("count", "must be 0 or more, at most the total", f"{count} of {total}", "Check the two.")
-    z = norm.isf((1 - check_level(level)) / 2)
-    some = np.maximum(n, 1)
-    centre = (x + z**2 / 2) / (some + z**2)
-    half = z / (some + z**2) * np.sqrt(x * (some - x) / some + z**2 / 4)
+    lower, upper = proportion_confint(x, np.maximum(n, 1), 1 - check_level(level), "wilson")
     # At 0 and at the total the limit is 0 or 1 exactly; rounding would miss it by a bit.
-    lower = np.where(x == 0, 0.0, np.maximum(centre - half, 0.0))
-    upper = np.where(x == n, 1.0, np.minimum(centre + half, 1.0))
-    return lower, upper
+    return np.where(x == 0, 0.0, lower), np.where(x == n, 1.0, upper)
 
 
 def diagnostic_performance(

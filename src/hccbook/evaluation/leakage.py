@@ -24,7 +24,7 @@ from sklearn.model_selection import train_test_split
 
 from hccbook.errors import DataError
 from hccbook.evaluation.discrimination import AucEstimate, auc_delong, roc_points
-from hccbook.evaluation.outcomes import check_binary, check_level
+from hccbook.evaluation.outcomes import LEVEL, check_binary
 from hccbook.features.selection import LassoSelector, MannWhitneySelector, SpearmanSelector
 from hccbook.models import NestedAlarmModel
 from hccbook.models.development import CLINICAL, standardise
@@ -214,10 +214,7 @@ def leak_experiment(
 
 def leak_table(
     seeds: Iterable[int],
-    n_patients: int = 200,
-    n_hcc: int = 40,
-    n_features: int = 500,
-    correlation: float = 0.7,
+    sizes: Mapping[str, float] = MappingProxyType({}),
     share: float = 0.5,
     experiments: Mapping[str, Sequence[str]] = EXPERIMENTS,
     model: NestedAlarmModel | None = None,
@@ -228,8 +225,8 @@ def leak_table(
     ----------
     seeds : iterable of int
         Seeds of the cohorts, and of their splits.
-    n_patients, n_hcc, n_features, correlation
-        As for `null_cohort`.
+    sizes : mapping of str to number
+        Arguments of `null_cohort` behind the seed.
     share : float
         Share of the development part.
     experiments : mapping of str to sequence of str
@@ -245,7 +242,7 @@ def leak_table(
     """
     rows = []
     for seed in seeds:
-        X, y = null_cohort(seed, n_patients, n_hcc, n_features, correlation)
+        X, y = null_cohort(seed, **sizes)
         development = split_cohort(y, share, seed)
         fitted: dict[tuple[str, ...], _Fitted] = {}
         for name, leaks in experiments.items():
@@ -274,21 +271,19 @@ def leak_table(
     return pd.DataFrame(rows)
 
 
-def optimism_table(table: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+def optimism_table(table: pd.DataFrame) -> pd.DataFrame:
     """Mean of each experiment over the seeds, and its optimism: the mean difference to no leak, seed by seed.
 
     Parameters
     ----------
     table : pandas.DataFrame
         From `leak_table`, with the experiment ``none`` and two or more seeds.
-    level : float
-        Confidence level of the interval of the optimism (Student's t over the seeds).
 
     Returns
     -------
     pandas.DataFrame
         Columns leak, measure (``auc``, ``youden``), seeds, mean, se, covered (share of the AUC's intervals that hold
-        0.5; NaN for the other measure), optimism, optimism_se, lower, upper.
+        0.5; NaN for the other measure), optimism, optimism_se, lower, upper (95 %, Student's t over the seeds).
 
     Raises
     ------
@@ -303,7 +298,7 @@ def optimism_table(table: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
             f"{', '.join(table['leak'].unique())}; {len(seeds)} seeds",
             "Make it with leak_table.",
         )
-    quantile = float(t.isf((1 - check_level(level)) / 2, len(seeds) - 1))
+    quantile = float(t.isf((1 - LEVEL) / 2, len(seeds) - 1))
     rows = []
     for measure, chance in CHANCE.items():
         wide = table.pivot(index="seed", columns="leak", values=measure)

@@ -11,6 +11,9 @@ from numpy.typing import ArrayLike
 
 from hccbook.errors import DataError
 
+LEVEL = 0.95
+"""Confidence level of the intervals of tables and figures."""
+
 
 def check_binary(y: ArrayLike, *, both: bool = True, place: str = "outcome") -> np.ndarray:
     """Outcome as integers 0 and 1.
@@ -103,6 +106,18 @@ def check_level(level: float) -> float:
     if not 0 < level < 1:
         raise DataError("level", "must be above 0 and below 1", level, "Give 0.95 for a 95 % interval.")
     return level
+
+
+def check_two_each(y: np.ndarray) -> None:
+    """Refuse a checked outcome with fewer than two patients of a class."""
+    rarest = int(min(y.sum(), len(y) - y.sum()))
+    if rarest < 2:
+        raise DataError(
+            "outcome",
+            "must have 2 patients or more in each class for a variance",
+            rarest,
+            "Pool cohorts, or add patients.",
+        )
 
 
 def cohorts(

@@ -533,21 +533,21 @@ def segmentation_agreement(run: RunPaths, paper: str, settings: FeatureSettings,
             "Set features.perturbation_patients higher, choose smaller features.perturbations, or set the former to 0.",
         )
     values = np.stack([table.to_numpy(dtype=float) for table in tables.values()], axis=1)
-    together = icc_table(values, columns)
+    together = icc_table(values)
     table = pd.DataFrame(
         {
             "feature": columns,
             "family": [feature_family(name) for name in columns],
             "patients": left,
             "masks": len(tables),
-            "icc": together["icc2"],
-            "lower": together["icc2_lower"],
-            "upper": together["icc2_upper"],
+            "icc": together["icc"],
+            "lower": together["lower"],
+            "upper": together["upper"],
             "note": together["note"],
         }
     )
     for position, mask in enumerate(list(tables)[1:], start=1):
-        table[mask] = icc_table(values[:, [0, position]], columns)["icc2"]
+        table[mask] = icc_table(values[:, [0, position]])["icc"]
     save_table(table.round(_DIGITS), file)
     return table.round(_DIGITS)
 
