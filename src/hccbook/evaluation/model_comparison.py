@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from types import MappingProxyType
 
 import numpy as np
@@ -104,8 +103,8 @@ def clinical_combinations(
         for title, names in CLINICAL_COMBINATIONS.items()
     }
     given = pd.DataFrame({REFERENCE: alarm, **predictors}, index=table.index)
-    rows = partial(_combination_rows, not_fitted=given.columns[given.isna().all()])
-    return by_cohort(rows, outcome, given, cohort, each=None)
+    not_fitted = given.columns[given.isna().all()]
+    return by_cohort(_combination_rows, outcome, given, cohort, each=None, not_fitted=not_fitted)
 
 
 def _combined(variables: pd.DataFrame, outcome: np.ndarray, learn: np.ndarray) -> np.ndarray:

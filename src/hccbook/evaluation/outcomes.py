@@ -165,6 +165,7 @@ def by_cohort(
     values: pd.DataFrame | pd.Series,
     cohort: str | ArrayLike,
     each: str | None = "model",
+    **options: object,
 ) -> pd.DataFrame:
     """A statistic of each model in each cohort, as one table.
 
@@ -181,6 +182,8 @@ def by_cohort(
     each : str, optional
         Where `values` is a table, the statistic takes one of its columns at a time, and this column of the result
         says which; without it, the statistic takes the whole table.
+    **options
+        Further arguments of the statistic.
 
     Returns
     -------
@@ -199,7 +202,7 @@ def by_cohort(
     for name, outcome, table in cohorts(y, values, cohort):
         for column, given in table.items() if apart else [(None, table)]:
             try:
-                result = statistic(outcome, given)
+                result = statistic(outcome, given, **options)
             except DataError as error:
                 raise DataError(f"{error.place}, {name} cohort", error.rule, error.found, error.hint) from error
             part = result if isinstance(result, pd.DataFrame) else pd.DataFrame([result])

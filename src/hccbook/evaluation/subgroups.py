@@ -213,12 +213,13 @@ def subgroup_performance(
                 chosen = (labels == one).to_numpy(dtype=bool, na_value=False)
                 if chosen.any():
                     for cutoff in cutoffs:
-                        part = diagnostic_performance(happened[chosen], x[chosen], cutoff, name, level)
-                        parts.append(part.assign(characteristic=characteristic, level=one))
+                        part = diagnostic_performance(happened[chosen], x[chosen], cutoff, level)
+                        parts.append(part.assign(characteristic=characteristic, level=one, cohort=name))
     if not parts:
         raise DataError("subgroups", "must have a patient of known level", "none", "Check the labels.")
     table = pd.concat(parts, ignore_index=True)
-    return table[["characteristic", "level", *table.columns.drop(["characteristic", "level"])]]
+    first = ["characteristic", "level", "cohort"]
+    return table[[*first, *table.columns.drop(first)]]
 
 
 class CrossValidation(NamedTuple):
