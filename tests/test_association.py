@@ -17,10 +17,8 @@ from hccbook.evaluation import (
     delong_test,
     feature_associations,
     feature_counts,
-    firth_logistic,
     idi_table,
     integrated_discrimination,
-    is_separated,
     multivariable_odds_ratios,
     net_reclassification,
     nomogram_scales,
@@ -32,6 +30,7 @@ from hccbook.evaluation import (
     spearman_correlations,
     univariable_odds_ratios,
 )
+from hccbook.evaluation.odds_ratios import firth_logistic, is_separated
 from hccbook.features.radiomics.vocabulary import FEATURES
 from hccbook.models import LinearScore
 
@@ -153,12 +152,13 @@ def test_separation_by_two_variables_together():
 
 
 def test_multivariable_agrees_with_statsmodels():
-    """Odds ratio, limits and p per unit are statsmodels' on the raw variables."""
+    """Odds ratio, limits and p a step are statsmodels' on the raw variables, to the power of the step."""
     table, y = cohort()
-    found = multivariable_odds_ratios(y, table, per="unit").set_index("variable")
+    found = multivariable_odds_ratios(y, table).set_index("variable")
+    step = found["step"].to_numpy()
     expected = Logit(y, np.column_stack([np.ones(300), table])).fit(disp=0, tol=1e-12)
-    np.testing.assert_allclose(found["odds_ratio"], np.exp(expected.params[1:]), rtol=1e-6)
-    np.testing.assert_allclose(found[["lower", "upper"]], np.exp(expected.conf_int()[1:]), rtol=1e-6)
+    np.testing.assert_allclose(found["odds_ratio"], np.exp(step * expected.params[1:]), rtol=1e-6)
+    np.testing.assert_allclose(found[["lower", "upper"]], np.exp(step[:, None] * expected.conf_int()[1:]), rtol=1e-6)
     np.testing.assert_allclose(found["p"], expected.pvalues[1:], rtol=1e-5)
     assert set(found["method"]) == {"maximum likelihood"}
     assert found[["n", "events", "missing"]].drop_duplicates().to_numpy().tolist() == [[300, y.sum(), 0]]
@@ -187,20 +187,10 @@ def test_two_by_two_odds_ratio_by_hand():
     assert (found["lower"], found["upper"]) == pytest.approx((4.5 / np.exp(half), 4.5 * np.exp(half)), rel=1e-6)
 
 
-def test_steps_by_variable():
-    """Per 10 years the odds ratio is the tenth power of that per year."""
-    table, y = cohort()
-    year = univariable_odds_ratios(y, table, per={"age": 1}).iloc[0]
-    decade = univariable_odds_ratios(y, table, per={"age": 10}).iloc[0]
-    assert decade["odds_ratio"] == pytest.approx(year["odds_ratio"] ** 10, rel=1e-9)
-    assert decade["lower"] == pytest.approx(year["lower"] ** 10, rel=1e-9)
-    assert (decade["step"], decade["p"]) == (10, pytest.approx(year["p"]))
-
-
 def test_separated_variable_is_penalised_and_says_so(endometrial):
-    """Neovascularisation separates; R's logistf gives exp(2.92927) and its limits per unit."""
+    """Neovascularisation separates; R's logistf gives exp(2.92927) and its limits, yes against no."""
     table, y = endometrial
-    found = multivariable_odds_ratios(y, table, per="unit").set_index("variable")
+    found = multivariable_odds_ratios(y, table).set_index("variable")
     assert set(found["method"]) == {"Firth"}
     assert set(found["note"]) == {"Firth: the classes are separated"}
     expected = np.exp([2.92927330, 0.6097244, 7.8546317])
@@ -254,20 +244,14 @@ def test_one_outcome_is_not_estimable():
 
 
 @pytest.mark.parametrize(
-    ("change", "options", "word"),
-    [
-        ({"sex": "male"}, {}, "variable sex.*numeric"),
-        ({"afp": np.inf}, {}, "variable afp.*finite"),
-        ({}, {"per": "year"}, "per"),
-        ({}, {"per": {"bmi": 1}}, "per"),
-        ({}, {"per": {"age": 0}}, "per"),
-    ],
+    ("change", "word"),
+    [({"sex": "male"}, "variable sex.*numeric"), ({"afp": np.inf}, "variable afp.*finite")],
 )
-def test_odds_ratio_refusals(change, options, word):
-    """Text, infinite values, and steps of nothing are refused by name."""
+def test_odds_ratio_refusals(change, word):
+    """Text and infinite values are refused by name."""
     table, y = cohort(n=30)
     with pytest.raises(DataError, match=word):
-        multivariable_odds_ratios(y, table.assign(**change), **options)
+        multivariable_odds_ratios(y, table.assign(**change))
 
 
 def test_other_patients_are_refused():

@@ -51,13 +51,7 @@ from hccbook.evaluation.model_comparison import (
     single_score_probabilities,
 )
 from hccbook.evaluation.nomogram import nomogram_scales
-from hccbook.evaluation.odds_ratios import (
-    LogisticFit,
-    firth_logistic,
-    is_separated,
-    multivariable_odds_ratios,
-    univariable_odds_ratios,
-)
+from hccbook.evaluation.odds_ratios import multivariable_odds_ratios, univariable_odds_ratios
 from hccbook.evaluation.outcomes import by_cohort
 from hccbook.evaluation.reclassification import (
     IntegratedDiscrimination,
