@@ -11,7 +11,6 @@ from statsmodels.discrete.discrete_model import Logit
 
 from hccbook.errors import DataError, ModelError
 from hccbook.evaluation import (
-    CLINICAL_COMBINATIONS,
     clinical_combinations,
     delong_table,
     delong_test,
@@ -22,7 +21,6 @@ from hccbook.evaluation import (
     multivariable_odds_ratios,
     net_reclassification,
     nomogram_scales,
-    noted_auc,
     nri_table,
     outcome_densities,
     outcome_differences,
@@ -30,6 +28,8 @@ from hccbook.evaluation import (
     spearman_correlations,
     univariable_odds_ratios,
 )
+from hccbook.evaluation.discrimination import noted_auc
+from hccbook.evaluation.model_comparison import CLINICAL_COMBINATIONS
 from hccbook.evaluation.odds_ratios import firth_logistic, is_separated
 from hccbook.features.radiomics.vocabulary import FEATURES
 from hccbook.models import LinearScore

@@ -7,7 +7,8 @@ from scipy.stats import binomtest
 from sklearn.metrics import f1_score
 
 from hccbook.errors import DataError
-from hccbook.evaluation import diagnostic_performance, predictive_values, wilson_interval
+from hccbook.evaluation import diagnostic_performance, predictive_values
+from hccbook.evaluation.diagnostic import wilson_interval
 
 
 @pytest.mark.parametrize(

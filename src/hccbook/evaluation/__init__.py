@@ -7,11 +7,7 @@ from hccbook.evaluation.association import (
     outcome_differences,
     spearman_correlations,
 )
-from hccbook.evaluation.calibration import (
-    CalibrationSummary,
-    calibration_curve,
-    calibration_summary,
-)
+from hccbook.evaluation.calibration import calibration_curve, calibration_summary
 from hccbook.evaluation.centres import centre_table, image_characteristics
 from hccbook.evaluation.comparators import (
     comparator_table,
@@ -21,18 +17,8 @@ from hccbook.evaluation.comparators import (
     score_inputs,
 )
 from hccbook.evaluation.decision import decision_curves, net_benefit
-from hccbook.evaluation.diagnostic import diagnostic_performance, predictive_values, wilson_interval
-from hccbook.evaluation.discrimination import (
-    AucEstimate,
-    DelongTest,
-    NotedAuc,
-    auc_bootstrap,
-    auc_delong,
-    auc_table,
-    delong_test,
-    noted_auc,
-    roc_points,
-)
+from hccbook.evaluation.diagnostic import diagnostic_performance, predictive_values
+from hccbook.evaluation.discrimination import auc_bootstrap, auc_delong, auc_table, delong_test, roc_points
 from hccbook.evaluation.hazards import (
     CoxFit,
     cox_regression,
@@ -43,7 +29,6 @@ from hccbook.evaluation.hazards import (
 from hccbook.evaluation.high_risk import high_risk_calls, high_risk_performance
 from hccbook.evaluation.incidence_rates import person_year_rates, rate_from_risk, risk_from_rate
 from hccbook.evaluation.model_comparison import (
-    CLINICAL_COMBINATIONS,
     clinical_combinations,
     delong_table,
     idi_table,
@@ -53,12 +38,7 @@ from hccbook.evaluation.model_comparison import (
 from hccbook.evaluation.nomogram import nomogram_scales
 from hccbook.evaluation.odds_ratios import multivariable_odds_ratios, univariable_odds_ratios
 from hccbook.evaluation.outcomes import by_cohort
-from hccbook.evaluation.reclassification import (
-    IntegratedDiscrimination,
-    NetReclassification,
-    integrated_discrimination,
-    net_reclassification,
-)
+from hccbook.evaluation.reclassification import integrated_discrimination, net_reclassification
 from hccbook.evaluation.subgroups import (
     CrossValidation,
     clinical_subgroups,

@@ -73,12 +73,8 @@ class LeakExperiment:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Fitted:
-    model: NestedAlarmModel
-    risk: pd.Series
-    outcome: pd.Series
-    notes: tuple[str, ...]
+_Fit = tuple[NestedAlarmModel, pd.Series, pd.Series, tuple[str, ...]]
+"""Model, risk and outcome of the validation patients, notes."""
 
 
 def null_cohort(
@@ -132,8 +128,8 @@ def null_cohort(
     rng = np.random.default_rng(seed)
     blocks = np.arange(n_features) // block_size
     shared = rng.standard_normal((n_patients, blocks[-1] + 1))[:, blocks]
-    own = rng.standard_normal((n_patients, n_features))
-    values = np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * own
+    apart = rng.standard_normal((n_patients, n_features))
+    values = np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * apart
     patients = pd.Index([f"N{number:04d}" for number in range(1, n_patients + 1)], name="patient")
     names = [f"venous.liver.noise_{number:04d}" for number in range(1, n_features + 1)]
     amap = 58 + 6 * rng.standard_normal(n_patients)
@@ -244,31 +240,19 @@ def leak_table(
     for seed in seeds:
         X, y = null_cohort(seed, **sizes)
         development = split_cohort(y, share, seed)
-        fitted: dict[tuple[str, ...], _Fitted] = {}
+        fits: dict[tuple[str, ...], _Fit] = {}
         for name, leaks in experiments.items():
             chosen = _check_leaks(leaks)
             # The cut-off is chosen after the fit, which is the same with either choice.
             of_fit = tuple(leak for leak in chosen if leak != "thresholds")
-            if of_fit not in fitted:
-                fitted[of_fit] = _fit(X, y, development, of_fit, model or NestedAlarmModel())
-            found = _assess(fitted[of_fit], chosen)
-            rows.append(
-                {
-                    "seed": seed,
-                    "leak": name,
-                    "n": len(found.outcome),
-                    "events": int(found.outcome.sum()),
-                    "selected": len(found.model.radiomics_score_.names),
-                    "auc": found.auc.auc,
-                    "lower": found.auc.lower,
-                    "upper": found.auc.upper,
-                    "cutoff": found.cutoff,
-                    "sensitivity": found.sensitivity,
-                    "specificity": found.specificity,
-                    "youden": found.sensitivity + found.specificity - 1,
-                }
-            )
-    return pd.DataFrame(rows)
+            if of_fit not in fits:
+                fits[of_fit] = _fit(X, y, development, of_fit, model or NestedAlarmModel())
+            result = _assess(fits[of_fit], chosen)
+            counts = (len(result.outcome), int(result.outcome.sum()), len(result.model.radiomics_score_.names))
+            rates = (result.sensitivity, result.specificity, result.sensitivity + result.specificity - 1)
+            rows.append((seed, name, *counts, *result.auc[:3], result.cutoff, *rates))
+    columns = ["seed", "leak", "n", "events", "selected", "auc", "lower", "upper", "cutoff"]
+    return pd.DataFrame(rows, columns=[*columns, "sensitivity", "specificity", "youden"])
 
 
 def optimism_table(table: pd.DataFrame) -> pd.DataFrame:
@@ -298,9 +282,12 @@ def optimism_table(table: pd.DataFrame) -> pd.DataFrame:
             f"{', '.join(table['leak'].unique())}; {len(seeds)} seeds",
             "Make it with leak_table.",
         )
-    quantile = float(t.isf((1 - LEVEL) / 2, len(seeds) - 1))
+    half_width = float(t.isf((1 - LEVEL) / 2, len(seeds) - 1))
+    root = np.sqrt(len(seeds))
+    covered = table.assign(covered=(table["lower"] <= CHANCE["auc"]) & (table["upper"] >= CHANCE["auc"]))
+    covered = covered.groupby("leak")["covered"].mean()
     rows = []
-    for measure, chance in CHANCE.items():
+    for measure in CHANCE:
         wide = table.pivot(index="seed", columns="leak", values=measure)
         if wide.isna().any(axis=None):
             raise DataError(
@@ -308,25 +295,13 @@ def optimism_table(table: pd.DataFrame) -> pd.DataFrame:
             )
         for leak in table["leak"].unique():
             gain = wide[leak] - wide[NO_LEAK]
-            optimism, se = float(gain.mean()), float(gain.std(ddof=1) / np.sqrt(len(seeds)))
-            own = table[table["leak"] == leak]
-            rows.append(
-                {
-                    "leak": leak,
-                    "measure": measure,
-                    "seeds": len(seeds),
-                    "mean": float(wide[leak].mean()),
-                    "se": float(wide[leak].std(ddof=1) / np.sqrt(len(seeds))),
-                    "covered": float(((own["lower"] <= chance) & (own["upper"] >= chance)).mean())
-                    if measure == "auc"
-                    else float("nan"),
-                    "optimism": optimism,
-                    "optimism_se": se,
-                    "lower": optimism - quantile * se,
-                    "upper": optimism + quantile * se,
-                }
-            )
-    return pd.DataFrame(rows)
+            mean, se = float(wide[leak].mean()), float(wide[leak].std(ddof=1) / root)
+            optimism, optimism_se = float(gain.mean()), float(gain.std(ddof=1) / root)
+            limits = (optimism - half_width * optimism_se, optimism + half_width * optimism_se)
+            share = covered[leak] if measure == "auc" else np.nan
+            rows.append((leak, measure, len(seeds), mean, se, share, optimism, optimism_se, *limits))
+    columns = ["leak", "measure", "seeds", "mean", "se", "covered", "optimism", "optimism_se", "lower", "upper"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 # --- the leaks --------------------------------------------------------------------------------------------------------
@@ -342,7 +317,7 @@ def _check_leaks(leaks: Iterable[str]) -> tuple[str, ...]:
 
 def _fit(
     X: pd.DataFrame, y: pd.Series, development: pd.Series, leaks: tuple[str, ...], model: NestedAlarmModel
-) -> _Fitted:
+) -> _Fit:
     for what, given in (("outcome", y), ("development", development)):
         if not given.index.equals(X.index):
             raise DataError(what, "must have the features' patients in their order", "another index", "Align them.")
@@ -361,7 +336,7 @@ def _fit(
     learner.fit(X[inside], y[inside])
     risk = pd.Series(learner.predict_proba(X[~inside])[:, 1], index=X.index[~inside], name="risk")
     outcome = pd.Series(check_binary(y[~inside], place="validation outcome"), index=risk.index, name="hcc")
-    return _Fitted(learner, risk, outcome, (*notes, *learner.notes_))
+    return learner, risk, outcome, (*notes, *learner.notes_)
 
 
 def _oversampled_together(
@@ -406,22 +381,13 @@ def _selected_on_all(X: pd.DataFrame, y: pd.Series, model: NestedAlarmModel, not
     return list(z.columns)
 
 
-def _assess(fitted: _Fitted, leaks: tuple[str, ...]) -> LeakExperiment:
-    if "thresholds" in leaks:
-        cutoff = _best_cutoff(fitted.outcome, fitted.risk)
-    else:
-        cutoff = _best_cutoff(fitted.model.out_of_fold_["y"], fitted.model.out_of_fold_["alarm"])
-    called, hcc = fitted.risk >= cutoff, fitted.outcome == 1
-    return LeakExperiment(
-        fitted.model,
-        fitted.risk,
-        fitted.outcome,
-        auc_delong(fitted.outcome, fitted.risk),
-        cutoff,
-        float(called[hcc].mean()),
-        float((~called[~hcc]).mean()),
-        fitted.notes,
-    )
+def _assess(fit: _Fit, leaks: tuple[str, ...]) -> LeakExperiment:
+    model, risk, outcome, notes = fit
+    held_out = model.out_of_fold_
+    cutoff = _best_cutoff(outcome, risk) if "thresholds" in leaks else _best_cutoff(held_out["y"], held_out["alarm"])
+    called, hcc = risk >= cutoff, outcome == 1
+    rates = (float(called[hcc].mean()), float((~called[~hcc]).mean()))
+    return LeakExperiment(model, risk, outcome, auc_delong(outcome, risk), cutoff, *rates, notes)
 
 
 def _best_cutoff(y: pd.Series, risk: pd.Series) -> float:
