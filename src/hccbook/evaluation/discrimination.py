@@ -104,7 +104,8 @@ def auc_delong(y: ArrayLike, score: ArrayLike, level: float = 0.95) -> AucEstima
     (AUC 0 or 1) or is constant (AUC 0.5) the variance is 0 and the interval shrinks to a point: it then says
     nothing about the uncertainty.
 
-    Kept beside the libraries, none of which we lock has this variance: TIMING
+    Kept beside the libraries: for a million scores it takes 0.7 s, where confidenceinterval 1.0.5 takes 2.2 s in single
+    precision, 6e-8 off; and MLstatkit 0.1.91 takes five times as long for the paired test.
 
     Parameters
     ----------
