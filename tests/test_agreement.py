@@ -15,10 +15,10 @@ from hccbook.evaluation.agreement import (
     CONSTANT,
     agreement_band,
     auc_by_segmentation,
-    feature_family,
     icc_table,
     mean_squares,
 )
+from hccbook.evaluation.association import feature_family
 from hccbook.report import figures
 
 SHROUT_FLEISS = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]], float)

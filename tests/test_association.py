@@ -1,5 +1,7 @@
 """Association with HCC: odds ratios, Firth, combinations, models in pairs, densities, the nomogram."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -120,6 +122,39 @@ def test_firth_agrees_with_another_optimiser():
     assert found.lower[1] < found.weights[1] < found.upper[1]
     none = minimize(lambda free: loss(np.array([free[0], 0.0, free[1]])), best.x[[0, 2]], tol=1e-12)
     assert found.p[1] == pytest.approx(stats.chi2.sf(2 * (none.fun - best.fun), 1), rel=1e-3)
+
+
+@pytest.mark.parametrize("seed", [45, 58, 66])
+def test_firth_limits_lie_on_lopsided_profiles(seed):
+    """At each limit the best of the other weights, by simplex searches, is the quantile of chi-square worse.
+
+    The penalised likelihood of these designs has two peaks beside the maximum, so that one search is not enough.
+    """
+    rng = np.random.default_rng(seed)
+    x = rng.integers(0, 4, size=(20, 2)).astype(float)
+    y = (rng.random(20) < expit(3 * x[:, 0] - 3)).astype(int)
+    design = np.column_stack([np.ones(20), x - x.mean(axis=0)])
+
+    def loss(weights):
+        eta = design @ weights
+        p = expit(eta)
+        information = (design * (p * (1 - p))[:, None]).T @ design
+        return np.logaddexp(0, eta).sum() - y @ eta - 0.5 * np.linalg.slogdet(information)[1]
+
+    found = firth_logistic(design, y)
+    for one in range(3):
+        for limit in (found.lower[one], found.upper[one]):
+            searches = [
+                minimize(
+                    lambda free, one=one, at=limit: loss(np.insert(free, one, at)),
+                    start,
+                    method="Nelder-Mead",
+                    options={"xatol": 1e-7, "fatol": 1e-9},
+                )
+                for start in (np.delete(found.weights, one), *itertools.product((-4.0, 0.0, 4.0, 8.0), repeat=2))
+            ]
+            least = min(search.fun for search in searches)
+            assert 2 * (least - loss(found.weights)) == pytest.approx(stats.chi2.isf(0.05, 1), abs=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,6 @@ from scipy.stats import f as f_distribution
 from hccbook.errors import DataError
 from hccbook.evaluation.discrimination import auc_delong, delong_test
 from hccbook.evaluation.outcomes import LEVEL, check_binary
-from hccbook.models.development import phase_organ_name
 
 BANDS: Mapping[str, float] = MappingProxyType({"poor": -np.inf, "moderate": 0.5, "good": 0.75, "excellent": 0.9})
 """Names of intraclass correlations and where each begins (Koo and Li 2016); 0.9 itself is still called good there."""
@@ -155,30 +154,6 @@ def agreement_band(icc: float) -> str:
     if icc == BANDS["excellent"]:
         return "good"
     return [name for name, start in BANDS.items() if icc >= start][-1]
-
-
-def feature_family(name: str) -> str:
-    """Family of a feature: ``shape``, ``firstorder``, ``glcm``, ..., or ``deep``.
-
-    Parameters
-    ----------
-    name : str
-        ``<phase>.<organ>.<image>_<class>_<feature>`` or ``<phase>.<organ>.deep_<number>``.
-
-    Raises
-    ------
-    DataError
-        If the name is built otherwise.
-    """
-    feature = phase_organ_name(name)[2]
-    if feature.startswith("deep_"):
-        return "deep"
-    parts = feature.split("_")
-    if len(parts) != 3:
-        raise DataError(
-            f"feature {name}", "must be named <image>_<class>_<feature>", feature, "Give the columns of features."
-        )
-    return parts[1]
 
 
 def auc_by_segmentation(y: ArrayLike, scores: pd.DataFrame) -> pd.DataFrame:

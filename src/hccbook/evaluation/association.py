@@ -43,19 +43,37 @@ def feature_counts(names: Sequence[str]) -> pd.DataFrame:
     ----------
     ALARM, Table S2 and Figure S4.
     """
-    rows = []
-    for name in names:
-        phase, organ, feature = phase_organ_name(str(name))
-        parts = feature.split("_", 2)
-        if parts[0] == "deep":
-            parts = ["deep", "deep", ""]
-        if len(parts) != 3:
-            raise DataError(
-                f"feature {name}", "must be named <image>_<class>_<feature>", feature, "Give the columns of features."
-            )
-        rows.append((phase, organ, parts[0], parts[1]))
+    rows = [(*phase_organ_name(str(name))[:2], *_image_and_class(str(name))) for name in names]
     columns = ["phase", "organ", "image", "class"]
     return pd.DataFrame(rows, columns=columns).groupby(columns, sort=False).size().rename("n").reset_index()
+
+
+def feature_family(name: str) -> str:
+    """Family of a feature: ``shape``, ``firstorder``, ``glcm``, ..., or ``deep``.
+
+    Parameters
+    ----------
+    name : str
+        ``<phase>.<organ>.<image>_<class>_<feature>`` or ``<phase>.<organ>.deep_<number>``.
+
+    Raises
+    ------
+    DataError
+        If the name is built otherwise.
+    """
+    return _image_and_class(name)[1]
+
+
+def _image_and_class(name: str) -> tuple[str, str]:
+    feature = phase_organ_name(name)[2]
+    parts = feature.split("_", 2)
+    if parts[0] == "deep":
+        return "deep", "deep"
+    if len(parts) != 3:
+        raise DataError(
+            f"feature {name}", "must be named <image>_<class>_<feature>", feature, "Give the columns of features."
+        )
+    return parts[0], parts[1]
 
 
 def feature_associations(features: pd.DataFrame, y: ArrayLike) -> pd.DataFrame:

@@ -73,6 +73,7 @@ class LeakExperiment:
     notes: tuple[str, ...]
 
 
+_FEATURES_A_BLOCK = 6
 _Fit = tuple[NestedAlarmModel, pd.Series, pd.Series, tuple[str, ...]]
 """Model, risk and outcome of the validation patients, notes."""
 
@@ -83,7 +84,6 @@ def null_cohort(
     n_hcc: int = 40,
     n_features: int = 500,
     correlation: float = 0.7,
-    block_size: int = 6,
 ) -> tuple[pd.DataFrame, pd.Series]:
     """Patients whose features know nothing of the outcome.
 
@@ -102,8 +102,6 @@ def null_cohort(
         Image features.
     correlation : float
         Correlation of two features of one block, 0 or more, below 1.
-    block_size : int
-        Features a block; the last one may be smaller.
 
     Returns
     -------
@@ -119,14 +117,12 @@ def null_cohort(
     """
     if not 0 < n_hcc < n_patients:
         raise DataError("n_hcc", "must be above 0, below n_patients", f"{n_hcc} of {n_patients}", "Give both classes.")
-    if min(n_features, block_size) < 1:
-        raise DataError(
-            "n_features, block_size", "must be 1 or more", f"{n_features}, {block_size}", "Give at least one feature."
-        )
+    if n_features < 1:
+        raise DataError("n_features", "must be 1 or more", n_features, "Give at least one feature.")
     if not 0 <= correlation < 1:
         raise DataError("correlation", "must be 0 or more, below 1", correlation, "Give 0.7.")
     rng = np.random.default_rng(seed)
-    blocks = np.arange(n_features) // block_size
+    blocks = np.arange(n_features) // _FEATURES_A_BLOCK
     shared = rng.standard_normal((n_patients, blocks[-1] + 1))[:, blocks]
     apart = rng.standard_normal((n_patients, n_features))
     values = np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * apart

@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 
 from hccbook.errors import DataError
-from hccbook.evaluation.agreement import feature_family, icc_table
+from hccbook.evaluation.agreement import icc_table
+from hccbook.evaluation.association import feature_family
 from hccbook.features import deep as deep_features
 from hccbook.features.radiomics import (
     ExtractionSettings,
