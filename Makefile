@@ -75,7 +75,7 @@ lint: setup ## Check style, complexity, docstrings and types of the code
 	"$(BIN)/ruff" format --check .
 	"$(BIN)/mypy"
 
-doctor: ## Say whether this machine is ready, what is missing, and the hint
+doctor: ## Say whether this machine is ready, what is missing, and what to do
 	@$(call NEED_PYTHON)
 	@if [ -e "$(STAMP)" ]; then "$(BIN)/hccbook" doctor; else "$(PYTHON)" src/hccbook/doctor.py; fi
 

@@ -170,6 +170,30 @@ def test_imported_libraries_are_declared(package, project_root):
     assert not undeclared, "\n" + "\n".join(undeclared)
 
 
+USED_OTHERWISE = {
+    "ipykernel": "the kernel that papermill starts",
+    "jupyter-book": "called as a program",
+    "myst-nb": "glue in the notebooks, and Sphinx's reader of them",
+    "pyarrow": "how pandas reads and writes parquet",
+    "snakemake": "called as a program",
+    "sphinx-mathjax-offline": "its files are copied into the book",
+}
+"""Declared libraries that no module imports, and what for they are there."""
+
+
+def test_declared_libraries_are_imported(package, project_root):
+    """No dependency is there for tests alone, or for nothing; lifelines and the others are imported in the package."""
+    project = tomllib.loads((project_root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {_normalised(re.match(r"[\w.-]+", line)[0]) for line in project["dependencies"]}
+    providers = importlib.metadata.packages_distributions()
+    imported = {
+        _normalised(provider)
+        for name in {item.module.split(".")[0] for item in _imports(package)}
+        for provider in providers.get(name, [])
+    }
+    assert sorted(declared - imported) == sorted(USED_OTHERWISE)
+
+
 def _normalised(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 

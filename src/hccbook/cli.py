@@ -33,7 +33,7 @@ def _cores() -> int:
 
 @app.command()
 def doctor() -> None:
-    """Say whether this machine is ready, what is missing, and the hint."""
+    """Say whether this machine is ready, what is missing, and what to do."""
     from rich.console import Console
 
     from hccbook.doctor import diagnose, is_ready, report

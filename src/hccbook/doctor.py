@@ -1,4 +1,4 @@
-"""Is this machine ready? What is missing, and the hint.
+"""Is this machine ready? What is missing, and what to do.
 
 The module imports only the standard library when it is loaded, so that ``python3 src/hccbook/doctor.py``
 answers on a machine that has nothing installed yet, and with any Python from 3.8 on.

@@ -102,24 +102,24 @@ def _setting_used(name: str, used: Mapping[str, Mapping[str, Any]]) -> Any:
 
 
 def api_pages() -> dict[str, str]:
-    """Reference of every room of the package as MyST pages that Sphinx fills from the docstrings.
+    """Reference of every part of the package as MyST pages that Sphinx fills from the docstrings.
 
     Returns
     -------
     dict of str to str
-        Page by room, in alphabetical order; modules that are no part of a room are on one page, ``foundations``.
+        Page by part, in alphabetical order; modules that stand alone are on one page, ``foundations``.
     """
-    rooms: dict[str, list[Path]] = {}
+    parts: dict[str, list[Path]] = {}
     for file in sorted(_PACKAGE.rglob("*.py")):
         folder = file.relative_to(_PACKAGE).parent.as_posix().replace("/", ".")
         if file.name != "__init__.py":
-            rooms.setdefault("foundations" if folder == "." else folder, []).append(file)
+            parts.setdefault("foundations" if folder == "." else folder, []).append(file)
     return {
-        room: _TEMPLATES.get_template("api.md.j2").render(
-            title=room.capitalize() if room == "foundations" else f"hccbook.{room}",
+        part: _TEMPLATES.get_template("api.md.j2").render(
+            title=part.capitalize() if part == "foundations" else f"hccbook.{part}",
             modules=[".".join(file.relative_to(_PACKAGE.parent).with_suffix("").parts) for file in files],
             # A page is rendered anew when a docstring on it has changed.
             digest=digest(*files),
         )
-        for room, files in sorted(rooms.items())
+        for part, files in sorted(parts.items())
     }

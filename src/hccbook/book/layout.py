@@ -59,7 +59,7 @@ def lay_out(run: RunPaths, source: Path) -> Path:
         "assumptions.md": assumptions_page(register, used),
         "assets/mathjax/tex-svg.js": _mathjax(),
     }
-    reference = {f"api/{room}": page for room, page in api_pages().items()}
+    reference = {f"api/{part}": page for part, page in api_pages().items()}
     pages |= {f"{name}.md": page for name, page in reference.items()}
     pages["_toc.yml"] = _toc(set(notebooks), list(reference))
     pages |= {f"notebooks/{name}.ipynb": _readable(name, notebook) for name, notebook in notebooks.items()}
