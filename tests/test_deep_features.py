@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import json
+from pathlib import Path
 
 import monai.networks.nets.resnet as resnet
 import numpy as np
@@ -18,23 +21,20 @@ from hccbook.features.deep import (
     CONTROL_COLUMNS,
     HISTORY_COLUMNS,
     PATIENCE,
-    DeepTask,
+    Crops,
     FineTunedNetwork,
     ProjectionHead,
     crop_to_box,
     deep_table,
-    extract_deep_features,
-    extract_stage_inputs,
+    extract_deep,
     fine_tune,
     fine_tuning,
     fit_projection,
     largest_box,
-    largest_boxes,
     load_backbone,
     negative_control,
     network,
     organ_extent,
-    organ_extents_task,
     pooled_features,
     shrink_crop,
     shuffled_outcomes,
@@ -43,11 +43,13 @@ from hccbook.features.deep import (
 )
 from hccbook.features.deep.convolutions import narrowed, widened
 from hccbook.images import write_image
-from hccbook.parallel import FAILURE_COLUMNS, map_patients
-from hccbook.pipeline import files, stages
+from hccbook.parallel import FAILURE_COLUMNS
+from hccbook.pipeline import features as stage
+from hccbook.pipeline import files
 from hccbook.report import figures
-from hccbook.run import RunPaths
+from hccbook.run import Case, RunPaths
 from hccbook.settings import PHASES, FeatureSettings, PreprocessingSettings
+from hccbook.store import Store
 
 TINY = 16  # values that a tiny ResNet-18 pools to
 
@@ -120,11 +122,9 @@ def test_largest_box_holds_every_organ():
     mask[1:4, 2, 3:9] = True
     assert organ_extent(mask) == (3, 1, 6)
     assert largest_box([(3, 1, 6), (2, 5, 2)]) == (3, 5, 6)
-    boxes = largest_boxes([{"liver": [(3, 1, 6)], "spleen": [(1, 1, 1)]}, {"liver": [(2, 5, 2), (4, 1, 1)]}])
-    assert boxes == {"liver": (4, 5, 6), "spleen": (1, 1, 1)}
-    for none in (lambda: largest_box([]), lambda: largest_boxes([])):
-        with pytest.raises(DataError, match="at least one organ"):
-            none()
+    assert largest_box([(3, 1, 6), (2, 5, 2), (4, 1, 1)]) == (4, 5, 6)
+    with pytest.raises(DataError, match="at least one organ"):
+        largest_box([])
 
 
 def test_shrinking_keeps_the_mean_and_averages_over_noise():
@@ -297,40 +297,60 @@ def test_crops_of_another_shape_are_refused(tiny):
 # --- the cohort ------------------------------------------------------------------------------------------------------
 
 
+BOXES = {"liver": (10, 8, 9), "spleen": (4, 5, 4)}
+CROPS = Crops(BOXES, voxels=8)
+extract = functools.partial(extract_deep, progress=False)
+
+
 @pytest.fixture
-def cohort(tmp_path) -> dict[str, DeepTask]:
+def cohort(tmp_path) -> dict[str, Case]:
     """Nine patients with two phases, liver and spleen; more volumes than fit one batch."""
-    tasks = {}
-    for number in range(1, 10):
-        key = f"P{number:04d}"
+    cases = files.cases(
+        RunPaths(tmp_path / "run"), "amap_ct", ("arterial", "venous"), [f"P{number:04d}" for number in range(1, 10)]
+    )
+    for number, case in enumerate(cases.values(), start=1):
         rng = np.random.default_rng(number)
         labels = np.zeros((16, 18, 20), np.uint8)
         labels[3 : 11 + number % 3, 4:12, 3:12] = 1
         labels[5:9, 10:15, 14:18] = 2
-        images, maps = [], []
-        for phase in ("arterial", "venous"):
-            image, label = tmp_path / key / f"{phase}.nii", tmp_path / key / f"{phase}_labels.nii"
-            write_image(sitk.GetImageFromArray(rng.normal(50, 60, labels.shape).astype(np.float32)), image)
-            write_image(sitk.GetImageFromArray(labels), label)
-            images.append((phase, image))
-            maps.append((phase, label))
-        tasks[key] = DeepTask(key, tuple(images), tuple(maps), ("liver", "spleen"), tmp_path / "store")
-    return tasks
+        for phase in case.phases:
+            image = sitk.GetImageFromArray(rng.normal(50, 60, labels.shape).astype(np.float32))
+            write_image(image, case.image(phase))
+            write_image(sitk.GetImageFromArray(labels), case.labels(phase))
+    return cases
 
 
-BOXES = {"liver": (10, 8, 9), "spleen": (4, 5, 4)}
+def arrays_of(case: Case, phase: str) -> tuple[np.ndarray, np.ndarray]:
+    files_of_phase = (case.image(phase), case.labels(phase))
+    image, labels = (sitk.GetArrayFromImage(sitk.ReadImage(str(file))) for file in files_of_phase)
+    return image, labels
+
+
+def stored_values(cases: dict[str, Case]) -> list[Path]:
+    return sorted((cases["P0001"].run.store.root / "deep").rglob("*.npy"))
 
 
 def test_box_of_the_cohort(cohort):
     """Eight to ten slices of liver, always the same spleen."""
-    outcome = map_patients(organ_extents_task, cohort, stage="features", progress=False)
-    assert largest_boxes(outcome.results.values()) == BOXES
+    assert Crops.fitted(cohort.values(), ("liver", "spleen"), 8) == CROPS
+    assert CROPS.of("spleen").boxes == {"spleen": (4, 5, 4)}
+
+
+def test_box_of_nobody_is_refused(cohort):
+    """No patient, or one without the organ, who is named with phase and organ."""
+    with pytest.raises(DataError, match="at least one organ"):
+        Crops.fitted([], ("liver",), 8)
+    case = cohort["P0004"]
+    labels = sitk.ReadImage(str(case.labels("venous")))
+    write_image(sitk.Cast(labels == 1, sitk.sitkUInt8), case.labels("venous"))
+    with pytest.raises(MaskError, match="P0004, venous, spleen: label map must hold the label 2"):
+        Crops.fitted(cohort.values(), ("liver", "spleen"), 8)
 
 
 def test_table_of_the_cohort(tiny, cohort):
     """Columns by phase, organ and number; each value that of the volume alone, to six digits."""
     backbone = load_backbone("resnet18", seed=4)
-    outcome = extract_deep_features(cohort, backbone, BOXES, crop_voxels=8, progress=False)
+    outcome = extract(cohort, backbone, CROPS)
     assert outcome.computed == 9
     assert outcome.failures.empty
     table = deep_table(outcome.results)
@@ -338,10 +358,7 @@ def test_table_of_the_cohort(tiny, cohort):
     assert table.index.name == "patient"
     assert table.columns[0] == "arterial.liver.deep_000"
     assert table.columns[-1] == f"venous.spleen.deep_{TINY - 1:03d}"
-    image, labels = (
-        sitk.GetArrayFromImage(sitk.ReadImage(str(dict(files)["venous"])))
-        for files in (cohort["P0005"].images, cohort["P0005"].labels)
-    )
+    image, labels = arrays_of(cohort["P0005"], "venous")
     crop = shrink_crop(crop_to_box(image, labels == 1, BOXES["liver"]), 8)
     alone = pooled_features(backbone, crop[None, None])[0]
     own = table.loc["P0005", [column for column in table if column.startswith("venous.liver.")]]
@@ -349,18 +366,19 @@ def test_table_of_the_cohort(tiny, cohort):
     assert all(float(f"{value:.5e}") == value for value in own)
 
 
-def test_interrupted_run_does_not_repeat_patients(tiny, cohort, monkeypatch):
+def test_interrupted_run_does_not_repeat_patients(tiny, cohort, tmp_path):
     """Half of the patients first, then all: the same table as at once, and only the others computed."""
     backbone = load_backbone("resnet18", seed=4)
     half = dict(list(cohort.items())[:5])
-    extract_deep_features(half, backbone, BOXES, crop_voxels=8, progress=False)
-    kept = sorted((cohort["P0001"].store / "deep").glob("*.npy"))
+    extract(half, backbone, CROPS)
+    kept = stored_values(cohort)
     assert len(kept) == 5 * 4
     kept[0].write_bytes(b"half a file")
-    whole = extract_deep_features(cohort, backbone, BOXES, crop_voxels=8, progress=False)
+    whole = extract(cohort, backbone, CROPS)
     assert whole.computed == 4 + 1
-    apart = {key: DeepTask(key, t.images, t.labels, t.organs, t.store / "apart") for key, t in cohort.items()}
-    at_once = extract_deep_features(apart, backbone, BOXES, crop_voxels=8, progress=False)
+    (tmp_path / "store").rename(tmp_path / "first_store")
+    at_once = extract(cohort, backbone, CROPS)
+    assert at_once.computed == 9
     assert deep_table(whole.results).to_csv() == deep_table(at_once.results).to_csv()
 
 
@@ -368,27 +386,23 @@ def test_other_network_box_or_crop_is_computed_anew(tiny, cohort):
     """Results are kept under all that a value depends on."""
     backbone = load_backbone("resnet18", seed=4)
     some = {"P0001": cohort["P0001"]}
-    run = {"tasks": some, "backbone": backbone, "boxes": BOXES, "crop_voxels": 8, "progress": False}
-    assert extract_deep_features(**run).computed == 1
-    assert extract_deep_features(**run).computed == 0
-    assert extract_deep_features(**run | {"backbone": load_backbone("resnet18", seed=5)}).computed == 1
-    assert extract_deep_features(**run | {"boxes": BOXES | {"spleen": (4, 5, 5)}}).computed == 1
-    assert extract_deep_features(**run | {"crop_voxels": 7}).computed == 1
-    assert extract_deep_features(**run, window=(-50, 150)).computed == 1
+    assert extract(some, backbone, CROPS).computed == 1
+    assert extract(some, backbone, CROPS).computed == 0
+    assert extract(some, load_backbone("resnet18", seed=5), CROPS).computed == 1
+    for changes in ({"boxes": BOXES | {"spleen": (4, 5, 5)}}, {"voxels": 7}, {"window": (-50, 150)}):
+        assert extract(some, backbone, dataclasses.replace(CROPS, **changes)).computed == 1
 
 
 def test_failing_patient_does_not_stop_the_others(tiny, cohort):
     """A missing file and a missing spleen become rows that name patient, phase and organ."""
-    dict(cohort["P0002"].images)["venous"].unlink()
-    labels = sitk.ReadImage(str(dict(cohort["P0004"].labels)["venous"]))
-    write_image(sitk.Cast(labels == 1, sitk.sitkUInt8), dict(cohort["P0004"].labels)["venous"])
-    outcome = extract_deep_features(cohort, load_backbone("resnet18"), BOXES, crop_voxels=8, progress=False)
+    cohort["P0002"].image("venous").unlink()
+    labels = sitk.ReadImage(str(cohort["P0004"].labels("venous")))
+    write_image(sitk.Cast(labels == 1, sitk.sitkUInt8), cohort["P0004"].labels("venous"))
+    outcome = extract(cohort, load_backbone("resnet18"), CROPS)
     assert list(outcome.results) == [f"P{number:04d}" for number in (1, 3, 5, 6, 7, 8, 9)]
     reasons = dict(zip(outcome.failures["patient"], outcome.failures["reason"], strict=True))
     assert reasons["P0002"].startswith("P0002, venous: image must exist")
     assert reasons["P0004"].startswith("P0004, venous, spleen: label map must hold the label 2")
-    with pytest.raises(SettingsError, match="must hold every organ, but found none of spleen"):
-        extract_deep_features(cohort, load_backbone("resnet18"), {"liver": (3, 3, 3)}, crop_voxels=8)
 
 
 def test_table_of_unequal_patients_is_refused():
@@ -619,21 +633,17 @@ def test_inputs_of_the_cohort(tiny, cohort, depth):
     """Those of each volume alone; kept, and computed again only where a file is not whole."""
     backbone = load_backbone("resnet50", seed=4)
     some = {key: cohort[key] for key in ("P0001", "P0002")}
-    run = {"tasks": some, "backbone": backbone, "boxes": BOXES, "crop_voxels": 8, "depth": depth, "progress": False}
-    outcome = extract_stage_inputs(**run)
+    outcome = extract(some, backbone, CROPS, depth=depth)
     assert outcome.computed == 2
-    image, labels = (
-        sitk.GetArrayFromImage(sitk.ReadImage(str(dict(files)["venous"])))
-        for files in (cohort["P0002"].images, cohort["P0002"].labels)
-    )
+    image, labels = arrays_of(cohort["P0002"], "venous")
     crop = shrink_crop(crop_to_box(image, labels == 2, BOXES["spleen"]), 8)
     alone = stage_values(backbone, depth, crop[None, None])[0]
     np.testing.assert_allclose(outcome.results["P0002"]["venous.spleen"], alone, rtol=5e-6)
-    kept = sorted((cohort["P0001"].store / "deep").glob("*.npy"))
+    kept = stored_values(cohort)
     assert len(kept) == 2 * 4
     kept[0].write_bytes(kept[0].read_bytes()[:-7])
-    assert extract_stage_inputs(**run).computed == 1
-    assert extract_stage_inputs(**run).computed == 0
+    assert extract(some, backbone, CROPS, depth=depth).computed == 1
+    assert extract(some, backbone, CROPS, depth=depth).computed == 0
 
 
 # --- fine-tuning -----------------------------------------------------------------------------------------------------
@@ -916,11 +926,11 @@ def test_fine_tuned_file_that_is_none_is_refused(fine_tuned, tmp_path):
 def test_fine_tuning_is_kept(start, tmp_path, monkeypatch):
     """A second run repeats nothing; other patients, seeds or starts have files of their own."""
     inputs, hcc = stage_toy(16, 6, 2.5, seed=1)
-    run = {"depth": "last_stage", "epochs": 1, "seed": 7, "store": tmp_path}
+    run = {"depth": "last_stage", "epochs": 1, "seed": 7, "store": Store(tmp_path)}
     file = stored_fine_tuning(start, inputs, hcc, **run)
     unseen = pd.Series([0, 1], index=["P0001", "P0002"])
     tuned = FineTunedNetwork.load(file, start)
-    control = {"inputs": inputs, "hcc": hcc, "unseen": unseen, "shuffles": 1, "store": tmp_path}
+    control = {"inputs": inputs, "hcc": hcc, "unseen": unseen, "shuffles": 1, "store": Store(tmp_path)}
     table = shuffled_outcomes(tuned, **control)
     others = [
         stored_fine_tuning(start, inputs, hcc, **run | {"seed": 8}),
@@ -930,6 +940,7 @@ def test_fine_tuning_is_kept(start, tmp_path, monkeypatch):
     ]
     assert len({file, *others}) == 5
 
+    @functools.wraps(fine_tune)  # the step of the store's key stays the same
     def never(*_, **__):
         raise AssertionError("tuned again")
 
@@ -944,7 +955,7 @@ def test_fine_tuning_is_kept(start, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("depth", ["last_stage", "projection"])
-def test_shuffled_outcomes_carry_nothing(start, depth):
+def test_shuffled_outcomes_carry_nothing(start, tmp_path, depth):
     """With the true outcomes unseen patients are ranked above chance, with shuffled ones by chance."""
     shape = STAGE if depth == "last_stage" else (4 * TINY,)
     inputs, hcc = stage_toy(40, 12, 2.5, seed=1, shape=shape)
@@ -952,7 +963,7 @@ def test_shuffled_outcomes_carry_nothing(start, depth):
     unseen.index = [f"U{key}" for key in unseen.index]
     inputs |= {f"U{key}": own for key, own in others.items()}
     tuned = fine_tune(start, inputs, hcc, **RUN | {"depth": depth})
-    table = shuffled_outcomes(tuned, inputs, hcc, unseen, shuffles=6)
+    table = shuffled_outcomes(tuned, inputs, hcc, unseen, shuffles=6, store=Store(tmp_path))
     assert tuple(table) == CONTROL_COLUMNS
     assert table["outcomes"].tolist() == ["observed"] + ["shuffled"] * 6
     assert table["unseen_auc"][0] > 0.75
@@ -974,10 +985,10 @@ def test_shuffles_resemble_the_truth_no_more_than_chance_does():
     assert len({tuple(own) for own in drawn}) == 4
 
 
-def test_control_without_unseen_patients_of_both_outcomes(fine_tuned):
+def test_control_without_unseen_patients_of_both_outcomes(fine_tuned, tmp_path):
     """There is no AUC then, and the cell is empty; without shuffles the true outcomes alone are told."""
     inputs, hcc = stage_toy(40, 12, 2.5, seed=1)
-    table = shuffled_outcomes(fine_tuned, inputs, hcc, hcc[hcc == 0].iloc[:3], shuffles=0)
+    table = shuffled_outcomes(fine_tuned, inputs, hcc, hcc[hcc == 0].iloc[:3], shuffles=0, store=Store(tmp_path))
     assert table["outcomes"].tolist() == ["observed"]
     assert table["unseen_auc"].isna().all()
     assert table["epochs"].tolist() == [fine_tuned.head.card["epochs"]]
@@ -997,14 +1008,15 @@ def finished_run(root, poisoned: bool) -> RunPaths:
     for number, key in enumerate(keys):
         strange = poisoned and ROLES[number] != "development"
         rng = np.random.default_rng([number, strange])
+        case = Case(run, "alarm", key, PHASES)
         labels = np.zeros((14, 14, 16), np.uint8)
         labels[2:11, 2:12, 2:13] = 1
         for phase in PHASES:
             image = rng.normal(50, 30 if strange else 60, labels.shape).astype(np.float32)
-            write_image(sitk.GetImageFromArray(image), files.working_image(run, "alarm", key, phase))
-            write_image(sitk.GetImageFromArray(labels), files.label_map(run, "alarm", key, phase))
+            write_image(sitk.GetImageFromArray(image), case.image(phase))
+            write_image(sitk.GetImageFromArray(labels), case.labels(phase))
         hcc[number] = 1 - hcc[number] if strange else hcc[number]
-    files.save_table(pd.DataFrame({"patient": keys, "role": ROLES, "hcc": hcc}), run.manifest("alarm"))
+    files.save_table(pd.DataFrame({"patient": keys, "role": ROLES, "hcc": hcc}), run.clinical("alarm"))
     files.save_json(PreprocessingSettings().model_dump(), run.stage("preprocessing") / "settings.json")
     features = run.stage("features")
     features.mkdir(parents=True, exist_ok=True)
@@ -1016,7 +1028,7 @@ def finished_run(root, poisoned: bool) -> RunPaths:
 def test_stage_tunes_on_the_discovery_cohort_alone(tiny, tmp_path):
     """Other images and outcomes of unseen patients change neither the network, nor its card, nor the others' values."""
     runs = [finished_run(tmp_path / name, name == "poisoned") for name in ("plain", "poisoned")]
-    tables = [stages.extract_deep(run, "alarm", FEATURES, PHASES) for run in runs]
+    tables = [stage.extract_deep(run, "alarm", FEATURES, PHASES) for run in runs]
     for name in ("fine_tuned.safetensors", "fine_tuned.json", "fine_tuning_history.csv"):
         one, two = ((run.stage("features") / name).read_bytes() for run in runs)
         assert one == two, name
@@ -1031,14 +1043,15 @@ def test_stage_tunes_on_the_discovery_cohort_alone(tiny, tmp_path):
 def test_stage_repeats_nothing(tiny, tmp_path, monkeypatch):
     """A second run tunes nothing, passes nothing through the network's first stages, and gives the same table."""
     run = finished_run(tmp_path, poisoned=False)
-    table = stages.extract_deep(run, "alarm", FEATURES, PHASES)
+    table = stage.extract_deep(run, "alarm", FEATURES, PHASES)
 
+    @functools.wraps(fine_tune)  # the step of the store's key stays the same
     def never(*_, **__):
         raise AssertionError("computed again")
 
     monkeypatch.setattr(negative_control, "fine_tune", never)
     monkeypatch.setattr("hccbook.features.deep.patients.crop_to_box", never)
-    pd.testing.assert_frame_equal(stages.extract_deep(run, "alarm", FEATURES, PHASES), table)
+    pd.testing.assert_frame_equal(stage.extract_deep(run, "alarm", FEATURES, PHASES), table)
 
 
 # --- figures ---------------------------------------------------------------------------------------------------------

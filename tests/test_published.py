@@ -7,9 +7,10 @@ import re
 
 import pytest
 
-from hccbook.errors import DataError
+from hccbook.errors import DataError, SettingsError
 from hccbook.papers import published
 from hccbook.papers.published import Assumption, Claim, Item, printed_decimals, printed_number
+from hccbook.settings import Profile
 
 GROUPS = ("high-risk", "medium-risk", "low-risk")
 
@@ -219,8 +220,18 @@ def test_assumptions_name_settings_that_exist():
     """A setting in the register is a field of a profile."""
     register = published.assumptions()
     assert {"alarm-smote-order", "alarm-xtile-statistic", "amap-ct-852nd-feature"} <= {entry.id for entry in register}
-    entry = register[0].model_dump() | {"setting": "alarm.smoet"}
-    with pytest.raises(ValueError, match=r"alarm\.smoet"):
+    named = [entry.setting for entry in register if entry.setting]
+    assert "alarm.smote" in named
+    for name in named:
+        Profile().value(name)
+    with pytest.raises(SettingsError, match=r"must be a field of a profile, but found 'alarm\.smoet'"):
+        Profile().value("alarm.smoet")
+
+
+def test_assumptions_without_a_place_to_change_them_are_refused():
+    """An entry names a setting, or the module that holds the choice."""
+    entry = published.assumptions()[0].model_dump() | {"setting": None, "code": None}
+    with pytest.raises(ValueError, match="must name the setting or the module"):
         Assumption.model_validate(entry)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,16 @@ def test_demo_has_enough_patients() -> None:
     ):
         assert patients >= 120
         assert hcc >= 25
+
+
+def test_the_value_of_a_setting_is_found_by_its_name() -> None:
+    """Section and field; a section, a field or a dot that is not there is refused with the name."""
+    profile = Profile(alarm={"lasso_folds": 7})
+    assert profile.value("alarm.lasso_folds") == 7
+    assert profile.value("run.papers") == "alarm,amap_ct"
+    for name in ("alarm.lasso_fold", "alarms.lasso_folds", "alarm", "value.alarm"):
+        with pytest.raises(SettingsError, match=rf"must be a field of a profile, but found '{re.escape(name)}'"):
+            profile.value(name)
 
 
 def test_every_stage_has_a_section() -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,13 @@ import pytest
 
 from hccbook.errors import DataError, MaskError, ModelError
 from hccbook.images import from_array, read_label_map, to_array, write_image
-from hccbook.pipeline import files, pictures, stages
-from hccbook.run import RunPaths
+from hccbook.pipeline import files, pictures
+from hccbook.pipeline.cohort import make_cohort, make_training_set
+from hccbook.pipeline.dice import segmentation_dice
+from hccbook.pipeline.features import extract_deep, extract_radiomics
+from hccbook.pipeline.preprocessing import preprocess_cohort
+from hccbook.pipeline.segmentation import measure_quality, segment_cohort, segmentation_network
+from hccbook.run import Case, RunPaths
 from hccbook.segmentation import Segmenter
 from hccbook.settings import (
     PHASES,
@@ -47,15 +53,15 @@ FEATURES = FeatureSettings(crop_voxels=16, fine_tune_epochs=2, amap_ct_filters="
 
 def all_stages(root: Path, workers: int) -> RunPaths:
     run = RunPaths(root / "run")
-    stages.make_training_set(run, COHORT, workers)
+    make_training_set(run, COHORT, workers)
     for paper in ("alarm", "amap_ct"):
-        stages.make_cohort(run, paper, "", COHORT, PHASES, workers)
-        stages.preprocess_cohort(run, paper, "", PREPROCESSING, PHASES, workers)
-        stages.segment_cohort(run, paper, "", GIVEN, None, PHASES, workers)
-        stages.segmentation_dice(run, paper, "", PHASES)
-    stages.extract_radiomics(run, "amap_ct", FEATURES, PHASES, workers)
-    stages.extract_deep(run, "amap_ct", FEATURES, PHASES)
-    stages.segmentation_network(run, NETWORK, PHASES)
+        make_cohort(run, paper, COHORT, PHASES, workers)
+        preprocess_cohort(run, paper, PREPROCESSING, PHASES, workers)
+        segment_cohort(run, paper, GIVEN, None, PHASES, workers)
+        segmentation_dice(run, paper, PHASES)
+    extract_radiomics(run, "amap_ct", FEATURES, PHASES, workers)
+    extract_deep(run, "amap_ct", FEATURES, PHASES)
+    segmentation_network(run, NETWORK, PHASES)
     return run
 
 
@@ -107,12 +113,12 @@ def test_given_masks_are_the_masks_used(one_worker: RunPaths) -> None:
 
 def test_organ_in_no_voxel_is_refused(one_worker: RunPaths, tmp_path: Path) -> None:
     """An empty label map is refused with patient, phase and hint."""
-    label_map = read_label_map(files.label_map(one_worker, "alarm", "P0001", "arterial"))
+    case = Case(one_worker, "alarm", "P0001", ("arterial",))
+    label_map = read_label_map(case.labels("arterial"))
     blank = tmp_path / "blank.nii.gz"
     write_image(from_array(0 * to_array(label_map), label_map), blank)
-    task = stages.QualityTask("P0001", (("arterial", blank),), "alarm")
     with pytest.raises(MaskError, match="P0001, arterial: the liver must be segmented, but found no voxel"):
-        stages.measure_quality(task)
+        measure_quality(replace(case, own_labels={"arterial": blank}))
 
 
 def test_true_masks_have_no_finding(one_worker: RunPaths) -> None:
@@ -125,12 +131,11 @@ def test_true_masks_have_no_finding(one_worker: RunPaths) -> None:
 
 def test_a_finding_stops_no_patient(one_worker: RunPaths, tmp_path: Path) -> None:
     """Liver and spleen swapped in one phase: the patient is measured, and found on the wrong side."""
-    labels = read_label_map(files.label_map(one_worker, "amap_ct", "P0001", "venous"))
+    case = Case(one_worker, "amap_ct", "P0001", ("venous",))
+    labels = read_label_map(case.labels("venous"))
     swapped = tmp_path / "swapped.nii.gz"
     write_image(from_array(np.array([0, 2, 1], np.uint8)[to_array(labels)], labels), swapped)
-    image = files.working_image(one_worker, "amap_ct", "P0001", "venous")
-    task = stages.QualityTask("P0001", (("venous", swapped),), "amap_ct", (("venous", image),))
-    (quality,), findings = stages.measure_quality(task)
+    (quality,), findings = measure_quality(replace(case, own_labels={"venous": swapped}))
     assert (quality["patient"], quality["phase"], quality["liver_right_of_spleen"]) == ("P0001", "venous", False)
     assert "liver lies to the patient's right of the spleen" in [finding["rule"] for finding in findings]
     assert {finding["patient"] for finding in findings} == {"P0001"}
@@ -139,13 +144,13 @@ def test_a_finding_stops_no_patient(one_worker: RunPaths, tmp_path: Path) -> Non
 def test_network_without_anybody_to_train_on_is_refused(tmp_path: Path) -> None:
     """The message names the three ways out."""
     with pytest.raises(ModelError, match=r"segmentation_patients.*weights.*mask_source"):
-        stages.segmentation_network(RunPaths(tmp_path / "run"), NETWORK, PHASES)
+        segmentation_network(RunPaths(tmp_path / "run"), NETWORK, PHASES)
 
 
 def test_stage_where_nobody_gets_through_says_why(one_worker: RunPaths, tmp_path: Path) -> None:
     """The first patient's reason is part of the message."""
-    bad = pd.read_csv(files.source_manifest(one_worker, "alarm", ""))
-    folder = files.source_manifest(one_worker, "alarm", "").parent
+    bad = pd.read_csv(one_worker.source_manifest("alarm"))
+    folder = one_worker.source_manifest("alarm").parent
     for phase in PHASES:
         bad[phase] = [str(folder / path) for path in bad[phase]]
         for organ in ("liver", "spleen"):
@@ -155,9 +160,7 @@ def test_stage_where_nobody_gets_through_says_why(one_worker: RunPaths, tmp_path
     bad["venous"] = str(broken)
     bad.iloc[:1].to_csv(tmp_path / "manifest.csv", index=False)
     with pytest.raises(DataError, match=r"preprocessing, alarm: at least one patient.*1 failures.*P0001, venous"):
-        stages.preprocess_cohort(
-            RunPaths(tmp_path / "run"), "alarm", str(tmp_path / "manifest.csv"), PREPROCESSING, PHASES, 1
-        )
+        preprocess_cohort(RunPaths(tmp_path / "run", tmp_path / "manifest.csv"), "alarm", PREPROCESSING, PHASES, 1)
 
 
 def test_killed_run_goes_on_and_gives_the_same_tables(one_worker: RunPaths, tmp_path: Path) -> None:
@@ -173,16 +176,16 @@ def test_killed_run_goes_on_and_gives_the_same_tables(one_worker: RunPaths, tmp_
         """
     )
     child = subprocess.Popen([sys.executable, "-c", program], env=os.environ | {"OMP_NUM_THREADS": "1"})
-    kept = run.store / "features"
+    kept = run.store.root / "radiomics"
     deadline = time.monotonic() + 240
-    while len(list(kept.glob("*.npy"))) < 8 and child.poll() is None and time.monotonic() < deadline:
+    while len(list(kept.glob("*/sums.json"))) < 8 and child.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     child.send_signal(signal.SIGKILL)
     child.wait()
-    before = {file.name: file.stat().st_mtime_ns for file in kept.glob("*.npy")}
+    before = {file.parent.name: file.stat().st_mtime_ns for file in kept.glob("*/values.npy")}
     assert 8 <= len(before) < 36, "killed too early or too late to show anything"
     second = all_stages(tmp_path, 1)
-    after = {file.name: file.stat().st_mtime_ns for file in kept.glob("*.npy")}
+    after = {file.parent.name: file.stat().st_mtime_ns for file in kept.glob("*/values.npy")}
     assert len(after) == 36
     assert {name: after[name] for name in before} == before
     assert contents(second) == contents(one_worker)
@@ -191,16 +194,16 @@ def test_killed_run_goes_on_and_gives_the_same_tables(one_worker: RunPaths, tmp_
 def test_the_network_s_masks_are_compared_where_the_truth_was_drawn(one_worker: RunPaths, tmp_path: Path) -> None:
     """On the image's own grid, and the pictures show the same two masks; the working labels are the moved ones."""
     run = RunPaths(tmp_path / "run")
-    stages.make_training_set(run, COHORT, 1)
-    stages.make_cohort(run, "alarm", "", COHORT, PHASES, 1)
-    stages.preprocess_cohort(run, "alarm", "", PREPROCESSING, PHASES, 1)
+    make_training_set(run, COHORT, 1)
+    make_cohort(run, "alarm", COHORT, PHASES, 1)
+    preprocess_cohort(run, "alarm", PREPROCESSING, PHASES, 1)
     longer = NETWORK.model_copy(update={"iterations": 60, "batch_size": 2, "filters": 6})
-    network = stages.segmentation_network(run, longer, PHASES)
-    quality = stages.segment_cohort(run, "alarm", "", longer, network, PHASES, 1)
-    dice = stages.segmentation_dice(run, "alarm", "", PHASES)
+    network = segmentation_network(run, longer, PHASES)
+    quality = segment_cohort(run, "alarm", longer, network, PHASES, 1)
+    dice = segmentation_dice(run, "alarm", PHASES)
     assert len(dice) == len(quality) * 2
     row = dice[(dice["organ"] == "liver") & (dice["phase"] == "arterial")].iloc[-1]
-    image, used, given = pictures.compared_segmentations(run, "alarm", "", row["patient"], "arterial")
+    image, used, given = pictures.compared_segmentations(run, "alarm", row["patient"], "arterial")
     assert image.GetSize() == used.GetSize() == given.GetSize()
     assert image.GetSpacing() != (PREPROCESSING.spacing_mm,) * 3
     a, b = to_array(used) == 1, to_array(given) == 1
@@ -214,15 +217,15 @@ def test_an_interrupted_training_goes_on(tmp_path: Path, monkeypatch: pytest.Mon
     """The stage leaves a checkpoint where it was stopped, takes it up, and clears it away."""
     monkeypatch.setattr("hccbook.segmentation.checkpoint.CHECKPOINT_EVERY", 2)
     run = RunPaths(tmp_path / "run")
-    stages.make_training_set(run, COHORT, 1)
+    make_training_set(run, COHORT, 1)
     save = Segmenter.save
     monkeypatch.setattr(Segmenter, "save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        stages.segmentation_network(run, NETWORK, PHASES)
-    (checkpoint,) = (run.store / "segmentation").glob("*-checkpoint.safetensors")
+        segmentation_network(run, NETWORK, PHASES)
+    (checkpoint,) = (run.store.root / "unfinished").glob("network-*.safetensors")
     before = checkpoint.read_bytes()
     monkeypatch.setattr(Segmenter, "save", save)
-    network = stages.segmentation_network(run, NETWORK, PHASES)
+    network = segmentation_network(run, NETWORK, PHASES)
     assert len(Segmenter.load(network).losses) == NETWORK.pretraining_iterations + NETWORK.iterations
     assert before
     assert not checkpoint.exists()

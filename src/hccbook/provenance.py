@@ -165,13 +165,17 @@ def code_of(*names: str, source: str = "") -> Code:
             modules.add(name)
             waiting |= set(_parsed(name, _state(name)).imported)
     versions = sorted(filter(None, (_version(name) for name in libraries - set(sys.stdlib_module_names))))
-    said = [f"{name} {_parsed(name, _state(name)).digest}" for name in sorted(modules)]
+    said = []
+    for name in sorted(modules):
+        parsed = _parsed(name, _state(name))
+        said.append((name, parsed.digest, *map(file_digest, parsed.data)))
     return Code(tuple(sorted(modules)), tuple(versions), digest(_said(tree), said, versions))
 
 
 @dataclass(frozen=True)
 class _Parsed:
     imported: tuple[str, ...]
+    data: tuple[Path, ...]
     digest: str
 
 
@@ -192,8 +196,8 @@ def _state(name: str) -> tuple[int, ...]:
 @functools.lru_cache(maxsize=1024)
 def _parsed(name: str, state: tuple[int, ...]) -> _Parsed:
     tree = ast.parse(_file_of(name).read_text(encoding="utf-8"))
-    imported, beside = tuple(_imported(tree, name)), [file_digest(file) for file in _data_beside(tree, name)]
-    return _Parsed(imported, hashlib.sha256(repr((_said(tree), beside)).encode()).hexdigest())
+    imported, beside = tuple(_imported(tree, name)), tuple(_data_beside(tree, name))
+    return _Parsed(imported, beside, hashlib.sha256(_said(tree).encode()).hexdigest())
 
 
 def _data_beside(tree: ast.Module, module: str) -> Iterator[Path]:
