@@ -14,6 +14,7 @@ from monai.inferers import sliding_window_inference
 from monai.networks.nets import DynUNet
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from scipy import ndimage
 
 from hccbook.errors import ImageError, ModelError
 from hccbook.images import from_array, same_grid, to_array
@@ -36,7 +37,7 @@ would blur the very edges that a mask is about.
 """
 
 _AIR_HU = -500.0  # between air, or lung, and everything else
-_LARGEST_FILTERS = 320  # nnU-Net's bound on the filters of a 3-D network
+_MAX_FILTERS = 320  # nnU-Net's bound on the filters of a 3-D network
 _METADATA_KEY = "hccbook"
 _Box = tuple[slice, slice, slice]
 
@@ -153,7 +154,7 @@ def build_network(filters: int, levels: int, patch_voxels: int) -> DynUNet:
         kernel_size=[3] * levels,
         strides=strides,
         upsample_kernel_size=strides[1:],
-        filters=[min(filters * 2**level, _LARGEST_FILTERS) for level in range(levels)],
+        filters=[min(filters * 2**level, _MAX_FILTERS) for level in range(levels)],
         norm_name=("INSTANCE", {"affine": True}),
         deep_supervision=True,
         deep_supr_num=levels - 2,
@@ -183,7 +184,7 @@ def window_shape(shape: Sequence[int], patch_voxels: int, stride: int) -> tuple[
     return tuple(min(max(2, -(-length // stride)) * stride, patch_voxels) for length in shape)
 
 
-def body_box(array: np.ndarray) -> tuple[slice, slice, slice]:
+def body_box(array: np.ndarray) -> _Box:
     """Smallest box that holds the body (and a table, if there is one): all that is denser than air.
 
     Parameters
@@ -196,13 +197,8 @@ def body_box(array: np.ndarray) -> tuple[slice, slice, slice]:
     tuple of slice
         Box (z, y, x); the whole array where all of it is air.
     """
-    dense = array > _AIR_HU
-    axes = range(array.ndim)
-    places = [np.flatnonzero(dense.any(axis=tuple(other for other in axes if other != axis))) for axis in axes]
-    if not places[0].size:
-        return slice(0, array.shape[0]), slice(0, array.shape[1]), slice(0, array.shape[2])
-    z, y, x = (slice(int(place[0]), int(place[-1]) + 1) for place in places)
-    return z, y, x
+    boxes = ndimage.find_objects((array > _AIR_HU).view(np.uint8))
+    return boxes[0] if boxes else tuple(slice(0, length) for length in array.shape)
 
 
 def choose_device(name: str) -> torch.device:
