@@ -477,7 +477,9 @@ def test_the_network_sees_whole_volumes_where_they_fit():
 def test_volumes_larger_than_the_patch_go_through_in_windows(trained):
     """Two patients, one above the other, are twice as long as the patch; both livers and spleens are found."""
     (lower, below), (upper, above) = blobs(107), blobs(108)
-    found = trained.predict_array(np.concatenate([to_array(lower), to_array(upper)]))
+    both = sitk.GetImageFromArray(np.concatenate([to_array(lower), to_array(upper)]))
+    both.SetSpacing([SPACING] * 3)
+    found = to_array(trained.predict(both))
     # Only one piece an organ stays, so each half is held against the truth where it was kept.
     for label, least in ((1, 0.8), (2, 0.7)):
         halves = [

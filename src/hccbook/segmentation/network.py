@@ -323,41 +323,6 @@ class Segmenter:
             for (found, box), grid, image in zip(scores, seen, images, strict=True)
         ]
 
-    def predict_array(self, array: np.ndarray) -> np.ndarray:
-        """Mask liver and spleen in an array that is already on the network's grid.
-
-        Parameters
-        ----------
-        array : ndarray of shape (z, y, x)
-            HU, at the training spacing, x to the patient's left, y to the back, z to the head.
-
-        Returns
-        -------
-        ndarray of uint8, shape (z, y, x)
-            Label map; each organ in one piece.
-        """
-        return self.predict_arrays([array])[0]
-
-    def predict_arrays(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Mask liver and spleen in several arrays, such as a patient's phases.
-
-        Arrays of about the same shape go through the network together, which is faster on a CPU.
-
-        Parameters
-        ----------
-        arrays : sequence of ndarray of shape (z, y, x)
-            As in `predict_array`.
-
-        Returns
-        -------
-        list of ndarray of uint8
-            Label maps, in the order of `arrays`.
-        """
-        labels = [np.zeros(np.shape(array), np.uint8) for array in arrays]
-        for array, (scores, box) in zip(labels, self._body_scores(arrays), strict=True):
-            array[box] = largest_components(_likeliest(scores))
-        return labels
-
     def save(self, file: str | Path) -> None:
         """Write the network as safetensors, with everything else in the file's metadata.
 
