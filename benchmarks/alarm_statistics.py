@@ -31,9 +31,9 @@ from sklearn.linear_model import LassoCV
 from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_limits
 
-from hccbook.evaluation import auc_bootstrap, auc_delong
-from hccbook.evaluation.stratification import xtile, xtile_permutation
-from hccbook.features.selection import LassoSelector, MannWhitneySelector, SpearmanSelector
+from hccbook.evaluation import auc_bootstrap, auc_delong, xtile, xtile_permutation
+from hccbook.features.lasso import LassoSelector
+from hccbook.features.selection import MannWhitneySelector, SpearmanSelector
 
 SEED = 20240718
 PATIENTS, SCORES = 2_000, 1_000_000

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from hccbook.evaluation import auc_delong, delong_test
-from hccbook.evaluation.stratification import xtile, youden_cutoff
+from hccbook.evaluation import auc_delong, delong_test, xtile, youden_cutoff
 from hccbook.models import AlarmModel, AmapCtModel
 from hccbook.pipeline import files
 from hccbook.run import RunPaths

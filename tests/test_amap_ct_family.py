@@ -10,7 +10,8 @@ from sklearn.linear_model import LogisticRegression, lasso_path
 
 from hccbook.errors import DataError, ModelError
 from hccbook.evaluation import delong_table
-from hccbook.models import FAMILY, SPLEEN_VOLUME, AmapCtFamily, AmapCtModel
+from hccbook.models import AmapCtFamily, AmapCtModel
+from hccbook.models.amap_ct import FAMILY, SPLEEN_VOLUME
 
 
 def _patients(n: int, seed: int, *, liver: float = 1.2, spleen: float = 1.2) -> tuple[pd.DataFrame, pd.Series]:

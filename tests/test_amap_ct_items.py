@@ -7,16 +7,19 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score, roc_auc_score
 
+from hccbook.cohort import amap_ct_subgroups
 from hccbook.errors import DataError
 from hccbook.evaluation import (
     auc_table,
     comparator_table,
     diagnostic_performance,
     high_risk_performance,
+    stepwise_flows,
+    stepwise_groups,
+    stepwise_tradeoff,
     subgroup_auc,
     subgroup_performance,
 )
-from hccbook.evaluation.stratification import amap_ct_subgroups, stepwise_flows, stepwise_groups, stepwise_tradeoff
 from hccbook.report import tables
 from hccbook.scores import amap
 

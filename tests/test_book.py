@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import base64
+import importlib
+import re
 from pathlib import Path
 
 import nbformat
 import pytest
 import yaml
 
-from hccbook import book
-from hccbook.book import BookError, build_book, check_items, check_self_contained, results_page, stage_source
+from hccbook.book import (
+    BookError,
+    assumptions_page,
+    build_book,
+    check_items,
+    check_self_contained,
+    generated_pages,
+    lay_out,
+    layout,
+    rendering,
+    results_page,
+)
 from hccbook.cohort.manifest import COLUMNS
-from hccbook.papers import published
+from hccbook.papers import PAPERS, published
 from hccbook.run import CHAPTERS, STAGES, RunPaths, notebook_name, project_root
 from hccbook.settings import Profile
 
@@ -45,7 +57,7 @@ def item_cells(item):
 
 
 def published_name(item):
-    return f"{book.PAPER_NAMES[item.paper]}, {item.label}"
+    return f"{PAPERS[item.paper].title}, {item.label}"
 
 
 @pytest.fixture
@@ -89,8 +101,11 @@ def edit(run, stage, change):
     nbformat.write(notebook, file)
 
 
-def test_a_finished_run_renders_and_stays_as_it_is(run):
+def test_a_finished_run_renders_and_stays_as_it_is(run, monkeypatch):
     """A finished run gives an offline book with its mathematics; a second build rewrites nothing; a gap is found."""
+    # One page of the reference is enough here; `make book` renders all.
+    reference = {"papers": generated_pages.api_pages()["papers"]}
+    monkeypatch.setattr(layout, "api_pages", lambda: reference)
     entry = build_book(run)
     html = entry.parent
     intro = (html / "intro.html").read_text(encoding="utf-8")
@@ -98,6 +113,7 @@ def test_a_finished_run_renders_and_stays_as_it_is(run):
     assert "demo_alarm_auc 0.8" in intro
     assert "SYNTHETIC" in intro
     assert (html / "_static" / "mathjax" / "tex-svg.js").is_file()
+    assert "The papers by name" in (html / "api" / "papers.html").read_text(encoding="utf-8")
     chapter = (html / "notebooks" / "05_alarm.html").read_text(encoding="utf-8")
     assert "mathjax/tex-svg.js" in chapter
     assert "Parameters of this run" in chapter
@@ -127,7 +143,7 @@ def test_a_warning_fails_the_build_and_names_the_page(tmp_path):
     (source / "intro.md").write_text("# Intro\n\n{glue:text}`n_lost:s` patients.\n")
     for _ in range(2):
         with pytest.raises(BookError, match=r"intro\.md:3: WARNING.*n_lost"):
-            book._render(source, tmp_path)
+            rendering._render(source, tmp_path)
         assert not (tmp_path / "_build").exists()
 
 
@@ -158,7 +174,7 @@ def test_a_folder_of_this_machine_is_refused(run, folder):
 
     edit(run, "cohort", leak)
     with pytest.raises(BookError, match=r"01_cohort\.ipynb, cell 4: must show no folder of this machine"):
-        stage_source(run, run.root / "book" / "source")
+        lay_out(run, run.root / "book" / "source")
 
 
 def test_a_missing_file_of_an_item_is_named(run):
@@ -182,10 +198,10 @@ def test_a_missing_anchor_is_named_with_its_syntax(run):
 
 def test_staging_twice_touches_nothing_and_clears_left_overs(run):
     """Unchanged files keep their time stamps, and a page that is no longer there goes."""
-    source = stage_source(run, run.root / "book" / "source")
+    source = lay_out(run, run.root / "book" / "source")
     (source / "old.md").write_text("# Old")
     before = {file: file.stat().st_mtime_ns for file in source.rglob("*") if file.is_file() and file.name != "old.md"}
-    stage_source(run, source)
+    lay_out(run, source)
     assert {file: file.stat().st_mtime_ns for file in source.rglob("*") if file.is_file()} == before
 
 
@@ -197,7 +213,7 @@ def test_own_data_lose_the_synthetic_banner(run, says_so):
         notebook.metadata["papermill"]["parameters"]["synthetic"] = False
 
     edit(run, says_so, own)
-    source = stage_source(run, run.root / "book" / "source")
+    source = lay_out(run, run.root / "book" / "source")
     banner = yaml.safe_load((source / "_config.yml").read_text(encoding="utf-8"))["html"]["announcement"]
     assert "SYNTHETIC" not in banner
     assert "not for clinical use" in banner
@@ -213,7 +229,7 @@ def test_a_run_of_one_paper_leaves_the_other_out(run):
     edit(run, "cohort", alone)
     run.executed_notebook("amap_ct").unlink()
     run.executed_notebook("stepwise_stratification").unlink()
-    source = stage_source(run, run.root / "book" / "source")
+    source = lay_out(run, run.root / "book" / "source")
     toc = (source / "_toc.yml").read_text(encoding="utf-8")
     assert "05_alarm" in toc
     assert "06_amap_ct" not in toc
@@ -231,8 +247,8 @@ def test_the_index_lists_every_item_once():
 def test_assumptions_show_the_value_that_the_run_used():
     """A setting is shown with its value in this run, or with its default."""
     register = [entry for entry in published.assumptions() if entry.id == "alarm-smote-order"]
-    assert "`alarm.smote`, here `off`" in book.assumptions_page(register, {"alarm": {"smote": "off"}})
-    assert "`alarm.smote`, here `before_selection`" in book.assumptions_page(register, {})
+    assert "`alarm.smote`, here `off`" in assumptions_page(register, {"alarm": {"smote": "off"}})
+    assert "`alarm.smote`, here `before_selection`" in assumptions_page(register, {})
 
 
 @pytest.mark.parametrize(
@@ -277,7 +293,8 @@ def test_prose_has_one_sentence_a_line():
         for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
             fenced ^= line.startswith("```")
             if not fenced and not line.startswith(("|", "  ", "#", "- **")):
-                assert ". " not in line, f"{page.name}, line {number}: {line}"
+                sentence = re.sub(r"^\d+\. ", "", line)  # the number of an item of a list
+                assert ". " not in sentence, f"{page.name}, line {number}: {line}"
 
 
 def test_own_data_explains_every_column_of_the_manifest():
@@ -292,12 +309,34 @@ def test_architecture_has_every_room():
     """Each module and subpackage of the package is in the table of rooms, in the row of its own."""
     page = (project_root() / "book" / "architecture.md").read_text(encoding="utf-8")
     package = project_root() / "src" / "hccbook"
-    rooms = {path.stem for path in package.iterdir() if not path.name.startswith(("_", "."))}
+    rooms = {path.stem for path in package.iterdir() if path.name[0] not in "_." and path.suffix in ("", ".py")}
     table = "\n".join(line for line in page.splitlines() if line.startswith("| `"))
     assert [room for room in sorted(rooms) if f"`{room}`" not in table] == []
+
+
+def test_the_walk_through_the_code_names_real_functions_each_once():
+    """At most twelve stops; every name on the way is one of the package's, and none is visited twice."""
+    page = (project_root() / "book" / "architecture.md").read_text(encoding="utf-8")
+    walk = page.partition("## One patient, from the manifest to a table")[2].partition("\n## ")[0]
+    stops = re.findall(r"^\d+\. `([\w.]+)`", walk, flags=re.MULTILINE)
+    assert 10 <= len(stops) <= 12
+    assert len(set(stops)) == len(stops)
+    for stop in stops:
+        where, _, name = stop.replace("models.AlarmModel.scores", "models.AlarmModel").rpartition(".")
+        assert hasattr(importlib.import_module(f"hccbook.{where}"), name), stop
 
 
 def test_profiles_explains_every_section():
     """Each section of a profile is on the page."""
     page = (project_root() / "book" / "profiles.md").read_text(encoding="utf-8")
     assert [name for name in Profile.model_fields if f"| `{name}` |" not in page] == []
+
+
+def test_every_module_has_its_place_in_the_reference():
+    """A page a room, a section a module; nothing is left out."""
+    pages = generated_pages.api_pages()
+    package = project_root() / "src" / "hccbook"
+    for file in package.rglob("*.py"):
+        if file.name != "__init__.py":
+            module = ".".join(file.relative_to(package.parent).with_suffix("").parts)
+            assert sum(f".. automodule:: {module}\n" in page for page in pages.values()) == 1, module

@@ -1,4 +1,4 @@
-"""The manifest, its checks, cohorts, eligibility and the numbers of Table 1."""
+"""The manifest, its checks, cohorts, the study flow, subgroups and the numbers of Table 1."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from hccbook.cohort import (
     assign_cohorts,
     characteristics,
     check_manifest,
+    clinical_subgroups,
     clinical_table,
-    eligibility,
+    enrolment,
     read_manifest,
+    study_flow,
 )
 from hccbook.cohort.manifest import COLUMNS, MANIFEST_SCHEMA, sources
+from hccbook.cohort.study_flow import eligibility
 from hccbook.errors import DataError, ManifestError
 from hccbook.images import from_array, write_image
 from hccbook.papers import PAPERS, role_of_cohort
@@ -477,6 +480,110 @@ def test_eligibility_amap_ct(clinical):
     notes = eligibility(clinical, "amap_ct")
     assert not notes["criterion"].str.contains("12 months").any()
     assert (notes["criterion"].str.contains("3 months")).sum() == 2
+
+
+# --- study flow ------------------------------------------------------------------------------------------------------
+
+
+def test_study_flow_by_hand():
+    """Five patients, one lost twice (counted at the first stage), four left in two cohorts."""
+    clinical = pd.DataFrame(
+        {"cohort": ["discovery"] * 3 + ["external_validation"] * 2, "hcc": [1, 0, 0, 1, 0], "age": 50, "months": 6.0},
+        index=[f"P000{number}" for number in range(1, 6)],
+    )
+    failures = pd.DataFrame({"patient": ["P0002", "P0002"], "stage": ["preprocessing", "features"]})
+    found = study_flow(clinical, failures, "alarm")
+    assert found[["label", "n", "events"]].to_numpy().tolist() == [
+        ["Patients in the manifest", 5, 2],
+        ["Left out in preprocessing", 1, 0],
+        ["Patients analysed", 4, 2],
+        ["discovery", 2, 1],
+        ["external_validation", 2, 1],
+    ]
+    assert found["kind"].tolist() == ["kept", "left out", "kept", "kept", "kept"]
+    assert found["parent"].tolist() == ["", "manifest", "manifest", "analysed", "analysed"]
+
+
+def test_study_flow_without_losses():
+    """Nobody falls out: no box of those left out."""
+    clinical = pd.DataFrame({"cohort": ["discovery"], "hcc": [1], "age": [50], "months": [6.0]}, index=["P0001"])
+    found = study_flow(clinical, pd.DataFrame(columns=["patient", "stage"]), "alarm")
+    assert "left out" not in set(found["kind"])
+
+
+def test_study_flow_says_whom_the_paper_would_leave_out(clinical):
+    """Of eight patients two lack a value and four are outside ALARM's window, two of them both: none is removed."""
+    failures = pd.DataFrame({"patient": ["P0001"], "stage": ["features"]})
+    found = study_flow(clinical, failures, "alarm")
+    outside = found[found["kind"] == "would leave out"]
+    assert outside[["parent", "label", "n", "events"]].to_numpy().tolist() == [
+        ["analysed", "Would be left out by the paper: HCC within 3 months of the CT", 1, 1],
+        ["analysed", "Would be left out by the paper: CT more than 12 months before HCC", 1, 1],
+        ["analysed", "Would be left out by the paper: CT more than 12 months before the last visit", 1, 0],
+    ]
+    assert found.set_index("box").loc[["analysed", "discovery"], "n"].tolist() == [7, 7]
+    assert "12 months" not in " ".join(study_flow(clinical, failures, "amap_ct")["label"])
+
+
+def test_study_flow_names_a_stranger():
+    """A failure of a patient that the table does not know belongs to another run."""
+    clinical = pd.DataFrame({"cohort": ["discovery"], "hcc": [1], "age": [50], "months": [6.0]}, index=["P0001"])
+    with pytest.raises(DataError, match="P0009"):
+        study_flow(clinical, pd.DataFrame({"patient": ["P0009"], "stage": ["features"]}), "alarm")
+
+
+def test_enrolment_by_hand():
+    """The centre that is divided has its own box, the other two share theirs; counts add up."""
+    clinical = pd.DataFrame(
+        {
+            "centre": ["C01", "C01", "C03", "C02", "C01"],
+            "cohort": ["discovery", "internal_validation", "external_validation", "external_validation", "discovery"],
+            "hcc": [1, 0, 1, 0, 0],
+        }
+    )
+    found = enrolment(clinical)
+    assert found[["label", "n", "events"]].to_numpy().tolist() == [
+        ["Patients enrolled", 5, 2],
+        ["Centre C01", 3, 1],
+        ["discovery", 2, 1],
+        ["internal_validation", 1, 0],
+        ["2 centres, C02 to C03", 2, 1],
+        ["external_validation", 2, 1],
+    ]
+
+
+# --- which subgroup ---------------------------------------------------------------------------------------------------
+
+
+def test_clinical_subgroups_by_hand():
+    """Median age 50, AFP at 20 in the upper group, a missing AFP in none."""
+    table = pd.DataFrame({"age": [40, 50, 60.0], "sex": ["male", "female", "male"], "afp": [19.9, 20, np.nan]})
+    found = clinical_subgroups(table)
+    assert found["age"].tolist() == ["< 50 years", "≥ 50 years", "≥ 50 years"]
+    assert found["sex"].tolist() == ["Men", "Women", "Men"]
+    assert found["afp"].tolist()[:2] == ["< 20 μg/L", "≥ 20 μg/L"]
+    assert found["afp"].isna().tolist() == [False, False, True]
+
+
+def test_clinical_subgroups_with_a_given_bound():
+    """The bounds, of ages the median, stand in the levels."""
+    table = pd.DataFrame({"age": [44.0, 46.0], "sex": ["male", "male"], "afp": [5.0, 8.0]})
+    found = clinical_subgroups(table, afp=7)
+    assert found["age"].cat.categories.tolist() == ["< 45 years", "≥ 45 years"]
+    assert found["afp"].tolist() == ["< 7 μg/L", "≥ 7 μg/L"]
+
+
+@pytest.mark.parametrize(
+    ("table", "word"),
+    [
+        (pd.DataFrame({"age": [50.0], "sex": ["male"]}), "afp"),
+        (pd.DataFrame({"age": [50.0], "sex": ["m"], "afp": [1.0]}), "male or female"),
+    ],
+)
+def test_clinical_subgroups_refuse_other_tables(table, word):
+    """A column that is missing and a sex coded otherwise are named."""
+    with pytest.raises(DataError, match=word):
+        clinical_subgroups(table)
 
 
 # --- Table 1 ---------------------------------------------------------------------------------------------------------

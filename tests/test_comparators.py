@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from hccbook import evaluation, scores
 from hccbook.errors import DataError, ModelError
-from hccbook.evaluation.comparators import CALIBRATED, HARMONISED, UNHARMONISED
+from hccbook.evaluation.comparators import CALIBRATED, HARMONISED, UNHARMONISED, score_inputs
 from hccbook.features.harmonisation import ComBatHarmoniser
 from hccbook.models import AmapCtModel
 from hccbook.report import figures
@@ -93,12 +93,6 @@ def test_holm_by_hand():
         expected = np.minimum(np.maximum.accumulate(p.to_numpy() * [3, 2, 1]), 1)
         np.testing.assert_allclose(own.loc[p.index, "p_holm"], expected, rtol=1e-12)
         assert (own["tests"] == 3).all()
-    whole = evaluation.comparator_table(clinical, made, family="table")
-    p = whole["p"].dropna().sort_values()
-    np.testing.assert_allclose(
-        whole.loc[p.index, "p_holm"], np.minimum(np.maximum.accumulate(p.to_numpy() * np.arange(6, 0, -1)), 1)
-    )
-    pd.testing.assert_series_equal(whole["p"], table["p"])
 
 
 def test_horizon_leaves_out_whose_outcome_is_unknown():
@@ -178,7 +172,6 @@ def test_order_and_shuffled_scores_do_not_matter():
         (lambda c, s: (c, s | {"aMAP": pd.concat([s["aMAP"]] * 2)}), {}, DataError, "score aMAP: must have each"),
         (lambda c, s: (c, s | {"aMAP": s["aMAP"].to_numpy()}), {}, DataError, "must be a Series by patient"),
         (lambda c, s: (c, s | {"aMAP": s["aMAP"] / 0}), {}, DataError, "must be finite or missing"),
-        (lambda c, s: (c, s), {"family": "all"}, DataError, "family: must be 'cohort' or 'table'"),
     ],
 )
 def test_what_the_table_refuses(change, settings, error, message):
@@ -228,12 +221,13 @@ def test_published_scores_by_hand():
 
 def test_score_inputs():
     """Copies from IU by the factor of the scores, given copies kept; sex, cirrhosis and a cured hepatitis C."""
-    inputs = evaluation.score_inputs(clinical_table())
+    inputs = score_inputs(clinical_table())
     assert inputs.loc["P0001", "hbv_dna_copies_ml"] == pytest.approx(1e6 * scores.COPIES_PER_IU)
     assert inputs["male"].tolist() == [1, 0, 1] and (inputs["cirrhosis"] == 1).all()
     assert inputs.loc["P0002", "etiology"] == "HCV after SVR"
-    given = evaluation.score_inputs(clinical_table().assign(hbv_dna_copies_ml=[5.0, 7.0, 9.0]), cirrhosis=None)
-    assert given["hbv_dna_copies_ml"].tolist() == [5, 7, 9] and given["cirrhosis"].isna().all()
+    given = score_inputs(clinical_table().assign(hbv_dna_copies_ml=[5.0, 7.0, 9.0], cirrhosis=[0.0, 1.0, np.nan]))
+    assert given["hbv_dna_copies_ml"].tolist() == [5, 7, 9]
+    np.testing.assert_array_equal(given["cirrhosis"], [0, 1, np.nan])
 
 
 def test_scores_whose_columns_are_absent_are_missing_for_everybody():

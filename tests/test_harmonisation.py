@@ -63,46 +63,31 @@ NEUROCOMBAT = {
         [3.407324, 11.547352, 7.423139, 1.909386],
         [-0.247789, 4.85007, 2.12779, 6.033649],
     ],
-    "location_only": [
-        [0.71746, 1.290385, 0.947524, -0.260184],
-        [7.71746, 6.290385, 1.447524, 4.239816],
-        [3.71746, 11.290385, 2.947524, 8.739816],
-        [10.71746, 3.290385, 5.447524, 2.739816],
-        [6.71746, 11.290385, 8.947524, 8.239816],
-        [2.011403, 14.761447, 3.912919, 1.631883],
-        [9.011403, 6.761447, 0.912919, 6.131883],
-        [5.011403, 11.761447, 7.412919, 0.131883],
-        [1.011403, 3.761447, 8.412919, 4.631883],
-        [6.849893, 7.191439, 7.014783, 7.542074],
-        [2.849893, 12.191439, 8.014783, 1.542074],
-        [-1.150107, 4.191439, 1.514783, 6.042074],
-    ],
-    "no_eb": [
-        [0.12705, 3.136024, 2.081538, 0.494261],
-        [6.125893, 7.485385, 2.526282, 3.911926],
-        [2.697983, 11.834745, 3.860513, 7.329591],
-        [8.696825, 4.875768, 6.084231, 2.772704],
-        [5.268915, 11.834745, 9.197437, 6.949851],
-        [2.526328, 12.256659, 3.680341, 2.714486],
-        [8.9259, 5.822731, 1.113158, 7.446029],
-        [5.269002, 9.843936, 6.675387, 1.137305],
-        [1.612104, 3.410008, 7.531114, 5.868848],
-        [7.869035, 7.178911, 6.007123, 6.597132],
-        [4.583333, 12.087081, 6.845204, 1.064015],
-        [1.297632, 4.234008, 1.397673, 5.213853],
-    ],
 }
 SETTINGS = {
     "plain": {},
     "age": {"covariates": ("age",)},
-    "location_only": {"location_only": True},
-    "no_eb": {"empirical_bayes": False},
 }
+# The same program without empirical Bayes, first feature.
+UNSHRUNK = [
+    0.12705,
+    6.125893,
+    2.697983,
+    8.696825,
+    5.268915,
+    2.526328,
+    8.9259,
+    5.269002,
+    1.612104,
+    7.869035,
+    4.583333,
+    1.297632,
+]
 
 
 @pytest.mark.parametrize("case", NEUROCOMBAT)
 def test_values_are_those_of_the_authors_program(case):
-    """Training patients come out as from neuroCombat, in each of its four ways."""
+    """Training patients come out as from neuroCombat, with and without a covariate."""
     combat = ComBatHarmoniser(**{"keep": ("age",), **SETTINGS[case]})
     found = combat.fit_transform(small())
     assert list(found.columns) == ["age", *FEATURES]
@@ -110,13 +95,13 @@ def test_values_are_those_of_the_authors_program(case):
 
 
 def test_location_and_scale_by_hand():
-    """Two centres, (0, 2) and (10, 16): without shrinkage both become the mean 7 with the pooled spread.
+    """Two centres, (0, 2) and (10, 16), one feature, so no shrinkage: both become the mean 7 with the pooled spread.
 
     Residuals -1, 1, -3, 3: variance 20 / 4 = 5. Within centres z has the variance 2/5 and 18/5 (ddof 1), so that
     every patient ends at 7 -+ sqrt(5) x (1 / sqrt(2)) = 7 -+ 1.5811388.
     """
     table = pd.DataFrame({"x": [0.0, 2.0, 10.0, 16.0], "centre": list("aabb")})
-    found = ComBatHarmoniser(empirical_bayes=False).fit_transform(table)["x"]
+    found = ComBatHarmoniser().fit_transform(table)["x"]
     away = np.sqrt(5 / 2)
     np.testing.assert_allclose(found, [7 - away, 7 + away, 7 - away, 7 + away], rtol=1e-12)
 
@@ -141,9 +126,9 @@ def difference_between_centres(harmonised: pd.DataFrame, n: int) -> float:
 
 
 def test_pure_centre_effect_goes_exactly_without_shrinkage():
-    """The same patients, moved and stretched by three scanners, are the same again."""
+    """The same patients, moved and stretched by three scanners, are the same again; a single feature is not shrunk."""
     table, _ = planted(12)
-    found = ComBatHarmoniser(empirical_bayes=False).fit_transform(table)
+    found = ComBatHarmoniser().fit_transform(table[["f0", "centre"]])
     assert difference_between_centres(found, 12) < 1e-10
     assert centre_effect(found, table["centre"])["share"].max() < 1e-20
 
@@ -199,15 +184,6 @@ def test_covariate_stays():
     assert lost.max() < 0.06
 
 
-def test_categorical_covariate_is_its_dummy():
-    """Sex as text does what the same covariate does as 0 and 1."""
-    table, _ = planted(8)
-    man = np.arange(len(table)) % 3 == 0
-    text = ComBatHarmoniser(covariates=("sex",)).fit_transform(table.assign(sex=np.where(man, "male", "female")))
-    number = ComBatHarmoniser(covariates=("sex",)).fit_transform(table.assign(sex=man.astype(int)))
-    pd.testing.assert_frame_equal(text, number)
-
-
 # --- the outcome and the other patients ----------------------------------------------------------------------------
 
 
@@ -217,27 +193,6 @@ def test_outcome_is_not_looked_at():
     plain = ComBatHarmoniser().fit(table).transform(table)
     for y in (np.arange(24) % 2, np.full(24, np.nan), ["poison"] * 24):
         pd.testing.assert_frame_equal(ComBatHarmoniser().fit(table, y).transform(table), plain)
-
-
-def test_outcome_is_preserved_when_asked():
-    """A centre with many HCC keeps their difference; asked for no outcome, ComBat takes part of it away."""
-    rng = np.random.default_rng(8)
-    n = 300
-    centre = np.repeat(["A", "B"], n)
-    hcc = (rng.random(2 * n) < np.where(centre == "A", 0.1, 0.6)).astype(int)
-    values = {f"f{j}": 1.5 * hcc + rng.standard_normal(2 * n) for j in range(20)}
-    table = pd.DataFrame(values).assign(centre=centre)
-
-    def shift_of_b(found: pd.DataFrame) -> float:
-        gain = (found - table.drop(columns="centre")).to_numpy()
-        return float(gain[centre == "B"].mean() - gain[centre == "A"].mean())
-
-    asked = ComBatHarmoniser(preserve_outcome=True).fit(table, hcc)
-    # The centres differ in nothing but their patients, by 1.5 x 0.5 = 0.75 on average.
-    assert abs(shift_of_b(asked.transform(table))) < 0.1
-    assert shift_of_b(ComBatHarmoniser().fit_transform(table)) < -0.6
-    with pytest.raises(DataError, match="must be given with preserve_outcome"):
-        ComBatHarmoniser(preserve_outcome=True).fit(table)
 
 
 def test_other_patients_do_not_matter():
@@ -256,15 +211,13 @@ def test_other_patients_do_not_matter():
 # --- centres that are new or small ---------------------------------------------------------------------------------
 
 
-def test_unseen_centre_stays_as_it_is_or_is_refused():
-    """Patients of a centre that the fit did not see are unchanged to the last bit; 'refuse' names the centre."""
+def test_unseen_centre_stays_as_it_is():
+    """Patients of a centre that the fit did not see are unchanged to the last bit."""
     table = small()
     combat = ComBatHarmoniser(keep=("age",)).fit(table[table["centre"] != "C"])
     new = table[table["centre"] == "C"]
     pd.testing.assert_frame_equal(combat.transform(new)[FEATURES], new[FEATURES])
-    assert combat.unseen_centres(table) == ["C"]
-    with pytest.raises(ModelError, match="must be one of A, B, but found C"):
-        clone(combat).set_params(unseen="refuse").fit(table[table["centre"] != "C"]).transform(table)
+    assert list(combat.effects_) == ["A", "B"]
 
 
 def test_unseen_centre_can_be_learnt_from_its_features():
@@ -274,7 +227,8 @@ def test_unseen_centre_can_be_learnt_from_its_features():
     combat = ComBatHarmoniser().fit(known)
     more = combat.with_centres(table)
     pd.testing.assert_frame_equal(more.transform(known), combat.transform(known))
-    assert list(combat.effects_) == ["X", "Y"] and more.unseen_centres(table) == []
+    assert list(combat.effects_) == ["X", "Y"]
+    assert list(more.effects_) == ["X", "Y", "Z"]
     x = known[known["centre"] == "X"]
     before = difference_between_centres(pd.concat([combat.transform(x), combat.transform(new)]), 500)
     after = difference_between_centres(pd.concat([more.transform(x), more.transform(new)]), 500)
@@ -290,7 +244,7 @@ def test_centre_with_one_patient():
     z = (table.loc[12, FEATURES].to_numpy(dtype=float) - combat.mean_) / combat.sd_
     t2 = z.var(ddof=1)
     np.testing.assert_allclose(effect.shift, (t2 * z + z.mean()) / (t2 + 1), rtol=1e-12)
-    assert (effect.scale == 1).all() and effect.patients == 1
+    assert (effect.scale == 1).all()
     assert any(note.startswith("D: one patient") for note in combat.notes_)
     assert np.isfinite(combat.transform(table).to_numpy()).all()
 
@@ -299,9 +253,9 @@ def test_centre_in_which_a_feature_does_not_vary():
     """Equal values in one centre give no scale there, and a note, not a division by zero."""
     table = small()
     table.loc[table["centre"] == "B", "a"] = 4.0
-    combat = ComBatHarmoniser(keep=("age",), empirical_bayes=False).fit(table)
-    assert combat.effects_["B"].scale[0] == 1.0
+    combat = ComBatHarmoniser(keep=("age",)).fit(table)
     assert combat.notes_ == ["B: 1 features do not vary there; their scale is left."]
+    assert ComBatHarmoniser().fit(table[["a", "centre"]]).effects_["B"].scale.tolist() == [1.0]
     assert np.isfinite(combat.transform(table).to_numpy()).all()
 
 
@@ -319,7 +273,7 @@ def test_single_feature_is_not_shrunk():
     """One feature has no others to borrow from: its own mean and variance, and a note."""
     table = small()[["a", "centre"]]
     combat = ComBatHarmoniser().fit(table)
-    np.testing.assert_allclose(combat.transform(table)["a"], np.array(NEUROCOMBAT["no_eb"])[:, 0], atol=6e-7)
+    np.testing.assert_allclose(combat.transform(table)["a"], UNSHRUNK, atol=6e-7)
     assert "nothing is shrunk" in combat.notes_[0]
 
 
@@ -334,6 +288,7 @@ def test_single_feature_is_not_shrunk():
         (lambda t: t.assign(centre=["", *t["centre"][1:]]), {}, DataError, "centre: must name every patient's centre"),
         (lambda t: t.drop(columns="centre"), {}, ModelError, "must have a column 'centre'"),
         (lambda t: t.assign(age=np.nan), {"covariates": ("age",)}, DataError, "column age"),
+        (lambda t: t.assign(age="old"), {"covariates": ("age",)}, DataError, "column age: must be numeric"),
         (
             lambda t: t.assign(age=t["centre"].map({"A": 1.0, "B": 2.0, "C": 3.0})),
             {"covariates": ("age",)},
@@ -341,7 +296,6 @@ def test_single_feature_is_not_shrunk():
             "must vary within centres",
         ),
         (lambda t: t[["centre", "age"]], {"keep": ("age",)}, ModelError, "features: must be in the table"),
-        (lambda t: t, {"unseen": "guess"}, ModelError, "must be 'unchanged' or 'refuse'"),
         (lambda t: t, {"keep": ("centre",)}, ModelError, "must be neither covariate nor kept"),
     ],
 )
@@ -351,14 +305,6 @@ def test_what_fit_refuses(change, settings, error, message):
         ComBatHarmoniser(**settings).fit(change(small()))
 
 
-def test_unknown_category_is_refused():
-    """A category that the fit did not see has no coefficient."""
-    table = small().assign(sex=["male", "female"] * 6)
-    combat = ComBatHarmoniser(covariates=("sex",), keep=("age",)).fit(table)
-    with pytest.raises(DataError, match="sex: must be one of female, male, but found 'other'"):
-        combat.transform(table.assign(sex="other"))
-
-
 def test_it_is_a_transformer():
     """Cloned, in a pipeline, twice the same, and its names are those of its columns."""
     table = small()
@@ -366,7 +312,6 @@ def test_it_is_a_transformer():
     assert clone(combat).get_params() == combat.get_params()
     first = make_pipeline(combat, StandardScaler()).fit_transform(table)
     np.testing.assert_array_equal(first, make_pipeline(clone(combat), StandardScaler()).fit_transform(table))
-    assert combat.get_feature_names_out().tolist() == FEATURES
     with pytest.raises(ModelError, match="column a: must be in the table"):
         combat.transform(table.drop(columns="a"))
 

@@ -6,8 +6,9 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix
 
+from hccbook.cohort import centre_table, image_characteristics
 from hccbook.errors import DataError
-from hccbook.evaluation import centre_table, high_risk_calls, high_risk_performance, image_characteristics
+from hccbook.evaluation import high_risk_calls, high_risk_performance, person_year_rates
 
 
 def test_calls_take_each_score_at_its_own_cut_off():
@@ -109,13 +110,21 @@ def test_centres_by_hand():
             "months": [12.0, 24.0, 24.0, 36.0],
         }
     )
-    table = centre_table(clinical).set_index("centre")
+    rates = person_year_rates(clinical["months"], clinical["hcc"], clinical["centre"])
+    table = centre_table(clinical, rates).set_index("centre")
     assert table.index.tolist() == ["B", "A"]
     assert table.loc["B", "cohorts"] == "training, validation"
     assert table.loc["B", ["n", "events", "median_months", "person_years", "rate"]].tolist() == [3, 1, 24, 5, 0.2]
     assert table.loc["A", "rate"] == 0
     assert table.loc["A", "upper"] == pytest.approx(-np.log(0.025) / 3)
     assert table.loc["A", "note"] == "no HCC"
+
+
+def test_centre_without_a_rate_is_refused():
+    """Rates of other patients do not fit."""
+    clinical = pd.DataFrame({"centre": ["A", "B"], "cohort": "training", "hcc": [0, 1], "months": [12.0, 24.0]})
+    with pytest.raises(DataError, match="no A"):
+        centre_table(clinical, person_year_rates([12.0], [0], ["B"]))
 
 
 def test_images_by_hand():
@@ -134,11 +143,13 @@ def test_images_by_hand():
         {
             "venous.liver.original_firstorder_Median": [100.0, 110, 90],
             "venous.liver.original_firstorder_InterquartileRange": [20.0, 30, 40],
+            "venous.spleen.original_firstorder_Median": [130.0, 120, 110],
+            "venous.spleen.original_firstorder_InterquartileRange": [25.0, 25, 25],
         },
         index=pd.Index(["P1", "P2", "P3"], name="patient"),
     )
     centre = pd.Series(["B", "B", "A"], index=features.index)
-    table = image_characteristics(facts, features, centre, organs=("liver",))
+    table = image_characteristics(facts, features, centre)
     assert table["centre"].unique().tolist() == ["A", "B"]
     own = table[(table["centre"] == "B")].set_index("characteristic")
     grid = own.loc["source_spacing_z_mm", ["n", "median", "least", "greatest"]].tolist()

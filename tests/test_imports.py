@@ -31,6 +31,7 @@ ROOMS = (
     "models",
     "evaluation",
     "audit",
+    "stratification",
     "report",
     "pipeline",
     "book",

@@ -15,10 +15,19 @@ from scipy import stats
 
 from hccbook import phantom
 from hccbook.errors import DataError, SettingsError
-from hccbook.phantom.distributions import QUANTITIES, QuantileFunction, latent_correlation
-from hccbook.phantom.ideal_observer import rank_auc
+from hccbook.phantom.distributions import (
+    QUANTITIES,
+    QuantileFunction,
+    bclc_counts,
+    cause_counts,
+    latent_correlation,
+    male_share,
+    mean_lead_time,
+    quartiles,
+)
 from hccbook.phantom.outcome import bclc_stage
 from hccbook.phantom.texture import smooth_field
+from hccbook.provenance import code_of
 from hccbook.scores import amap
 from hccbook.settings import PHASES, CohortSettings
 from hccbook.store import Store
@@ -82,6 +91,48 @@ def rendered() -> dict:
 
 
 # --- clinical values ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("paper", "cohort", "hcc", "name", "printed"),
+    [
+        ("alarm", "discovery", True, "bilirubin", (14.1, 20.7, 34.9)),
+        ("alarm", "external_validation", False, "platelets", (75.0, 104.0, 142.0)),
+        ("alarm", "external_validation", True, "stiffness_kpa", (11.2, 13.2, 20.0)),
+        ("amap_ct", "validation", False, "months", (15.8, 33.8, 37.3)),
+        ("amap_ct", "test", True, "bilirubin", (11.1, 15.5, 22.4)),
+        ("amap_ct", "training", False, "afp", (2.1, 3.22, 5.81)),
+    ],
+)
+def test_quartiles_are_read_from_table_1(paper, cohort, hcc, name, printed):
+    """Cells copied by hand from the papers' Tables 1; aMAP-CT prints one column for both outcomes."""
+    assert quartiles(paper, cohort, hcc, name) == printed
+
+
+def test_quartiles_that_are_not_as_printed():
+    """ALARM prints urea nitrogen's cell for glucose once, and aMAP-CT prints no stiffness: ALARM's of all stands in."""
+    assert quartiles("alarm", "internal_validation", False, "bun") == (3.8, 4.5, 5.4)
+    assert quartiles("alarm", "internal_validation", False, "glucose") == (4.9, 5.3, 5.8)
+    assert quartiles("amap_ct", "test", True, "stiffness_kpa") == (9.4, 13.7, 21.1)
+
+
+def test_shares_are_those_of_the_printed_counts():
+    """Men, causes, stages and lead times copied by hand from ALARM's Table 1 and text, aMAP-CT's Tables 1 and 3."""
+    assert male_share("alarm", "discovery", False) == 742 / 879
+    assert male_share("alarm", "external_validation", True) == 24 / 31
+    assert male_share("alarm", "internal_validation", True) == 1.0  # printed as 0
+    assert male_share("amap_ct", "validation", True) == 10 / 11
+    assert male_share("amap_ct", "validation", False) == (260 - 10) / (348 - 11)
+    causes = {"HBV": 541, "HCV": 26, "NASH": 8, "alcohol": 26, "other": 71}
+    assert list(cause_counts("alarm", "external_validation", False).items()) == list(causes.items())
+    assert cause_counts("amap_ct", "test", True) == {"HBV": 1206, "other": 48}
+    assert list(bclc_counts("discovery").items()) == [("0", 13), ("A", 14), ("B", 3), ("C", 11), ("D", 4)]
+    assert [mean_lead_time(stage) for stage in "0ABCD"] == [6.0, 6.8, 7.2, 11.0, 9.7]
+
+
+def test_renderer_knows_nothing_of_print():
+    """What keys the store for a rendered patient is not the papers' numbers, so that a corrected cell leaves it."""
+    assert not [name for name in code_of("hccbook.phantom.rendering").modules if name.endswith("published")]
 
 
 def test_counts_are_those_asked_for():
@@ -271,9 +322,8 @@ def test_without_effect_nothing_of_the_image_knows_the_outcome():
     hcc = table["hcc"] == 1
     # SE of the AUC under the null with 2,250 patients a group: sqrt(4501 / (12 x 2250 x 2250)) = 0.0086.
     for name in ("liver_latent", "spleen_latent", "spleen_size", "image_seed"):
-        assert rank_auc(table.loc[~hcc, name].to_numpy(), table.loc[hcc, name].to_numpy()) == pytest.approx(
-            0.5, abs=4 * 0.0086
-        )
+        above = stats.mannwhitneyu(table.loc[hcc, name], table.loc[~hcc, name])
+        assert above.statistic / 2250**2 == pytest.approx(0.5, abs=4 * 0.0086)
 
 
 def test_spleen_is_larger_where_platelets_are_fewer(large):

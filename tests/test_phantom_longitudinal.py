@@ -122,7 +122,6 @@ def test_visits_carry_what_the_run_planted(effect, clinical, tmp_path):
     own = simulate_visits(clinical, "amap_ct", SEED, settings)
     flipped = simulate_visits(clinical.assign(hcc=1 - clinical["hcc"]), "amap_ct", SEED, settings)
     assert own.equals(flipped) == (effect == "none")
-    assert settings.cfdna_auc() == pytest.approx(0.5 if effect == "none" else norm.cdf(3.0 / np.sqrt(2)))
 
 
 def test_without_a_truth_nothing_is_planted(tmp_path):
@@ -181,11 +180,9 @@ def test_cell_free_dna(clinical, visits):
     soon = ((clinical["hcc"] == 1) & (clinical["months"] <= 18)).loc[dna.index]
     m, n = int(soon.sum()), int((~soon).sum())
     auc = (rankdata(dna)[soon.to_numpy()].sum() - m * (m + 1) / 2) / (m * n)
-    assert LongitudinalSettings().cfdna_auc() == pytest.approx(norm.cdf(1.8 / np.sqrt(2)), rel=1e-12)
     assert abs(auc - norm.cdf(1.8 / np.sqrt(2))) < 3 * 0.5 / np.sqrt(m)
     late = dna[((clinical["hcc"] == 1) & (clinical["months"] > 18)).loc[dna.index]]
     assert abs(late.mean()) < 3 / np.sqrt(len(late))
-    assert NONE.cfdna_auc() == 0.5
 
 
 def test_missing_afp_stays_missing(clinical):

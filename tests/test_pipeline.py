@@ -9,7 +9,7 @@ import nbformat
 import papermill
 import pytest
 
-from hccbook.errors import SettingsError
+from hccbook.errors import ManifestError, SettingsError
 from hccbook.pipeline import runner
 from hccbook.pipeline.runner import StageError, execute_stage, notebook_parameters, run, stages_of
 from hccbook.run import CHAPTERS, STAGES, RunPaths, notebook_file
@@ -107,6 +107,16 @@ def test_own_data_without_a_manifest_is_refused(tmp_path: Path) -> None:
     profile.write_text("run: {synthetic: false}\n", encoding="utf-8")
     with pytest.raises(SettingsError, match=r"mine\.yaml: a run on own data needs a manifest, but found none"):
         run(str(profile), results=str(tmp_path / "run"))
+
+
+def test_a_wrong_manifest_is_refused_in_its_own_words(tmp_path: Path) -> None:
+    """Before anything runs, and not as a stage that stopped."""
+    profile, manifest = tmp_path / "mine.yaml", tmp_path / "manifest.csv"
+    profile.write_text("run: {synthetic: false}\n", encoding="utf-8")
+    manifest.write_text("patient_id,centre\na,C01\n", encoding="utf-8")
+    with pytest.raises(ManifestError, match=r"manifest\.csv, column 'age': column must be there"):
+        run(str(profile), manifest=str(manifest), results=str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_unknown_last_stage_is_refused(tmp_path: Path) -> None:

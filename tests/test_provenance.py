@@ -67,7 +67,7 @@ def test_digest_tells_parts_apart() -> None:
 
 
 def test_a_folder_counts_with_its_files(tmp_path: Path) -> None:
-    """Names and contents, wherever the folder lies; another name, another slice, or one more is another folder."""
+    """Names and contents, wherever the folder lies; another name, another slice or one more is another folder."""
     folders = [tmp_path / "a", tmp_path / "b"]
     for folder in folders:
         folder.mkdir()

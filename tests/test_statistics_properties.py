@@ -20,8 +20,8 @@ from hccbook.evaluation import (
     spearman_correlations,
     univariable_odds_ratios,
 )
-from hccbook.evaluation.stratification import risk_groups, xtile
 from hccbook.features.selection import mann_whitney_p
+from hccbook.stratification import risk_groups, xtile
 
 # R's dcurves on its example data df_binary, age as the model (n 750, 105 with cancer): at thresholds .1, .25 and .5
 # the true positives are 84, 43 and 14, the false ones 289, 74 and 7, the net benefits those below.

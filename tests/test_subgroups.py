@@ -1,4 +1,4 @@
-"""Subgroups, cross-validation within cohorts, study flow."""
+"""Subgroups, cross-validation within cohorts."""
 
 import numpy as np
 import pandas as pd
@@ -13,12 +13,9 @@ from sklearn.preprocessing import StandardScaler
 from hccbook.errors import DataError
 from hccbook.evaluation import (
     auc_delong,
-    clinical_subgroups,
     cross_validation,
     diagnostic_performance,
-    enrolment,
     roc_points,
-    study_flow,
     subgroup_auc,
     subgroup_performance,
     whole_cohort_intervals,
@@ -35,40 +32,6 @@ def patients():
     level = pd.Series(rng.choice(["a", "b", "c"], 200), index).mask(rng.random(200) < 0.05)
     groups = pd.DataFrame({"stage": pd.Categorical(level, ["c", "b", "a"])}, index=index)
     return y, score, groups, pd.Series(np.repeat(["discovery", "external_validation"], 100), index)
-
-
-# --- which subgroup ---------------------------------------------------------------------------------------------------
-
-
-def test_clinical_subgroups_by_hand():
-    """Median age 50, AFP at 20 in the upper group, a missing AFP in none."""
-    table = pd.DataFrame({"age": [40, 50, 60.0], "sex": ["male", "female", "male"], "afp": [19.9, 20, np.nan]})
-    found = clinical_subgroups(table)
-    assert found["age"].tolist() == ["< 50 years", "≥ 50 years", "≥ 50 years"]
-    assert found["sex"].tolist() == ["Men", "Women", "Men"]
-    assert found["afp"].tolist()[:2] == ["< 20 μg/L", "≥ 20 μg/L"]
-    assert found["afp"].isna().tolist() == [False, False, True]
-
-
-def test_clinical_subgroups_with_given_bounds():
-    """The bounds asked for stand in the levels."""
-    table = pd.DataFrame({"age": [44.0, 46.0], "sex": ["male", "male"], "afp": [5.0, 8.0]})
-    found = clinical_subgroups(table, age=45, afp=7)
-    assert found["age"].cat.categories.tolist() == ["< 45 years", "≥ 45 years"]
-    assert found["afp"].tolist() == ["< 7 μg/L", "≥ 7 μg/L"]
-
-
-@pytest.mark.parametrize(
-    ("table", "word"),
-    [
-        (pd.DataFrame({"age": [50.0], "sex": ["male"]}), "afp"),
-        (pd.DataFrame({"age": [50.0], "sex": ["m"], "afp": [1.0]}), "male or female"),
-    ],
-)
-def test_clinical_subgroups_refuse_other_tables(table, word):
-    """A column that is missing and a sex coded otherwise are named."""
-    with pytest.raises(DataError, match=word):
-        clinical_subgroups(table)
 
 
 # --- AUC in subgroups -------------------------------------------------------------------------------------------------
@@ -239,59 +202,3 @@ def test_whole_cohort_intervals_are_the_printed_ones():
     assert found["printed_lower"].round(3).tolist() == [0.917, 0.568, 0.641]
     assert found["printed_upper"].round(3).tolist() == [0.949, 0.632, 0.702]
     assert whole_cohort_intervals(pd.DataFrame({"value": [np.nan], "n": [9]}))["printed_lower"].isna().all()
-
-
-# --- flow -------------------------------------------------------------------------------------------------------------
-
-
-def test_study_flow_by_hand():
-    """Five patients, one lost twice (counted at the first stage), four left in two cohorts."""
-    clinical = pd.DataFrame(
-        {"cohort": ["discovery"] * 3 + ["external_validation"] * 2, "hcc": [1, 0, 0, 1, 0]},
-        index=[f"P000{number}" for number in range(1, 6)],
-    )
-    failures = pd.DataFrame({"patient": ["P0002", "P0002"], "stage": ["preprocessing", "features"]})
-    found = study_flow(clinical, failures)
-    assert found[["label", "n", "events"]].to_numpy().tolist() == [
-        ["Patients in the manifest", 5, 2],
-        ["Left out in preprocessing", 1, 0],
-        ["Patients analysed", 4, 2],
-        ["discovery", 2, 1],
-        ["external_validation", 2, 1],
-    ]
-    assert found["kind"].tolist() == ["kept", "left out", "kept", "kept", "kept"]
-    assert found["parent"].tolist() == ["", "manifest", "manifest", "analysed", "analysed"]
-
-
-def test_study_flow_without_losses():
-    """Nobody falls out: no box of those left out."""
-    clinical = pd.DataFrame({"cohort": ["discovery"], "hcc": [1]}, index=["P0001"])
-    found = study_flow(clinical, pd.DataFrame(columns=["patient", "stage"]))
-    assert "left out" not in set(found["kind"])
-
-
-def test_study_flow_names_a_stranger():
-    """A failure of a patient that the table does not know belongs to another run."""
-    clinical = pd.DataFrame({"cohort": ["discovery"], "hcc": [1]}, index=["P0001"])
-    with pytest.raises(DataError, match="P0009"):
-        study_flow(clinical, pd.DataFrame({"patient": ["P0009"], "stage": ["features"]}))
-
-
-def test_enrolment_by_hand():
-    """The centre that is divided has its own box, the other two share theirs; counts add up."""
-    clinical = pd.DataFrame(
-        {
-            "centre": ["C01", "C01", "C03", "C02", "C01"],
-            "cohort": ["discovery", "internal_validation", "external_validation", "external_validation", "discovery"],
-            "hcc": [1, 0, 1, 0, 0],
-        }
-    )
-    found = enrolment(clinical)
-    assert found[["label", "n", "events"]].to_numpy().tolist() == [
-        ["Patients enrolled", 5, 2],
-        ["Centre C01", 3, 1],
-        ["discovery", 2, 1],
-        ["internal_validation", 1, 0],
-        ["2 centres, C02 to C03", 2, 1],
-        ["external_validation", 2, 1],
-    ]

@@ -10,14 +10,12 @@ from sklearn.metrics import roc_auc_score
 
 from hccbook.errors import DataError
 from hccbook.evaluation import (
-    censoring_weights,
     net_benefit,
     survival_calibration_groups,
     survival_decision_curves,
-    survival_net_benefit,
-    time_dependent_auc,
     time_dependent_auc_table,
 )
+from hccbook.evaluation.time_dependent import censoring_weights, survival_net_benefit, time_dependent_auc
 
 # HCC at 1 and 3; follow-up ended at 2, 4 and 5.
 MONTHS, HCC, SCORE = [1.0, 2, 3, 4, 5], [1, 0, 1, 0, 0], [5.0, 1, 2, 3, 4]
@@ -79,7 +77,8 @@ def test_auc_by_hand():
     found = time_dependent_auc(MONTHS, HCC, SCORE, 3.5, replicates=0)
     assert found.auc == pytest.approx(3 / 7)
     assert (found.cases, found.controls, found.unknown) == (2, 2, 1)
-    np.testing.assert_allclose(censoring_weights(MONTHS, HCC, 3.5), [1, 0, 4 / 3, 4 / 3, 4 / 3])
+    (weights,) = censoring_weights(np.array(MONTHS), np.array(HCC), 3.5)
+    np.testing.assert_allclose(weights, [1, 0, 4 / 3, 4 / 3, 4 / 3])
 
 
 @given(st.data())
@@ -160,12 +159,12 @@ def test_table_stands_beside_the_binary_auc():
     scores = pd.DataFrame({"amap_ct": rng.normal(size=n), "amap": rng.normal(size=n)})
     months, hcc = pd.Series(rng.uniform(5, 60, n)), pd.Series(rng.permutation(np.repeat([0, 1], [40, 20])))
     cohort = pd.Series(np.repeat(["training", "test"], 30))
-    table = time_dependent_auc_table(months, hcc, scores, cohort, (12, 36), replicates=20)
-    assert table.groupby(["cohort", "model"]).size().tolist() == [2] * 4
+    table = time_dependent_auc_table(months, hcc, scores, cohort, replicates=20)
+    assert table.groupby(["cohort", "model"]).size().tolist() == [3] * 4
     own = table[(table["cohort"] == "test") & (table["model"] == "amap")]
-    assert own["binary_auc"].tolist() == pytest.approx([roc_auc_score(hcc[30:], scores["amap"][30:])] * 2)
+    assert own["binary_auc"].tolist() == pytest.approx([roc_auc_score(hcc[30:], scores["amap"][30:])] * 3)
     alone = time_dependent_auc(months[30:], hcc[30:], scores["amap"][30:], 36, replicates=20)
-    assert own["auc"].iloc[1] == alone.auc
+    assert own["auc"].iloc[2] == alone.auc
 
 
 @pytest.mark.parametrize(

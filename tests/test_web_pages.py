@@ -15,10 +15,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hccbook import book, scores
+from hccbook import scores
+from hccbook.book import check_self_contained, rendering
 from hccbook.book.web_pages import web_data, web_files
 from hccbook.errors import DataError, ModelError
-from hccbook.evaluation.stratification import risk_groups, stepwise_groups
+from hccbook.evaluation import risk_groups, stepwise_groups
 from hccbook.models import AlarmModel, AmapCtModel, LinearScore
 from hccbook.run import RunPaths, project_root
 
@@ -96,13 +97,13 @@ def lay_out(folder: Path, files: dict[str, bytes]) -> Path:
 def html(run: RunPaths, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Both pages as Jupyter Book renders them, with the checks that every book passes."""
     out = tmp_path_factory.mktemp("book")
-    book._render(lay_out(out / "source", web_files(run, ("alarm", "amap_ct"))), out)
+    rendering._render(lay_out(out / "source", web_files(run, ("alarm", "amap_ct"))), out)
     rendered = out / "_build" / "html"
     # MathJax is the rest of the book's; a page without it would only lack its formula.
     mathjax = rendered / "_static" / "mathjax" / "tex-svg.js"
     mathjax.parent.mkdir()
     mathjax.write_text("")
-    book.check_self_contained(rendered)
+    check_self_contained(rendered)
     return rendered
 
 
@@ -845,6 +846,6 @@ def test_a_changed_script_renders_the_book_anew(tmp_path: Path):
     (tmp_path / "_config.yml").write_text("title: x\n")
     script = tmp_path / "assets" / "web_scores.js"
     script.write_text("1;")
-    before = book._state(tmp_path)["computed"]
+    before = rendering._state(tmp_path)["computed"]
     script.write_text("2;")
-    assert book._state(tmp_path)["computed"] != before
+    assert rendering._state(tmp_path)["computed"] != before

@@ -1,7 +1,10 @@
-"""The manifest and its checks, cohorts, eligibility and the numbers of Table 1."""
+"""The manifest and its checks, cohorts, study flow, subgroups, centres and the numbers of Table 1."""
 
+from hccbook.cohort.centres import centre_table, image_characteristics
 from hccbook.cohort.characteristics import CHARACTERISTICS_COLUMNS, characteristics
 from hccbook.cohort.checks import check_manifest
-from hccbook.cohort.clinical import clinical_table, eligibility
+from hccbook.cohort.clinical import clinical_table
 from hccbook.cohort.manifest import read_manifest, sources
 from hccbook.cohort.splits import assign_cohorts
+from hccbook.cohort.study_flow import enrolment, study_flow
+from hccbook.cohort.subgroups import amap_ct_subgroups, clinical_subgroups

@@ -15,14 +15,7 @@ from hccbook.evaluation.calibration import (
     calibration_summary_table,
     calibration_table,
 )
-from hccbook.evaluation.centres import CENTRE_COLUMNS, centre_table, image_characteristics
-from hccbook.evaluation.comparators import (
-    comparator_table,
-    harmonised_auc,
-    outcome_within,
-    published_comparators,
-    score_inputs,
-)
+from hccbook.evaluation.comparators import comparator_table, harmonised_auc, outcome_within, published_comparators
 from hccbook.evaluation.decision import decision_curves, net_benefit
 from hccbook.evaluation.diagnostic import diagnostic_performance, predictive_values, wilson_interval
 from hccbook.evaluation.discrimination import (
@@ -35,16 +28,9 @@ from hccbook.evaluation.discrimination import (
     roc_points,
     roc_table,
 )
-from hccbook.evaluation.hazards import (
-    HAZARD_RATIO_COLUMNS,
-    CoxFit,
-    cox_regression,
-    firth_cox,
-    group_hazard_ratios,
-    score_hazard_ratios,
-)
+from hccbook.evaluation.hazards import group_hazard_ratios, score_hazard_ratios
 from hccbook.evaluation.high_risk import high_risk_calls, high_risk_performance
-from hccbook.evaluation.incidence_rates import person_year_rates, rate_from_risk, risk_from_rate
+from hccbook.evaluation.incidence_rates import person_year_rates, rate_from_risk
 from hccbook.evaluation.model_comparison import (
     CLINICAL_COMBINATIONS,
     NotedAuc,
@@ -63,6 +49,7 @@ from hccbook.evaluation.odds_ratios import (
     multivariable_odds_ratios,
     univariable_odds_ratios,
 )
+from hccbook.evaluation.outcomes import by_cohort
 from hccbook.evaluation.reclassification import (
     IntegratedDiscrimination,
     NetReclassification,
@@ -70,31 +57,30 @@ from hccbook.evaluation.reclassification import (
     net_reclassification,
     net_reclassification_from_counts,
 )
+from hccbook.evaluation.risk_groups import (
+    lead_times,
+    risk_groups,
+    stepwise_flows,
+    stepwise_groups,
+    stepwise_tradeoff,
+    youden_cutoff,
+)
 from hccbook.evaluation.subgroups import (
-    CrossValidation,
-    clinical_subgroups,
     cross_validation,
-    enrolment,
-    study_flow,
     subgroup_auc,
     subgroup_performance,
     whole_cohort_intervals,
 )
 from hccbook.evaluation.survival import (
-    LogRank,
     cumulative_incidence,
     group_incidence,
     incidence_at,
-    logrank,
     logrank_table,
     numbers_at_risk,
 )
 from hccbook.evaluation.time_dependent import (
-    HorizonAuc,
-    censoring_weights,
     survival_calibration_groups,
     survival_decision_curves,
-    survival_net_benefit,
-    time_dependent_auc,
     time_dependent_auc_table,
 )
+from hccbook.evaluation.xtile import xtile, xtile_map, xtile_permutation

@@ -7,8 +7,7 @@ aMAP-CT, Table 4 and Supplementary Table 7; Discussion (harmonisation as future 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -18,9 +17,10 @@ from statsmodels.stats.multitest import multipletests
 
 from hccbook import scores as published_scores
 from hccbook.errors import DataError
-from hccbook.evaluation.discrimination import delong_test
+from hccbook.evaluation.discrimination import DelongTest, delong_test
 from hccbook.evaluation.model_comparison import noted_auc
-from hccbook.evaluation.outcomes import check_binary, check_level
+from hccbook.evaluation.outcomes import check_binary
+from hccbook.evaluation.survival import check_follow_up
 from hccbook.features.harmonisation import ComBatHarmoniser
 from hccbook.models import AmapCtModel
 from hccbook.models.development import CLINICAL
@@ -39,6 +39,8 @@ COMPARATOR_COLUMNS = (
 UNHARMONISED, HARMONISED, CALIBRATED = "not harmonised", "ComBat", "ComBat, new centres learnt"
 """Variants of `harmonised_auc`."""
 
+_DIFFERENCE = ("difference", "difference_lower", "difference_upper", "z", "p")
+
 HARMONISED_COLUMNS = (
     "variant", "cohort", "n", "events", "centres", "unseen_centres", "auc", "lower", "upper", "difference",
     "difference_lower", "difference_upper", "z", "p", "selected", "note",
@@ -46,15 +48,13 @@ HARMONISED_COLUMNS = (
 """Columns of `harmonised_auc`."""
 
 
-def score_inputs(clinical: pd.DataFrame, cirrhosis: bool | None = True) -> pd.DataFrame:
+def score_inputs(clinical: pd.DataFrame) -> pd.DataFrame:
     """Arguments of the published scores from the columns of a clinical table.
 
     Parameters
     ----------
     clinical : pandas.DataFrame, shape (n_patients, n_columns)
-        Columns of the manifest, those that there are.
-    cirrhosis : bool, optional
-        Whether all patients have cirrhosis, as in both papers; None leaves it missing.
+        Columns of the manifest, those that there are; without a column cirrhosis all have it, as in both papers.
 
     Returns
     -------
@@ -67,12 +67,12 @@ def score_inputs(clinical: pd.DataFrame, cirrhosis: bool | None = True) -> pd.Da
     inputs = clinical.reindex(columns=names)
     if "sex" in clinical and "male" not in clinical:
         inputs["male"] = clinical["sex"].map({"male": 1.0, "female": 0.0}).astype(float)
-    if "cirrhosis" not in clinical and cirrhosis is not None:
-        inputs["cirrhosis"] = float(cirrhosis)
+    if "cirrhosis" not in clinical:
+        inputs["cirrhosis"] = 1.0
     if "hbv_dna_iu_ml" in clinical:
-        known = inputs["hbv_dna_copies_ml"].isna() & clinical["hbv_dna_iu_ml"].notna()
+        converted = inputs["hbv_dna_copies_ml"].isna() & clinical["hbv_dna_iu_ml"].notna()
         copies = inputs["hbv_dna_copies_ml"].astype(float)
-        copies[known] = published_scores.hbv_dna_copies(clinical.loc[known, "hbv_dna_iu_ml"])
+        copies[converted] = published_scores.hbv_dna_copies(clinical.loc[converted, "hbv_dna_iu_ml"])
         inputs["hbv_dna_copies_ml"] = copies
     inputs["etiology"] = inputs["etiology"].astype(object).where(inputs["etiology"].notna() & inputs["etiology"].ne(""))
     if "hcv_svr" in clinical:
@@ -81,17 +81,13 @@ def score_inputs(clinical: pd.DataFrame, cirrhosis: bool | None = True) -> pd.Da
     return inputs
 
 
-def published_comparators(
-    clinical: pd.DataFrame, names: Sequence[str] = tuple(published_scores.POINT_SCORES)
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Scores that add points, for every patient who has their inputs.
+def published_comparators(clinical: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Scores that add points (`hccbook.scores.POINT_SCORES`), for every patient who has their inputs.
 
     Parameters
     ----------
     clinical : pandas.DataFrame, shape (n_patients, n_columns)
         Columns of the manifest, those that there are; index is the patient.
-    names : sequence of str
-        Scores of `hccbook.scores.POINT_SCORES`.
 
     Returns
     -------
@@ -103,22 +99,21 @@ def published_comparators(
     Raises
     ------
     DataError
-        If a score is unknown, or a value is out of range.
+        If a value is out of range.
     """
     inputs = score_inputs(clinical)
     columns, rows = {}, []
-    for name in names:
-        reasons = published_scores.missing_inputs(name, inputs)
-        label = published_scores.POINT_SCORES[name].label
-        known = reasons == ""
+    for name, points in published_scores.POINT_SCORES.items():
+        reasons, label = published_scores.missing_inputs(name, inputs), points.label
+        complete = reasons == ""
         values = pd.Series(np.nan, index=clinical.index, dtype=float)
-        if known.any():
-            given = {column: inputs.loc[known, column] for column in published_scores.SCORE_INPUTS[name]}
+        if complete.any():
+            arguments = {column: inputs.loc[complete, column] for column in published_scores.SCORE_INPUTS[name]}
             # Columns that hold missing values elsewhere are objects; the scores want numbers.
-            given = {key: part if key == "etiology" else part.astype(float) for key, part in given.items()}
-            values[known] = getattr(published_scores, name)(**given)
+            arguments = {key: part if key == "etiology" else part.astype(float) for key, part in arguments.items()}
+            values[complete] = getattr(published_scores, name)(**arguments)
         columns[label] = values
-        rows += [(label, reason, int(count)) for reason, count in reasons[~known].value_counts().items()]
+        rows += [(label, reason, int(count)) for reason, count in reasons[~complete].value_counts().items()]
     return pd.DataFrame(columns, index=clinical.index), pd.DataFrame(rows, columns=["model", "reason", "patients"])
 
 
@@ -141,21 +136,17 @@ def outcome_within(hcc: pd.Series, months: pd.Series, horizon: float) -> pd.Seri
     Raises
     ------
     DataError
-        If the horizon is not positive, patients differ, an outcome is not 0 or 1, or a time is missing.
+        If the horizon is not positive, patients differ, an outcome is not 0 or 1, or a time is missing or negative.
     """
     if not horizon > 0:
         raise DataError("horizon", "must be above 0 months", horizon, "Give 18.")
-    if not hcc.index.equals(months.index):
-        raise DataError("months", "must have the outcome's patients in their order", "another index", "Align the two.")
-    happened, time = check_binary(hcc, both=False), months.to_numpy(dtype=float)
-    if not np.isfinite(time).all():
-        raise DataError("months", "must be finite", f"{int((~np.isfinite(time)).sum())} missing", "Leave them out.")
-    within = np.where((happened == 1) & (time <= horizon), 1.0, np.where(time >= horizon, 0.0, np.nan))
+    time, events = check_follow_up(months, hcc)
+    within = np.where((events == 1) & (time <= horizon), 1.0, np.where(time >= horizon, 0.0, np.nan))
     return pd.Series(within, index=hcc.index, name="hcc")
 
 
 def _aligned(scores: Mapping[str, pd.Series], patients: pd.Index) -> dict[str, np.ndarray]:
-    found = {}
+    arrays = {}
     for name, values in scores.items():
         check_refit_name(name)
         if not isinstance(values, pd.Series):
@@ -165,17 +156,14 @@ def _aligned(scores: Mapping[str, pd.Series], patients: pd.Index) -> dict[str, n
         array = values.reindex(patients).to_numpy(dtype=float)
         if np.isinf(array).any():
             raise DataError(f"score {name}", "must be finite or missing", "infinite values", "Take them out.")
-        found[name] = array
-    return found
+        arrays[name] = array
+    return arrays
 
 
 def comparator_table(
     clinical: pd.DataFrame,
     scores: Mapping[str, pd.Series],
-    reference: str = REFERENCE,
     horizons: Mapping[str, float] | None = None,
-    family: Literal["cohort", "table"] = "cohort",
-    level: float = 0.95,
 ) -> pd.DataFrame:
     """AUC of every score in every cohort, and DeLong's test against aMAP-CT in the patients who have both.
 
@@ -187,31 +175,24 @@ def comparator_table(
     clinical : pandas.DataFrame, shape (n_patients, n_columns)
         Columns cohort, hcc, and months where there are horizons; index is the patient.
     scores : mapping of str to pandas.Series
-        Scores by printed name, the reference among them; a higher value means a higher risk. A patient who is
+        Scores by printed name, aMAP-CT among them; a higher value means a higher risk. A patient who is
         absent, or whose value is missing, does not have the score.
-    reference : str
-        Score that the others are compared with.
     horizons : mapping of str to float, optional
         Scores that are judged by HCC within so many months, as aMAP-2 Plus by 18. Patients whose follow-up ended
-        before without HCC are left out there, of the reference too. The reference appears once more for each
-        horizon.
-    family : {"cohort", "table"}
-        Tests that Holm's correction holds together: those of a cohort, or all of the table.
-    level : float
-        Confidence level.
+        before without HCC are left out there, of aMAP-CT too, which appears once more for each horizon.
 
     Returns
     -------
     pandas.DataFrame
         Columns of `COMPARATOR_COLUMNS`; a row a cohort, score and horizon. ``n`` have the score and a known outcome,
-        ``missing`` have a known outcome alone; ``tests`` is the size of the family; ``direction`` is where the
-        score's AUC lies: "above", "below" or "equal" to the reference's, empty without a comparison. What cannot be
-        had is NaN, with a note, and does not count as a test.
+        ``missing`` have a known outcome alone; ``tests`` are those of a cohort, which Holm's correction holds
+        together; ``direction`` is where the score's AUC lies: "above", "below" or "equal" to aMAP-CT's, empty without
+        a comparison. What cannot be had is NaN, with a note, and does not count as a test.
 
     Raises
     ------
     DataError
-        If a column or the reference is absent, patients repeat, or an outcome is not 0 or 1.
+        If a column or aMAP-CT is absent, patients repeat, or an outcome is not 0 or 1.
     ModelError
         If a score carries the name of a published one that can only be refitted.
 
@@ -220,114 +201,101 @@ def comparator_table(
     aMAP-CT, Table 4 (which corrects for nothing). Holm 1979, Scand J Stat 6:65.
     """
     horizons = dict(horizons or {})
-    needed = ["cohort", "hcc", *(["months"] if horizons else [])]
-    absent = [name for name in needed if name not in clinical]
-    if absent:
-        raise DataError("clinical table", f"must have a column {absent[0]!r}", "none", "Add it.")
+    _check_columns(clinical, ("cohort", "hcc", *(["months"] if horizons else [])))
     if clinical.index.has_duplicates:
         raise DataError("clinical table", "must have each patient once", "a patient twice", "Drop repeated rows.")
-    unknown = [name for name in (reference, *horizons) if name not in scores]
+    unknown = [name for name in (REFERENCE, *horizons) if name not in scores]
     if unknown:
         raise DataError("scores", f"must have {unknown[0]!r}", ", ".join(scores), "Check the spelling.")
-    if family not in ("cohort", "table"):
-        raise DataError("family", "must be 'cohort' or 'table'", repr(family), "Choose one of them.")
-    check_level(level)
     values = _aligned(scores, clinical.index)
-    happened = check_binary(clinical["hcc"], both=False)
-    outcomes: dict[float, np.ndarray] = {np.inf: happened.astype(float)}
+    outcomes = {np.inf: check_binary(clinical["hcc"], both=False).astype(float)}
     for horizon in horizons.values():
         outcomes[float(horizon)] = outcome_within(clinical["hcc"], clinical["months"], float(horizon)).to_numpy()
-    entries = [(reference, np.inf), *((reference, horizon) for horizon in sorted(outcomes) if horizon != np.inf)]
-    entries += [(name, float(horizons.get(name, np.inf))) for name in values if name != reference]
-    rows = []
+    entries = [(REFERENCE, horizon) for horizon in (np.inf, *sorted(set(outcomes) - {np.inf}))]
+    entries += [(name, float(horizons.get(name, np.inf))) for name in values if name != REFERENCE]
+    parts = []
     for cohort in pd.unique(clinical["cohort"]):
         here = (clinical["cohort"] == cohort).to_numpy()
-        for name, horizon in entries:
-            row = _compare(outcomes[horizon][here], values[name][here], values[reference][here], name, reference, level)
-            rows.append({"cohort": cohort, "model": name, "horizon": horizon, **row})
-    table = pd.DataFrame(rows)
+        rows = [
+            {"model": name, "horizon": horizon, **_compare(outcomes[horizon][here], values[name][here], against)}
+            for name, horizon in entries
+            for against in [None if name == REFERENCE else values[REFERENCE][here]]
+        ]
+        part = with_holm(pd.DataFrame(rows)).assign(cohort=cohort)
+        parts.append(part.assign(tests=part["p"].count()))
+    table = pd.concat(parts, ignore_index=True)
     table["horizon"] = table["horizon"].replace(np.inf, np.nan)
-    table["p_holm"], table["tests"] = np.nan, 0
-    families = [table.index] if family == "table" else list(table.groupby("cohort", sort=False).groups.values())
-    for members in families:
-        p = table.loc[members, "p"].dropna()
-        table.loc[members, "tests"] = len(p)
-        if len(p):
-            table.loc[p.index, "p_holm"] = multipletests(p.to_numpy(), method="holm")[1]
     return table[list(COMPARATOR_COLUMNS)]
 
 
-def _compare(
-    outcome: np.ndarray, score: np.ndarray, against: np.ndarray, name: str, reference: str, level: float
-) -> dict[str, object]:
+def with_holm(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with ``p_holm``: Holm's adjustment of its column ``p`` over the tests that were made."""
+    tested = table["p"].dropna()
+    adjusted = multipletests(tested.to_numpy(), method="holm")[1] if len(tested) else []
+    return table.assign(p_holm=pd.Series(adjusted, tested.index, dtype=float))
+
+
+def _check_columns(clinical: pd.DataFrame, needed: tuple[str, ...]) -> None:
+    absent = [name for name in needed if name not in clinical]
+    if absent:
+        raise DataError("clinical table", f"must have a column {absent[0]!r}", "none", "Add it.")
+
+
+def _area(outcome: np.ndarray, score: ArrayLike) -> dict[str, object]:
+    """AUC of a score, and the columns of a comparison that is not made."""
+    area = noted_auc(outcome, score)
+    limits = {"auc": area.auc, "lower": area.lower, "upper": area.upper}
+    sizes = {"n": len(outcome), "events": int(outcome.sum())}
+    return {**sizes, **limits, **dict.fromkeys(_DIFFERENCE, np.nan), "note": area.note}
+
+
+def _difference(test: DelongTest) -> dict[str, float]:
+    return dict(zip(_DIFFERENCE, (test.difference, test.lower, test.upper, test.z, test.p), strict=True))
+
+
+def _compare(outcome: np.ndarray, score: np.ndarray, against: np.ndarray | None) -> dict[str, object]:
     judged = np.isfinite(outcome)
-    own = judged & np.isfinite(score)
-    area = noted_auc(outcome[own].astype(int), score[own], level)
-    notes = [area.note] if area.note else []
-    if area.auc < 0.5:
-        notes.append("ranks patients the wrong way round")
-    row = {
-        "n_cohort": len(outcome),
-        "unknown_outcome": int((~judged).sum()),
-        "missing": int((judged & ~own).sum()),
-        "n": int(own.sum()),
-        "events": int(outcome[own].sum()),
-        "auc": area.auc,
-        "lower": area.lower,
-        "upper": area.upper,
-        **dict.fromkeys(("auc_reference", "difference", "difference_lower", "difference_upper", "z", "p"), np.nan),
-        "direction": "",
-    }
-    if name != reference:
-        both = own & np.isfinite(against)
-        happened = outcome[both].astype(int)
-        least = min(int(happened.sum()), int((happened == 0).sum()))
-        if both.sum() < own.sum():
-            notes.append(f"compared in the {int(both.sum())} who have {reference} too")
-        if least < 2:
-            notes.append(f"no test: {int(happened.sum())} patients with and {int((happened == 0).sum())} without HCC")
+    scored = judged & np.isfinite(score)
+    row = _area(outcome[scored].astype(int), score[scored])
+    row |= {"n_cohort": len(outcome), "unknown_outcome": int((~judged).sum()), "missing": int((judged & ~scored).sum())}
+    row |= {"auc_reference": np.nan, "direction": ""}
+    notes = [row["note"], "ranks patients the wrong way round" if row["auc"] < 0.5 else ""]
+    if against is not None:
+        both = scored & np.isfinite(against)
+        hcc = outcome[both].astype(int)
+        if both.sum() < scored.sum():
+            notes.append(f"compared in the {int(both.sum())} who have {REFERENCE} too")
+        if min(hcc.sum(), (hcc == 0).sum()) < 2:
+            notes.append(f"no test: {int(hcc.sum())} patients with and {int((hcc == 0).sum())} without HCC")
         else:
-            test = delong_test(happened, score[both], against[both], level)
-            row |= {
-                "auc_reference": test.auc_b,
-                "difference": test.difference,
-                "difference_lower": test.lower,
-                "difference_upper": test.upper,
-                "z": test.z,
-                "p": test.p,
-                "direction": {-1: "below", 0: "equal", 1: "above"}[int(np.sign(test.difference))],
-            }
-            if not test.lower < test.upper:
-                notes.append("the difference has no variance")
-    return row | {"note": "; ".join(notes)}
+            test = delong_test(hcc, score[both], against[both])
+            direction = {-1: "below", 0: "equal", 1: "above"}[int(np.sign(test.difference))]
+            row |= {"auc_reference": test.auc_b, **_difference(test), "direction": direction}
+            notes.append("" if test.lower < test.upper else "the difference has no variance")
+    return row | {"note": "; ".join(filter(None, notes))}
 
 
 def harmonised_auc(
     clinical: pd.DataFrame,
     features: pd.DataFrame,
     model: AmapCtModel | None = None,
-    harmoniser: ComBatHarmoniser | None = None,
-    level: float = 0.95,
 ) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
     """AUC of aMAP-CT refitted on features as they are, after ComBat, and after ComBat that also knows new centres.
 
-    ComBat and the model are fitted on the development cohort. A cohort from a centre that it has nobody of is left
+    ComBat, whose covariate is aMAP, and the model are fitted on the development cohort; aMAP itself is never
+    harmonised. A cohort from a centre that it has nobody of is left
     as it is by ComBat; in the third variant that centre's shift and scale are learnt from the features of its own
     patients, without their outcomes, which is transductive and says so in the note.
 
     Parameters
     ----------
     clinical : pandas.DataFrame, shape (n_patients, n_columns)
-        Columns centre, cohort, role ("development" for those to learn from), hcc, and the harmoniser's covariates.
+        Columns centre, cohort, role ("development" for those to learn from), hcc.
     features : pandas.DataFrame, shape (n_patients, n_features + 1)
         Columns ``<phase>.<organ>.<name>`` and ``amap``; index of `clinical`.
     model : AmapCtModel, optional
         Settings of the fit; the defaults where not given. One that is fitted already must be so on `features` of the
         same development cohort, and is not fitted to them again.
-    harmoniser : ComBatHarmoniser, optional
-        Settings of ComBat; where not given, aMAP is its covariate. ``amap`` itself is never harmonised.
-    level : float
-        Confidence level.
 
     Returns
     -------
@@ -347,80 +315,45 @@ def harmonised_auc(
     """
     if not clinical.index.equals(features.index):
         raise DataError("features", "must have the clinical table's patients in their order", "another index", "Align.")
-    absent = [name for name in ("centre", "cohort", "role", "hcc") if name not in clinical]
-    if absent:
-        raise DataError("clinical table", f"must have a column {absent[0]!r}", "none", "Add it.")
+    _check_columns(clinical, ("centre", "cohort", "role", "hcc"))
     learn = (clinical["role"] == "development").to_numpy()
     if not learn.any():
         raise DataError("role", "must have patients of 'development'", "none", "Assign cohorts first.")
-    check_level(level)
-    happened = check_binary(clinical["hcc"], both=False)
-    asked = harmoniser if harmoniser is not None else ComBatHarmoniser(covariates=(CLINICAL,))
-    combat = clone(asked).set_params(keep=(CLINICAL,))
-    beside = [name for name in (combat.centre, *combat.covariates) if name not in features]
-    table = pd.concat([features, clinical[beside]], axis=1)
-    combat.fit(table[learn], clinical.loc[learn, "hcc"] if combat.preserve_outcome else None)
+    hcc = check_binary(clinical["hcc"], both=False)
+    combat = ComBatHarmoniser(covariates=(CLINICAL,), keep=(CLINICAL,))
+    table = features.join(clinical[combat.centre])
+    combat.fit(table[learn])
     calibrated = combat.with_centres(table[~learn]) if (~learn).any() else combat
     variants = {
         UNHARMONISED: features[[CLINICAL, *combat.features_]],
         HARMONISED: combat.transform(table),
         CALIBRATED: calibrated.transform(table),
     }
-    known = set(combat.effects_)
     wanted = model if model is not None else AmapCtModel()
-    plain = wanted if hasattr(wanted, "combination_") else clone(wanted).fit(features[learn], happened[learn])
+    plain = wanted if hasattr(wanted, "combination_") else clone(wanted).fit(features[learn], hcc[learn])
     # New centres change nothing in the development cohort, so that one fit serves both variants.
-    refitted = clone(wanted).fit(variants[HARMONISED][learn], happened[learn])
-    fits = {UNHARMONISED: plain, HARMONISED: refitted, CALIBRATED: refitted}
-    found, rows = {}, []
+    refitted = clone(wanted).fit(variants[HARMONISED][learn], hcc[learn])
+    without, rows = plain.decision_function(variants[UNHARMONISED]), []
     for variant, values in variants.items():
-        fitted = fits[variant]
-        found[variant] = fitted.decision_function(values)
+        fitted = plain if variant == UNHARMONISED else refitted
+        risk = fitted.decision_function(values)
         for cohort in pd.unique(clinical["cohort"]):
             here = (clinical["cohort"] == cohort).to_numpy()
             centres = set(clinical.loc[here, combat.centre].astype(str))
-            rows.append(
-                {
-                    "variant": variant,
-                    "cohort": cohort,
-                    "centres": len(centres),
-                    "unseen_centres": len(centres - known),
-                    "selected": len(fitted.image_score_.names),
-                    **_against_unharmonised(
-                        happened[here], found[variant][here], found[UNHARMONISED][here], variant, level
-                    ),
-                }
-            )
-            if variant == CALIBRATED and centres - known:
-                note = "transductive: the new centre's features were used together"
-                rows[-1]["note"] = "; ".join(part for part in (note, rows[-1]["note"]) if part)
-            elif variant == HARMONISED and centres - known:
-                note = f"{len(centres - known)} of {len(centres)} centres unseen, left as they are"
-                rows[-1]["note"] = "; ".join(part for part in (note, rows[-1]["note"]) if part)
+            row = {"variant": variant, "cohort": cohort, "selected": len(fitted.image_score_.names)}
+            row |= {"centres": len(centres), "unseen_centres": len(centres - set(combat.effects_))}
+            row |= _area(hcc[here], risk[here])
+            if variant != UNHARMONISED and min(hcc[here].sum(), (hcc[here] == 0).sum()) >= 2:
+                row |= _difference(delong_test(hcc[here], risk[here], without[here]))
+            note = _of_unseen_centres(variant, row["centres"], row["unseen_centres"])
+            rows.append(row | {"note": "; ".join(filter(None, [note, row["note"]]))})
     images = {variant: values.drop(columns=CLINICAL) for variant, values in variants.items()}
     return pd.DataFrame(rows)[list(HARMONISED_COLUMNS)], images
 
 
-def _against_unharmonised(
-    happened: np.ndarray, score: ArrayLike, without: ArrayLike, variant: str, level: float
-) -> dict[str, object]:
-    area = noted_auc(happened, score, level)
-    row = {
-        "n": happened.size,
-        "events": int(happened.sum()),
-        "auc": area.auc,
-        "lower": area.lower,
-        "upper": area.upper,
-        **dict.fromkeys(("difference", "difference_lower", "difference_upper", "z", "p"), np.nan),
-        "note": area.note,
-    }
-    if variant != UNHARMONISED and min(happened.sum(), (happened == 0).sum()) >= 2:
-        test = delong_test(happened, score, without, level)
-        row |= {
-            "difference": test.difference,
-            "difference_lower": test.lower,
-            "difference_upper": test.upper,
-            "z": test.z,
-            "p": test.p,
-        }
-    return row
+def _of_unseen_centres(variant: str, centres: int, unseen: int) -> str:
+    if variant == UNHARMONISED or not unseen:
+        return ""
+    if variant == CALIBRATED:
+        return "transductive: the new centre's features were used together"
+    return f"{unseen} of {centres} centres unseen, left as they are"

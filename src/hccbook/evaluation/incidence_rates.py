@@ -11,7 +11,7 @@ from scipy.stats import chi2
 
 from hccbook.errors import DataError
 from hccbook.evaluation.outcomes import check_level
-from hccbook.evaluation.survival import _strata
+from hccbook.evaluation.survival import strata
 
 MONTHS_A_YEAR = 12.0
 
@@ -37,7 +37,7 @@ def person_year_rates(
     cohort : str or array-like, shape (n_patients,)
         Name of the one cohort, or of each patient's.
     order : sequence of str, optional
-        Order of the groups; see `hccbook.evaluation.survival.group_order`.
+        Order of the groups; see `hccbook.evaluation.survival.group_labels`.
     level : float
         Confidence level.
 
@@ -58,11 +58,11 @@ def person_year_rates(
     """
     tail = (1 - check_level(level)) / 2
     rows = []
-    for stratum in _strata(months, event, group, cohort, order):
-        events, years = int(stratum.event.sum()), float(stratum.months.sum()) / MONTHS_A_YEAR
-        head = (stratum.cohort, stratum.group, stratum.months.size, events, years)
+    for stratum in strata(months, event, group, cohort, order):
+        events, years = int(stratum.event.sum()), float(stratum.time.sum()) / MONTHS_A_YEAR
+        head = (stratum.cohort, stratum.group, stratum.time.size, events, years)
         if not years:
-            note = "no follow-up" if stratum.months.size else "nobody"
+            note = "no follow-up" if stratum.time.size else "nobody"
             rows.append((*head, np.nan, np.nan, np.nan, note))
             continue
         lower = chi2.ppf(tail, 2 * events) / 2 if events else 0.0
@@ -94,35 +94,6 @@ def rate_from_risk(risk: ArrayLike, years: float) -> float | np.ndarray:
     values = np.asarray(risk, dtype=float)
     if not ((values >= 0) & (values < 1)).all():
         raise DataError("risk", "must be 0 or more and below 1", risk, "Give a share, not per cent.")
-    return (-np.log1p(-values) / _check_years(years))[()]
-
-
-def risk_from_rate(rate: ArrayLike, years: float) -> float | np.ndarray:
-    """Cumulative incidence that a constant rate a person-year gives: ``1 - exp(-rate x years)``.
-
-    Parameters
-    ----------
-    rate : array-like
-        Events a person-year, 0 or more.
-    years : float
-        Horizon, above 0.
-
-    Returns
-    -------
-    float or numpy.ndarray
-
-    Raises
-    ------
-    DataError
-        If a value is out of range.
-    """
-    values = np.asarray(rate, dtype=float)
-    if not (np.isfinite(values) & (values >= 0)).all():
-        raise DataError("rate", "must be 0 or more", rate, "Give events a person-year.")
-    return (-np.expm1(-values * _check_years(years)))[()]
-
-
-def _check_years(years: float) -> float:
     if not (np.isfinite(years) and years > 0):
         raise DataError("years", "must be above 0", years, "Give, for example, 3.")
-    return float(years)
+    return (-np.log1p(-values) / years)[()]

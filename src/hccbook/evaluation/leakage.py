@@ -17,7 +17,6 @@ from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
-from imblearn.over_sampling import BorderlineSMOTE
 from scipy.stats import t
 from sklearn.base import clone
 from sklearn.model_selection import train_test_split
@@ -25,9 +24,11 @@ from sklearn.model_selection import train_test_split
 from hccbook.errors import DataError
 from hccbook.evaluation.discrimination import AucEstimate, auc_delong, roc_points
 from hccbook.evaluation.outcomes import check_binary, check_level
-from hccbook.features.selection import LassoSelector, MannWhitneySelector, SpearmanSelector
+from hccbook.features.lasso import LassoSelector
+from hccbook.features.selection import MannWhitneySelector, SpearmanSelector, select_in_steps
 from hccbook.models import NestedAlarmModel
 from hccbook.models.development import CLINICAL, standardise
+from hccbook.models.oversampling import oversample, synthetic_patients
 
 LEAKS = ("selection", "smote", "thresholds", "scaling")
 """Switches: what is done with the validation patients in hand, before or beside the fit."""
@@ -375,23 +376,21 @@ def _oversampled_together(
     """Real and synthetic patients, with as many synthetic ones in the development part as balance it."""
     z, means, scales, _ = standardise(X)
     outcome = check_binary(y)
-    neighbours = min(5, int(min(outcome.sum(), len(outcome) - outcome.sum())) - 1)
-    smote = BorderlineSMOTE(k_neighbors=neighbours, m_neighbors=min(10, len(z) - 1), random_state=model.random_state)
-    values, augmented = smote.fit_resample(z.to_numpy(), outcome)
-    added = len(values) - len(z)
-    if not added:
+    augmented = oversample(z.to_numpy(), outcome, model.random_state)
+    if not augmented.added:
         notes.append("SMOTE before the split added nobody.")
         return X, y, development
-    patients = X.index.append(pd.Index([f"S{number:04d}" for number in range(1, added + 1)]))
     # A column that is constant in the real patients is so in the synthetic ones.
-    synthetic = np.tile(X.iloc[0].to_numpy(dtype=float), (added, 1))
-    synthetic[:, X.columns.get_indexer(z.columns)] = values[len(z) :] * scales.to_numpy() + means.to_numpy()
+    synthetic = synthetic_patients(augmented.values[len(z) :], X, means, scales)
+    patients = X.index.append(synthetic.index)
     inside = development.to_numpy(dtype=bool)
     in_development = abs(int((1 - 2 * outcome[inside]).sum()))
-    place = np.random.default_rng(model.random_state).permutation(np.arange(added) < in_development)
+    place = np.random.default_rng(model.random_state).permutation(np.arange(augmented.added) < in_development)
     return (
-        pd.DataFrame(np.concatenate([X.to_numpy(dtype=float), synthetic]), index=patients, columns=X.columns),
-        pd.Series(augmented, index=patients, name=y.name),
+        pd.DataFrame(
+            np.concatenate([X.to_numpy(dtype=float), synthetic.to_numpy()]), index=patients, columns=X.columns
+        ),
+        pd.Series(augmented.outcome, index=patients, name=y.name),
         pd.Series(np.concatenate([inside, place]), index=patients, name=development.name),
     )
 
@@ -399,13 +398,12 @@ def _oversampled_together(
 def _selected_on_all(X: pd.DataFrame, y: pd.Series, model: NestedAlarmModel, notes: list[str]) -> list[str]:
     """Features that the three steps leave when they see every patient."""
     z, *_ = standardise(X.drop(columns=CLINICAL))
-    for selector in (
-        MannWhitneySelector(model.p_threshold),
-        SpearmanSelector(model.spearman_threshold),
-        LassoSelector(model.lasso_folds, model.lambda_rule, model.random_state),
-    ):
-        if z.shape[1]:
-            z = z.loc[:, selector.fit(z, y).get_support()]
+    steps = {
+        "mann_whitney": MannWhitneySelector(model.p_threshold),
+        "spearman": SpearmanSelector(model.spearman_threshold),
+        "lasso": LassoSelector(model.lasso_folds, model.lambda_rule, model.random_state),
+    }
+    z = select_in_steps(z, y.to_numpy(), steps).features
     if not z.shape[1]:
         notes.append("Selection before the split kept no feature.")
     return list(z.columns)

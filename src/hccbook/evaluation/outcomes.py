@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -105,15 +106,15 @@ def check_level(level: float) -> float:
 
 
 def cohorts(
-    y: ArrayLike, values: pd.DataFrame, cohort: str | ArrayLike
-) -> Iterator[tuple[str, pd.Series, pd.DataFrame]]:
+    y: ArrayLike | pd.DataFrame, values: pd.DataFrame | pd.Series, cohort: str | ArrayLike
+) -> Iterator[tuple[str, pd.Series | pd.DataFrame, pd.DataFrame | pd.Series]]:
     """Outcome and values of each cohort, in the order in which cohorts first appear.
 
     Parameters
     ----------
-    y : array-like, shape (n_patients,)
-        1 for HCC, 0 otherwise.
-    values : pandas.DataFrame, shape (n_patients, n_models)
+    y : array-like, shape (n_patients,), or pandas.DataFrame, shape (n_patients, n_columns)
+        1 for HCC, 0 otherwise; a table where an outcome has several columns, as event and months.
+    values : pandas.DataFrame, shape (n_patients, n_models), or pandas.Series, shape (n_patients,)
         A column a model.
     cohort : str or array-like, shape (n_patients,)
         Name of the one cohort, or of each patient's.
@@ -127,16 +128,69 @@ def cohorts(
     DataError
         If the patients of the three differ.
     """
-    if not isinstance(values, pd.DataFrame):
+    if not isinstance(values, (pd.DataFrame, pd.Series)):
         raise DataError("values", "must be a DataFrame, a column a model", type(values).__name__, "Name the models.")
     for what, given in (("outcome", y), ("cohort", cohort)):
-        if isinstance(given, pd.Series) and not given.index.equals(values.index):
+        if isinstance(given, (pd.DataFrame, pd.Series)) and not given.index.equals(values.index):
             raise DataError(what, "must have the values' patients in their order", "another index", "Align them.")
     names = np.full(len(values), cohort, dtype=object) if isinstance(cohort, str) else np.asarray(cohort, dtype=object)
-    outcome = np.asarray(y)
+    outcome = y if isinstance(y, pd.DataFrame) else np.asarray(y)
     if not len(outcome) == len(names) == len(values):
         found = f"{len(outcome)}, {len(names)} and {len(values)}"
         raise DataError("outcome, cohort and values", "must have one row a patient each", found, "Align them.")
+    outcome = y if isinstance(y, pd.DataFrame) else pd.Series(outcome, index=values.index)
     for name in pd.unique(names):
         rows = names == name
-        yield str(name), pd.Series(outcome[rows], index=values.index[rows]), values.loc[rows]
+        yield str(name), outcome[rows], values[rows]
+
+
+def by_cohort(
+    statistic: Callable[..., pd.DataFrame | NamedTuple],
+    y: ArrayLike | pd.DataFrame,
+    values: pd.DataFrame | pd.Series,
+    cohort: str | ArrayLike,
+    each: str | None = "model",
+) -> pd.DataFrame:
+    """A statistic of each model in each cohort, as one table.
+
+    Parameters
+    ----------
+    statistic : callable
+        Takes the outcome and the values of a cohort's patients; returns a table, or a named tuple that is one row.
+    y : array-like, shape (n_patients,), or pandas.DataFrame, shape (n_patients, n_columns)
+        1 for HCC, 0 otherwise; a table where an outcome has several columns, as event and months.
+    values : pandas.DataFrame, shape (n_patients, n_models), or pandas.Series, shape (n_patients,)
+        A column a model.
+    cohort : str or array-like, shape (n_patients,)
+        Name of the one cohort, or of each patient's.
+    each : str, optional
+        Where `values` is a table, the statistic takes one of its columns at a time, and this column of the result
+        says which; without it, the statistic takes the whole table.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns cohort, `each` where it applies, then those of the statistic; cohorts in the order in which they
+        first appear.
+
+    Raises
+    ------
+    DataError
+        If the patients of the three differ, there are none, or there is no column; or what the statistic raises,
+        with the cohort named.
+    """
+    apart = isinstance(values, pd.DataFrame) and each is not None
+    parts = []
+    for name, outcome, table in cohorts(y, values, cohort):
+        for column, given in table.items() if apart else [(None, table)]:
+            try:
+                result = statistic(outcome, given)
+            except DataError as error:
+                raise DataError(f"{error.place}, {name} cohort", error.rule, error.found, error.hint) from error
+            part = result if isinstance(result, pd.DataFrame) else pd.DataFrame([result])
+            parts.append(part.assign(cohort=name, **({each: column} if apart else {})))
+    if not parts:
+        raise DataError("values", "must have patients and a column", values.shape, "Give the scores of a cohort.")
+    table = pd.concat(parts, ignore_index=True)
+    first = ["cohort", each] if apart else ["cohort"]
+    return table[[*first, *table.columns.drop(first)]]

@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from lifelines import KaplanMeierFitter
+from lifelines.statistics import multivariate_logrank_test
 from numpy.typing import ArrayLike
-from scipy.stats import chi2 as chi2_distribution
-from scipy.stats import norm
 
 from hccbook.errors import DataError
 from hccbook.evaluation.diagnostic import wilson_interval
-from hccbook.evaluation.outcomes import check_binary, check_level
+from hccbook.evaluation.outcomes import by_cohort, check_binary, check_level
 from hccbook.scores import RISK_GROUPS
 
 EVERYBODY = "all"
@@ -27,139 +27,132 @@ class LogRank(NamedTuple):
     ----------
     chi2 : float
         Statistic; 0 where there is nothing to compare.
-    df : int
-        Degrees of freedom: groups at risk at some event, less one; 0 with no event or one group.
     p : float
-        p of `chi2`; 1 where `df` is 0.
-    groups : pandas.DataFrame
-        Columns group, n, observed, expected (events).
+        p of `chi2` with as many degrees of freedom as there are groups at risk at some event, less one; 1 where there
+        is nothing to compare.
     """
 
     chi2: float
-    df: int
     p: float
-    groups: pd.DataFrame
 
 
-def _check_follow_up(months: ArrayLike, event: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    if isinstance(months, pd.Series) and isinstance(event, pd.Series) and not months.index.equals(event.index):
-        raise DataError("event", "must have the follow-up's patients in their order", "another index", "Align the two.")
-    happened = check_binary(event, both=False, place="event")
-    time = np.asarray(months, dtype=float)
-    if time.shape != happened.shape:
-        raise DataError("months", f"must have {happened.size} values", f"shape {time.shape}", "Give one a patient.")
-    bad = ~np.isfinite(time) | (time < 0)
-    if bad.any():
-        found = f"{time[bad][0]:g}" + (f" (and {int(bad.sum()) - 1} more)" if bad.sum() > 1 else "")
-        raise DataError(
-            "months", "must be finite, 0 or more", found, "Correct the follow-up, or leave the patient out."
-        )
-    return time, happened
-
-
-def _labels(labels: ArrayLike | None, like: ArrayLike, name: str) -> np.ndarray | pd.Categorical:
-    size = len(np.asarray(like))
-    if labels is None:
-        return np.full(size, EVERYBODY, dtype=object)
-    if isinstance(labels, str):
-        return np.full(size, labels, dtype=object)
-    if isinstance(labels, pd.Series):
-        if isinstance(like, pd.Series) and not labels.index.equals(like.index):
-            raise DataError(name, "must have the outcome's patients in their order", "another index", "Align the two.")
-        labels = labels.array
-    values = labels if isinstance(labels, pd.Categorical) else np.asarray(labels, dtype=object)
-    if len(values) != size:
-        raise DataError(name, f"must have {size} labels, one a patient", len(values), "Align the two.")
-    if pd.isna(values).any():
-        raise DataError(
-            name, "must have a label for every patient", f"{int(pd.isna(values).sum())} missing", "Fill them."
-        )
-    return values
-
-
-def group_order(group: ArrayLike, order: Sequence[str] | None = None) -> list[str]:
-    """Names of groups in the order in which they are shown.
-
-    Parameters
-    ----------
-    group : array-like, shape (n_patients,)
-        Label of each patient.
-    order : sequence of str, optional
-        Order wanted; may name groups that nobody is in.
-
-    Returns
-    -------
-    list of str
-        `order`; else the categories of a categorical; else low, medium, high where these are all there is; else
-        the order of first appearance.
+def check_follow_up(months: ArrayLike, event: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Months as floats, 0 or more, and event as 0 and 1, one a patient.
 
     Raises
     ------
     DataError
-        If a label is not in `order`.
+        If a follow-up is missing or negative, an event is not 0 or 1, or the patients do not match.
     """
-    present = [str(name) for name in pd.unique(np.asarray(group, dtype=object))]
-    if order is not None:
-        unknown = [name for name in present if name not in order]
-        if unknown:
-            raise DataError("order", "must name every group", f"{unknown[0]!r} left out", "Add it.")
-        return list(order)
-    if isinstance(group, pd.Series):
-        group = group.array
-    if isinstance(group, pd.Categorical):
-        return [str(name) for name in group.categories]
-    if set(present) <= set(RISK_GROUPS):
-        return [name for name in RISK_GROUPS if name in present]
-    return present
+    if isinstance(months, pd.Series) and isinstance(event, pd.Series) and not months.index.equals(event.index):
+        raise DataError("event", "must have the follow-up's patients in their order", "another index", "Align the two.")
+    events = check_binary(event, both=False, place="event")
+    times = np.asarray(months, dtype=float)
+    if times.shape != events.shape:
+        raise DataError("months", f"must have {events.size} values", f"shape {times.shape}", "Give one a patient.")
+    bad = ~np.isfinite(times) | (times < 0)
+    if bad.any():
+        found = f"{times[bad][0]:g}" + (f" (and {int(bad.sum()) - 1} more)" if bad.sum() > 1 else "")
+        raise DataError(
+            "months", "must be finite, 0 or more", found, "Correct the follow-up, or leave the patient out."
+        )
+    return times, events
 
 
-class _Stratum(NamedTuple):
+def follow_up_table(months: ArrayLike, event: ArrayLike, index: pd.Index | None = None) -> pd.DataFrame:
+    """Checked follow-up as columns months and event, by the patients of `event`, or of `index` where it names none."""
+    times, events = check_follow_up(months, event)
+    named = event.index if isinstance(event, pd.Series) else index
+    if named is not None and len(named) != times.size:
+        raise DataError("event", f"must have {len(named)} values, one a patient", times.size, "Align the tables.")
+    return pd.DataFrame({"months": times, "event": events}, index=named)
+
+
+def group_labels(
+    group: ArrayLike | None, like: ArrayLike, order: Sequence[str] | None = None, place: str = "group"
+) -> pd.Categorical:
+    """Group of each patient, as text, with the groups in the order in which they are shown.
+
+    Parameters
+    ----------
+    group : array-like, shape (n_patients,), optional
+        Label of each patient, or one for all where it is text; `EVERYBODY` where it is None.
+    like : array-like, shape (n_patients,)
+        Outcome of the same patients.
+    order : sequence of str, optional
+        Order wanted; may name groups that nobody is in.
+    place : str
+        What the labels are called in a message.
+
+    Returns
+    -------
+    pandas.Categorical
+        Its categories are `order`; else those of a categorical; else low, medium, high where these are all there is;
+        else the labels in the order of first appearance.
+
+    Raises
+    ------
+    DataError
+        If a label is missing or not in `order`, or the patients do not match.
+    """
+    size = len(np.asarray(like))
+    if isinstance(group, pd.Series) and isinstance(like, pd.Series) and not group.index.equals(like.index):
+        raise DataError(place, "must have the outcome's patients in their order", "another index", "Align the two.")
+    if group is None or isinstance(group, str):
+        group = [EVERYBODY if group is None else group] * size
+    labels = group.array if isinstance(group, pd.Series) else group
+    values = np.asarray(labels, dtype=object)
+    if len(values) != size:
+        raise DataError(place, f"must have {size} labels, one a patient", len(values), "Align the two.")
+    missing = int(pd.isna(values).sum())
+    if missing:
+        raise DataError(place, "must have a label for every patient", f"{missing} missing", "Fill them.")
+    present = [str(name) for name in pd.unique(values)]
+    unknown = [name for name in present if order is not None and name not in order]
+    if unknown:
+        raise DataError("order", "must name every group", f"{unknown[0]!r} left out", "Add it.")
+    if order is None and isinstance(labels, pd.Categorical):
+        order = [str(name) for name in labels.categories]
+    elif order is None and set(present) <= set(RISK_GROUPS):
+        order = [name for name in RISK_GROUPS if name in present]
+    return pd.Categorical(values.astype(str), present if order is None else order)
+
+
+class Stratum(NamedTuple):
+    """Follow-up of one group of one cohort."""
+
     cohort: str
     group: str
-    months: np.ndarray
+    time: np.ndarray
     event: np.ndarray
 
 
-def _strata(
+def strata(
     months: ArrayLike,
     event: ArrayLike,
     group: ArrayLike | None,
     cohort: str | ArrayLike,
-    order: Sequence[str] | None,
-) -> Iterator[_Stratum]:
-    time, happened = _check_follow_up(months, event)
-    labels, names = _labels(group, event, "group"), _labels(cohort, event, "cohort")
-    shown = group_order(labels, order)
-    labels, names = np.asarray(labels, dtype=object).astype(str), np.asarray(names, dtype=object).astype(str)
-    for name in pd.unique(names):
-        for label in shown:
-            rows = (names == name) & (labels == label)
-            yield _Stratum(name, label, time[rows], happened[rows])
+    order: Sequence[str] | None = None,
+) -> Iterator[Stratum]:
+    """Follow-up of each group of each cohort, checked; groups that nobody is in are there too."""
+    times, events = check_follow_up(months, event)
+    groups, cohorts = group_labels(group, event, order), group_labels(cohort, event, place="cohort")
+    for name in cohorts.unique():
+        for label in groups.categories:
+            rows = (cohorts == name) & (groups == label)
+            yield Stratum(name, label, times[rows], events[rows])
 
 
-def _event_table(months: np.ndarray, event: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Distinct event times, events at each, and patients at risk just before."""
-    times, events = np.unique(months[event == 1], return_counts=True)
-    at_risk = months.size - np.searchsorted(np.sort(months), times, side="left")
-    return times, events, at_risk
-
-
-def _incidence_steps(
-    months: np.ndarray, event: np.ndarray, level: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Event times, 1 - Kaplan-Meier after each, and its limits (log-log transformed, Greenwood)."""
-    times, events, at_risk = _event_table(months, event)
-    survival = np.cumprod(1 - events / at_risk)
-    left = at_risk - events
-    greenwood = np.cumsum(np.divide(events, at_risk * left, out=np.zeros(times.size), where=left > 0))
-    inside = survival > 0
-    log_survival = np.log(np.where(inside, survival, 0.5))
-    spread = norm.isf((1 - check_level(level)) / 2) * np.sqrt(greenwood) / np.abs(log_survival)
-    lower, upper = 1 - np.exp(log_survival * np.exp(-spread)), 1 - np.exp(log_survival * np.exp(spread))
-    if times.size and not inside[-1]:
-        # The last patient at risk had the event: the transform is not defined at 1.
-        lower[-1], upper[-1] = (lower[-2] if times.size > 1 else 0.0), 1.0
-    return times, 1 - survival, lower, upper
+def _curve(stratum: Stratum, level: float) -> pd.DataFrame:
+    """1 - Kaplan-Meier with its limits at month 0, each event and the last follow-up; columns months to upper."""
+    fitted = KaplanMeierFitter(alpha=1 - check_level(level)).fit(stratum.time, stratum.event)
+    curve = pd.concat([fitted.cumulative_density_, fitted.confidence_interval_cumulative_density_], axis=1)
+    curve = curve.set_axis(["incidence", "lower", "upper"], axis=1).rename_axis("months")
+    # The last patient at risk had the event: the transform is not defined at 1.
+    curve["lower"] = curve["lower"].where(curve["incidence"] < 1, curve["lower"].shift(fill_value=0.0))
+    shown = fitted.event_table["observed"] > 0
+    shown.iloc[[0, -1]] = True
+    return curve[shown].reset_index()
 
 
 def cumulative_incidence(
@@ -167,7 +160,6 @@ def cumulative_incidence(
     event: ArrayLike,
     group: ArrayLike | None = None,
     cohort: str | ArrayLike = "",
-    order: Sequence[str] | None = None,
     level: float = 0.95,
 ) -> pd.DataFrame:
     """Cumulative incidence of HCC, 1 - Kaplan-Meier, as steps.
@@ -183,11 +175,9 @@ def cumulative_incidence(
     event : array-like, shape (n_patients,)
         1 for HCC, 0 for censored.
     group : array-like, shape (n_patients,), optional
-        Risk group; one group "all" by default.
+        Risk group, in the order of `group_labels`; one group "all" by default.
     cohort : str or array-like, shape (n_patients,)
         Name of the one cohort, or of each patient's.
-    order : sequence of str, optional
-        Order of the groups; see `group_order`.
     level : float
         Confidence level; log-log transformed limits with Greenwood's variance.
 
@@ -206,26 +196,12 @@ def cumulative_incidence(
     ----------
     Kaplan and Meier 1958, J Am Stat Assoc 53:457; Kalbfleisch and Prentice 2002, 1.4 (limits). aMAP-CT, Fig. 2.
     """
-    parts = []
-    for stratum in _strata(months, event, group, cohort, order):
-        if not stratum.months.size:
-            continue
-        times, incidence, lower, upper = _incidence_steps(stratum.months, stratum.event, level)
-        table = pd.DataFrame(
-            {
-                "cohort": stratum.cohort,
-                "group": stratum.group,
-                "months": np.r_[0.0, times],
-                "incidence": np.r_[0.0, incidence],
-                "lower": np.r_[0.0, lower],
-                "upper": np.r_[0.0, upper],
-            }
-        )
-        last = stratum.months.max()
-        if last > table["months"].iloc[-1]:
-            table = pd.concat([table, table.iloc[[-1]].assign(months=last)])
-        parts.append(table)
-    return pd.concat(parts, ignore_index=True)
+    curves = {
+        (stratum.cohort, stratum.group): _curve(stratum, level)
+        for stratum in strata(months, event, group, cohort)
+        if stratum.time.size
+    }
+    return pd.concat(curves, names=["cohort", "group"]).reset_index(["cohort", "group"]).reset_index(drop=True)
 
 
 def incidence_at(
@@ -234,7 +210,6 @@ def incidence_at(
     at: float | ArrayLike,
     group: ArrayLike | None = None,
     cohort: str | ArrayLike = "",
-    order: Sequence[str] | None = None,
     level: float = 0.95,
 ) -> pd.DataFrame:
     """Cumulative incidence of HCC at given months.
@@ -244,7 +219,7 @@ def incidence_at(
 
     Parameters
     ----------
-    months, event, group, cohort, order, level
+    months, event, group, cohort, level
         As in `cumulative_incidence`.
     at : float or array-like
         Months.
@@ -260,35 +235,33 @@ def incidence_at(
     DataError
         As `cumulative_incidence`, or if a month is negative.
     """
-    wanted = _check_months(at)
-    rows = []
-    for stratum in _strata(months, event, group, cohort, order):
-        times, incidence, lower, upper = _incidence_steps(stratum.months, stratum.event, level)
-        start = (0.0, 0.0, 0.0) if stratum.months.size else (float("nan"), 0.0, 1.0)
-        for month in wanted:
-            last = np.searchsorted(times, month, side="right") - 1
-            values = (incidence[last], lower[last], upper[last]) if last >= 0 else start
-            at_risk, events = _counts_at(stratum, month)
-            rows.append((stratum.cohort, stratum.group, month, *values, at_risk, events))
-    columns = ["cohort", "group", "months", "incidence", "lower", "upper", "at_risk", "events"]
-    return pd.DataFrame(rows, columns=columns)
+    counts = numbers_at_risk(months, event, at, group, cohort)
+    wanted, rows = _check_months(at), []
+    for stratum in strata(months, event, group, cohort):
+        if not stratum.time.size:
+            rows += [(np.nan, 0.0, 1.0)] * len(wanted)
+            continue
+        curve = _curve(stratum, level)
+        held = np.searchsorted(curve["months"], wanted, side="right") - 1
+        rows += curve[["incidence", "lower", "upper"]].to_numpy()[held].tolist()
+    counts[["incidence", "lower", "upper"]] = rows
+    return counts[["cohort", "group", "months", "incidence", "lower", "upper", "at_risk", "events"]]
 
 
 def numbers_at_risk(
     months: ArrayLike,
     event: ArrayLike,
-    at: ArrayLike,
+    at: float | ArrayLike,
     group: ArrayLike | None = None,
     cohort: str | ArrayLike = "",
-    order: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Patients still followed, and events so far, at given months.
 
     Parameters
     ----------
-    months, event, group, cohort, order
+    months, event, group, cohort
         As in `cumulative_incidence`.
-    at : array-like, shape (n_times,)
+    at : float or array-like, shape (n_times,)
         Months.
 
     Returns
@@ -303,8 +276,8 @@ def numbers_at_risk(
         As `cumulative_incidence`, or if a month is negative.
     """
     rows = [
-        (stratum.cohort, stratum.group, month, *_counts_at(stratum, month))
-        for stratum in _strata(months, event, group, cohort, order)
+        (name, label, month, int((time >= month).sum()), int(((time <= month) & (events == 1)).sum()))
+        for name, label, time, events in strata(months, event, group, cohort)
         for month in _check_months(at)
     ]
     return pd.DataFrame(rows, columns=["cohort", "group", "months", "at_risk", "events"])
@@ -317,14 +290,10 @@ def _check_months(at: float | ArrayLike) -> list[float]:
     return wanted.tolist()
 
 
-def _counts_at(stratum: _Stratum, month: float) -> tuple[int, int]:
-    return int((stratum.months >= month).sum()), int(((stratum.months <= month) & (stratum.event == 1)).sum())
-
-
-def logrank(months: ArrayLike, event: ArrayLike, group: ArrayLike, order: Sequence[str] | None = None) -> LogRank:
+def logrank(months: ArrayLike, event: ArrayLike, group: ArrayLike) -> LogRank:
     """Log-rank test of two groups or more.
 
-    With no event, or with all patients in one group, there is nothing to compare: chi2 is 0, df 0 and p 1.
+    With no event, or with all patients in one group, there is nothing to compare: chi2 is 0 and p 1.
 
     Parameters
     ----------
@@ -334,8 +303,6 @@ def logrank(months: ArrayLike, event: ArrayLike, group: ArrayLike, order: Sequen
         1 for HCC, 0 for censored.
     group : array-like, shape (n_patients,)
         Group of each patient.
-    order : sequence of str, optional
-        Order of the groups in the result; see `group_order`.
 
     Returns
     -------
@@ -350,31 +317,16 @@ def logrank(months: ArrayLike, event: ArrayLike, group: ArrayLike, order: Sequen
     ----------
     Mantel 1966, Cancer Chemother Rep 50:163; Peto and Peto 1972, J R Stat Soc A 135:185. aMAP-CT, Fig. 2, 4B.
     """
-    strata = list(_strata(months, event, group, "", order))
-    time = np.concatenate([stratum.months for stratum in strata])
-    happened = np.concatenate([stratum.event for stratum in strata])
-    times, deaths, at_risk = _event_table(time, happened)
-    in_group = np.array(
-        [stratum.months.size - np.searchsorted(np.sort(stratum.months), times, side="left") for stratum in strata]
-    ).reshape(len(strata), times.size)
-    observed = np.array([stratum.event.sum() for stratum in strata], dtype=float)
-    share = in_group / np.maximum(at_risk, 1)
-    expected = share @ deaths
-    factor = deaths * (at_risk - deaths) / np.maximum(at_risk - 1, 1)
-    covariance = np.diag(share @ factor) - (share * factor) @ share.T
-    # Groups that were never at risk when somebody had HCC carry no information and no degree of freedom.
-    df = int(np.linalg.matrix_rank(covariance, tol=1e-9 * max(float(np.trace(covariance)), 1e-300), hermitian=True))
-    surplus = observed - expected
-    statistic = float(surplus @ np.linalg.pinv(covariance, rcond=1e-9, hermitian=True) @ surplus) if df else 0.0
-    groups = pd.DataFrame(
-        {
-            "group": [stratum.group for stratum in strata],
-            "n": [stratum.months.size for stratum in strata],
-            "observed": observed.astype(int),
-            "expected": expected,
-        }
-    )
-    return LogRank(statistic, df, float(chi2_distribution.sf(statistic, df)) if df else 1.0, groups)
+    times, events = check_follow_up(months, event)
+    labels = np.asarray(group_labels(group, event))
+    # Who left before the first event tells nothing, and a group that all have left has no degree of freedom.
+    first = times[events == 1].min(initial=np.inf)
+    at_risk = times >= first
+    outlived = (times > first) | ((times == first) & (events == 0))
+    if pd.Series(labels[at_risk]).nunique() < 2 or not outlived.any():
+        return LogRank(0.0, 1.0)
+    test = multivariate_logrank_test(times[at_risk], labels[at_risk], events[at_risk])
+    return LogRank(float(test.test_statistic), float(test.p_value))
 
 
 def logrank_table(months: ArrayLike, event: ArrayLike, group: ArrayLike, cohort: str | ArrayLike = "") -> pd.DataFrame:
@@ -397,13 +349,10 @@ def logrank_table(months: ArrayLike, event: ArrayLike, group: ArrayLike, cohort:
     DataError
         As `logrank`.
     """
-    time, happened = _check_follow_up(months, event)
-    labels, names = _labels(group, event, "group"), np.asarray(_labels(cohort, event, "cohort"), dtype=object)
-    rows = []
-    for name in pd.unique(names):
-        test = logrank(time[names == name], happened[names == name], np.asarray(labels, dtype=object)[names == name])
-        rows.append((str(name), test.chi2, test.p))
-    return pd.DataFrame(rows, columns=["cohort", "chi2", "p"])
+    follow_up = follow_up_table(months, event)
+    labels = pd.Series(group_labels(group, event), index=follow_up.index)
+    names = pd.Series(group_labels(cohort, event, place="cohort"), index=follow_up.index)
+    return by_cohort(lambda table, groups: logrank(table["months"], table["event"], groups), follow_up, labels, names)
 
 
 def group_incidence(
@@ -418,7 +367,7 @@ def group_incidence(
     y : array-like, shape (n_patients,)
         1 for HCC, 0 otherwise; a class may be absent.
     order : sequence of str, optional
-        Order of the groups; see `group_order`.
+        Order of the groups; see `group_labels`.
     level : float
         Confidence level.
 
@@ -438,13 +387,12 @@ def group_incidence(
     ALARM, Fig. 5B.
     """
     outcome = check_binary(y, both=False)
-    labels = _labels(group, y, "group")
-    shown = group_order(labels, order)
-    labels = np.asarray(labels, dtype=object).astype(str)
-    n = np.array([(labels == name).sum() for name in shown])
-    events = np.array([outcome[labels == name].sum() for name in shown])
-    lower, upper = wilson_interval(events, n, level)
-    incidence = np.divide(events, n, out=np.full(n.size, np.nan), where=n > 0)
-    return pd.DataFrame(
-        {"group": shown, "n": n, "events": events, "incidence": incidence, "lower": lower, "upper": upper}
+    table = (
+        pd.Series(outcome)
+        .groupby(group_labels(group, y, order), observed=False)
+        .agg(n="size", events="sum")
+        .rename_axis("group")
     )
+    lower, upper = wilson_interval(table["events"], table["n"], level)
+    table = table.assign(incidence=table["events"] / table["n"].where(table["n"] > 0), lower=lower, upper=upper)
+    return table.reset_index().astype({"group": object})

@@ -11,10 +11,14 @@ from numpy.typing import ArrayLike
 from hccbook.errors import DataError
 from hccbook.evaluation.decision import TREAT_ALL, TREAT_NONE
 from hccbook.evaluation.model_comparison import noted_auc
-from hccbook.evaluation.outcomes import check_level, check_probability, check_values, cohorts
-from hccbook.evaluation.survival import _check_follow_up, incidence_at
+from hccbook.evaluation.outcomes import by_cohort, check_probability, check_values
+from hccbook.evaluation.survival import check_follow_up, follow_up_table, incidence_at
+
+HORIZONS_MONTHS = (12.0, 24.0, 36.0)
+"""Horizons of `time_dependent_auc_table`."""
 
 _REPLICATES_A_BLOCK = 200
+_TAIL = (1 - 0.95) / 2
 
 
 class HorizonAuc(NamedTuple):
@@ -22,62 +26,80 @@ class HorizonAuc(NamedTuple):
 
     Attributes
     ----------
-    auc : float
-        Chance that a patient with HCC by the horizon has the higher score than one without HCC beyond it, ties
-        counting half; NaN where there is no such pair.
-    lower, upper : float
-        Percentile limits of the bootstrap; NaN where there is none.
     cases : int
         Patients with HCC by the horizon.
     controls : int
         Patients followed beyond the horizon.
     unknown : int
         Patients whose follow-up ended without HCC before the horizon, or at it: neither.
+    auc : float
+        Chance that a patient with HCC by the horizon has the higher score than one without HCC beyond it, ties
+        counting half; NaN where there is no such pair.
+    lower, upper : float
+        Percentile limits of the bootstrap; NaN where there is none.
     note : str
         What keeps the AUC or its interval from being had; empty where nothing does.
     """
 
-    auc: float
-    lower: float
-    upper: float
     cases: int
     controls: int
     unknown: int
+    auc: float
+    lower: float
+    upper: float
     note: str
 
 
-def censoring_weights(months: ArrayLike, event: ArrayLike, horizon: float) -> np.ndarray:
+def censoring_weights(
+    time: np.ndarray, event: np.ndarray, horizon: float, bootstrap_weights: np.ndarray | None = None
+) -> np.ndarray:
     """Inverse-probability-of-censoring weights of the patients whose state at a horizon is known.
 
     A patient with HCC at t by the horizon stands for ``1 / G(t-)`` patients, one followed beyond the horizon for
     ``1 / G(horizon)``; G is the Kaplan-Meier estimate of being still followed. Where HCC and the end of follow-up
-    fall together, HCC comes first.
+    fall together, HCC comes first. All replicates at once: a thousand take some hundredths of a second here, and
+    several seconds in lifelines, which fits one curve at a time.
 
     Parameters
     ----------
-    months : array-like, shape (n_patients,)
-        Follow-up to HCC or to the last visit.
-    event : array-like, shape (n_patients,)
+    time : numpy.ndarray, shape (n_patients,)
+        Follow-up to HCC or to the last visit, months.
+    event : numpy.ndarray of int, shape (n_patients,)
         1 for HCC, 0 for censored.
     horizon : float
         Months.
+    bootstrap_weights : numpy.ndarray, shape (n_replicates, n_patients), optional
+        How often each patient is there in each replicate; once in the one there is by default.
 
     Returns
     -------
-    numpy.ndarray, shape (n_patients,)
-        0 where the state at the horizon is unknown.
-
-    Raises
-    ------
-    DataError
-        If a follow-up is missing or negative, an event is not 0 or 1, or the horizon is not above 0.
+    numpy.ndarray, shape (n_replicates, n_patients)
+        0 where the state at the horizon is unknown. A patient who is not in a replicate has no weight in it.
 
     References
     ----------
     Uno et al. 2007, J Am Stat Assoc 102:527.
     """
-    time, happened = _check_follow_up(months, event)
-    return _weights(time, happened, _check_horizon(horizon), np.ones((1, time.size)))[0]
+    drawn = np.ones((1, time.size)) if bootstrap_weights is None else bootstrap_weights
+    times, position = np.unique(time, return_inverse=True)
+    rows = len(drawn)
+    leaving, censored, with_hcc = (np.zeros((rows, times.size)) for _ in range(3))
+    for target, part in ((leaving, drawn), (censored, drawn * (event == 0)), (with_hcc, drawn * (event == 1))):
+        np.add.at(target.T, position, part.T)
+    still = leaving[:, ::-1].cumsum(axis=1)[:, ::-1]
+    # Those with HCC at a time have left when others' follow-up ends at it.
+    at_risk = still - with_hcc
+    remaining = 1 - np.divide(censored, at_risk, out=np.zeros_like(censored), where=at_risk > 0)
+    after = np.hstack([np.ones((rows, 1)), np.cumprod(remaining, axis=1)])
+    case, control = _cases_and_controls(time, event, horizon)
+    followed = np.zeros(drawn.shape)
+    followed[:, case] = after[:, position[case]]
+    followed[:, control] = after[:, [np.searchsorted(times, horizon, side="right")]]
+    return np.divide(1.0, followed, out=np.zeros_like(followed), where=followed > 0)
+
+
+def _cases_and_controls(time: np.ndarray, event: np.ndarray, horizon: float) -> tuple[np.ndarray, np.ndarray]:
+    return (event == 1) & (time <= horizon), time > horizon
 
 
 def _check_horizon(horizon: float) -> float:
@@ -86,45 +108,28 @@ def _check_horizon(horizon: float) -> float:
     return float(horizon)
 
 
-def _weights(time: np.ndarray, happened: np.ndarray, horizon: float, copies: np.ndarray) -> np.ndarray:
-    """Weights of every patient, for each row of copies (0, 1, 2, ... of each patient); shape as `copies`."""
-    times, position = np.unique(time, return_inverse=True)
-    rows = len(copies)
-    leaving, censored, with_hcc = (np.zeros((rows, times.size)) for _ in range(3))
-    for target, part in ((leaving, copies), (censored, copies * (happened == 0)), (with_hcc, copies * (happened == 1))):
-        np.add.at(target.T, position, part.T)
-    still = leaving[:, ::-1].cumsum(axis=1)[:, ::-1]
-    # Those with HCC at a time have left when others' follow-up ends at it.
-    at_risk = still - with_hcc
-    kept = 1 - np.divide(censored, at_risk, out=np.zeros_like(censored), where=at_risk > 0)
-    after = np.cumprod(kept, axis=1)
-    before = np.hstack([np.ones((rows, 1)), after[:, :-1]])
-    last = np.searchsorted(times, horizon, side="right") - 1
-    at_horizon = after[:, last] if last >= 0 else np.ones(rows)
-    case = (happened == 1) & (time <= horizon)
-    control = time > horizon
-    weights = np.zeros(copies.shape)
-    # A patient who is not among the copies has no weight, whatever the curve is there.
-    reached = before[:, position[case]]
-    weights[:, case] = np.divide(1.0, reached, out=np.zeros_like(reached), where=reached > 0)
-    inverse = np.divide(1.0, at_horizon, out=np.zeros(rows), where=at_horizon > 0)
-    weights[:, control] = inverse[:, None]
-    return weights
-
-
 def _horizon_auc(
-    score: np.ndarray, time: np.ndarray, happened: np.ndarray, horizon: float, copies: np.ndarray
+    score: np.ndarray, time: np.ndarray, event: np.ndarray, horizon: float, bootstrap_weights: np.ndarray
 ) -> np.ndarray:
-    """AUC for each row of copies; NaN where there is no pair."""
-    weight = _weights(time, happened, horizon, copies) * copies
-    case, control = (happened == 1) & (time <= horizon), time > horizon
+    """AUC of each replicate; NaN where there is no pair."""
+    weight = censoring_weights(time, event, horizon, bootstrap_weights) * bootstrap_weights
     distinct, position = np.unique(score, return_inverse=True)
-    cases, controls = (np.zeros((len(copies), distinct.size)) for _ in range(2))
-    np.add.at(cases.T, position[case], weight[:, case].T)
-    np.add.at(controls.T, position[control], weight[:, control].T)
+    cases, controls = (np.zeros((len(weight), distinct.size)) for _ in range(2))
+    for target, rows in zip((cases, controls), _cases_and_controls(time, event, horizon), strict=True):
+        np.add.at(target.T, position[rows], weight[:, rows].T)
     below = controls.cumsum(axis=1) - 0.5 * controls
     pairs = cases.sum(axis=1) * controls.sum(axis=1)
-    return np.divide((cases * below).sum(axis=1), pairs, out=np.full(len(copies), np.nan), where=pairs > 0)
+    return np.divide((cases * below).sum(axis=1), pairs, out=np.full(len(weight), np.nan), where=pairs > 0)
+
+
+def _bootstrap_weights(event: np.ndarray, replicates: int, rng: np.random.Generator) -> np.ndarray:
+    """How often each patient is drawn; patients with and without HCC are drawn apart."""
+    drawn = np.zeros((replicates, event.size))
+    for outcome in (0, 1):
+        rows = np.flatnonzero(event == outcome)
+        if rows.size:
+            drawn[:, rows] = rng.multinomial(rows.size, np.full(rows.size, 1 / rows.size), replicates)
+    return drawn
 
 
 def time_dependent_auc(
@@ -134,7 +139,6 @@ def time_dependent_auc(
     horizon: float,
     replicates: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
 ) -> HorizonAuc:
     """Cumulative/dynamic AUC at a horizon, with inverse-probability-of-censoring weights.
 
@@ -156,12 +160,11 @@ def time_dependent_auc(
         Bootstrap replicates; patients with and without HCC are drawn apart. 0 for no interval.
     seed : int
         Seed of the draws.
-    level : float
-        Confidence level.
 
     Returns
     -------
     HorizonAuc
+        With limits of 95 %.
 
     Raises
     ------
@@ -173,39 +176,35 @@ def time_dependent_auc(
     Heagerty et al. 2000, Biometrics 56:337 (cumulative/dynamic); Uno et al. 2007, J Am Stat Assoc 102:527; Blanche
     et al. 2013, Stat Med 32:5381 (weights).
     """
-    time, happened = _check_follow_up(months, event)
-    values = check_values(score, happened, event)
+    time, events = check_follow_up(months, event)
+    values = check_values(score, events, event)
     at = _check_horizon(horizon)
     if replicates < 0 or replicates == 1:
         raise DataError("replicates", "must be 0, or 2 or more", replicates, "Give 1000.")
-    tail = (1 - check_level(level)) / 2
-    case, control = (happened == 1) & (time <= at), time > at
-    counts = (int(case.sum()), int(control.sum()), int(time.size - case.sum() - control.sum()))
-    if not counts[0] or not counts[1]:
-        note = f"no HCC by {at:g} months" if not counts[0] else f"nobody followed beyond {at:g} months"
-        return HorizonAuc(np.nan, np.nan, np.nan, *counts, note)
-    auc = float(_horizon_auc(values, time, happened, at, np.ones((1, time.size)))[0])
+    cases, controls = (int(rows.sum()) for rows in _cases_and_controls(time, events, at))
+    counts, nothing = (cases, controls, time.size - cases - controls), float("nan")
+    if not cases or not controls:
+        note = f"nobody followed beyond {at:g} months" if cases else f"no HCC by {at:g} months"
+        return HorizonAuc(*counts, nothing, nothing, nothing, note)
+    auc = float(_horizon_auc(values, time, events, at, np.ones((1, time.size)))[0])
     if not replicates:
-        return HorizonAuc(auc, np.nan, np.nan, *counts, "no interval asked for")
+        return HorizonAuc(*counts, auc, nothing, nothing, "no interval asked for")
     rng = np.random.default_rng(seed)
-    sample = []
-    for start in range(0, replicates, _REPLICATES_A_BLOCK):
-        copies = np.zeros((min(_REPLICATES_A_BLOCK, replicates - start), time.size))
-        for outcome in (0, 1):
-            rows = np.flatnonzero(happened == outcome)
-            if rows.size:
-                copies[:, rows] = rng.multinomial(rows.size, np.full(rows.size, 1 / rows.size), len(copies))
-        sample.append(_horizon_auc(values, time, happened, at, copies))
-    areas = np.concatenate(sample)
-    known = areas[np.isfinite(areas)]
-    notes = [] if known.size == areas.size else [f"{areas.size - known.size} of {areas.size} replicates without a pair"]
-    if min(counts[:2]) == 1:
-        notes.append(f"no interval: one patient {'with HCC by then' if counts[0] == 1 else 'followed beyond'}")
-        return HorizonAuc(auc, np.nan, np.nan, *counts, "; ".join(notes))
-    lower, upper = np.quantile(known, [tail, 1 - tail])
+    blocks = [min(_REPLICATES_A_BLOCK, replicates - start) for start in range(0, replicates, _REPLICATES_A_BLOCK)]
+    areas = np.concatenate(
+        [_horizon_auc(values, time, events, at, _bootstrap_weights(events, size, rng)) for size in blocks]
+    )
+    defined = areas[np.isfinite(areas)]
+    notes = (
+        [] if defined.size == areas.size else [f"{areas.size - defined.size} of {areas.size} replicates without a pair"]
+    )
+    if min(cases, controls) == 1:
+        notes.append(f"no interval: one patient {'with HCC by then' if cases == 1 else 'followed beyond'}")
+        return HorizonAuc(*counts, auc, nothing, nothing, "; ".join(notes))
+    lower, upper = np.quantile(defined, [_TAIL, 1 - _TAIL])
     if lower == upper:
         notes.append("the interval is a point")
-    return HorizonAuc(auc, float(lower), float(upper), *counts, "; ".join(notes))
+    return HorizonAuc(*counts, auc, float(lower), float(upper), "; ".join(notes))
 
 
 def time_dependent_auc_table(
@@ -213,12 +212,10 @@ def time_dependent_auc_table(
     event: ArrayLike,
     scores: pd.DataFrame,
     cohort: str | ArrayLike,
-    horizons: ArrayLike = (12.0, 24.0, 36.0),
     replicates: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
 ) -> pd.DataFrame:
-    """Cumulative/dynamic AUCs of several scores at several horizons, beside the paper's binary AUC.
+    """Cumulative/dynamic AUCs of several scores at `HORIZONS_MONTHS`, beside the paper's binary AUC.
 
     The binary AUC takes everybody whose follow-up ended without HCC as free of it, however short that follow-up
     was, and everybody with HCC as a case, however late it came.
@@ -233,9 +230,7 @@ def time_dependent_auc_table(
         A column a score; a higher value means a higher risk.
     cohort : str or array-like, shape (n_patients,)
         Name of the one cohort, or of each patient's.
-    horizons : array-like of float
-        Months.
-    replicates, seed, level
+    replicates, seed
         As in `time_dependent_auc`.
 
     Returns
@@ -248,20 +243,18 @@ def time_dependent_auc_table(
     DataError
         As `time_dependent_auc`.
     """
-    time, _ = _check_follow_up(months, event)
-    given = pd.DataFrame({"months": time}, index=scores.index)
-    rows = []
-    for name, outcome, own in cohorts(event, given.join(scores, rsuffix="_score"), cohort):
-        for score in own.columns[1:]:
-            x, t, e = own[score].to_numpy(dtype=float), own["months"].to_numpy(), outcome.to_numpy()
-            binary = noted_auc(e, x, level).auc
-            for horizon in np.atleast_1d(np.asarray(horizons, dtype=float)):
-                found = time_dependent_auc(t, e, x, float(horizon), replicates, seed, level)
-                counts = (found.cases, found.controls, found.unknown)
-                limits = (found.auc, found.lower, found.upper)
-                rows.append((name, score, horizon, x.size, *counts, *limits, binary, found.note))
-    columns = ["cohort", "model", "months", "n", "cases", "controls", "unknown", "auc", "lower", "upper"]
-    return pd.DataFrame(rows, columns=[*columns, "binary_auc", "note"])
+
+    def at_horizons(followed: pd.DataFrame, score: pd.Series) -> pd.DataFrame:
+        follow_up = (followed["months"], followed["event"], score)
+        rows = [
+            {"months": horizon, "n": len(score), **time_dependent_auc(*follow_up, horizon, replicates, seed)._asdict()}
+            for horizon in HORIZONS_MONTHS
+        ]
+        table = pd.DataFrame(rows)
+        table.insert(len(table.columns) - 1, "binary_auc", noted_auc(followed["event"], score).auc)
+        return table
+
+    return by_cohort(at_horizons, follow_up_table(months, event, scores.index), scores.astype(float), cohort)
 
 
 # --- calibration and net benefit --------------------------------------------------------------------------------------
@@ -302,18 +295,20 @@ def survival_calibration_groups(
     ----------
     aMAP-CT, Supplementary Fig. 6.
     """
-    time, happened = _check_follow_up(months, event)
-    values = check_probability(p, happened, event)
+    time, events = check_follow_up(months, event)
+    values = check_probability(p, events, event)
     if groups < 1:
         raise DataError("groups", "must be 1 or more", groups, "Give 5.")
     inner = np.unique(np.quantile(values, np.arange(1, groups) / groups))
     label = np.searchsorted(inner, values, side="left")
-    rows = []
+    horizon, rows = _check_horizon(horizon), []
     for one in np.unique(label):
         chosen = label == one
-        found = incidence_at(time[chosen], happened[chosen], _check_horizon(horizon), level=level).iloc[0]
-        limits = (found["incidence"], found["lower"], found["upper"])
-        rows.append((float(values[chosen].mean()), *limits, int(chosen.sum()), found["events"], found["at_risk"]))
+        incidence = incidence_at(time[chosen], events[chosen], horizon, level=level).iloc[0]
+        limits = (incidence["incidence"], incidence["lower"], incidence["upper"])
+        rows.append(
+            (float(values[chosen].mean()), *limits, int(chosen.sum()), incidence["events"], incidence["at_risk"])
+        )
     return pd.DataFrame(rows, columns=["predicted", "observed", "lower", "upper", "n", "events", "at_risk"])
 
 
@@ -351,24 +346,18 @@ def survival_net_benefit(
     ----------
     Vickers et al. 2008, BMC Med Inform Decis Mak 8:53. aMAP-CT, Supplementary Fig. 10.
     """
-    time, happened = _check_follow_up(months, event)
-    values = check_probability(p, happened, event)
+    time, events = check_follow_up(months, event)
+    values = check_probability(p, events, event)
     cuts = np.asarray(thresholds, dtype=float)
     if cuts.ndim != 1 or not cuts.size or not ((cuts >= 0) & (cuts < 1)).all():
         raise DataError("thresholds", "must be 0 or more and below 1", thresholds, "Give probabilities, not per cent.")
-    at = _check_horizon(horizon)
-    benefit, known = np.zeros(cuts.size), {}
-    for place, cut in enumerate(cuts):
-        positive = values >= cut
-        size = int(positive.sum())
-        if not size:
-            continue
-        # Those who are positive are known by their number.
-        if size not in known:
-            known[size] = float(incidence_at(time[positive], happened[positive], at)["incidence"].iloc[0])
-        risk = known[size]
-        benefit[place] = size / values.size * (risk - (1 - risk) * cut / (1 - cut))
-    return benefit
+    positive = (values >= cuts[:, None]).astype(float)
+    # The Kaplan-Meier incidence, as the weighted share of those with HCC: of all thresholds at once.
+    weight = censoring_weights(time, events, _check_horizon(horizon), positive) * positive
+    size = positive.sum(axis=1)
+    risk = weight[:, (events == 1) & (time <= horizon)].sum(axis=1) / np.maximum(size, 1)
+    benefit = size / values.size * (risk - (1 - risk) * cuts / (1 - cuts))
+    return np.where(size > 0, benefit, 0.0)
 
 
 def survival_decision_curves(
@@ -406,18 +395,11 @@ def survival_decision_curves(
     DataError
         As `survival_net_benefit`.
     """
-    time, _ = _check_follow_up(months, event)
     cuts = np.asarray(thresholds, dtype=float)
-    followed = pd.Series(time, index=probabilities.index)
-    parts = []
-    for name, outcome, values in cohorts(event, probabilities, cohort):
-        own = followed.loc[values.index].to_numpy()
-        strategies = {model: values[model].to_numpy() for model in values} | {TREAT_ALL: np.ones(len(values))}
-        curves = {
-            model: survival_net_benefit(own, outcome.to_numpy(), one, cuts, horizon)
-            for model, one in strategies.items()
-        }
-        curves[TREAT_NONE] = np.zeros(cuts.size)
-        for model, benefit in curves.items():
-            parts.append(pd.DataFrame({"cohort": name, "model": model, "threshold": cuts, "net_benefit": benefit}))
-    return pd.concat(parts, ignore_index=True)
+
+    def curve(followed: pd.DataFrame, p: pd.Series) -> pd.DataFrame:
+        benefit = survival_net_benefit(followed["months"], followed["event"], p, cuts, horizon)
+        return pd.DataFrame({"threshold": cuts, "net_benefit": benefit if p.name != TREAT_NONE else 0.0})
+
+    strategies = probabilities.assign(**{TREAT_ALL: 1.0, TREAT_NONE: 0.0})
+    return by_cohort(curve, follow_up_table(months, event, strategies.index), strategies, cohort)

@@ -4,8 +4,13 @@ ComBat takes a feature of a patient to be the sum of a mean, covariates, the cen
 spread the centre scales. It estimates shifts and scales by empirical Bayes, so that a centre with few patients
 borrows from how it shifts the other features, and takes them off.
 
+It is our own because it must be learnt on the development cohort alone, applied to patients whom it did not see, and
+say what it does with a centre that is new: neuroCombat and its ports give back the table that they were given, and
+neuroHarmonize, which can apply what it learnt, refuses a new centre. On the patients learnt from it agrees with
+neuroCombat.
+
 It cannot tell a scanner from the patients who come to it: what differs between centres because their patients
-differ is taken off too, unless a covariate explains it. No outcome is used unless asked for.
+differ is taken off too, unless a covariate explains it. No outcome is used.
 
 References
 ----------
@@ -18,7 +23,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -27,6 +31,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from hccbook.errors import DataError, ModelError
+from hccbook.features.selection import check_features
 
 _TOLERANCE = 1e-10
 _MAX_ITER = 10_000
@@ -39,15 +44,12 @@ class CentreEffect:
 
     Attributes
     ----------
-    patients : int
-        Patients that it was learnt from.
     shift : numpy.ndarray, shape (n_features,)
         Location, in SD within centres.
     scale : numpy.ndarray, shape (n_features,)
         Variance over the variance within centres.
     """
 
-    patients: int
     shift: np.ndarray
     scale: np.ndarray
 
@@ -64,22 +66,10 @@ class ComBatHarmoniser(TransformerMixin, BaseEstimator):
     centre : str
         Column that names the centre.
     covariates : sequence of str
-        Columns whose association with the features stays: numbers, or text for categories. They are dropped from
-        what comes out unless `keep` has them too.
+        Numeric columns whose association with the features stays. They are dropped from what comes out unless `keep`
+        has them too.
     keep : sequence of str
         Columns that pass through as they are.
-    empirical_bayes : bool
-        Whether shifts and scales are shrunk towards the centre's mean over all features; without, each feature's own
-        mean and variance are taken.
-    location_only : bool
-        Whether only shifts are taken off, and scales left.
-    preserve_outcome : bool
-        Whether `fit` adjusts shifts and scales for the outcome it is given, so that a centre with many HCC is not
-        corrected for them. `transform` asks for no outcome either way. Off by default: the outcome is then never
-        looked at.
-    unseen : {"unchanged", "refuse"}
-        What happens to patients of a centre that `fit` did not see: their features stay as they are, which takes the
-        centre for an average one, or an error. `with_centres` learns such a centre from features alone.
 
     Attributes
     ----------
@@ -91,43 +81,29 @@ class ComBatHarmoniser(TransformerMixin, BaseEstimator):
         Those among them that do not vary within any centre: nothing can be estimated, they stay as they are.
     mean_, sd_ : numpy.ndarray, shape (n_features,)
         Mean over centres at covariates of zero, and SD within centres.
-    coefficients_ : pandas.DataFrame, shape (n_covariate_columns, n_features)
+    coefficients_ : pandas.DataFrame, shape (n_covariates, n_features)
         Change of each feature with each covariate.
-    levels_ : dict of str to list of str
-        Categories by covariate, the first of which is the reference.
     notes_ : list of str
         What a reader should know about the fit.
 
     Notes
     -----
     A centre with one patient has a shift, shrunk with that one patient, and no scale. A feature that does not vary
-    within a centre has the scale 1 there. With a single centre, or a single feature, there is nothing to harmonise
-    or to borrow from; ``notes_`` say so.
+    within a centre enters with the scale 1 there. With a single centre, or a single feature, there is nothing to
+    harmonise or to borrow from; ``notes_`` say so.
 
-    As in the authors' programs, `location_only` weighs each centre as if it had one patient.
+    Features of a centre that `fit` did not see stay as they are, which takes the centre for an average one;
+    `with_centres` learns it from features alone.
 
     References
     ----------
     Johnson et al. 2007, Biostatistics 8:118, equations 2 to 4 and section 3.2; Fortin et al. 2018, NeuroImage 167:104.
     """
 
-    def __init__(
-        self,
-        centre: str = "centre",
-        covariates: Sequence[str] = (),
-        keep: Sequence[str] = (),
-        empirical_bayes: bool = True,
-        location_only: bool = False,
-        preserve_outcome: bool = False,
-        unseen: Literal["unchanged", "refuse"] = "unchanged",
-    ) -> None:
+    def __init__(self, centre: str = "centre", covariates: Sequence[str] = (), keep: Sequence[str] = ()) -> None:
         self.centre = centre
         self.covariates = covariates
         self.keep = keep
-        self.empirical_bayes = empirical_bayes
-        self.location_only = location_only
-        self.preserve_outcome = preserve_outcome
-        self.unseen = unseen
 
     def fit(self, X: pd.DataFrame, y: ArrayLike | None = None) -> ComBatHarmoniser:
         """Learn means, covariates and the effect of each centre.
@@ -136,18 +112,16 @@ class ComBatHarmoniser(TransformerMixin, BaseEstimator):
         ----------
         X : pandas.DataFrame, shape (n_patients, n_columns)
             Development cohort: features, centre, covariates and what is kept.
-        y : array-like, shape (n_patients,), optional
-            1 for HCC, 0 otherwise; looked at with `preserve_outcome` only.
+        y : array-like, optional
+            Ignored: no outcome is looked at.
 
         Raises
         ------
         DataError
-            If a value is missing or not numeric, names repeat, or patients do not match.
+            If a value is missing or not numeric, or names repeat.
         ModelError
-            If a column is absent, a setting is wrong, or covariates cannot be told from centres.
+            If a column is absent, or covariates cannot be told from centres.
         """
-        if self.unseen not in ("unchanged", "refuse"):
-            raise ModelError("unseen", "must be 'unchanged' or 'refuse'", repr(self.unseen), "Choose one of them.")
         centre = self._centres(X)
         beside = {self.centre, *self.covariates, *self.keep}
         self.features_ = [name for name in X.columns if name not in beside]
@@ -157,13 +131,10 @@ class ComBatHarmoniser(TransformerMixin, BaseEstimator):
         self.feature_names_in_ = X.columns.to_numpy(dtype=object)
         self.n_features_in_ = X.shape[1]
         self.notes_: list[str] = []
-        self.levels_ = {name: _levels(X[name]) for name in self.covariates if not _is_number(X[name])}
-        names, covariates = self._covariate_columns(X)
-        outcome = self._outcome(y, X)
-
+        covariates = _numbers(X[list(self.covariates)])
         groups = sorted(set(centre))
         dummies = np.column_stack([centre == name for name in groups]).astype(float)
-        design = np.column_stack([dummies, covariates, outcome])
+        design = np.column_stack([dummies, covariates])
         if np.linalg.matrix_rank(design) < design.shape[1]:
             raise ModelError(
                 "covariates",
@@ -172,13 +143,11 @@ class ComBatHarmoniser(TransformerMixin, BaseEstimator):
                 "Leave out covariates that the centre or another covariate determines.",
             )
         weights = np.linalg.lstsq(design, values, rcond=None)[0]
-        k, c = len(groups), covariates.shape[1]
-        self.mean_ = dummies.mean(axis=0) @ weights[:k]
-        self.coefficients_ = pd.DataFrame(weights[k : k + c], index=names, columns=self.features_)
-        residuals = values - design @ weights
-        variance = np.square(residuals).mean(axis=0)
-        size = np.square(values).max(axis=0)
-        fixed = variance <= _MIN_SHARE_OF_VARIANCE * size
+        of_centres, of_covariates = weights[: len(groups)], weights[len(groups) :]
+        self.mean_ = dummies.mean(axis=0) @ of_centres
+        self.coefficients_ = pd.DataFrame(of_covariates, index=list(self.covariates), columns=self.features_)
+        variance = np.square(values - design @ weights).mean(axis=0)
+        fixed = variance <= _MIN_SHARE_OF_VARIANCE * np.square(values).max(axis=0)
         self.sd_ = np.sqrt(np.where(fixed, 1.0, variance))
         self.untouched_ = [name for name, still in zip(self.features_, fixed, strict=True) if still]
         if self.untouched_:
@@ -186,53 +155,39 @@ class ComBatHarmoniser(TransformerMixin, BaseEstimator):
                 f"{len(self.untouched_)} features do not vary within centres and stay as they are, "
                 f"the first {self.untouched_[0]}."
             )
-        z = (values - self.mean_ - covariates @ weights[k : k + c] - outcome @ weights[k + c :]) / self.sd_
-        if k == 1:
+        z = (values - self.mean_ - covariates @ of_covariates) / self.sd_
+        if len(groups) == 1:
             self.notes_.append(f"One centre, {groups[0]}: there is nothing to harmonise.")
-            self.effects_ = {groups[0]: CentreEffect(len(values), np.zeros_like(variance), np.ones_like(variance))}
+            self.effects_ = {groups[0]: CentreEffect(np.zeros_like(variance), np.ones_like(variance))}
         else:
             self.effects_ = {name: self._effect(name, z[centre == name], ~fixed) for name in groups}
         return self
 
-    def _outcome(self, y: ArrayLike | None, X: pd.DataFrame) -> np.ndarray:
-        if not self.preserve_outcome:
-            return np.zeros((len(X), 0))
-        if y is None:
-            raise DataError("outcome", "must be given with preserve_outcome", "none", "Give y, or switch it off.")
-        if isinstance(y, pd.Series) and not y.index.equals(X.index):
-            raise DataError("outcome", "must have the features' patients in their order", "another index", "Align.")
-        values = np.asarray(y)
-        if values.shape != (len(X),) or values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
-            raise DataError("outcome", "must be 0 or 1, one a patient", f"shape {values.shape}", "Code HCC as 1.")
-        return values.astype(float)[:, None]
-
     def _effect(self, name: str, z: np.ndarray, varying: np.ndarray) -> CentreEffect:
         """Shift and scale of one centre from its standardised features, shape (n_patients, n_features)."""
         n = len(z)
-        shift, scale = np.zeros(z.shape[1]), np.ones(z.shape[1])
+        effect = CentreEffect(np.zeros(z.shape[1]), np.ones(z.shape[1]))
         own = z[:, varying]
         if n == 1:
             self.notes_.append(f"{name}: one patient, so that its shift is shrunk and its scale left.")
-        location_only = self.location_only or n == 1
         g_hat = own.mean(axis=0)
         raw = own.var(axis=0, ddof=1) if n > 1 else np.ones(own.shape[1])
         still = raw <= _MIN_SHARE_OF_VARIANCE
         if still.any():
             self.notes_.append(f"{name}: {int(still.sum())} features do not vary there; their scale is left.")
         d_hat = np.where(still, 1.0, raw)
-        if not self.empirical_bayes or own.shape[1] < 2:
-            if self.empirical_bayes:
-                self.notes_.append(f"{name}: fewer than two features vary, so that nothing is shrunk.")
-            shift[varying], scale[varying] = g_hat, 1.0 if location_only else d_hat
-            return CentreEffect(n, shift, scale)
-        g_bar, t2 = g_hat.mean(), g_hat.var(ddof=1)
-        if location_only:
-            shift[varying] = (t2 * g_hat + g_bar) / (t2 + 1.0)
-            return CentreEffect(n, shift, scale)
-        shift[varying], scale[varying], settled = _shrink(n, g_hat, np.where(still, 0.0, raw), d_hat, g_bar, t2)
-        if not settled:
-            self.notes_.append(f"{name}: the estimates had not settled after {_MAX_ITER} steps.")
-        return CentreEffect(n, shift, scale)
+        if own.shape[1] < 2:
+            self.notes_.append(f"{name}: fewer than two features vary, so that nothing is shrunk.")
+            effect.shift[varying], effect.scale[varying] = g_hat, d_hat
+        elif n == 1:
+            t2 = g_hat.var(ddof=1)
+            effect.shift[varying] = (t2 * g_hat + g_hat.mean()) / (t2 + 1.0)
+        else:
+            shift, scale, settled = _shrink(n, g_hat, np.where(still, 0.0, raw), d_hat)
+            effect.shift[varying], effect.scale[varying] = shift, scale
+            if not settled:
+                self.notes_.append(f"{name}: the estimates had not settled after {_MAX_ITER} steps.")
+        return effect
 
     def _centres(self, X: pd.DataFrame) -> np.ndarray:
         if not isinstance(X, pd.DataFrame):
@@ -257,24 +212,6 @@ class ComBatHarmoniser(TransformerMixin, BaseEstimator):
             raise DataError(self.centre, "must name every patient's centre", f"{missing} missing", "Fill it in.")
         return centre.astype(str).to_numpy(dtype=object)
 
-    def _covariate_columns(self, X: pd.DataFrame) -> tuple[list[str], np.ndarray]:
-        names, columns = [], []
-        for name in self.covariates:
-            if name not in self.levels_:
-                names.append(name)
-                columns.append(_numbers(X[[name]])[:, 0])
-                continue
-            given = X[name].astype(str)
-            unknown = sorted(set(given[X[name].notna()]) - set(self.levels_[name]))
-            if X[name].isna().any() or unknown:
-                found = repr(unknown[0]) if unknown else f"{int(X[name].isna().sum())} missing"
-                rule = f"must be one of {', '.join(self.levels_[name])}"
-                raise DataError(name, rule, found, "Correct it, or leave the covariate or the patient out.")
-            for level in self.levels_[name][1:]:
-                names.append(f"{name}={level}")
-                columns.append((given == level).to_numpy(dtype=float))
-        return names, np.column_stack(columns) if columns else np.zeros((len(X), 0))
-
     def _standardised(self, X: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Values, what is expected of each patient at an average centre, and the standardised difference."""
         absent = [name for name in self.features_ if name not in X.columns]
@@ -283,13 +220,8 @@ class ComBatHarmoniser(TransformerMixin, BaseEstimator):
                 f"column {absent[0]}", "must be in the table", f"{len(absent)} absent", "Give the features of the fit."
             )
         values = _numbers(X[self.features_])
-        expected = self.mean_ + self._covariate_columns(X)[1] @ self.coefficients_.to_numpy()
+        expected = self.mean_ + _numbers(X[list(self.covariates)]) @ self.coefficients_.to_numpy()
         return values, expected, (values - expected) / self.sd_
-
-    def unseen_centres(self, X: pd.DataFrame) -> list[str]:
-        """Centres of these patients whose effect is not known, in alphabetical order."""
-        check_is_fitted(self, "effects_")
-        return sorted(set(self._centres(X)) - set(self.effects_))
 
     def transform(self, X: pd.DataFrame) -> pd.DataFrame:
         """Features without what their centre does to them.
@@ -307,20 +239,12 @@ class ComBatHarmoniser(TransformerMixin, BaseEstimator):
         Raises
         ------
         DataError
-            If a value is missing, or a covariate has a category that the fit did not see.
+            If a value is missing.
         ModelError
-            If a column is absent, or a centre is unseen and `unseen` says to refuse.
+            If a column is absent.
         """
         check_is_fitted(self, "effects_")
         centre = self._centres(X)
-        unknown = self.unseen_centres(X)
-        if unknown and self.unseen == "refuse":
-            raise ModelError(
-                self.centre,
-                f"must be one of {', '.join(self.effects_)}",
-                ", ".join(unknown),
-                "Learn it with with_centres, or set unseen='unchanged'.",
-            )
         values, expected, z = self._standardised(X)
         touched = ~np.isin(self.features_, self.untouched_)
         out = values.copy()
@@ -360,22 +284,16 @@ class ComBatHarmoniser(TransformerMixin, BaseEstimator):
         learnt = copy.deepcopy(self)
         _, _, z = self._standardised(X)
         varying = ~np.isin(self.features_, self.untouched_)
-        for name in self.unseen_centres(X):
+        for name in sorted(set(centre) - set(self.effects_)):
             rows = centre == name
             learnt.notes_.append(f"{name}: learnt after the fit from the features of {int(rows.sum())} patients.")
             learnt.effects_[name] = learnt._effect(name, z[rows], varying)
         return learnt
 
-    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
-        """Columns that `transform` returns."""
-        check_is_fitted(self, "effects_")
-        return np.array([*self.keep, *self.features_], dtype=object)
 
-
-def _shrink(
-    n: int, g_hat: np.ndarray, raw: np.ndarray, d_hat: np.ndarray, g_bar: float, t2: float
-) -> tuple[np.ndarray, np.ndarray, bool]:
+def _shrink(n: int, g_hat: np.ndarray, raw: np.ndarray, d_hat: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
     """Posterior shift and scale under a normal and an inverse gamma prior, and whether they settled."""
+    g_bar, t2 = g_hat.mean(), g_hat.var(ddof=1)
     m, s2 = d_hat.mean(), d_hat.var(ddof=1)
     g, d = g_hat, d_hat
     for _ in range(_MAX_ITER):
@@ -394,30 +312,10 @@ def _shrink(
     return g, d, False
 
 
-def _is_number(column: pd.Series) -> bool:
-    return column.dtype.kind in "biuf"
-
-
-def _levels(column: pd.Series) -> list[str]:
-    return sorted(set(column.dropna().astype(str)))
-
-
 def _numbers(table: pd.DataFrame) -> np.ndarray:
     """Values as finite floats; the first column at fault is named."""
-    for name, kind in table.dtypes.items():
-        if kind.kind not in "biuf":
-            raise DataError(f"column {name}", "must be numeric", str(kind), "Convert it, or list it in keep.")
-    values = table.to_numpy(dtype=float)
-    bad = ~np.isfinite(values)
-    if bad.any():
-        first = int(np.flatnonzero(bad.any(axis=0))[0])
-        raise DataError(
-            f"column {table.columns[first]}",
-            "must hold finite numbers",
-            f"{int(bad[:, first].sum())} missing or infinite of {len(values)}",
-            "Find out which patients' features failed, and leave those patients or that feature out.",
-        )
-    return values
+    check_features(table)
+    return table.to_numpy(dtype=float)
 
 
 def centre_effect(features: pd.DataFrame, centre: ArrayLike) -> pd.DataFrame:

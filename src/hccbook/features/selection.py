@@ -1,4 +1,4 @@
-"""Feature selection as scikit-learn transformers: Mann-Whitney, Spearman, LASSO.
+"""Feature selection as scikit-learn transformers: Mann-Whitney and Spearman; the LASSO is in `hccbook.features.lasso`.
 
 Each learns on the development cohort alone, keeps the names of its features, drops features that are
 constant there, and may keep none: its output then has no columns, and its ``notes_`` say so.
@@ -10,27 +10,20 @@ ALARM, Methods, Image feature extraction and selection; aMAP-CT, Results, Model 
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.stats import norm, rankdata
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import Lasso, LassoCV, lasso_path
-from sklearn.model_selection import StratifiedKFold
+from scipy.stats import mannwhitneyu, rankdata
+from sklearn.base import BaseEstimator
+from sklearn.feature_selection import SelectorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hccbook.errors import DataError, ModelError
 
 _ROWS_A_BLOCK = 512
-_MAX_SWEEPS = 5000
-_FINAL_TOLERANCE = 1e-8
-_MAX_FEATURES_TO_CROSS = 8000
-_FEATURES_A_PATIENT_TO_CROSS = 4
 
 
 def check_features(X: pd.DataFrame | ArrayLike, place: str = "features") -> None:
@@ -74,17 +67,15 @@ def check_features(X: pd.DataFrame | ArrayLike, place: str = "features") -> None
         )
 
 
-def check_outcome(y: ArrayLike, n_patients: int, place: str = "outcome") -> np.ndarray:
+def check_outcome(y: ArrayLike, patients: pd.DataFrame | pd.Series | np.ndarray) -> np.ndarray:
     """Outcome as integers 0 and 1, both present.
 
     Parameters
     ----------
     y : array-like, shape (n_patients,)
         1 or True for HCC, 0 or False otherwise.
-    n_patients : int
-        Rows that the features have.
-    place : str
-        What the outcome is called in the message.
+    patients : pandas.DataFrame, pandas.Series or numpy.ndarray, length n_patients
+        Table that the outcome belongs to; where both have an index, it must be the same.
 
     Returns
     -------
@@ -93,11 +84,17 @@ def check_outcome(y: ArrayLike, n_patients: int, place: str = "outcome") -> np.n
     Raises
     ------
     DataError
-        If the length differs, a value is not 0 or 1, or one of them is absent.
+        If the patients differ, a value is not 0 or 1, or one of them is absent.
     """
+    place = "outcome"
+    tables = isinstance(y, pd.Series) and isinstance(patients, pd.DataFrame | pd.Series)
+    if tables and not y.index.equals(patients.index):
+        raise DataError(place, "must have the features' patients in their order", "another index", "Align them.")
     outcome = np.asarray(y)
-    if outcome.shape != (n_patients,):
-        raise DataError(place, f"must have {n_patients} values", f"shape {outcome.shape}", "Give one value a patient.")
+    if outcome.shape != (len(patients),):
+        raise DataError(
+            place, f"must have {len(patients)} values", f"shape {outcome.shape}", "Give one value a patient."
+        )
     found = sorted({str(value) for value in np.unique(outcome[~pd.isna(outcome)]).tolist()})
     if outcome.dtype.kind not in "biuf" or not np.isin(outcome, (0, 1)).all():
         raise DataError(
@@ -106,6 +103,25 @@ def check_outcome(y: ArrayLike, n_patients: int, place: str = "outcome") -> np.n
     if len(found) < 2:
         raise DataError(place, "must hold patients with and without HCC", f"only {found[0]}", "Choose another cohort.")
     return outcome.astype(int)
+
+
+def rarest_class(outcome: np.ndarray) -> int:
+    """Patients of the class that has fewer, of an outcome of 0 and 1."""
+    return int(min(outcome.sum(), len(outcome) - outcome.sum()))
+
+
+def check_rarest_class(outcome: np.ndarray, fewest: int, purpose: str, hint: str = "Add patients.") -> None:
+    """Refuse an outcome whose rarer class has fewer patients than a purpose asks for with a `ModelError`."""
+    rarest = rarest_class(outcome)
+    if rarest < fewest:
+        raise ModelError("outcome", f"must have {fewest} patients or more in each class{purpose}", rarest, hint)
+
+
+def check_choice(setting: str, value: object, choices: Sequence[str]) -> None:
+    """Refuse a setting's value that is none of its choices with a `ModelError`."""
+    if value not in choices:
+        rule = f"must be one of {', '.join(map(repr, choices))}"
+        raise ModelError(setting, rule, repr(value), "Choose one of them.")
 
 
 def constant_features(values: np.ndarray) -> np.ndarray:
@@ -185,32 +201,18 @@ def mann_whitney_p(values: np.ndarray, y: np.ndarray) -> np.ndarray:
 
     References
     ----------
-    Mann and Whitney 1947, Ann Math Stat 18:50; variance under ties as in Lehmann 1975, Nonparametrics, 1.2.
+    Mann and Whitney 1947, Ann Math Stat 18:50.
     """
-    n = len(values)
-    events = int(y.sum())
-    ranks = rankdata(values, axis=0)
-    u = ranks[y == 1].sum(axis=0) - events * (events + 1) / 2
-    # The spread of the midranks already holds the correction for ties.
-    spread = np.square(ranks - (n + 1) / 2).sum(axis=0)
-    sd = np.sqrt(events * (n - events) / (n * (n - 1)) * spread)
-    distance = np.abs(u - events * (n - events) / 2) - 0.5
-    z = np.divide(distance, sd, out=np.zeros_like(sd), where=sd > 0)
-    return np.minimum(2 * norm.sf(z), 1.0)
+    return mannwhitneyu(values[y == 1], values[y == 0], axis=0, method="asymptotic").pvalue
 
 
-class _FeatureSelector(TransformerMixin, BaseEstimator):
+class FeatureSelector(SelectorMixin, BaseEstimator):
     """What the three selectors share: checks, names, and a transform that may return no column."""
 
     def _start(self, X, y) -> tuple[np.ndarray, np.ndarray]:
         check_features(X)
-        index = X.index if isinstance(X, pd.DataFrame) else None
-        if index is not None and isinstance(y, pd.Series) and not index.equals(y.index):
-            raise DataError(
-                "outcome", "must have the features' patients in their order", "another index", "Align them."
-            )
+        outcome = check_outcome(y, X)
         values = validate_data(self, X, dtype=float, ensure_min_samples=2, ensure_min_features=0)
-        outcome = check_outcome(y, len(values))
         self.notes_: list[str] = []
         constant = constant_features(values)
         self.constant_ = self._names()[constant].tolist()
@@ -232,29 +234,9 @@ class _FeatureSelector(TransformerMixin, BaseEstimator):
             return self.feature_names_in_
         return np.array([f"x{position}" for position in range(self.n_features_in_)], dtype=object)
 
-    def get_support(self) -> np.ndarray:
-        """Which features were kept, bool, shape (n_features,)."""
+    def _get_support_mask(self) -> np.ndarray:
         check_is_fitted(self, "support_")
         return self.support_
-
-    def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> np.ndarray:
-        """Names of the kept features, in the order of the input.
-
-        Parameters
-        ----------
-        input_features : sequence of str, optional
-            Names to use where the selector was fitted on an array; otherwise they must be those of the fit.
-        """
-        check_is_fitted(self, "support_")
-        names = self._names()
-        if input_features is not None:
-            given = np.asarray(input_features, dtype=object)
-            if len(given) != len(names) or (hasattr(self, "feature_names_in_") and (given != names).any()):
-                raise ModelError(
-                    "input_features", "must be the names seen in fit", f"{len(given)} others", "Leave the argument out."
-                )
-            names = given
-        return names[self.support_]
 
     def transform(self, X: pd.DataFrame | ArrayLike) -> np.ndarray | pd.DataFrame:
         """Keep the selected features.
@@ -279,7 +261,7 @@ class _FeatureSelector(TransformerMixin, BaseEstimator):
         return validate_data(self, X, dtype=float, reset=False, ensure_min_features=0)[:, self.support_]
 
 
-class MannWhitneySelector(_FeatureSelector):
+class MannWhitneySelector(FeatureSelector):
     """Keep the features whose distribution differs between patients with and without HCC.
 
     Parameters
@@ -336,7 +318,7 @@ class MannWhitneySelector(_FeatureSelector):
         return self
 
 
-class SpearmanSelector(_FeatureSelector):
+class SpearmanSelector(FeatureSelector):
     """Keep one of any two features whose ranks nearly agree.
 
     Features are taken in the order of their Mann-Whitney p, least first (earlier column first where equal);
@@ -411,162 +393,53 @@ class SpearmanSelector(_FeatureSelector):
         return agree
 
 
-class LassoSelector(_FeatureSelector):
-    """Keep the features with a non-zero weight in a LASSO whose penalty is chosen by cross-validation.
-
-    The LASSO is a linear regression of the outcome, coded 0 and 1, with an L1 penalty; features should be
-    standardised beforehand. Folds are stratified and shuffled by `random_state`.
-
-    Parameters
-    ----------
-    folds : int
-        Folds of the cross-validation; fewer where a class has fewer patients (recorded in ``notes_``).
-    lambda_rule : {"min", "1se"}
-        Penalty with the least cross-validated error, or the largest within one standard error of it.
-    random_state : int
-        Seed of the folds.
+class Selection(NamedTuple):
+    """What several selectors, one after the other, left of a table.
 
     Attributes
     ----------
-    coef_ : numpy.ndarray, shape (n_features,)
-        Weights; 0 for features that go.
-    intercept_ : float
-        Intercept.
-    alpha_, alpha_min_, alpha_1se_ : float
-        Penalty used, with the least error, and one standard error above it.
-    alphas_ : numpy.ndarray, shape (n_alphas,)
-        Penalties tried, falling.
-    mse_path_ : numpy.ndarray, shape (n_alphas, n_folds)
-        Mean squared error by penalty and fold.
-    coef_path_ : numpy.ndarray, shape (n_path, n_alphas)
-        Weights along the path, of the features that are ever non-zero.
-    path_names_ : list of str, length n_path
-        Their names.
-    folds_ : int
-        Folds used.
-    support_ : numpy.ndarray of bool, shape (n_features,)
-        Which features stay.
-    constant_ : list of str
-        Features dropped because they do not vary.
-    n_selected_ : int
-        Number of features that stay; may be 0, where no penalty on the path beats the mean of the outcome.
-    notes_ : list of str
-        What a reader should know about the fit.
-
-    References
-    ----------
-    Tibshirani 1996, J R Stat Soc B 58:267. ALARM, Methods (10 folds); aMAP-CT, Results (3 folds).
-    Which penalty the papers took is not printed: an assumption.
+    features : pandas.DataFrame, shape (n_patients, n_left)
+    steps : dict of str to estimator
+        Fitted selectors by step; those that no feature reached are absent.
+    counts : list of tuple (str, int)
+        Features that varied, and that each step left.
+    notes : list of str
+        The selectors' notes, each after the name of its step.
     """
 
-    def __init__(self, folds: int = 10, lambda_rule: Literal["min", "1se"] = "min", random_state: int = 0) -> None:
-        self.folds = folds
-        self.lambda_rule = lambda_rule
-        self.random_state = random_state
+    features: pd.DataFrame
+    steps: dict[str, BaseEstimator]
+    counts: list[tuple[str, int]]
+    notes: list[str]
 
-    def fit(self, X: pd.DataFrame | ArrayLike, y: ArrayLike) -> LassoSelector:
-        """Choose the penalty and learn the weights.
 
-        Parameters
-        ----------
-        X : pandas.DataFrame or array-like, shape (n_patients, n_features)
-            Standardised features.
-        y : array-like, shape (n_patients,)
-            1 for HCC, 0 otherwise.
+def select_in_steps(z: pd.DataFrame, outcome: np.ndarray, steps: Mapping[str, BaseEstimator]) -> Selection:
+    """Fit selectors one after the other, each on the features that the one before it left.
 
-        Raises
-        ------
-        DataError
-            If a value is missing (the column is named) or the outcome has one class.
-        ModelError
-            If a setting is out of range, or a class has fewer than two patients.
-        """
-        if self.lambda_rule not in ("min", "1se"):
-            raise ModelError("lambda_rule", "must be 'min' or '1se'", repr(self.lambda_rule), "Choose one of them.")
-        if self.folds < 2:
-            raise ModelError("folds", "must be 2 or more", self.folds, "Give 2 or more folds.")
-        values, outcome = self._start(X, y)
-        rarest = int(min(outcome.sum(), len(outcome) - outcome.sum()))
-        if rarest < 2:
-            raise ModelError(
-                "outcome", "must have 2 patients or more in each class to be cross-validated", rarest, "Add patients."
-            )
-        self.folds_ = min(self.folds, rarest)
-        if self.folds_ < self.folds:
-            self.notes_.append(f"{self.folds_} folds instead of {self.folds}: the rarer class has {rarest} patients.")
-        self.coef_ = np.zeros(values.shape[1])
-        self.intercept_ = float(outcome.mean())
-        if self._varying.size:
-            self._fit_path(values[:, self._varying], outcome)
-        else:
-            self.alpha_ = self.alpha_min_ = self.alpha_1se_ = float("inf")
-            self.alphas_, self.mse_path_ = np.empty(0), np.empty((0, self.folds_))
-            self.coef_path_, self.path_names_ = np.empty((0, 0)), []
-        self._finish(np.flatnonzero(self.coef_), "no penalty on the path beats the mean of the outcome")
-        return self
+    Parameters
+    ----------
+    z : pandas.DataFrame, shape (n_patients, n_features)
+        Standardised features that vary.
+    outcome : numpy.ndarray of int, shape (n_patients,)
+        1 for HCC, 0 otherwise.
+    steps : mapping of str to estimator
+        Selectors by the name of their step; they are fitted in place.
 
-    def _fit_path(self, values: np.ndarray, outcome: np.ndarray) -> None:
-        # The end of the path as in R's glmnet: shorter where features outnumber patients, whose fit is exact beyond.
-        shortest = 1e-2 if values.shape[0] < values.shape[1] else 1e-3
-        splits = StratifiedKFold(self.folds_, shuffle=True, random_state=self.random_state)
-        # Products of all features with one another, taken once a fold: the same descent, many times faster where
-        # there are many patients. Beyond so many features the matrix would fill the memory.
-        most = min(_FEATURES_A_PATIENT_TO_CROSS * values.shape[0], _MAX_FEATURES_TO_CROSS)
-        crossed = True if values.shape[1] <= most else "auto"
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", ConvergenceWarning)
-            model = LassoCV(
-                eps=shortest, alphas=100, cv=splits, max_iter=_MAX_SWEEPS, precompute=crossed, n_jobs=-1
-            ).fit(values, outcome)
-            centre = values.mean(axis=0)
-            _, coefficients, _ = lasso_path(
-                values - centre,
-                outcome - outcome.mean(),
-                alphas=model.alphas_,
-                max_iter=_MAX_SWEEPS,
-                precompute=crossed,
-            )
-            self.alphas_, self.mse_path_ = model.alphas_, model.mse_path_
-            mean = self.mse_path_.mean(axis=1)
-            error = self.mse_path_.std(axis=1, ddof=1) / np.sqrt(self.folds_)
-            least = int(np.argmin(mean))
-            within = int(np.flatnonzero(mean <= mean[least] + error[least])[0])
-            self.alpha_min_, self.alpha_1se_ = float(self.alphas_[least]), float(self.alphas_[within])
-            chosen = least if self.lambda_rule == "min" else within
-            self.alpha_ = float(self.alphas_[chosen])
-            # At the usual tolerance a few weights that should be 0 are not yet: the features kept would depend on
-            # where the descent started.
-            final = Lasso(self.alpha_, tol=_FINAL_TOLERANCE, max_iter=20 * _MAX_SWEEPS).fit(values, outcome)
-        unconverged = sum(issubclass(one.category, ConvergenceWarning) for one in caught)
-        for one in caught:
-            if not issubclass(one.category, ConvergenceWarning):
-                warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
-        if unconverged:
-            self.notes_.append(f"LASSO: {unconverged} fits along the path stopped before they converged.")
-        coefficients[:, chosen] = final.coef_
-        self.coef_[self._varying] = final.coef_
-        self.intercept_ = float(final.intercept_)
-        ever = np.flatnonzero((coefficients != 0).any(axis=1))
-        self.coef_path_ = coefficients[ever]
-        self.path_names_ = self._names()[self._varying[ever]].tolist()
-
-    def predict(self, X: pd.DataFrame | ArrayLike) -> np.ndarray:
-        """Linear predictor, shape (n_patients,); a higher value means a higher risk."""
-        check_is_fitted(self, "coef_")
-        check_features(X)
-        return validate_data(self, X, dtype=float, reset=False, ensure_min_features=0) @ self.coef_ + self.intercept_
-
-    def path(self) -> pd.DataFrame:
-        """Cross-validation by penalty: columns alpha, mse, se, selected (features with non-zero weight)."""
-        check_is_fitted(self, "coef_")
-        return pd.DataFrame(
-            {
-                "alpha": self.alphas_,
-                "mse": self.mse_path_.mean(axis=1),
-                "se": self.mse_path_.std(axis=1, ddof=1) / np.sqrt(self.folds_),
-                "selected": (self.coef_path_ != 0).sum(axis=0) if self.coef_path_.size else np.zeros_like(self.alphas_),
-            }
-        ).astype({"selected": int})
+    Raises
+    ------
+    DataError, ModelError
+        As the selectors' `fit`.
+    """
+    result = Selection(z, {}, [("varying", z.shape[1])], [])
+    for step, selector in steps.items():
+        left = result.features
+        if left.shape[1]:
+            left = left.loc[:, selector.fit(left, outcome).get_support()]
+            result.steps[step] = selector
+            result.notes.extend(f"{step}: {note}" for note in selector.notes_)
+        result.counts.append((step, left.shape[1]))
+        result = result._replace(features=left)
+    return result
 
 
 def _check_fraction(name: str, value: float) -> None:

@@ -1,7 +1,7 @@
 """The papers' models as scikit-learn estimators, saved as JSON."""
 
 from hccbook.models.alarm import AlarmModel
-from hccbook.models.amap_ct import FAMILY, SPLEEN_VOLUME, AmapCtFamily, AmapCtModel
+from hccbook.models.amap_ct import AmapCtFamily, AmapCtModel
 from hccbook.models.linear_score import LinearScore
-from hccbook.models.longitudinal import Amap2Refit, GroupModel, TooFewPatientsError, refit_scores
+from hccbook.models.longitudinal import Amap2Refit, refit_scores
 from hccbook.models.nested_alarm import NestedAlarmModel

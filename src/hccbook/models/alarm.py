@@ -3,35 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pandas as pd
-from imblearn.over_sampling import BorderlineSMOTE
 from numpy.typing import ArrayLike
-from sklearn.utils.validation import check_is_fitted
 
-from hccbook.errors import ModelError
-from hccbook.features.selection import LassoSelector, MannWhitneySelector, SpearmanSelector
+from hccbook.features.lasso import LassoSelector, error_along_path
+from hccbook.features.selection import (
+    MannWhitneySelector,
+    SpearmanSelector,
+    check_choice,
+    check_rarest_class,
+    rarest_class,
+    select_in_steps,
+)
 from hccbook.models.development import (
     CLINICAL,
-    allowed_columns,
+    Standardised,
     check_development,
+    columns_of_blocks,
     logistic_score,
     probability,
     selection_counts,
     standardise,
+    standardise_allowed,
 )
-from hccbook.models.linear_score import LinearScore
-from hccbook.models.three_scores import ThreeScoreModel
+from hccbook.models.linear_score import NO_SCORE, LinearScore
+from hccbook.models.oversampling import NEIGHBOURS, Oversampled, oversample, synthetic_patients
+from hccbook.models.score_model import ScoreModel
 
-_BLOCKS = ("radiomics", "deep")
-_DEEP = ".deep_"
-_NEIGHBOURS = 5
-_DANGER_NEIGHBOURS = 10
+SELECTION_COLUMNS = {
+    "screening": ("block", "feature", "p", "kept", "correlated_with"),
+    "lasso_error": ("block", "penalty", "error", "lower", "upper", "chosen"),
+    "lasso_path": ("block", "feature", "penalty", "coefficient"),
+}
+"""Columns of `AlarmModel.selection_tables`, by table."""
 
 
-class AlarmModel(ThreeScoreModel):
+class AlarmModel(ScoreModel):
     """ALARM model of the 3 to 12 months' risk of HCC.
 
     On the development cohort alone: z-score; Borderline-SMOTE 1 (5 neighbours to interpolate with, 10 to find
@@ -96,7 +106,12 @@ class AlarmModel(ThreeScoreModel):
     A8 (not public). Han et al. 2005, Borderline-SMOTE.
     """
 
-    _file_name = "alarm"
+    _file_name = _probability = "alarm"
+    _image_scores: ClassVar = {"radiomics": "radiomics_score_", "deep": "deep_score_"}
+    _saved = (
+        "radiomics_score", "deep_score", "combination", "feature_names", "selection_counts", "lasso_paths",
+        "lasso_alphas", "notes",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -133,161 +148,92 @@ class AlarmModel(ThreeScoreModel):
         ModelError
             If a setting is out of range, ``amap`` is absent, or a class has fewer than two patients.
         """
-        if self.smote not in ("before_selection", "before_model", "off"):
-            raise ModelError(
-                "smote", "must be 'before_selection', 'before_model' or 'off'", repr(self.smote), "Choose one of them."
-            )
-        X, outcome = check_development(X, y)
-        self.feature_names_in_ = X.columns.to_numpy(dtype=object)
-        self.n_features_in_ = X.shape[1]
-        self.classes_ = np.array([0, 1])
+        check_choice("smote", self.smote, ("before_selection", "before_model", "off"))
+        outcome = check_development(X, y)
+        self._start(X.columns)
         self.notes_: list[str] = []
-        allowed = allowed_columns(X.columns, self.left_out)
-        if len(allowed) < X.shape[1]:
-            self.notes_.append(f"{X.shape[1] - len(allowed)} features left out before any step.")
-        z, means, scales, constant = standardise(X[allowed])
-        if constant:
-            self.notes_.append(f"{len(constant)} constant columns dropped, the first {constant[0]}.")
-        y_selection = outcome
+        standardised = standardise_allowed(X, self.left_out, self.notes_)
+        seen, y_seen = standardised.z, outcome
+        synthetic = X.iloc[:0]
         if self.smote == "before_selection":
-            z, y_selection = self._augment(z, outcome)
-        counts: list[tuple[str, str, int]] = []
-        self.lasso_paths_: dict[str, pd.DataFrame] = {}
-        self.lasso_alphas_: dict[str, float] = {}
-        self.selectors_: dict[str, dict[str, object]] = {block: {} for block in _BLOCKS}
-        columns = X.columns[X.columns != CLINICAL]
-        deep = columns.str.contains(_DEEP, regex=False)
-        for block, extracted in zip(_BLOCKS, (columns[~deep], columns[deep]), strict=True):
-            counts.append((block, "extracted", len(extracted)))
-            if self.left_out:
-                counts.append((block, "allowed", len(set(extracted) & set(allowed))))
-            varying = [name for name in extracted if name in means.index]
-            setattr(self, f"{block}_score_", self._block_score(block, z[varying], y_selection, means, scales, counts))
-        self.selection_counts_ = selection_counts(counts)
+            augmented = self._oversample(seen, outcome)
+            seen, y_seen = pd.DataFrame(augmented.values, columns=seen.columns), augmented.outcome
+            synthetic = synthetic_patients(augmented.values[len(X) :], X, standardised.means, standardised.scales)
+        self._fit_image_scores(X, standardised._replace(z=seen), y_seen)
 
         real = self._covariates(X)
-        synthetic, y_model = real.iloc[:0], y_selection
-        if self.smote == "before_selection":
-            synthetic = self._covariates(_synthetic_rows(z, X, means, scales))
-        elif self.smote == "before_model":
-            z, score_means, score_scales, _ = standardise(real)
-            z, y_model = self._augment(z, outcome)
-            synthetic = _synthetic_rows(z, real, score_means, score_scales)
+        synthetic = self._covariates(synthetic)
+        if self.smote == "before_model":
+            z, means, scales, _ = standardise(real)
+            augmented = self._oversample(z, outcome)
+            y_seen = augmented.outcome
+            synthetic = synthetic_patients(augmented.values[len(X) :], real, means, scales)
         scores = pd.concat([real, synthetic]) if len(synthetic) else real
-        self.combination_ = logistic_score(scores, y_model, reference=real)
-        self._expose_weights()
+        self.combination_ = logistic_score(scores, y_seen, reference=real)
         self.augmented_ = scores.assign(
             alarm=probability(self.combination_.evaluate(scores)),
-            y=y_model,
+            y=y_seen,
             synthetic=np.arange(len(scores)) >= len(real),
         )
         return self
 
-    def _augment(self, z: pd.DataFrame, outcome: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
-        """Borderline-SMOTE 1 until both classes are equal; real patients first; what it did goes to the notes."""
-        cases = int(outcome.sum())
-        rarest = min(cases, len(outcome) - cases)
-        if rarest < 2:
-            raise ModelError(
-                "outcome",
-                "must have 2 patients or more in each class for SMOTE",
-                rarest,
-                "Add patients or set smote='off'.",
-            )
-        neighbours = min(_NEIGHBOURS, rarest - 1)
-        around = min(_DANGER_NEIGHBOURS, len(z) - 1)
-        if (neighbours, around) != (_NEIGHBOURS, _DANGER_NEIGHBOURS):
+    def _oversample(self, z: pd.DataFrame, outcome: np.ndarray) -> Oversampled:
+        """What Borderline-SMOTE makes of these patients; what it did goes to the notes."""
+        check_rarest_class(outcome, 2, " for SMOTE", "Add patients or set smote='off'.")
+        rarest = rarest_class(outcome)
+        augmented = oversample(z.to_numpy(), outcome, self.random_state)
+        if augmented.neighbours != NEIGHBOURS:
+            used, usual = (" and ".join(map(str, pair)) for pair in (augmented.neighbours, NEIGHBOURS))
             self.notes_.append(
-                f"SMOTE used {neighbours} and {around} neighbours instead of {_NEIGHBOURS} and {_DANGER_NEIGHBOURS}: "
-                f"the rarer class has {rarest} patients."
+                f"SMOTE used {used} neighbours instead of {usual}: the rarer class has {rarest} patients."
             )
-        smote = BorderlineSMOTE(
-            kind="borderline-1", k_neighbors=neighbours, m_neighbors=around, random_state=self.random_state
-        )
-        values, augmented = smote.fit_resample(z.to_numpy(), outcome)
-        added = len(values) - len(z)
-        if added == 0:
-            why = (
-                "the classes are equal already"
-                if 2 * cases == len(outcome)
-                else "no patient of the rarer class is in danger"
-            )
-            self.notes_.append(f"SMOTE added nobody: {why}.")
+        if augmented.added:
+            self.notes_.append(f"SMOTE added {augmented.added} synthetic patients to {len(z)}.")
         else:
-            self.notes_.append(f"SMOTE added {added} synthetic patients to {len(z)}.")
-        index = z.index.astype(object).append(
-            pd.Index([f"S{number:04d}" for number in range(1, added + 1)], dtype=object)
-        )
-        return pd.DataFrame(values, index=index.rename(z.index.name), columns=z.columns), augmented
+            equal = 2 * rarest == len(outcome)
+            why = "the classes are equal already" if equal else "no patient of the rarer class is in danger"
+            self.notes_.append(f"SMOTE added nobody: {why}.")
+        return augmented
 
-    def _block_score(
-        self,
-        block: str,
-        z: pd.DataFrame,
-        outcome: np.ndarray,
-        means: pd.Series,
-        scales: pd.Series,
-        counts: list[tuple[str, str, int]],
-    ) -> LinearScore:
+    def _fit_image_scores(self, X: pd.DataFrame, seen: Standardised, outcome: np.ndarray) -> None:
+        """Radiomics and deep-learning score from the patients whose z-scores are seen, synthetic ones among them."""
+        self.lasso_paths_: dict[str, pd.DataFrame] = {}
+        self.lasso_alphas_: dict[str, float] = {}
+        self.selectors_: dict[str, dict[str, object]] = {}
+        counts: list[tuple[str, str, int]] = []
+        allowed = set(X.columns) - (set(self.left_out) - {CLINICAL})
+        for block, extracted in columns_of_blocks(X.columns).items():
+            counts.append((block, "extracted", len(extracted)))
+            if self.left_out:
+                counts.append((block, "allowed", len(allowed.intersection(extracted))))
+            varying = [name for name in extracted if name in seen.means.index]
+            score, steps = self._fit_block(block, seen._replace(z=seen.z[varying]), outcome)
+            setattr(self, self._image_scores[block], score)
+            counts += [(block, step, features) for step, features in steps]
+        self.selection_counts_ = selection_counts(counts)
+
+    def _fit_block(
+        self, block: str, seen: Standardised, outcome: np.ndarray
+    ) -> tuple[LinearScore, list[tuple[str, int]]]:
+        """Score of one block, and the features that each step left."""
+        lasso = LassoSelector(self.lasso_folds, self.lambda_rule, self.random_state)
         steps = {
             "mann_whitney": MannWhitneySelector(self.p_threshold),
             "spearman": SpearmanSelector(self.spearman_threshold),
-            "lasso": LassoSelector(self.lasso_folds, self.lambda_rule, self.random_state),
+            "lasso": lasso,
         }
-        left = z
-        counts.append((block, "varying", left.shape[1]))
-        for step, selector in steps.items():
-            if left.shape[1]:
-                selector.set_output(transform="pandas").fit(left, outcome)
-                self.selectors_[block][step] = selector
-                self.notes_.extend(f"{block}, {step}: {note}" for note in selector.notes_)
-                if step == "lasso":
-                    self.lasso_paths_[block] = selector.path()
-                    self.lasso_alphas_[block] = selector.alpha_
-                    weights = selector.coef_[selector.support_]
-                left = selector.transform(left)
-            counts.append((block, step, left.shape[1]))
-        names = left.columns
+        selection = select_in_steps(seen.z, outcome, steps)
+        self.selectors_[block] = selection.steps
+        self.notes_ += [f"{block}, {note}" for note in selection.notes]
+        if "lasso" in selection.steps:
+            self.lasso_paths_[block], self.lasso_alphas_[block] = lasso.path(), lasso.alpha_
+        names = selection.features.columns
         if not len(names):
             self.notes_.append(f"{block}: no feature was selected; the score is 0 for every patient.")
-            return LinearScore.of((), (), (), (), 0.0)
-        return LinearScore.of(names, means[names], scales[names], weights, selector.intercept_)
-
-    def _covariates(self, X: pd.DataFrame) -> pd.DataFrame:
-        return pd.DataFrame(
-            {
-                CLINICAL: X[CLINICAL].to_numpy(dtype=float),
-                "radiomics": self.radiomics_score_.evaluate(X),
-                "deep": self.deep_score_.evaluate(X),
-            },
-            index=X.index,
-        )
-
-    def scores(self, X: pd.DataFrame) -> pd.DataFrame:
-        """Scores of every patient.
-
-        Parameters
-        ----------
-        X : pandas.DataFrame, shape (n_patients, n_columns)
-            Table with the selected features and ``amap``; other columns are ignored.
-
-        Returns
-        -------
-        pandas.DataFrame, shape (n_patients, 4)
-            Columns amap, radiomics, deep (scores) and alarm (probability); higher means a higher risk.
-
-        Raises
-        ------
-        ModelError
-            If a column is absent.
-        DataError
-            If a value is missing.
-        """
-        check_is_fitted(self, "combination_")
-        if CLINICAL not in X.columns:
-            raise ModelError("features", f"must have a column {CLINICAL!r}", "none", "Add it with hccbook.scores.amap.")
-        covariates = self._covariates(X)
-        return covariates.assign(alarm=probability(self.combination_.evaluate(covariates)))
+            return NO_SCORE, selection.counts
+        weights = lasso.coef_[lasso.support_]
+        score = LinearScore.of(names, seen.means[names], seen.scales[names], weights, lasso.intercept_)
+        return score, selection.counts
 
     def selection_tables(self) -> dict[str, pd.DataFrame]:
         """What each step of the selection saw and did, for figures; of the fit itself, not of the model file.
@@ -295,41 +241,29 @@ class AlarmModel(ThreeScoreModel):
         Returns
         -------
         dict of str to pandas.DataFrame
-            ``screening``: columns block, feature, p, kept (Mann-Whitney), correlated_with (the feature that Spearman's
-            step kept instead; empty for none). ``lasso_error``: block, penalty, error, lower, upper, chosen.
-            ``lasso_path``: block, feature, penalty, coefficient. Blocks without a feature left have no rows.
+            Columns of `SELECTION_COLUMNS`. ``screening``: Mann-Whitney's p, whether it kept the feature, and the
+            feature that Spearman's step kept instead of it (empty for none). ``lasso_error`` and ``lasso_path``: by
+            penalty. Blocks without a feature left have no rows.
         """
-        screening, error, path = [], [], []
+        parts: dict[str, list[pd.DataFrame]] = {name: [] for name in SELECTION_COLUMNS}
         for block, steps in self.selectors_.items():
             if "mann_whitney" in steps:
-                pvalues = steps["mann_whitney"].pvalues_
-                removed = steps["spearman"].removed_by_ if "spearman" in steps else {}
-                kept = pd.Series(steps["mann_whitney"].support_, index=pvalues.index)
-                table = pd.DataFrame({"feature": pvalues.index, "p": pvalues.to_numpy(), "kept": kept.to_numpy()})
-                screening.append(table.assign(block=block, correlated_with=[removed.get(n, "") for n in pvalues.index]))
-            if "lasso" in steps and len(steps["lasso"].alphas_):
-                lasso = steps["lasso"]
-                found = lasso.path().rename(columns={"alpha": "penalty", "mse": "error"})
-                found = found.assign(lower=found["error"] - found["se"], upper=found["error"] + found["se"])
-                error.append(found.assign(block=block, chosen=lasso.alpha_))
-                long = pd.DataFrame(lasso.coef_path_, index=lasso.path_names_, columns=lasso.alphas_).stack()
-                long = long.rename_axis(["feature", "penalty"]).rename("coefficient").reset_index()
-                path.append(long.assign(block=block))
-        columns = {
-            "screening": ["block", "feature", "p", "kept", "correlated_with"],
-            "lasso_error": ["block", "penalty", "error", "lower", "upper", "chosen"],
-            "lasso_path": ["block", "feature", "penalty", "coefficient"],
-        }
-        made = {"screening": screening, "lasso_error": error, "lasso_path": path}
+                p_values = steps["mann_whitney"].pvalues_
+                removed_by = steps["spearman"].removed_by_ if "spearman" in steps else {}
+                screening = pd.DataFrame(
+                    {
+                        "feature": p_values.index,
+                        "p": p_values.to_numpy(),
+                        "kept": steps["mann_whitney"].support_,
+                        "correlated_with": [removed_by.get(name, "") for name in p_values.index],
+                    }
+                )
+                parts["screening"].append(screening.assign(block=block))
+            lasso = steps.get("lasso")
+            if lasso is not None and len(lasso.alphas_):
+                parts["lasso_error"].append(error_along_path(lasso.path()).assign(block=block, chosen=lasso.alpha_))
+                parts["lasso_path"].append(lasso.path_weights().assign(block=block))
         return {
-            name: pd.concat(made[name])[own] if made[name] else pd.DataFrame(columns=own)
-            for name, own in columns.items()
+            name: pd.concat(parts[name])[list(columns)] if parts[name] else pd.DataFrame(columns=list(columns))
+            for name, columns in SELECTION_COLUMNS.items()
         }
-
-
-def _synthetic_rows(z: pd.DataFrame, real: pd.DataFrame, means: pd.Series, scales: pd.Series) -> pd.DataFrame:
-    """Rows of `z` after the real patients, in the units of `real`; a column that is constant there stays so."""
-    rows = z.iloc[len(real) :] * scales + means
-    values = np.tile(real.iloc[0].to_numpy(dtype=float), (len(rows), 1))
-    values[:, real.columns.get_indexer(rows.columns)] = rows.to_numpy()
-    return pd.DataFrame(values, index=rows.index, columns=real.columns)

@@ -2,38 +2,38 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from hccbook.errors import ModelError
-from hccbook.features.selection import LassoSelector
+from hccbook.features.lasso import PATH_COLUMNS, LassoSelector, weights_along_path
+from hccbook.features.selection import select_in_steps
 from hccbook.models.development import (
     CLINICAL,
+    Standardised,
     allowed_columns,
     check_development,
     logistic_score,
     phase_organ_name,
-    probability,
     selection_counts,
-    standardise,
+    standardise_allowed,
 )
-from hccbook.models.linear_score import LinearScore
-from hccbook.models.model_file import read_model, write_model
+from hccbook.models.linear_score import NO_SCORE, LinearScore
+from hccbook.models.model_file import read_model, whole_model, write_model
+from hccbook.models.score_model import ScoreModel, with_tuples
 from hccbook.settings import ORGANS
 
 SPLEEN_VOLUME = "spleen_volume_ml"
 """Column of the spleen's volume, mL, as the label maps give it."""
-
-_LISTS = ("organs", "covariates", "left_out")
 
 
 class FamilyMember(NamedTuple):
@@ -64,7 +64,7 @@ FAMILY: Mapping[str, FamilyMember] = MappingProxyType(
 """Models that aMAP-CT is compared with, aMAP-CT among them (aMAP-CT, Fig. 1; Supplementary Tables 5 and 8)."""
 
 
-class AmapCtModel(ClassifierMixin, BaseEstimator):
+class AmapCtModel(ScoreModel):
     """aMAP-CT model of the three-year risk of HCC.
 
     On the development cohort alone: z-score; LASSO over all image features of the chosen organs; a logistic
@@ -123,6 +123,13 @@ class AmapCtModel(ClassifierMixin, BaseEstimator):
     aMAP-CT, Methods, Data and modeling; Results, Model construction.
     """
 
+    _file_name = _probability = "amap_ct"
+    _image_scores: ClassVar = {"ct_image": "image_score_"}
+    _saved = (
+        "image_score", "image_logistic", "combination", "feature_names", "selection_counts", "lasso_path",
+        "lasso_alpha", "lasso_weights", "notes",
+    )  # fmt: skip
+
     def __init__(
         self,
         organs: Sequence[str] = ORGANS,
@@ -157,7 +164,7 @@ class AmapCtModel(ClassifierMixin, BaseEstimator):
             If a setting is out of range, ``amap``, a covariate or an organ's features are absent, or a class has
             fewer than two patients.
         """
-        X, outcome = check_development(X, y)
+        outcome = check_development(X, y)
         self._check_covariates(X)
         self._fit_image(X, outcome)
         self._fit_combination(X, outcome)
@@ -169,52 +176,41 @@ class AmapCtModel(ClassifierMixin, BaseEstimator):
                 raise ModelError("features", f"must have a column {name!r}", "none", "Add it, or leave it out.")
 
     def _fit_image(self, X: pd.DataFrame, outcome: np.ndarray) -> None:
-        chosen = self._columns_of_organs(X)
-        self.feature_names_in_ = X.columns.to_numpy(dtype=object)
-        self.n_features_in_ = X.shape[1]
-        self.classes_ = np.array([0, 1])
+        of_organs = self._columns_of_organs(X)
         self.notes_: list[str] = []
-        self.image_score_ = self.image_logistic_ = LinearScore.of((), (), (), (), 0.0)
-        self.lasso_path_ = pd.DataFrame({"alpha": [], "mse": [], "se": [], "selected": []}).astype({"selected": int})
+        self.image_score_ = self.image_logistic_ = NO_SCORE
+        self.lasso_path_ = pd.DataFrame(columns=list(PATH_COLUMNS), dtype=float)
         self.lasso_alpha_: float | None = None
-        self.lasso_weights_ = _along_path((), (), ())
-        used = {name for names in chosen.values() for name in names}
-        columns = allowed_columns([name for name in X.columns if name in used], self.left_out)
-        if len(columns) < len(used):
-            self.notes_.append(f"{len(used) - len(columns)} features left out before any step.")
-        varying, kept = (), ()
-        if columns:
-            z, means, scales, constant = standardise(X[columns])
-            varying = z.columns
-            if constant:
-                self.notes_.append(f"{len(constant)} constant columns dropped, the first {constant[0]}.")
-            kept = self._fit_image_score(z, outcome, means, scales)
-        rows = []
-        for organ, names in chosen.items():
-            allowed = (("allowed", columns),) if self.left_out else ()
-            for step, left in (("extracted", names), *allowed, ("varying", varying), ("lasso", kept)):
-                rows.append((organ, step, len(set(names) & set(left))))
-        self.selection_counts_ = selection_counts(rows)
+        self.lasso_weights_ = weights_along_path((), (), ())
+        used = {name for names in of_organs.values() for name in names}
+        columns = [name for name in X.columns if name in used]
+        steps = {"extracted": columns}
+        if self.left_out:
+            steps["allowed"] = allowed_columns(columns, self.left_out)
+        standardised = standardise_allowed(X[columns], self.left_out, self.notes_)
+        steps["varying"] = standardised.z.columns
+        steps["lasso"] = self._fit_image_score(standardised, outcome) if columns else ()
+        self.selection_counts_ = selection_counts(
+            [
+                (organ, step, len(set(names).intersection(left)))
+                for organ, names in of_organs.items()
+                for step, left in steps.items()
+            ]
+        )
 
     def _fit_combination(self, X: pd.DataFrame, outcome: np.ndarray) -> None:
-        self.combination_ = logistic_score(self._entering(X), outcome)
-        self._expose_weights()
+        self._start(X.columns)
+        self.combination_ = logistic_score(self._covariates(X), outcome)
 
-    def _take_image(self, other: AmapCtModel) -> None:
-        """The image score of a model with the same organs and settings, so that the LASSO runs once."""
-        for name in (
-            "image_score_", "image_logistic_", "lasso_path_", "lasso_alpha_", "lasso_weights_", "selection_counts_",
-            "classes_",
-        ):  # fmt: skip
-            setattr(self, name, getattr(other, name))
-        self.notes_ = list(other.notes_)
+    def fit_beside(self, other: AmapCtModel, X: pd.DataFrame, outcome: np.ndarray) -> AmapCtModel:
+        """Fit with the image score of a model of the same organs, settings and patients: its LASSO runs once."""
+        self._check_covariates(X)
+        vars(self).update({name: value for name, value in vars(other).items() if name.endswith("_")})
+        self._fit_combination(X, outcome)
+        return self
 
     def _columns_of_organs(self, X: pd.DataFrame) -> dict[str, list[str]]:
-        unknown = [organ for organ in self.organs if organ not in ORGANS]
-        if isinstance(self.organs, str) or unknown or len(set(self.organs)) != len(self.organs):
-            raise ModelError(
-                "organs", f"must be different ones of {', '.join(ORGANS)}", repr(self.organs), "Give a tuple of names."
-            )
+        _check_names("organs", self.organs, ORGANS)
         by_organ: dict[str, list[str]] = {organ: [] for organ in self.organs}
         for name in X.columns[~X.columns.isin([CLINICAL, *self.covariates])]:
             organ = phase_organ_name(name)[1]
@@ -230,79 +226,36 @@ class AmapCtModel(ClassifierMixin, BaseEstimator):
             )
         return by_organ
 
-    def _fit_image_score(
-        self, z: pd.DataFrame, outcome: np.ndarray, means: pd.Series, scales: pd.Series
-    ) -> tuple[str, ...]:
+    def _fit_image_score(self, standardised: Standardised, outcome: np.ndarray) -> tuple[str, ...]:
+        """Image score; returns the features that it takes."""
+        z, means, scales, _ = standardised
         if not z.shape[1]:
             self.notes_.append("CT image score: no feature varies; the score is 0 for every patient.")
             return ()
-        lasso = LassoSelector(self.lasso_folds, self.lambda_rule, self.random_state).set_output(transform="pandas")
-        selected = lasso.fit(z, outcome).transform(z)
-        self.notes_.extend(f"lasso: {note}" for note in lasso.notes_)
-        self.lasso_path_, self.lasso_alpha_ = lasso.path(), lasso.alpha_
-        self.lasso_weights_ = _along_path(lasso.path_names_, lasso.alphas_, lasso.coef_path_)
-        names = tuple(selected.columns)
+        lasso = LassoSelector(self.lasso_folds, self.lambda_rule, self.random_state)
+        selection = select_in_steps(z, outcome, {"lasso": lasso})
+        self.notes_ += selection.notes
+        self.lasso_path_, self.lasso_alpha_, self.lasso_weights_ = lasso.path(), lasso.alpha_, lasso.path_weights()
+        names = list(selection.features.columns)
         if not names:
             self.notes_.append("CT image score: no feature was selected; the score is 0 for every patient.")
             return ()
-        regression = logistic_score(selected, outcome)
+        regression = logistic_score(selection.features, outcome)
         weights = np.array(regression.coefficients)
-        own = LinearScore.of(names, means[list(names)], scales[list(names)], weights, regression.intercept)
-        logit = own.evaluate(z * scales + means)
+        self.image_logistic_ = LinearScore.of(names, means[names], scales[names], weights, regression.intercept)
+        logit = self.image_logistic_.evaluate(z * scales + means)
         centre, spread = float(logit.mean()), float(logit.std())
-        self.image_logistic_ = own
-        self.image_score_ = LinearScore.of(
-            names, own.means, own.scales, weights / spread, (own.intercept - centre) / spread
+        self.image_score_ = replace(
+            self.image_logistic_,
+            coefficients=tuple((weights / spread).tolist()),
+            intercept=(regression.intercept - centre) / spread,
         )
-        return names
+        return self.image_score_.names
 
-    def _entering(self, X: pd.DataFrame) -> pd.DataFrame:
-        entering = {"ct_image": self.image_score_.evaluate(X), CLINICAL: X[CLINICAL].to_numpy(dtype=float)}
-        return pd.DataFrame(entering | {name: X[name].to_numpy(dtype=float) for name in self.covariates}, index=X.index)
-
-    def _expose_weights(self) -> None:
-        self.coef_ = np.array([self.combination_.coefficients])
-        self.intercept_ = np.array([self.combination_.intercept])
-
-    def decision_function(self, X: pd.DataFrame) -> np.ndarray:
-        """aMAP-CT score: the linear predictor (logit), shape (n_patients,); higher means a higher risk."""
-        check_is_fitted(self, "combination_")
-        if CLINICAL not in X.columns:
-            raise ModelError("features", f"must have a column {CLINICAL!r}", "none", "Add it with hccbook.scores.amap.")
+    def _covariates(self, X: pd.DataFrame) -> pd.DataFrame:
         self._check_covariates(X)
-        return self.combination_.evaluate(self._entering(X))
-
-    def scores(self, X: pd.DataFrame) -> pd.DataFrame:
-        """Scores of every patient.
-
-        Parameters
-        ----------
-        X : pandas.DataFrame, shape (n_patients, n_columns)
-            Table with the selected features and ``amap``; other columns are ignored.
-
-        Returns
-        -------
-        pandas.DataFrame, shape (n_patients, 3)
-            Columns amap, ct_image (CT image score) and amap_ct (probability); higher means a higher risk.
-
-        Raises
-        ------
-        ModelError
-            If a column is absent.
-        DataError
-            If a value is missing.
-        """
-        logit = self.decision_function(X)
-        return self._entering(X)[[CLINICAL, "ct_image"]].assign(amap_ct=probability(logit))
-
-    def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
-        """Probability of no HCC and of HCC, shape (n_patients, 2); see `scores` for what is refused."""
-        risk = probability(self.decision_function(X))
-        return np.column_stack([1 - risk, risk])
-
-    def predict(self, X: pd.DataFrame) -> np.ndarray:
-        """1 where the probability is 0.5 or more, shape (n_patients,); the cut-off of the paper is set elsewhere."""
-        return (self.decision_function(X) >= 0).astype(int)
+        scores = super()._covariates(X)[["ct_image", CLINICAL]]
+        return scores.assign(**{name: X[name].to_numpy(dtype=float) for name in self.covariates})
 
     def formula(self, digits: int = 2) -> str:
         """The aMAP-CT score in the paper's form; aMAP is standardised by the development cohort."""
@@ -320,76 +273,11 @@ class AmapCtModel(ClassifierMixin, BaseEstimator):
             f"{signed(clinical, ' x aMAP score')} {beside}{signed(self.intercept_[0])}"
         )
 
-    def to_json(self, file: str | Path) -> Path:
-        """Write the model, without any patient's values.
-
-        Parameters
-        ----------
-        file : path-like
-            JSON file to write.
-        """
-        return write_model(file, "amap_ct", self._content())
-
-    def _content(self) -> dict[str, Any]:
-        check_is_fitted(self, "combination_")
-        listed = {name: list(getattr(self, name)) for name in _LISTS}
-        return {
-            "parameters": self.get_params() | listed,
-            "image_score": self.image_score_.to_dict(),
-            "image_logistic": self.image_logistic_.to_dict(),
-            "combination": self.combination_.to_dict(),
-            "feature_names": self.feature_names_in_.tolist(),
-            "selection_counts": self.selection_counts_.to_dict(orient="list"),
-            "lasso_path": self.lasso_path_.to_dict(orient="list"),
-            "lasso_alpha": self.lasso_alpha_,
-            "lasso_weights": self._path_weights(),
-            "notes": self.notes_,
-        }
-
-    def _path_weights(self) -> dict[str, list]:
-        """Weights along the path as a feature's row of weights, the penalties once."""
-        table = self.lasso_weights_
-        features = list(pd.unique(table["feature"]))
-        steps = len(table) // max(len(features), 1)
-        weights = table["coefficient"].to_numpy(dtype=float).reshape(len(features), steps)
-        return {"features": features, "penalties": table["penalty"].tolist()[:steps], "weights": weights.tolist()}
-
     @classmethod
-    def from_json(cls, file: str | Path) -> AmapCtModel:
-        """Model that `to_json` wrote: the same scores to the last bit.
-
-        Parameters
-        ----------
-        file : path-like
-            JSON file.
-
-        Raises
-        ------
-        ModelError
-            If the file is missing or holds something else.
-        """
-        with _whole(file):
-            return cls._of_content(read_model(file, "amap_ct"))
-
-    @classmethod
-    def _of_content(cls, content: Mapping[str, Any]) -> AmapCtModel:
-        tuples = {name: tuple(content["parameters"].get(name, ())) for name in _LISTS}
-        model = cls(**{**content["parameters"], **tuples})
-        model.image_score_ = LinearScore.from_dict(content["image_score"])
-        model.image_logistic_ = LinearScore.from_dict(content["image_logistic"])
-        model.combination_ = LinearScore.from_dict(content["combination"])
-        model.feature_names_in_ = np.array(content["feature_names"], dtype=object)
-        model.n_features_in_ = len(model.feature_names_in_)
-        model.selection_counts_ = pd.DataFrame(content["selection_counts"], columns=["block", "step", "features"])
-        model.lasso_path_ = pd.DataFrame(content["lasso_path"])
-        model.lasso_alpha_ = content["lasso_alpha"]
+    def _of_content(cls, content: Mapping[str, Any]) -> Self:
         # Files of earlier versions have no weights along the path.
-        along = content.get("lasso_weights", {"features": (), "penalties": (), "weights": ()})
-        model.lasso_weights_ = _along_path(along["features"], along["penalties"], along["weights"])
-        model.notes_ = content["notes"]
-        model.classes_ = np.array([0, 1])
-        model._expose_weights()
-        return model
+        none = {"lasso_weights": {"features": (), "penalties": (), "weights": ()}}
+        return super()._of_content(none | content)
 
 
 class AmapCtFamily(BaseEstimator):
@@ -447,17 +335,12 @@ class AmapCtFamily(BaseEstimator):
         ModelError
             If a member is unknown or there twice, or as `AmapCtModel`.
         """
-        unknown = [name for name in self.members if name not in FAMILY]
-        if isinstance(self.members, str) or unknown or len(set(self.members)) != len(self.members) or not self.members:
-            raise ModelError(
-                "members",
-                f"must be different ones of {', '.join(FAMILY)}",
-                repr(self.members),
-                "Give a tuple of names.",
-            )
-        X, outcome = check_development(X, y)
+        _check_names("members", self.members, FAMILY)
+        if not self.members:
+            raise ModelError("members", "must be one or more", "none", f"Give some of {', '.join(FAMILY)}.")
+        outcome = check_development(X, y)
         extra = {name for member in FAMILY.values() for name in member.covariates} & set(X.columns)
-        images: dict[tuple[str, ...], AmapCtModel] = {}
+        first: dict[tuple[str, ...], AmapCtModel] = {}
         self.models_: dict[str, AmapCtModel] = {}
         for name in self.members:
             organs, covariates = FAMILY[name]
@@ -465,14 +348,10 @@ class AmapCtFamily(BaseEstimator):
                 organs, self.lasso_folds, self.lambda_rule, self.random_state, covariates, self.left_out
             )
             own = X.drop(columns=sorted(extra - set(covariates)))
-            if organs not in images:
-                images[organs] = model.fit(own, outcome)
+            if organs in first:
+                self.models_[name] = model.fit_beside(first[organs], own, outcome)
             else:
-                model._check_covariates(own)
-                model._take_image(images[organs])
-                model.feature_names_in_, model.n_features_in_ = own.columns.to_numpy(dtype=object), own.shape[1]
-                model._fit_combination(own, outcome)
-            self.models_[name] = model
+                self.models_[name] = first[organs] = model.fit(own, outcome)
         return self
 
     def probabilities(self, X: pd.DataFrame) -> pd.DataFrame:
@@ -529,9 +408,8 @@ class AmapCtFamily(BaseEstimator):
             JSON file to write.
         """
         check_is_fitted(self, "models_")
-        parameters = self.get_params() | {"members": list(self.members), "left_out": list(self.left_out)}
         members = {name: model._content() for name, model in self.models_.items()}
-        return write_model(file, "amap_ct_family", {"parameters": parameters, "members": members})
+        return write_model(file, "amap_ct_family", {"parameters": self.get_params(), "members": members})
 
     @classmethod
     def from_json(cls, file: str | Path) -> AmapCtFamily:
@@ -547,31 +425,15 @@ class AmapCtFamily(BaseEstimator):
         ModelError
             If the file is missing or holds something else.
         """
-        with _whole(file):
+        with whole_model(file):
             content = read_model(file, "amap_ct_family")
-            tuples = {name: tuple(content["parameters"].get(name, ())) for name in ("members", "left_out")}
-            family = cls(**{**content["parameters"], **tuples})
+            family = cls(**with_tuples(content["parameters"]))
             family.models_ = {name: AmapCtModel._of_content(content["members"][name]) for name in family.members}
             return family
 
 
-def _along_path(features: Sequence[str], penalties: Sequence[float], weights: ArrayLike) -> pd.DataFrame:
-    """Long table of the weights, shape (n_features, n_penalties), along a LASSO path."""
-    return pd.DataFrame(
-        {
-            "feature": np.repeat(np.array(features, dtype=object), len(penalties)),
-            "penalty": np.tile(np.array(penalties, dtype=float), len(features)),
-            "coefficient": np.array(weights, dtype=float).ravel(),
-        }
-    )
-
-
-@contextlib.contextmanager
-def _whole(file: str | Path) -> Iterator[None]:
-    """Turn what a file lacks, or has of the wrong kind, into an error that names the file."""
-    try:
-        yield
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+def _check_names(setting: str, names: Sequence[str], known: Collection[str]) -> None:
+    if isinstance(names, str) or not set(names) <= set(known) or len(set(names)) < len(names):
         raise ModelError(
-            Path(file).name, "must hold a whole model", f"{type(error).__name__}: {error}", "Fit the model again."
-        ) from error
+            setting, f"must be different ones of {', '.join(known)}", repr(names), "Give a tuple of names."
+        )

@@ -1,15 +1,16 @@
-"""What both models do with their development cohort: check, standardise, and fit a logistic regression."""
+"""What every model does with its development cohort: check, standardise, and fit a logistic regression."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.linear_model import LogisticRegression
 
-from hccbook.errors import DataError, ModelError
+from hccbook.errors import ModelError
 from hccbook.features.selection import check_features, check_outcome, constant_features
 from hccbook.models.linear_score import LinearScore
 
@@ -23,8 +24,8 @@ The papers print none; without one, scores that separate a small development coh
 """
 
 
-def check_development(X: pd.DataFrame, y: ArrayLike) -> tuple[pd.DataFrame, np.ndarray]:
-    """Feature table with its ``amap`` column, and outcome, of a development cohort.
+def check_development(X: pd.DataFrame, y: ArrayLike) -> np.ndarray:
+    """Outcome of a development cohort, whose feature table is checked too.
 
     Parameters
     ----------
@@ -35,7 +36,7 @@ def check_development(X: pd.DataFrame, y: ArrayLike) -> tuple[pd.DataFrame, np.n
 
     Returns
     -------
-    pandas.DataFrame, numpy.ndarray of int
+    numpy.ndarray of int, shape (n_patients,)
 
     Raises
     ------
@@ -46,12 +47,15 @@ def check_development(X: pd.DataFrame, y: ArrayLike) -> tuple[pd.DataFrame, np.n
     """
     if not isinstance(X, pd.DataFrame):
         raise ModelError("features", "must be a DataFrame with named columns", type(X).__name__, "Name the columns.")
+    check_clinical(X)
+    check_features(X)
+    return check_outcome(y, X)
+
+
+def check_clinical(X: pd.DataFrame) -> None:
+    """Refuse a table without ``amap`` with a `ModelError`."""
     if CLINICAL not in X.columns:
         raise ModelError("features", f"must have a column {CLINICAL!r}", "none", "Add it with hccbook.scores.amap.")
-    check_features(X)
-    if isinstance(y, pd.Series) and not y.index.equals(X.index):
-        raise DataError("outcome", "must have the features' patients in their order", "another index", "Align them.")
-    return X, check_outcome(y, len(X))
 
 
 def allowed_columns(columns: Sequence[str], left_out: Sequence[str]) -> list[str]:
@@ -66,6 +70,13 @@ def allowed_columns(columns: Sequence[str], left_out: Sequence[str]) -> list[str
         raise ModelError("left_out", "must be names of features", repr(left_out), "Give a tuple of names.")
     dropped = set(left_out) - {CLINICAL}
     return [name for name in columns if name not in dropped]
+
+
+def columns_of_blocks(columns: pd.Index) -> dict[str, pd.Index]:
+    """Feature columns by block: ``deep`` are those with ``.deep_`` in their name, ``radiomics`` the others."""
+    features = columns[columns != CLINICAL]
+    deep = features.str.contains(".deep_", regex=False)
+    return {"radiomics": features[~deep], "deep": features[deep]}
 
 
 def phase_organ_name(column: str) -> tuple[str, str, str]:
@@ -84,21 +95,30 @@ def phase_organ_name(column: str) -> tuple[str, str, str]:
     return parts[0], parts[1], parts[2]
 
 
-def standardise(X: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series, pd.Series, list[str]]:
+class Standardised(NamedTuple):
+    """z-scores of the columns that vary.
+
+    Attributes
+    ----------
+    z : pandas.DataFrame, shape (n_patients, n_varying)
+    means, scales : pandas.Series, each of shape (n_varying,)
+        Mean and standard deviation (divisor n) by column.
+    constant : list of str
+        Columns dropped because they do not vary.
+    """
+
+    z: pd.DataFrame
+    means: pd.Series
+    scales: pd.Series
+    constant: list[str]
+
+
+def standardise(X: pd.DataFrame) -> Standardised:
     """z-scores of the columns that vary.
 
     Parameters
     ----------
     X : pandas.DataFrame, shape (n_patients, n_columns)
-
-    Returns
-    -------
-    pandas.DataFrame, shape (n_patients, n_varying)
-        z-scores.
-    pandas.Series, pandas.Series, each of shape (n_varying,)
-        Mean and standard deviation (divisor n) by column.
-    list of str
-        Columns dropped because they do not vary.
     """
     values = X.to_numpy(dtype=float)
     constant = constant_features(values) if X.shape[1] else np.zeros(0, dtype=bool)
@@ -106,7 +126,19 @@ def standardise(X: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series, pd.Series, li
     values = values[:, ~constant]
     means, scales = values.mean(axis=0), values.std(axis=0)
     z = pd.DataFrame((values - means) / scales, index=X.index, columns=kept)
-    return z, pd.Series(means, index=kept), pd.Series(scales, index=kept), X.columns[constant].tolist()
+    return Standardised(z, pd.Series(means, index=kept), pd.Series(scales, index=kept), X.columns[constant].tolist())
+
+
+def standardise_allowed(X: pd.DataFrame, left_out: Sequence[str], notes: list[str]) -> Standardised:
+    """z-scores of the columns that vary and are not left out; what was dropped goes to the notes."""
+    allowed = allowed_columns(X.columns, left_out)
+    if len(allowed) < X.shape[1]:
+        notes.append(f"{X.shape[1] - len(allowed)} features left out before any step.")
+    standardised = standardise(X[allowed])
+    if standardised.constant:
+        first = standardised.constant[0]
+        notes.append(f"{len(standardised.constant)} constant columns dropped, the first {first}.")
+    return standardised
 
 
 def logistic_score(scores: pd.DataFrame, y: np.ndarray, reference: pd.DataFrame | None = None) -> LinearScore:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,8 @@ import pandas as pd
 
 from hccbook.errors import ModelError
 from hccbook.features.selection import check_features
+
+_Floats = Sequence[float]
 
 
 @dataclass(frozen=True)
@@ -49,19 +51,11 @@ class LinearScore:
 
     @classmethod
     def of(
-        cls,
-        names: Sequence[str],
-        means: Sequence[float],
-        scales: Sequence[float],
-        coefficients: Sequence[float],
-        intercept: float,
+        cls, names: Sequence[str], means: _Floats, scales: _Floats, coefficients: _Floats, intercept: float
     ) -> LinearScore:
         """Score from arrays; plain floats are kept."""
-
-        def plain(values: Sequence[float]) -> tuple[float, ...]:
-            return tuple(float(value) for value in values)
-
-        return cls(tuple(map(str, names)), plain(means), plain(scales), plain(coefficients), float(intercept))
+        numbers = (tuple(map(float, values)) for values in (means, scales, coefficients))
+        return cls(tuple(map(str, names)), *numbers, float(intercept))
 
     def evaluate(self, X: pd.DataFrame) -> np.ndarray:
         """Score of every patient.
@@ -123,15 +117,13 @@ class LinearScore:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {
-            "names": list(self.names),
-            "means": list(self.means),
-            "scales": list(self.scales),
-            "coefficients": list(self.coefficients),
-            "intercept": self.intercept,
-        }
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> LinearScore:
         """Inverse of `to_dict`."""
         return cls.of(**content)
+
+
+NO_SCORE = LinearScore((), (), (), (), 0.0)
+"""Score of a model without features: 0 for every patient."""

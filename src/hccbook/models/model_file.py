@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,3 +64,14 @@ def read_model(file: str | Path, name: str) -> dict[str, Any]:
     if content["model"] != name:
         raise ModelError(file.name, f"must hold the model {name!r}", repr(content["model"]), "Load it as that model.")
     return content
+
+
+@contextlib.contextmanager
+def whole_model(file: str | Path) -> Iterator[None]:
+    """Turn what a file lacks, or has of the wrong kind, into an error that names the file."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(
+            Path(file).name, "must hold a whole model", f"{type(error).__name__}: {error}", "Fit the model again."
+        ) from error

@@ -2,52 +2,53 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-from imblearn.over_sampling import BorderlineSMOTE
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import Lasso, LogisticRegression, lasso_path
-from sklearn.model_selection import StratifiedKFold
-from sklearn.utils.validation import check_is_fitted
+from sklearn.linear_model import LogisticRegression
 
 from hccbook.errors import ModelError
-from hccbook.features.selection import MannWhitneySelector, SpearmanSelector
+from hccbook.features.lasso import (
+    LAMBDA_RULES,
+    N_PENALTIES,
+    choose_penalty,
+    cross_validated,
+    early_stops_noted,
+    lasso_at,
+    lasso_weights,
+    shortest_penalty,
+    stratified_folds,
+)
+from hccbook.features.selection import (
+    MannWhitneySelector,
+    SpearmanSelector,
+    check_choice,
+    check_rarest_class,
+    rarest_class,
+    select_in_steps,
+)
 from hccbook.models.development import (
     CLINICAL,
     check_development,
+    columns_of_blocks,
     logistic_score,
     probability,
     selection_counts,
     standardise,
 )
-from hccbook.models.linear_score import LinearScore
-from hccbook.models.three_scores import ThreeScoreModel
-
-BLOCKS = ("radiomics", "deep")
-"""Feature blocks, each with a score of its own; deep features have ``.deep_`` in their name."""
-
-MIN_CASES = 3
-"""Fewest patients of a class that leave two of them in every training part of the folds."""
-
-_DEEP = ".deep_"
-_NEIGHBOURS = 5
-_DANGER_NEIGHBOURS = 10
-_PENALTIES = 100
-_MAX_SWEEPS = 5000
-_FINAL_TOLERANCE = 1e-8
+from hccbook.models.linear_score import NO_SCORE, LinearScore
+from hccbook.models.oversampling import NEIGHBOURS, oversample
+from hccbook.models.score_model import ScoreModel, covariates_of
 
 
-@dataclass(frozen=True)
-class _Chosen:
+class _Chosen(NamedTuple):
     """Features of one block that the filters left in one part of the patients, and what the LASSO learns from."""
 
     z: pd.DataFrame
@@ -55,11 +56,19 @@ class _Chosen:
     scales: pd.Series
     design: np.ndarray
     target: np.ndarray
-    counts: tuple[tuple[str, int], ...]
+    counts: list[tuple[str, int]]
 
 
-@dataclass(frozen=True)
-class _Learnt:
+class _Search(NamedTuple):
+    """Penalties tried in folds, their errors by fold, the one chosen (infinite for none), and held-out scores at it."""
+
+    penalties: np.ndarray
+    errors: np.ndarray
+    penalty: float
+    scores: np.ndarray
+
+
+class _Learnt(NamedTuple):
     """Both image scores and their combination, learnt on one part of the patients.
 
     ``scores`` are those of the part's own patients, each from folds that left the patient out.
@@ -69,13 +78,8 @@ class _Learnt:
     combination: LinearScore
     scores: pd.DataFrame
 
-    def covariates(self, X: pd.DataFrame) -> pd.DataFrame:
-        columns = {CLINICAL: X[CLINICAL].to_numpy(dtype=float)}
-        columns |= {block: score.evaluate(X) for block, score in self.image_scores.items()}
-        return pd.DataFrame(columns, index=X.index)
 
-
-class NestedAlarmModel(ThreeScoreModel):
+class NestedAlarmModel(ScoreModel):
     """ALARM with nested cross-validation: the same three covariates, learnt without leakage.
 
     One step, *learning*, is what `AlarmModel` does, with its order changed:
@@ -130,7 +134,8 @@ class NestedAlarmModel(ThreeScoreModel):
         0 and 1.
     out_of_fold_ : pandas.DataFrame
         Development cohort, real patients only, as models that did not see them predict them: columns amap,
-        radiomics, deep, alarm (recalibrated probability), y, fold. Not kept in the model file.
+        radiomics, deep, alarm (recalibrated probability), y, fold. For these patients it is honest, `scores` is not.
+        Not kept in the model file.
     selection_counts_ : pandas.DataFrame
         Columns block, step, features; steps extracted, varying, mann_whitney, spearman, lasso, on the whole cohort.
     lasso_paths_ : dict of str to pandas.DataFrame
@@ -156,7 +161,12 @@ class NestedAlarmModel(ThreeScoreModel):
     Margin Classifiers, 61, for recalibration.
     """
 
-    _file_name = "nested_alarm"
+    _file_name, _probability = "nested_alarm", "alarm"
+    _image_scores: ClassVar = {"radiomics": "radiomics_score_", "deep": "deep_score_"}
+    _saved = (
+        "radiomics_score", "deep_score", "combination", "recalibration", "feature_names", "selection_counts",
+        "lasso_paths", "lasso_alphas", "notes",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -198,18 +208,9 @@ class NestedAlarmModel(ThreeScoreModel):
             If a setting is out of range, ``amap`` is absent, or a class has fewer than three patients.
         """
         self._check_settings()
-        X, outcome = check_development(X, y)
-        rarest = int(min(outcome.sum(), len(outcome) - outcome.sum()))
-        if rarest < MIN_CASES:
-            raise ModelError(
-                "outcome",
-                f"must have {MIN_CASES} patients or more in each class, so that two are left in every fold",
-                rarest,
-                "Add patients.",
-            )
-        self.feature_names_in_ = X.columns.to_numpy(dtype=object)
-        self.n_features_in_ = X.shape[1]
-        self.classes_ = np.array([0, 1])
+        outcome = check_development(X, y)
+        check_rarest_class(outcome, 3, ", so that two are left in every fold")
+        self._start(X.columns)
         self.notes_: list[str] = []
         self._in_folds: Counter[str] = Counter()
         counts: list[tuple[str, str, int]] = []
@@ -217,43 +218,28 @@ class NestedAlarmModel(ThreeScoreModel):
         self.lasso_alphas_: dict[str, float] = {}
         learnt = self._learn(X, outcome, self.notes_.append, counts)
         self.selection_counts_ = selection_counts(counts)
-        self.radiomics_score_, self.deep_score_ = (learnt.image_scores[block] for block in BLOCKS)
+        self.radiomics_score_, self.deep_score_ = learnt.image_scores.values()
         self._note_weights(learnt, outcome)
 
         held, logits = self._predict_held_out(X, outcome)
         self.recalibration_ = self._recalibrate(logits, outcome)
         intercept, slope = self.recalibration_
         plain = learnt.combination
-        self.combination_ = LinearScore.of(
-            plain.names,
-            plain.means,
-            plain.scales,
-            [slope * weight for weight in plain.coefficients],
-            intercept + slope * plain.intercept,
-        )
-        self._expose_weights()
+        weights = tuple(slope * weight for weight in plain.coefficients)
+        self.combination_ = replace(plain, coefficients=weights, intercept=intercept + slope * plain.intercept)
         self.out_of_fold_ = held.assign(alarm=probability(intercept + slope * logits), y=outcome)[
-            [CLINICAL, *BLOCKS, "alarm", "y", "fold"]
+            [CLINICAL, *self._image_scores, "alarm", "y", "fold"]
         ]
         self.notes_ += [f"{note} (times inside the folds: {times})" for note, times in sorted(self._in_folds.items())]
         del self._in_folds
         return self
 
     def _check_settings(self) -> None:
-        for name, allowed in (("lambda_rule", ("min", "1se")), ("recalibration", ("platt", "intercept", "off"))):
-            value = getattr(self, name)
-            if value not in allowed:
-                rule = f"must be one of {', '.join(map(repr, allowed))}"
-                raise ModelError(name, rule, repr(value), "Choose one of them.")
+        check_choice("lambda_rule", self.lambda_rule, LAMBDA_RULES)
+        check_choice("recalibration", self.recalibration, ("platt", "intercept", "off"))
         for name in ("lasso_folds", "folds"):
             if getattr(self, name) < 2:
                 raise ModelError(name, "must be 2 or more", getattr(self, name), "Give 2 or more folds.")
-
-    def _splits(self, folds: int, outcome: np.ndarray, note: Callable[[str], object]) -> StratifiedKFold:
-        rarest = int(min(outcome.sum(), len(outcome) - outcome.sum()))
-        if rarest < folds:
-            note(f"{rarest} folds instead of {folds}: the rarer class has {rarest} patients.")
-        return StratifiedKFold(min(folds, rarest), shuffle=True, random_state=self.random_state)
 
     def _in_fold(self, note: str) -> None:
         self._in_folds[note] += 1
@@ -268,26 +254,23 @@ class NestedAlarmModel(ThreeScoreModel):
         counts: list[tuple[str, str, int]] | None = None,
     ) -> _Learnt:
         """Image scores, and their combination fitted on out-of-fold scores, from these patients alone."""
-        columns = X.columns[X.columns != CLINICAL]
-        deep = columns.str.contains(_DEEP, regex=False)
-        splits = list(self._splits(self.lasso_folds, outcome, note).split(X, outcome))
+        splits = list(stratified_folds(self.lasso_folds, outcome, self.random_state, note).split(X, outcome))
         image_scores = {}
         scores = {CLINICAL: X[CLINICAL].to_numpy(dtype=float)}
-        for block, extracted in zip(BLOCKS, (columns[~deep], columns[deep]), strict=True):
+        for block, extracted in columns_of_blocks(X.columns).items():
             chosen = self._choose(block, X[extracted], outcome, note)
-            penalty, scores[block] = self._cross_validate(block, X[extracted], outcome, chosen, splits, counts)
+            search = self._search(block, X[extracted], outcome, chosen, splits)
             with _noted_convergence(block, note):
-                image_scores[block] = _image_score(chosen, penalty)
-            if not image_scores[block].names:
-                # A table without the block is said once, not again in every fold.
-                if len(extracted) or counts is not None:
-                    note(f"{block}: no feature was selected; the score is 0 for every patient.")
-                scores[block] = np.zeros(len(X))
+                image_scores[block] = _image_score(chosen, search.penalty)
+            names = image_scores[block].names
             if counts is not None:
-                if image_scores[block].names:
-                    self.lasso_alphas_[block] = penalty
-                steps = [("extracted", len(extracted)), *chosen.counts, ("lasso", len(image_scores[block].names))]
+                self._record(block, chosen, search, len(names))
+                steps = [("extracted", len(extracted)), *chosen.counts, ("lasso", len(names))]
                 counts += [(block, step, left) for step, left in steps]
+            # A table without the block is said once, not again in every fold.
+            if not names and (len(extracted) or counts is not None):
+                note(f"{block}: no feature was selected; the score is 0 for every patient.")
+            scores[block] = search.scores if names else np.zeros(len(X))
         table = pd.DataFrame(scores, index=X.index)
         return _Learnt(image_scores, logistic_score(table, outcome), table)
 
@@ -298,51 +281,44 @@ class NestedAlarmModel(ThreeScoreModel):
             note(f"{block}: constant columns dropped, the first {constant[0]}.")
         if not self.standardise:
             z, means, scales = X[z.columns], 0.0 * means, 0.0 * scales + 1.0
-        counts = [("varying", z.shape[1])]
-        for step, selector in (
-            ("mann_whitney", MannWhitneySelector(self.p_threshold)),
-            ("spearman", SpearmanSelector(self.spearman_threshold)),
-        ):
-            if z.shape[1]:
-                z = z.loc[:, selector.fit(z, outcome).get_support()]
-            counts.append((step, z.shape[1]))
+        filters = {
+            "mann_whitney": MannWhitneySelector(self.p_threshold),
+            "spearman": SpearmanSelector(self.spearman_threshold),
+        }
+        selection = select_in_steps(z, outcome, filters)
+        z = selection.features
         design, target = z.to_numpy(dtype=float), outcome
         if self.smote and z.shape[1]:
             design, target = self._augment(block, design, outcome, note)
-        return _Chosen(z, means[z.columns], scales[z.columns], design, target, tuple(counts))
+        return _Chosen(z, means[z.columns], scales[z.columns], design, target, selection.counts)
 
     def _augment(
         self, block: str, design: np.ndarray, outcome: np.ndarray, note: Callable[[str], object]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Borderline-SMOTE 1 until both classes are equal; real patients first."""
-        cases = int(outcome.sum())
-        rarest = min(cases, len(outcome) - cases)
+        """What Borderline-SMOTE makes of these patients, real ones first."""
+        rarest = rarest_class(outcome)
         if rarest < 2:
             note(f"{block}: no SMOTE, the rarer class has {rarest} patient.")
             return design, outcome
-        neighbours, around = min(_NEIGHBOURS, rarest - 1), min(_DANGER_NEIGHBOURS, len(design) - 1)
-        if (neighbours, around) != (_NEIGHBOURS, _DANGER_NEIGHBOURS):
-            note(f"{block}: SMOTE with fewer neighbours than {_NEIGHBOURS} and {_DANGER_NEIGHBOURS}.")
-        smote = BorderlineSMOTE(
-            kind="borderline-1", k_neighbors=neighbours, m_neighbors=around, random_state=self.random_state
-        )
-        values, augmented = smote.fit_resample(design, outcome)
-        if len(values) == len(design) and 2 * cases != len(outcome):
+        augmented = oversample(design, outcome, self.random_state)
+        if augmented.neighbours != NEIGHBOURS:
+            note(f"{block}: SMOTE with fewer neighbours than {NEIGHBOURS[0]} and {NEIGHBOURS[1]}.")
+        if not augmented.added and 2 * rarest != len(outcome):
             note(f"{block}: SMOTE added nobody, no patient of the rarer class is in danger.")
-        return values, augmented
+        return augmented.values, augmented.outcome
 
-    def _cross_validate(
+    def _search(
         self,
         block: str,
         X: pd.DataFrame,
         outcome: np.ndarray,
         whole: _Chosen,
         splits: list[tuple[np.ndarray, np.ndarray]],
-        counts: list[tuple[str, str, int]] | None,
-    ) -> tuple[float, np.ndarray]:
+    ) -> _Search:
         """Penalty chosen by the folds, infinite where none is worth it, and each patient's held-out score at it."""
+        nothing = _Search(np.empty(0), np.empty((0, len(splits))), float("inf"), np.zeros(len(X)))
         if not whole.z.shape[1]:
-            return float("inf"), np.zeros(len(X))
+            return nothing
         penalties = _penalties(whole)
         scores = np.zeros((len(X), len(penalties)))
         errors = np.ones((len(penalties), len(splits)))
@@ -352,25 +328,28 @@ class NestedAlarmModel(ThreeScoreModel):
                 self._in_fold(f"{block}: no feature passed the filters.")
                 continue
             with _noted_convergence(block, self._in_fold):
-                weights = _path(part, penalties)
+                weights = lasso_weights(part.design, part.target, penalties)
             z = (X.iloc[held][part.z.columns].to_numpy(dtype=float) - part.means.to_numpy()) / part.scales.to_numpy()
             scores[held] = z @ weights
             predicted = scores[held] + part.target.mean() - part.design.mean(axis=0) @ weights
             errors[:, fold] = _relative_errors(outcome[held], predicted, float(part.target.mean()))
-        error = errors.mean(axis=1)
-        se = errors.std(axis=1, ddof=1) / np.sqrt(len(splits))
-        if counts is not None:
-            with _noted_convergence(block, self.notes_.append):
-                weights = _path(whole, penalties)
-            self.lasso_paths_[block] = pd.DataFrame(
-                {"alpha": penalties, "error": error, "se": se, "selected": (weights != 0).sum(axis=0)}
-            )
-        least = int(np.argmin(error))
-        if error[least] >= 1:
-            return float("inf"), np.zeros(len(X))
-        within = int(np.flatnonzero(error <= error[least] + se[least])[0])
-        at = least if self.lambda_rule == "min" else within
-        return float(penalties[at]), scores[:, at]
+        if errors.mean(axis=1).min() >= 1:
+            return nothing._replace(penalties=penalties, errors=errors)
+        at = choose_penalty(errors, self.lambda_rule)
+        return _Search(penalties, errors, float(penalties[at]), scores[:, at])
+
+    def _record(self, block: str, chosen: _Chosen, search: _Search, selected: int) -> None:
+        """Keep how the penalty of the whole cohort's score was chosen."""
+        if selected:
+            self.lasso_alphas_[block] = search.penalty
+        if not len(search.penalties):
+            return
+        with _noted_convergence(block, self.notes_.append):
+            weights = lasso_weights(chosen.design, chosen.target, search.penalties)
+        error, se = cross_validated(search.errors)
+        self.lasso_paths_[block] = pd.DataFrame(
+            {"alpha": search.penalties, "error": error, "se": se, "selected": (weights != 0).sum(axis=0)}
+        )
 
     def _note_weights(self, learnt: _Learnt, outcome: np.ndarray) -> None:
         for name, weight in zip(learnt.combination.names, learnt.combination.coefficients, strict=True):
@@ -386,14 +365,18 @@ class NestedAlarmModel(ThreeScoreModel):
 
     def _predict_held_out(self, X: pd.DataFrame, outcome: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
         """Covariates, outer fold and logit of every patient, from a model learnt on the other folds."""
-        values, logits, numbers = np.zeros((len(X), 1 + len(BLOCKS))), np.zeros(len(X)), np.zeros(len(X), dtype=int)
-        splits = self._splits(self.folds, outcome, self.notes_.append)
+        values, logits, numbers = (
+            np.zeros((len(X), 1 + len(self._image_scores))),
+            np.zeros(len(X)),
+            np.zeros(len(X), dtype=int),
+        )
+        splits = stratified_folds(self.folds, outcome, self.random_state, self.notes_.append)
         for number, (train, held) in enumerate(splits.split(X, outcome)):
             learnt = self._learn(X.iloc[train], outcome[train], self._in_fold)
-            covariates = learnt.covariates(X.iloc[held])
+            covariates = covariates_of(X.iloc[held], learnt.image_scores)
             values[held], numbers[held] = covariates.to_numpy(), number
             logits[held] = learnt.combination.evaluate(covariates)
-        return pd.DataFrame(values, index=X.index, columns=[CLINICAL, *BLOCKS]).assign(fold=numbers), logits
+        return pd.DataFrame(values, index=X.index, columns=[CLINICAL, *self._image_scores]).assign(fold=numbers), logits
 
     def _recalibrate(self, logits: np.ndarray, outcome: np.ndarray) -> tuple[float, float]:
         """Intercept and slope of the out-of-fold logits; their mean risk is then the share of HCC."""
@@ -422,85 +405,27 @@ class NestedAlarmModel(ThreeScoreModel):
 
         return float(brentq(surplus, -far, far, xtol=1e-13)), slope
 
-    # --- prediction -------------------------------------------------------------------------------------------------
-
-    def scores(self, X: pd.DataFrame) -> pd.DataFrame:
-        """Scores of every patient.
-
-        Parameters
-        ----------
-        X : pandas.DataFrame, shape (n_patients, n_columns)
-            Table with the selected features and ``amap``; other columns are ignored.
-
-        Returns
-        -------
-        pandas.DataFrame, shape (n_patients, 4)
-            Columns amap, radiomics, deep (scores) and alarm (probability); higher means a higher risk. For patients
-            of the development cohort `out_of_fold_` is honest, this is not.
-
-        Raises
-        ------
-        ModelError
-            If a column is absent.
-        DataError
-            If a value is missing.
-        """
-        check_is_fitted(self, "combination_")
-        if CLINICAL not in X.columns:
-            raise ModelError("features", f"must have a column {CLINICAL!r}", "none", "Add it with hccbook.scores.amap.")
-        image_scores = {"radiomics": self.radiomics_score_, "deep": self.deep_score_}
-        covariates = _Learnt(image_scores, self.combination_, pd.DataFrame()).covariates(X)
-        return covariates.assign(alarm=probability(self.combination_.evaluate(covariates)))
-
-    def _own_content(self) -> dict[str, object]:
-        return {"recalibration": list(self.recalibration_)}
-
-    def _restore(self, content: dict[str, object]) -> None:
-        self.recalibration_ = tuple(content["recalibration"])
-
 
 def _penalties(chosen: _Chosen) -> np.ndarray:
     """Penalties from the least that keeps no feature down, falling; shorter where features outnumber patients."""
     design, target = chosen.design - chosen.design.mean(axis=0), chosen.target - chosen.target.mean()
     greatest = float(np.abs(design.T @ target).max() / len(target))
-    shortest = 1e-2 if design.shape[0] < design.shape[1] else 1e-3
     # Where the means of both classes agree in every feature the greatest is 0, and a LASSO with penalty 0 is none.
-    return max(greatest, np.finfo(float).tiny) * np.geomspace(1, shortest, _PENALTIES)
-
-
-def _path(chosen: _Chosen, penalties: np.ndarray) -> np.ndarray:
-    """Weights by feature and penalty."""
-    _, weights, _ = lasso_path(
-        np.asfortranarray(chosen.design - chosen.design.mean(axis=0)),
-        np.ascontiguousarray(chosen.target - chosen.target.mean()),
-        alphas=penalties,
-        max_iter=_MAX_SWEEPS,
-        # Checked when the filters were fitted; here it would be checked again for every penalty.
-        check_input=False,
-    )
-    return weights
+    return max(greatest, np.finfo(float).tiny) * np.geomspace(1, shortest_penalty(design), N_PENALTIES)
 
 
 def _image_score(chosen: _Chosen, penalty: float) -> LinearScore:
     """LASSO at one penalty, without its intercept: SMOTE moves that, and by another amount in every fold."""
     if not np.isfinite(penalty):
-        return LinearScore.of((), (), (), (), 0.0)
-    model = Lasso(penalty, tol=_FINAL_TOLERANCE, max_iter=20 * _MAX_SWEEPS).fit(chosen.design, chosen.target)
+        return NO_SCORE
+    model = lasso_at(penalty, chosen.design, chosen.target)
     kept = model.coef_ != 0
     return LinearScore.of(chosen.z.columns[kept], chosen.means[kept], chosen.scales[kept], model.coef_[kept], 0.0)
 
 
-@contextmanager
-def _noted_convergence(block: str, note: Callable[[str], object]) -> Iterator[None]:
-    """Turn the warning that a descent stopped early into a note; other warnings go on."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ConvergenceWarning)
-        yield
-    for one in caught:
-        if not issubclass(one.category, ConvergenceWarning):
-            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
-    if any(issubclass(one.category, ConvergenceWarning) for one in caught):
-        note(f"{block}: a LASSO fit stopped before it converged.")
+def _noted_convergence(block: str, note: Callable[[str], object]) -> AbstractContextManager[None]:
+    """Note, once, that descents stopped early."""
+    return early_stops_noted(lambda times: note(f"{block}: a LASSO fit stopped before it converged."))
 
 
 def _relative_errors(outcome: np.ndarray, predicted: np.ndarray, share: float) -> np.ndarray:

@@ -40,7 +40,7 @@ class Paper:
     is_tuned : bool
         Whether that network is fine-tuned and projected, or its pooled values are taken as they are.
     model : str
-        Its model, ``module:class``.
+        Its model, ``module:class``, without the package: what reads a `Paper` does not follow from its model's code.
     filters : str
         Filtered images of its radiomics, where no setting ``<name>_filters`` lists them.
     characteristics : tuple of str
@@ -101,7 +101,7 @@ class Paper:
     def model_class(self) -> Any:
         """Class of its model."""
         module, _, name = self.model.partition(":")
-        return getattr(importlib.import_module(module), name)
+        return getattr(importlib.import_module(f"hccbook.{module}"), name)
 
 
 _ALARM = Paper(
@@ -115,7 +115,7 @@ _ALARM = Paper(
     months=(3.0, 12.0),
     network="resnet50",
     is_tuned=True,
-    model="hccbook.models.alarm:AlarmModel",
+    model="models.alarm:AlarmModel",
     characteristics=(
         *("age", "male", "amap", "ast", "alt", "bilirubin", "albumin", "platelets", "creatinine", "bun", "glucose"),
         *("afp", "stiffness_kpa", "albi", "etiology", "bclc"),
@@ -139,7 +139,7 @@ _AMAP_CT = Paper(
     validation_share=0.3,
     largest_centre="test",
     network="resnet18",
-    model="hccbook.models.amap_ct:AmapCtModel",
+    model="models.amap_ct:AmapCtModel",
     characteristics=(
         *("months", "age", "male", "etiology", "alt", "bilirubin", "albumin", "platelets", "afp"),
         *("amap", "amap_group", "hcc"),

@@ -2,17 +2,18 @@
 
 Positions and sizes are those of an adult of about 170 cm as axial CT shows them, in the frame of `geometry`.
 They are drawn from anatomy by hand, not from any patient's images.
-Each patient has a habitus of their own; nothing in it knows of the outcome.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from scipy.interpolate import CubicSpline
+import yaml
 
-from hccbook.phantom import geometry
 from hccbook.phantom.geometry import (
     Canvas,
     Point,
@@ -23,9 +24,9 @@ from hccbook.phantom.geometry import (
     smooth_max,
     smooth_min,
     superellipse,
-    within,
 )
-from hccbook.phantom.texture import Field, skewed, smooth_field
+from hccbook.phantom.habitus import Habitus, Tissue
+from hccbook.phantom.texture import Field
 from hccbook.settings import ORGANS
 
 LIVER = ORGANS.index("liver") + 1
@@ -35,156 +36,28 @@ CAVITY_CENTRE_Y, CAVITY_AXES, CAVITY_POWER = -9.0, (127.0, 80.0), 2.5
 MUSCLE_CENTRE_Y, MUSCLE_AXES, MUSCLE_POWER = 1.0, (141.0, 101.0), 2.35
 LOWEST_MM, HIGHEST_MM = -106.0, 116.0
 VERTEBRA_STEP_MM, RIB_STEP_MM = 34.0, 31.0
-
-
-@dataclass(frozen=True)
-class Habitus:
-    """Build of one patient.
-
-    Attributes
-    ----------
-    scale : tuple of float
-        Size along x, y and z, relative to the reference adult.
-    fat_side, fat_front, fat_back : float
-        Thickness of the subcutaneous fat, mm.
-    liver_size, left_lobe, nodular_mm : float
-        Size of the liver and of its left lobe and caudate, relative; depth of the nodules of its surface, mm.
-    spleen_size : float
-        Linear size of the spleen, relative to about 150 mL; splenomegaly above about 1.25.
-    jitter : ndarray of shape (12, 3)
-        Displacements of organs, SD units.
-    gas_level : float
-        y to the back of which the stomach holds fluid, mm.
-    bowel : tuple of (points, radius)
-        Courses of the small bowel, reference mm.
-    """
-
-    scale: tuple[float, float, float]
-    fat_side: float
-    fat_front: float
-    fat_back: float
-    liver_size: float
-    left_lobe: float
-    nodular_mm: float
-    spleen_size: float
-    jitter: np.ndarray
-    gas_level: float
-    bowel: tuple[tuple[list[tuple[float, float, float]], float], ...]
-
-
-def _bowel_courses(rng: np.random.Generator) -> tuple[tuple[list[tuple[float, float, float]], float], ...]:
-    """Small bowel: a loop that goes to and fro between front and back at each of four heights."""
-    courses = []
-    knots, between = np.arange(10), np.linspace(0.0, 9.0, 28)
-    for height in (-40.0, -64.0, -88.0, -112.0):
-        x = np.linspace(-66.0, 80.0, 10) + 9.0 * rng.standard_normal(10)
-        front = rng.uniform(-66.0, -48.0, 10)
-        back = rng.uniform(-34.0, 2.0, 10)
-        y = np.where(knots % 2 == 0, back, front)
-        z = height + 9.0 * rng.standard_normal(10)
-        course = CubicSpline(knots, np.column_stack([x, y, z]))(between)
-        points = [(float(a), float(b), float(c)) for a, b, c in course]
-        courses.append((points, float(11.0 + 1.5 * np.clip(rng.standard_normal(), -2, 2))))
-    return tuple(courses)
-
-
-def draw_habitus(rng: np.random.Generator, spleen_size: float) -> Habitus:
-    """Build of one patient.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-    spleen_size : float
-        Standard normal; a higher value is a larger spleen (it goes with low platelets).
-    """
-    draw = np.clip(rng.standard_normal(12), -2.2, 2.2)
-    stoutness = draw[0]
-    scale = (1.0 + 0.035 * stoutness + 0.012 * draw[1], 1.0 + 0.05 * stoutness + 0.015 * draw[2], 1.0 + 0.03 * draw[3])
-    fat = np.exp(0.35 * (0.8 * stoutness + 0.6 * draw[4]))
-    jitter = np.clip(rng.standard_normal((12, 3)), -2.0, 2.0)
-    return Habitus(
-        scale=tuple(float(value) for value in scale),
-        fat_side=float(11.0 * fat),
-        fat_front=float(13.0 * fat),
-        fat_back=float(9.0 * fat),
-        liver_size=float(1.0 + 0.035 * draw[5]),
-        left_lobe=float(1.0 + 0.09 * draw[6]),
-        nodular_mm=float(1.6 + 0.35 * draw[7]),
-        # Splenomegaly reaches further up than a small spleen reaches down.
-        spleen_size=float(1.32 * np.exp((0.14 if spleen_size > 0.0 else 0.07) * np.clip(spleen_size, -2.2, 2.2))),
-        jitter=jitter,
-        gas_level=float(-46.0 + 6.0 * draw[8]),
-        bowel=_bowel_courses(rng),
-    )
-
-
-@dataclass(frozen=True)
-class Tissue:
-    """Random fields of one patient's tissues; the same in every phase, moving with the organ.
-
-    Attributes
-    ----------
-    nodules, patches, surface : Field
-        Of the liver: regenerative nodules, patchy perfusion, unevenness of the surface.
-    pulp, bands : Field
-        Of the spleen: texture of the pulp, and the arterial bands.
-    nodule_hu, patch_hu, pulp_hu, band_hu, venous_drop_hu : float
-        SD of the textures and drop of the liver's venous enhancement, HU.
-    """
-
-    nodules: Field
-    patches: Field
-    surface: Field
-    pulp: Field
-    bands: Field
-    nodule_hu: float
-    patch_hu: float
-    pulp_hu: float
-    band_hu: float
-    venous_drop_hu: float
-
-
-LIVER_BOX = ((-140.0, -98.0, -80.0), (105.0, 82.0, 110.0))
-SPLEEN_BOX = ((15.0, -55.0, -75.0), (140.0, 85.0, 105.0))
-
-
-def draw_tissue(rng: np.random.Generator, liver_latent: float, spleen_latent: float) -> Tissue:
-    """Tissues of one patient.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-    liver_latent, spleen_latent : float
-        Latent imaging risks, SD units; a higher value is a higher risk and a coarser, stronger texture.
-
-    Notes
-    -----
-    The latent risks enter here and nowhere else, after every random number is drawn, so that a patient's
-    anatomy, noise and texture pattern are the same whatever the risk.
-    """
-    own = rng.standard_normal(6)
-    streams = rng.spawn(5)
-    liver_risk = float(np.clip(liver_latent, -3.0, 4.5))
-    spleen_risk = float(np.clip(spleen_latent, -3.0, 4.5))
-    size = 1.0 + 0.03 * np.clip(own[0], -2, 2)
-    nodules = smooth_field(streams[0], *LIVER_BOX, 3.7 * size * np.exp(0.05 * liver_risk), band=0.8)
-    pulp = smooth_field(streams[3], *SPLEEN_BOX, 4.0 * (1.0 + 0.03 * np.clip(own[1], -2, 2)), band=0.5)
-    return Tissue(
-        nodules=skewed(nodules, 0.12),
-        patches=smooth_field(streams[1], *LIVER_BOX, 11.0),
-        surface=smooth_field(streams[2], *LIVER_BOX, 6.0),
-        pulp=skewed(pulp, 0.02 + 0.06 * np.clip(spleen_risk + 2.0, 0.0, 5.0)),
-        bands=smooth_field(streams[4], *SPLEEN_BOX, 5.0, band=0.9),
-        nodule_hu=float(9.5 * np.exp(0.30 * liver_risk)),
-        patch_hu=float(3.0 * np.exp(0.30 * liver_risk)),
-        pulp_hu=float(9.5 * np.exp(0.34 * spleen_risk)),
-        band_hu=float(12.0 + 2.0 * np.clip(own[2], -2, 2)),
-        venous_drop_hu=float(2.5 * liver_risk),
-    )
-
-
 NODULE_GAIN = {"arterial": 0.85, "venous": 0.9, "delayed": 1.1}
 PATCH_GAIN = {"arterial": 1.0, "venous": 0.4, "delayed": 0.2}
+
+
+class _Tube(NamedTuple):
+    """A course of ``tubes.yaml``: name of its tissue, points and radii, label that it lays."""
+
+    tissue: str
+    points: list[Point]
+    radii: list[float]
+    label: int | None = None
+
+
+@cache
+def _tubes() -> dict[str, list[_Tube]]:
+    groups = yaml.safe_load(Path(__file__).with_name("tubes.yaml").read_text(encoding="utf-8"))
+    return {group: [_Tube(**tube) for tube in tubes] for group, tubes in groups.items()}
+
+
+def _lay_tubes(canvas: Canvas, hu: dict[str, float], group: str, shift: Point = (0.0, 0.0, 0.0)) -> None:
+    for tube in _tubes()[group]:
+        canvas.lay_tube(tube.points, tube.radii, hu[tube.tissue], shift, tube.label)
 
 
 def grid(habitus: Habitus, edges_mm: tuple[float, float, float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -199,7 +72,7 @@ def grid(habitus: Habitus, edges_mm: tuple[float, float, float]) -> tuple[np.nda
         count = int(np.ceil((high - low) / edge))
         first = 0.5 * (low + high) - 0.5 * edge * (count - 1)
         axes.append(first + edge * np.arange(count))
-    return axes[0], axes[1], axes[2]
+    return tuple(axes)
 
 
 class Abdomen:
@@ -240,9 +113,8 @@ class Abdomen:
         self.body2 = superellipse(x2, y2, centre_y, (half_width, half_depth), 2.3)
         # The chest narrows towards the top of the volume, the waist a little towards its bottom.
         z = self.blank.z
-        self.taper = (9.0 * np.clip((z - 25.0) / 90.0, 0, 1) ** 2 + 4.0 * np.clip((-z - 20.0) / 80.0, 0, 1) ** 1.5)[
-            :, None, None
-        ].astype(np.float32)
+        taper = 9.0 * np.clip((z - 25.0) / 90.0, 0, 1) ** 2 + 4.0 * np.clip((-z - 20.0) / 80.0, 0, 1) ** 1.5
+        self.taper = taper[:, None, None].astype(np.float32)
         self.dome2 = self._diaphragm_height()
         # Where the dome is steep, a height above it is more than a distance from it.
         climb = np.gradient(self.dome2, self.blank.y, self.blank.x)
@@ -334,11 +206,9 @@ class Abdomen:
         rib = (np.sqrt((depth / 3.8) ** 2 + (across / 6.2) ** 2) - 1.0) * 4.2
         rib = np.maximum(rib, self._part(whole, margin) - whole.z)
         rib = np.maximum(rib, 9.0 - np.abs(whole.x))
-        bony = self._part(whole, np.where(angle < 2.25, 1.0, 0.0).astype(np.float32))
-        shell = np.where(bony > 0, 480.0, 105.0).astype(np.float32)
-        core = np.where(bony > 0, 190.0, 105.0).astype(np.float32)
-        canvas.lay(whole, rib, shell)
-        canvas.lay(whole, rib + 1.8, core)
+        # The front ends are cartilage.
+        canvas.lay(whole, rib, self._part(whole, np.where(angle < 2.25, np.float32(480.0), np.float32(105.0))))
+        canvas.lay(whole, rib + 1.8, self._part(whole, np.where(angle < 2.25, np.float32(190.0), np.float32(105.0))))
 
     def _lay_back(self, canvas: Canvas) -> None:
         muscle = 58.0
@@ -352,13 +222,14 @@ class Abdomen:
         window = canvas.window((-50, 26, -1e9), (50, 122, 1e9))
         level = np.mod(window.z - z0, VERTEBRA_STEP_MM) - 0.5 * VERTEBRA_STEP_MM
         offset = np.abs(level)
-        body2 = ellipsoid(window.x, window.y, np.zeros((1, 1, 1), np.float32), (0, 50, 0), (23, 17.5, 50))
+        flat = (window.x, window.y, np.zeros((1, 1, 1), np.float32))
+        body2 = ellipsoid(flat, (0, 50, 0), (23, 17.5, 50))
         waist = 1.8 * np.clip(1.0 - (offset / 12.0) ** 2, 0.0, 1.0)
         body = np.maximum(body2 + waist, offset - 13.2)
         canvas.lay(window, body2 + 1.0, 85.0)
         canvas.lay(window, body, 430.0)
         canvas.lay(window, body + 1.7, 165.0)
-        canal = ellipsoid(window.x, window.y, np.zeros((1, 1, 1), np.float32), (0, 75, 0), (11.0, 8.8, 50))
+        canal = ellipsoid(flat, (0, 75, 0), (11.0, 8.8, 50))
         arch = np.abs(canal - 3.2) - 3.0
         # Between two pedicles the arch is open at the side for the nerve.
         open_side = np.maximum(offset - 12.5, np.where(window.y < 76.0, -level - 1.0, -20.0))
@@ -381,7 +252,7 @@ class Abdomen:
 
     # ------------------------------------------------------------------ what breathes
 
-    def phase(self, hu: dict[str, float], phase: str, shift: tuple[float, float, float]) -> Canvas:
+    def phase(self, hu: dict[str, float], phase: str, shift: Point) -> Canvas:
         """The whole abdomen in one phase.
 
         Parameters
@@ -400,64 +271,54 @@ class Abdomen:
         canvas = self.static.copy()
         half = tuple(0.55 * step for step in shift)
         self._lay_chest(canvas, hu, shift)
-        self._lay_trunk_vessels(canvas, hu, half)
+        _lay_tubes(canvas, hu, "coeliac_branches", half)
+        _lay_tubes(canvas, hu, "mesenteric_artery")
+        self._lay_mesentery(canvas, hu, half)
+        _lay_tubes(canvas, hu, "mesenteric_vein", half)
         self._lay_bowel(canvas, hu, half)
         self._lay_colon(canvas, hu, half)
         self._lay_stomach(canvas, hu, shift)
-        self._lay_retroperitoneum(canvas, hu, half)
-        self._lay_splanchnic_veins(canvas, hu, half)
+        _lay_tubes(canvas, hu, "retroperitoneum", half)
+        _lay_tubes(canvas, hu, "splanchnic_veins", half)
         self._lay_spleen(canvas, hu, phase, shift)
         self._lay_liver(canvas, hu, phase, shift)
         self._lay_gallbladder(canvas, hu, shift)
         self._lay_kidneys(canvas, hu, half)
-        self._lay_great_vessels(canvas, hu)
+        _lay_tubes(canvas, hu, "great_vessels")
         return canvas
 
-    def _moved(self, point: tuple[float, float, float], organ: int, spread: float = 3.0) -> tuple[float, float, float]:
-        step = self.habitus.jitter[organ] * spread
+    def _moved(self, point: Point, organ: int) -> tuple[float, float, float]:
+        step = self.habitus.jitter[organ] * 2.0
         return tuple(float(value + move) for value, move in zip(point, step, strict=True))
 
     def _sample(self, field: Field, window: Window) -> np.ndarray:
         # Fields live in physical millimetres of the organ's frame, so that a nodule's size is the nodule's own.
-        axes = [
-            np.ravel(axis) * factor
-            for axis, factor in zip((window.x, window.y, window.z), self.habitus.scale, strict=True)
-        ]
-        return field.sample(axes[0], axes[1], axes[2], self.spread_mm)
+        axes = [np.ravel(axis) * factor for axis, factor in zip(window.at, self.habitus.scale, strict=True)]
+        return field.sample(*axes, self.spread_mm)
 
-    def _lay_bowel(self, canvas: Canvas, hu: dict[str, float], shift: tuple[float, float, float]) -> None:
+    def _lay_bowel(self, canvas: Canvas, hu: dict[str, float], shift: Point) -> None:
         for course, wide in self.habitus.bowel:
             radii = [wide] * len(course)
             window, distance = canvas.tube_distance(course, radii, shift)
-            if window.empty:
-                continue
             distance = smooth_max(distance, self._inside_wall(window) + 5.0, 4.0)
             folds = 0.7 * np.cos((window.x - window.y + window.z) * (2.0 * np.pi / 7.0))
             canvas.lay(window, distance, hu["gut_wall"])
             canvas.lay(window, distance + 2.6 + folds, hu["gut_fluid"])
             canvas.lay(window, np.maximum(distance + 3.4, window.y + 66.0), hu["gut_gas"])
 
-    def _lay_colon(self, canvas: Canvas, hu: dict[str, float], shift: tuple[float, float, float]) -> None:
-        courses = (
-            ([(-97, 10, -125), (-97, 8, -92), (-88, -14, -76), (-70, -40, -80)], [20, 20, 17, 16]),
-            ([(-70, -40, -80), (-40, -62, -88), (10, -70, -84), (55, -60, -58)], [16, 16, 17, 16]),
-            ([(55, -60, -58), (85, -38, -22), (98, -8, -8), (104, 18, -32), (103, 22, -125)], [16, 16, 16, 15, 13]),
-        )
-        for points, radii in courses:
-            window, distance = canvas.tube_distance(points, radii, shift)
-            if window.empty:
-                continue
+    def _lay_colon(self, canvas: Canvas, hu: dict[str, float], shift: Point) -> None:
+        for tube in _tubes()["colon"]:
+            window, distance = canvas.tube_distance(tube.points, tube.radii, shift)
             folds = 1.6 * np.cos((window.x + window.y + 1.4 * window.z) * (2.0 * np.pi / 26.0))
             distance = np.maximum(distance + folds, self._inside_wall(window) + 4.0)
             canvas.lay(window, distance, hu["gut_wall"])
             canvas.lay(window, distance + 2.4, hu["stool"])
             canvas.lay(window, np.maximum(distance + 3.2, window.y + 30.0), hu["gut_gas"])
 
-    def _lay_stomach(self, canvas: Canvas, hu: dict[str, float], shift: tuple[float, float, float]) -> None:
-        points = [(50, 10, 58), (58, -10, 38), (54, -36, 14), (32, -58, -8), (4, -60, -20), (-22, -46, -14)]
-        radii = [33, 28, 24, 20, 15, 10]
-        points = [self._moved(point, 2, 2.0) for point in points]
-        window, distance = canvas.tube_distance(points, radii, shift)
+    def _lay_stomach(self, canvas: Canvas, hu: dict[str, float], shift: Point) -> None:
+        (tube,) = _tubes()["stomach"]
+        points = [self._moved(point, 2) for point in tube.points]
+        window, distance = canvas.tube_distance(points, tube.radii, shift)
         distance = smooth_max(distance, self._inside_wall(window) + 6.0, 6.0)
         distance = smooth_max(distance, self._under_diaphragm(window) + 3.0, 6.0)
         canvas.lay(window, distance, hu["gut_wall"])
@@ -465,87 +326,60 @@ class Abdomen:
         # Gas rises to the front of a patient on the back.
         canvas.lay(window, np.maximum(distance + 4.6, window.y - self.habitus.gas_level), hu["gut_gas"])
 
-    def _lay_retroperitoneum(self, canvas: Canvas, hu: dict[str, float], shift: tuple[float, float, float]) -> None:
-        duodenum = [(-26, -44, -12), (-42, -26, -12), (-46, 2, -28), (-40, 10, -52), (-8, 8, -62), (24, 0, -52)]
-        canvas.lay_tube(duodenum, [11, 11, 11, 11, 10, 10], hu["gut_wall"], shift)
-        canvas.lay_tube(duodenum, [7, 7, 7.5, 7.5, 6.5, 6], hu["gut_fluid"], shift)
-        pancreas = [(-27, -6, -34), (-24, -8, -14), (-4, -16, -2), (20, -10, 8), (46, 8, 18), (70, 22, 26)]
-        canvas.lay_tube(pancreas, [12, 13, 9, 9.5, 10, 9], hu["pancreas"], shift)
-        adrenal = hu["adrenal"]
-        canvas.lay_tube([(-24, 28, 30), (-30, 40, 20)], [2.4, 2.0], adrenal, shift)
-        canvas.lay_tube([(-24, 28, 30), (-22, 42, 18)], [2.4, 1.8], adrenal, shift)
-        canvas.lay_tube([(28, 22, 22), (34, 36, 12)], [2.6, 2.0], adrenal, shift)
-        canvas.lay_tube([(28, 22, 22), (24, 38, 12)], [2.6, 1.8], adrenal, shift)
-
-    def _lay_trunk_vessels(self, canvas: Canvas, hu: dict[str, float], shift: tuple[float, float, float]) -> None:
-        aorta, portal = hu["aorta"], hu["portal_vein"]
-        splenic = [(9, 16, 24), (11, 2, 22), (28, 4, 22), (50, 16, 26), (74, 26, 32)]
-        canvas.lay_tube(splenic, [3.6, 3.2, 2.6, 2.4, 2], aorta, shift)
-        canvas.lay_tube([(11, 2, 22), (-8, -8, 22), (-24, -16, 26)], [3.0, 2.4, 2.0], aorta, shift)
-        canvas.lay_tube([(8, 17, 10), (8, 3, 4), (6, -4, -40), (3, -10, -110)], [3.8, 3.6, 3.3, 2.8], aorta)
+    def _lay_mesentery(self, canvas: Canvas, hu: dict[str, float], shift: Point) -> None:
+        """Jejunal branches that fan out to the bowel, an artery beside a vein."""
         for course, _ in self.habitus.bowel:
-            # Jejunal branches fan out through the mesentery, an artery beside a vein.
             for target in course[3::6]:
                 root = (2.0, -8.0, 0.5 * target[2] - 18.0)
-                canvas.lay_tube([root, target], [1.7, 1.0], aorta, shift)
+                canvas.lay_tube([root, target], [1.7, 1.0], hu["aorta"], shift)
                 beside = (target[0] - 4.0, target[1], target[2] - 3.0)
-                canvas.lay_tube([(-8.0, -9.0, root[2]), beside], [2.0, 1.2], portal, shift)
-        canvas.lay_tube([(-9, -12, -110), (-9, -6, -40), (-9, -4, -2)], [4.5, 5.2, 6.0], portal, shift)
+                canvas.lay_tube([(-8.0, -9.0, root[2]), beside], [2.0, 1.2], hu["portal_vein"], shift)
 
-    def _lay_splanchnic_veins(self, canvas: Canvas, hu: dict[str, float], shift: tuple[float, float, float]) -> None:
-        portal = hu["portal_vein"]
-        canvas.lay_tube([(-9, -8, -60), (-9, -6, -40), (-9, -4, -2)], [5.0, 5.2, 6.0], portal, shift)
-        canvas.lay_tube([(-9, -4, -2), (14, 2, 4), (42, 16, 14), (70, 28, 26)], [5.5, 4.6, 4.4, 4.2], portal, shift)
-        canvas.lay_tube([(-9, -4, -2), (-22, -8, 14), (-38, -12, 27)], [6.8, 6.8, 6.5], portal, shift)
-
-    def _lay_spleen(self, canvas: Canvas, hu: dict[str, float], phase: str, shift: tuple[float, float, float]) -> None:
+    def _lay_spleen(self, canvas: Canvas, hu: dict[str, float], phase: str, shift: Point) -> None:
         size = self.habitus.spleen_size
         grown = size - 1.0
-        centre = self._moved((99.0 - 16.0 * grown, 28.0 - 16.0 * grown, 38.0 - 34.0 * grown), 3, 2.0)
+        centre = self._moved((99.0 - 16.0 * grown, 28.0 - 16.0 * grown, 38.0 - 34.0 * grown), 3)
         axes = (36.0 * size, 47.0 * size, 49.0 * size)
-        reach = max(axes)
-        window = canvas.window([c - reach for c in centre], [c + reach for c in centre], shift)
-        distance = ellipsoid(window.x, window.y, window.z, centre, axes, rotation(about_x=-18.0))
+        window = canvas.around([centre], max(axes), shift)
+        distance = ellipsoid(window.at, centre, axes, rotation(about_x=-18.0))
         distance = smooth_max(distance, self._inside_wall(window) + 2.4, 6.0)
         distance = smooth_max(distance, self._under_diaphragm(window) + 2.4, 6.0)
         hilum = (centre[0] - 39.0 * size**1.1, centre[1] - 27.0 * size, centre[2] - 6.0)
-        distance = smooth_max(distance, -ellipsoid(window.x, window.y, window.z, hilum, (38, 36, 60)), 9.0)
+        distance = smooth_max(distance, -ellipsoid(window.at, hilum, (38, 36, 60)), 9.0)
         if not np.any(distance < canvas.edge):
             return
         value = hu["spleen"] + self.tissue.pulp_hu * self._sample(self.tissue.pulp, window)
         if phase == "arterial":
             value += self.tissue.band_hu * self._sample(self.tissue.bands, window)
         canvas.lay(window, distance, value, SPLEEN)
-        for end, radius in (((84, 30, 44), 2.6), ((84, 24, 24), 2.6), ((90, 38, 34), 2.2)):
-            canvas.lay_tube([(70, 28, 28), end], [3.2, radius], hu["portal_vein"], shift)
+        _lay_tubes(canvas, hu, "splenic_hilum", shift)
 
     def _liver_distance(self, window: Window) -> np.ndarray:
-        x, y, z = window.x, window.y, window.z
+        x, y, z = at = window.at
         size, left = self.habitus.liver_size, self.habitus.left_lobe
-        right = ellipsoid(x, y, z, (-86.0, -4.0, 20.0), (95.0 * size, 104.0 * size, 104.0 * size))
+        right = ellipsoid(at, (-86.0, -4.0, 20.0), (95.0 * size, 104.0 * size, 104.0 * size))
         # The visceral surface climbs from the right flank to the left and from front to back.
         rise = z - (-60.0 / size + 0.80 * (x + 122.0) + 0.22 * (y + 25.0))
         right = smooth_max(right, -0.74 * rise, 16.0)
-        left_lobe = ellipsoid(
-            x, y, z, (10.0, -52.0, 48.0), (70.0 * left, 37.0 * left, 35.0 * left), rotation(about_y=-9.0, about_z=6.0)
-        )
-        left_lobe = smooth_max(left_lobe, ellipsoid(x, y, z, (52.0, -8.0, 30.0), (40, 32, 40)) * -1.0, 12.0)
-        caudate = ellipsoid(x, y, z, (-10.0, 4.0, 43.0), (17.0 * left, 16.0 * left, 27.0))
+        turn = rotation(about_y=-9.0, about_z=6.0)
+        left_lobe = ellipsoid(at, (10.0, -52.0, 48.0), (70.0 * left, 37.0 * left, 35.0 * left), turn)
+        left_lobe = smooth_max(left_lobe, ellipsoid(at, (52.0, -8.0, 30.0), (40, 32, 40)) * -1.0, 12.0)
+        caudate = ellipsoid(at, (-10.0, 4.0, 43.0), (17.0 * left, 16.0 * left, 27.0))
         liver = smooth_min(smooth_min(right, left_lobe, 16.0), caudate, 8.0)
         # Fissure of the round ligament, and of the venous ligament between caudate and left lobe.
-        round_ligament = capsule(x, y, z, (6.0, -80.0, 14.0), (4.0, -46.0, 28.0), 6.0, 3.0)
+        round_ligament = capsule(at, ((6.0, -80.0, 14.0), (4.0, -46.0, 28.0)), (6.0, 3.0))
         falciform = np.maximum(np.maximum(np.abs(x - 5.0) - 1.3, y + 46.0), z - 44.0)
         round_ligament = np.minimum(round_ligament, falciform)
-        venous_ligament = capsule(x, y, z, (2.0, -30.0, 34.0), (14.0, -14.0, 56.0), 3.5, 3.0)
+        venous_ligament = capsule(at, ((2.0, -30.0, 34.0), (14.0, -14.0, 56.0)), (3.5, 3.0))
         liver = smooth_max(liver, -np.minimum(round_ligament, venous_ligament), 5.0)
-        porta = capsule(x, y, z, (-16.0, -12.0, 12.0), (-38.0, -16.0, 22.0), 11.0, 9.0)
+        porta = capsule(at, ((-16.0, -12.0, 12.0), (-38.0, -16.0, 22.0)), (11.0, 9.0))
         liver = smooth_max(liver, -porta, 6.0)
-        liver = smooth_max(liver, -ellipsoid(x, y, z, (-58.0, 58.0, -28.0), (33, 34, 52)), 8.0)
+        liver = smooth_max(liver, -ellipsoid(at, (-58.0, 58.0, -28.0), (33, 34, 52)), 8.0)
         # The vertebra, the crura and the great vessels keep their room.
         keep = np.hypot(x, y - 46.0) - 33.0
         return smooth_max(liver, -keep, 6.0)
 
-    def _lay_liver(self, canvas: Canvas, hu: dict[str, float], phase: str, shift: tuple[float, float, float]) -> None:
+    def _lay_liver(self, canvas: Canvas, hu: dict[str, float], phase: str, shift: Point) -> None:
         window = canvas.window((-135, -95, -78), (100, 80, 106), shift)
         distance = self._liver_distance(window)
         distance += np.float32(self.habitus.nodular_mm) * self._sample(self.tissue.surface, window)
@@ -555,31 +389,31 @@ class Abdomen:
         value *= np.float32(self.tissue.nodule_hu * NODULE_GAIN[phase])
         value += np.float32(self.tissue.patch_hu * PATCH_GAIN[phase]) * self._sample(self.tissue.patches, window)
         value += np.float32(hu["liver"] - (self.tissue.venous_drop_hu if phase == "venous" else 0.0))
-        inside = canvas.share(distance)
         # Vessels are laid within the liver's own tissue, so that none leaves it.
-        for branches, blood in ((_PORTAL_BRANCHES, hu["portal_vein"]), (_HEPATIC_VEINS, hu["hepatic_vein"])):
-            for points, radii in branches:
-                _lay_within(window, value, points, radii, blood, canvas.edge)
-        part = canvas.hu[window.slices]
-        part += inside * (value - part)
-        canvas.labels[window.slices][inside >= geometry.LABEL_SHARE] = LIVER
+        for tube in _tubes()["liver"]:
+            for ends, radii in zip(pairwise(tube.points), pairwise(tube.radii), strict=True):
+                near = window.around(ends, max(radii) + canvas.edge)
+                part = value[near.slices]
+                part += canvas.share(capsule(near.at, ends, radii)) * (hu[tube.tissue] - part)
+        canvas.lay(window, distance, value, LIVER)
 
-    def _lay_gallbladder(self, canvas: Canvas, hu: dict[str, float], shift: tuple[float, float, float]) -> None:
-        centre = self._moved((-46.0, -54.0, -8.0), 4, 2.0)
+    def _lay_gallbladder(self, canvas: Canvas, hu: dict[str, float], shift: Point) -> None:
+        centre = self._moved((-46.0, -54.0, -8.0), 4)
         turn = rotation(about_x=22.0, about_y=14.0)
-        canvas.lay_ellipsoid(centre, (14.5, 16.5, 29.0), hu["gut_wall"], shift, turn, label=0)
-        canvas.lay_ellipsoid(centre, (12.8, 14.8, 27.2), hu["bile"], shift, turn)
+        window = canvas.around([centre], 29.0, shift)
+        canvas.lay(window, ellipsoid(window.at, centre, (14.5, 16.5, 29.0), turn), hu["gut_wall"], 0)
+        canvas.lay(window, ellipsoid(window.at, centre, (12.8, 14.8, 27.2), turn), hu["bile"])
 
-    def _lay_kidneys(self, canvas: Canvas, hu: dict[str, float], shift: tuple[float, float, float]) -> None:
+    def _lay_kidneys(self, canvas: Canvas, hu: dict[str, float], shift: Point) -> None:
         for side, centre, organ in ((-1.0, (-60.0, 44.0, -34.0), 5), (1.0, (60.0, 42.0, -22.0), 6)):
-            centre = self._moved(centre, organ, 2.0)
+            centre = self._moved(centre, organ)
             turn = rotation(about_x=8.0, about_y=9.0 * side, about_z=-28.0 * side)
             axes = (26.0, 29.0, 54.0)
-            window = canvas.window([c - 56 for c in centre], [c + 56 for c in centre], shift)
-            distance = ellipsoid(window.x, window.y, window.z, centre, axes, turn)
+            window = canvas.around([centre], max(axes), shift)
+            distance = ellipsoid(window.at, centre, axes, turn)
             # The sinus opens towards the midline and the front.
             hilum = turn.T @ np.array([-side * 22.0, 0.0, 0.0]) + np.array(centre)
-            sinus = ellipsoid(window.x, window.y, window.z, hilum, (19.0, 10.0, 25.0), turn)
+            sinus = ellipsoid(window.at, hilum, (19.0, 10.0, 25.0), turn)
             canvas.lay(window, distance, hu["cortex"], 0)
             u, v, w = window.x - centre[0], window.y - centre[1], window.z - centre[2]
             turned = turn.astype(np.float32)
@@ -603,21 +437,7 @@ class Abdomen:
             ureter = [tuple(basin), tuple(funnel), (side * 33.0, 34.0, centre[2] - 34.0), (side * 34.0, 26.0, -125.0)]
             canvas.lay_tube(ureter, [5.0, 4.2, 2.2, 2.0], hu["renal_pelvis"], shift)
 
-    def _lay_great_vessels(self, canvas: Canvas, hu: dict[str, float]) -> None:
-        aorta = hu["aorta"]
-        renal_vein = 0.5 * (hu["cava_upper"] + hu["cava_lower"]) + 15.0
-        canvas.lay_tube([(-22, 17, -12), (-34, 28, -24), (-43, 33, -29)], [5, 4.5, 4], renal_vein)
-        canvas.lay_tube([(-16, 13, -8), (8, 10, -8), (28, 22, -13), (42, 31, -17)], [4.5, 3.8, 4.5, 4], renal_vein)
-        canvas.lay_tube([(8, 24, -2), (-24, 34, -14), (-46, 39, -28)], [3.2, 2.8, 2.2], aorta)
-        canvas.lay_tube([(8, 24, -4), (30, 32, -12), (47, 38, -18)], [3.2, 2.8, 2.2], aorta)
-        course = [(4, 23, -125), (7, 22, -40), (8, 22, 10), (10, 24, 60), (16, 27, 125)]
-        canvas.lay_tube(course, [8.5, 9, 9.8, 10.8, 12], aorta)
-        lower, upper = hu["cava_lower"], hu["cava_upper"]
-        canvas.lay_tube([(-21, 20, -125), (-22, 17, -60), (-22, 16, -14)], [11.5, 11, 10.5], lower, label=0)
-        course = [(-22, 16, -14), (-22, 16, 30), (-20, 8, 74), (-14, 0, 100)]
-        canvas.lay_tube(course, [10.5, 10.5, 11.5, 12], upper, label=0)
-
-    def _lay_chest(self, canvas: Canvas, hu: dict[str, float], shift: tuple[float, float, float]) -> None:
+    def _lay_chest(self, canvas: Canvas, hu: dict[str, float], shift: Point) -> None:
         window = canvas.window((-1e9, -1e9, -5.0), (1e9, 1e9, 1e9), (0.0, 0.0, shift[2]))
         above = -self._under_diaphragm(window)
         room = self._inside_wall(window)
@@ -627,51 +447,14 @@ class Abdomen:
         lung = np.maximum(above, room + 1.5)
         mediastinum = np.minimum(
             np.hypot(window.x - 4.0, window.y - 40.0) - 31.0,
-            ellipsoid(window.x, window.y, window.z, (16.0, -36.0, 126.0), (68.0, 50.0, 54.0)),
+            ellipsoid(window.at, (16.0, -36.0, 126.0), (68.0, 50.0, 54.0)),
         )
         canvas.lay(window, smooth_max(lung, -mediastinum, 4.0), hu["lung"])
-        heart = np.maximum(
-            ellipsoid(window.x, window.y, window.z, (17.0, -37.0, 132.0), (60.0, 42.0, 52.0)), above + 3.0
-        )
+        heart = np.maximum(ellipsoid(window.at, (17.0, -37.0, 132.0), (60.0, 42.0, 52.0)), above + 3.0)
         canvas.lay(window, heart, hu["muscle"] + 25.0)
         ventricles = np.minimum(
-            ellipsoid(window.x, window.y, window.z, (2.0, -46.0, 134.0), (30.0, 24.0, 46.0)),
-            ellipsoid(window.x, window.y, window.z, (42.0, -30.0, 134.0), (25.0, 24.0, 44.0)),
+            ellipsoid(window.at, (2.0, -46.0, 134.0), (30.0, 24.0, 46.0)),
+            ellipsoid(window.at, (42.0, -30.0, 134.0), (25.0, 24.0, 44.0)),
         )
         canvas.lay(window, np.maximum(ventricles, above + 8.0), hu["heart"])
-        canvas.lay_tube([(2, 6, 125), (4, 8, 92), (16, 4, 72)], [7.5, 7.5, 7.0], hu["gut_wall"], shift)
-
-
-def _lay_within(
-    window: Window, value: np.ndarray, points: list[Point], radii: list[float], blood: float, edge: float
-) -> None:
-    """Lay a vessel over the tissue of a window, before the tissue itself is laid on the canvas."""
-    for start, end, radius, radius_end in zip(points[:-1], points[1:], radii[:-1], radii[1:], strict=True):
-        cut, (x, y, z) = within(window, start, end, max(radius, radius_end) + edge)
-        if 0 not in (x.size, y.size, z.size):
-            part = value[cut]
-            share = np.clip(0.5 - capsule(x, y, z, start, end, radius, radius_end) / np.float32(edge), 0.0, 1.0)
-            part += share * (blood - part)
-
-
-_PORTAL_BRANCHES = (
-    ([(-36, -12, 26), (-62, -4, 33)], [6.2, 5.4]),
-    ([(-62, -4, 33), (-84, -28, 46), (-96, -40, 56)], [4.4, 3.4, 2.2]),
-    ([(-84, -28, 46), (-92, -46, 26), (-96, -52, 8)], [3.2, 2.4, 1.8]),
-    ([(-62, -4, 33), (-86, 16, 38), (-104, 26, 52)], [4.4, 3.4, 2.2]),
-    ([(-86, 16, 38), (-98, 18, 14), (-104, 8, -14)], [3.4, 2.6, 1.8]),
-    ([(-36, -12, 26), (-16, -26, 40), (4, -46, 47), (8, -62, 44)], [5.0, 4.6, 4.6, 3.6]),
-    ([(4, -46, 47), (28, -50, 56), (48, -54, 60)], [3.2, 2.6, 1.8]),
-    ([(8, -62, 44), (30, -66, 42), (46, -66, 40)], [2.8, 2.2, 1.6]),
-    ([(6, -54, 46), (-18, -62, 42), (-30, -68, 30)], [2.8, 2.2, 1.6]),
-)
-"""Branches of the portal vein: points (x, y, z) and radii, reference mm."""
-
-_HEPATIC_VEINS = (
-    ([(-20, 8, 80), (-48, 14, 74), (-80, 22, 58), (-100, 24, 34)], [5.0, 4.6, 3.4, 2.0]),
-    ([(-80, 22, 58), (-96, 2, 64)], [2.6, 1.8]),
-    ([(-18, 2, 80), (-36, -20, 68), (-52, -40, 48), (-58, -52, 22)], [4.8, 4.2, 3.2, 2.0]),
-    ([(-36, -20, 68), (-62, -30, 66)], [2.6, 1.8]),
-    ([(-16, 0, 80), (4, -24, 68), (26, -44, 62), (44, -50, 52)], [4.2, 3.6, 2.8, 1.8]),
-)
-"""Hepatic veins: points (x, y, z) and radii, reference mm."""
+        _lay_tubes(canvas, hu, "oesophagus", shift)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,26 +12,17 @@ from hccbook.papers import find_paper
 from hccbook.phantom.distributions import (
     AMAP_SHIFT,
     AMAP_SHIFT_SIZE,
-    ETIOLOGY,
     LATENTS,
-    MALE,
     MEASURED,
     QUANTITIES,
     QuantileFunction,
+    cause_counts,
     latent_correlation,
+    male_share,
     prints_outcomes,
     quartiles,
 )
-from hccbook.phantom.outcome import (
-    MAX_MONTHS,
-    MIN_MONTHS,
-    bclc_stage,
-    cohort_sizes,
-    hcc_ranks,
-    lead_time,
-    planted_shifts,
-    time_to_hcc,
-)
+from hccbook.phantom.outcome import CohortSize, cohort_sizes, disease_course, hcc_ranks, planted_shifts
 from hccbook.phantom.scanner import SCANNERS
 from hccbook.settings import ORGANS, CohortSettings
 
@@ -42,24 +34,20 @@ _SEGMENTATION_SPREAD = 2.4
 _SEGMENTATION = 2  # the paper's place in the seed, so that these patients are nobody else's
 _LARGEST = "C01"
 # Sizes of the ten other centres relative to each other; the papers' Supplementary Table 1 is not public.
-_OTHER_CENTERS = dict(zip(list(SCANNERS)[1:], (18, 15, 13, 11, 10, 9, 8, 6, 6, 4), strict=True))
+_OTHER_CENTRES = dict(zip(list(SCANNERS)[1:], (18, 15, 13, 11, 10, 9, 8, 6, 6, 4), strict=True))
 _GOLDEN = (5.0**0.5 - 1.0) / 2.0
 _SPLEEN_PLATELET_CORRELATION = -0.7
 _FACTOR = np.linalg.cholesky(latent_correlation())
 
 
-def _single_center(paper: str, cohort: str) -> bool:
+def _centre(paper: str, cohort: str, number: int) -> str:
     # Nanfang Hospital: ALARM's discovery and internal validation, aMAP-CT's test cohort.
     development, validation, test = find_paper(paper).cohorts
-    return cohort in ({development, validation} if find_paper(paper).largest_centre == "divided" else {test})
-
-
-def _center(paper: str, cohort: str, number: int) -> str:
-    if _single_center(paper, cohort):
+    if cohort in ({development, validation} if find_paper(paper).largest_centre == "divided" else {test}):
         return _LARGEST
     # Multiples of the golden ratio fill the interval evenly, so that small cohorts too see every centre.
-    share = np.cumsum(list(_OTHER_CENTERS.values())) / sum(_OTHER_CENTERS.values())
-    return list(_OTHER_CENTERS)[int(np.searchsorted(share, (number * _GOLDEN) % 1.0, side="right"))]
+    share = np.cumsum(list(_OTHER_CENTRES.values())) / sum(_OTHER_CENTRES.values())
+    return list(_OTHER_CENTRES)[int(np.searchsorted(share, (number * _GOLDEN) % 1.0, side="right"))]
 
 
 def clinical_values(
@@ -67,7 +55,7 @@ def clinical_values(
     cohort: str,
     hcc: bool,
     latents: np.ndarray,
-    male_share: np.ndarray,
+    uniform: np.ndarray,
     names: Sequence[str] | None = None,
 ) -> dict[str, np.ndarray]:
     """Clinical values of patients of one cohort and outcome group.
@@ -80,7 +68,7 @@ def clinical_values(
         Outcome group.
     latents : ndarray of shape (n_patients, n_latents)
         Correlated standard normal latents, in the order of `LATENTS`.
-    male_share : ndarray of shape (n_patients,)
+    uniform : ndarray of shape (n_patients,)
         Uniform on 0 to 1; men lie below the group's share of men.
     names : sequence of str, optional
         Values wanted; all that the paper measured where left out.
@@ -90,8 +78,7 @@ def clinical_values(
     dict of str to ndarray of shape (n_patients,)
         Values in the manifest's units, rounded as laboratories report them, and ``male`` (bool).
     """
-    group = "hcc" if hcc else "non_hcc"
-    values: dict[str, np.ndarray] = {"male": male_share < MALE[paper][cohort][group]}
+    values: dict[str, np.ndarray] = {"male": uniform < male_share(paper, cohort, hcc)}
     for name in MEASURED[paper] if names is None else names:
         latent = latents[:, LATENTS.index(name)]
         if hcc and not prints_outcomes(paper):
@@ -101,88 +88,81 @@ def clinical_values(
     return values
 
 
-def _latent_draws(paper: int, number: int, seed: int) -> tuple[np.ndarray, np.ndarray, int, np.random.Generator]:
-    """One patient's own random numbers: normals, uniforms, the seed of the images, the stream of times."""
-    sequence = np.random.SeedSequence([seed, paper, number])
-    draws, times = (np.random.default_rng(child) for child in sequence.spawn(2))
-    # 52 bits stay whole numbers in any table that turns integers into floats.
-    image_seed = int(sequence.spawn(1)[0].generate_state(1, np.uint64)[0] >> np.uint64(12))
-    return draws.standard_normal(len(LATENTS) + 3), draws.random(2), image_seed, times
+class _Draws(NamedTuple):
+    """Random numbers of several patients, each from a stream of their own.
+
+    Attributes
+    ----------
+    numbers : ndarray of shape (n_patients,)
+        The patients' numbers.
+    latents : ndarray of shape (n_patients, n_latents)
+        Correlated standard normal latents of the clinical values.
+    own : ndarray of shape (n_patients, 3)
+        Standard normal: latent risks of liver and spleen, size of the spleen.
+    uniforms : ndarray of shape (n_patients, 2)
+        For sex and cause.
+    image_seeds : list of int
+    times : list of numpy.random.Generator
+    """
+
+    numbers: np.ndarray
+    latents: np.ndarray
+    own: np.ndarray
+    uniforms: np.ndarray
+    image_seeds: list[int]
+    times: list[np.random.Generator]
 
 
-def _etiology(paper: str, cohort: str, hcc: bool, share: float) -> str:
-    causes = ETIOLOGY[paper][cohort]["hcc" if hcc else "non_hcc"]
-    total = np.cumsum([count for _, count in causes])
-    return causes[int(np.searchsorted(total, share * total[-1], side="right"))][0]
-
-
-def _patients(
-    paper: str, cohort: str, stream: int, numbers: np.ndarray, ranks: np.ndarray, hcc_total: int, seed: int
-) -> pd.DataFrame:
-    """Patients of one cohort; every row follows from its own number."""
-    draws = [_latent_draws(stream, int(number), seed) for number in numbers]
-    normals = np.array([draw[0] for draw in draws]).reshape(len(draws), len(LATENTS) + 3)
-    uniforms = np.array([draw[1] for draw in draws]).reshape(len(draws), 2)
+def _draw(seed: int, stream: int, numbers: np.ndarray) -> _Draws:
+    normals, uniforms = np.zeros((numbers.size, len(LATENTS) + 3)), np.zeros((numbers.size, 2))
+    image_seeds, times = [], []
+    for position, number in enumerate(numbers):
+        sequence = np.random.SeedSequence([seed, stream, int(number)])
+        values, time = (np.random.default_rng(child) for child in sequence.spawn(2))
+        normals[position], uniforms[position] = values.standard_normal(normals.shape[1]), values.random(2)
+        times.append(time)
+        # 52 bits stay whole numbers in any table that turns integers into floats.
+        image_seeds.append(int(sequence.spawn(1)[0].generate_state(1, np.uint64)[0] >> np.uint64(12)))
     latents = normals[:, : len(LATENTS)] @ _FACTOR.T
-    own = normals[:, len(LATENTS) :]
+    return _Draws(numbers, latents, normals[:, len(LATENTS) :], uniforms, image_seeds, times)
+
+
+def _cause(paper: str, cohort: str, hcc: bool, share: float) -> str:
+    counts = cause_counts(paper, cohort, hcc)
+    total = np.cumsum(list(counts.values()))
+    return list(counts)[int(np.searchsorted(total, share * total[-1], side="right"))]
+
+
+def _patients(paper: str, size: CohortSize, ranks: np.ndarray, draws: _Draws) -> pd.DataFrame:
+    """Patients of one cohort, `ranks` as of `hcc_ranks`; every row follows from its own number."""
     has_hcc = ranks >= 0
-    columns: dict[str, np.ndarray] = {}
+    values: dict[str, np.ndarray] = {}
     for hcc in (False, True):
         chosen = has_hcc == hcc
-        for name, values in clinical_values(paper, cohort, hcc, latents[chosen], uniforms[chosen, 0]).items():
-            columns.setdefault(name, np.zeros(len(draws), dtype=values.dtype))[chosen] = values
-    platelets = latents[:, LATENTS.index("platelets")]
-    along = _SPLEEN_PLATELET_CORRELATION
-    months, stages = [], []
-    latest = find_paper(paper).months[1]
-    for (_, _, _, times), rank in zip(draws, ranks, strict=True):
-        stage = ""
-        if np.isfinite(latest):
-            if rank >= 0:
-                stage = bclc_stage(cohort, int(rank), hcc_total)
-                month = lead_time(stage, times)
-            else:
-                month = MIN_MONTHS + (MAX_MONTHS - MIN_MONTHS) * times.random()
-        else:
-            curve = QuantileFunction(quartiles(paper, cohort, False, "months"), QUANTITIES["months"])
-            month = float(curve(times.standard_normal()))
-            if rank >= 0:
-                month = time_to_hcc(month, times)
-        # Rounding must not bring a patient to three months, which the paper's criteria leave out.
-        months.append(max(round(float(month), 1), MIN_MONTHS + (0.0 if np.isfinite(latest) else 0.1)))
-        stages.append(stage)
-    table = pd.DataFrame(
-        {
-            "centre": [_center(paper, cohort, int(number)) for number in numbers],
-            "cohort": cohort,
-            "age": columns["age"],
-            "sex": np.where(columns["male"], "male", "female"),
-            "bilirubin": columns["bilirubin"],
-            "albumin": columns["albumin"],
-            "platelets": columns["platelets"],
-            "afp": columns["afp"],
-            "alt": columns["alt"],
-            "etiology": [
-                _etiology(paper, cohort, bool(hcc), float(share))
-                for hcc, share in zip(has_hcc, uniforms[:, 1], strict=True)
-            ],
-            "hcc": has_hcc.astype(int),
-            "months": months,
-        }
-    )
-    for name in MEASURED[paper]:
-        if name not in table:
-            table[name] = columns[name]
-    if np.isfinite(latest):
-        table["bclc"] = stages
-    table["number"] = numbers
-    table["image_seed"] = [draw[2] for draw in draws]
-    table["liver_latent"] = own[:, 0]
-    table["spleen_latent"] = own[:, 1]
+        group = clinical_values(paper, size.name, hcc, draws.latents[chosen], draws.uniforms[chosen, 0])
+        for name, of_group in group.items():
+            values.setdefault(name, np.zeros(len(ranks), dtype=of_group.dtype))[chosen] = of_group
+    courses = [disease_course(paper, size, int(rank), time) for rank, time in zip(ranks, draws.times, strict=True)]
+    causes = [_cause(paper, size.name, hcc, share) for hcc, share in zip(has_hcc, draws.uniforms[:, 1], strict=True)]
+    columns = {
+        "centre": [_centre(paper, size.name, int(number)) for number in draws.numbers],
+        "cohort": size.name,
+        "age": values.pop("age"),
+        "sex": np.where(values.pop("male"), "male", "female"),
+        **{name: values.pop(name) for name in ("bilirubin", "albumin", "platelets", "afp", "alt")},
+        "etiology": causes,
+        "hcc": has_hcc.astype(int),
+        "months": [months for _, months in courses],
+        **values,
+    }
+    if np.isfinite(find_paper(paper).months[1]):
+        columns["bclc"] = [stage for stage, _ in courses]
     # Splenomegaly goes with low platelets among patients of the same outcome: through the latent of the platelets,
     # not their value, so that the spleen's size tells nothing of the outcome.
-    table["spleen_size"] = along * platelets + np.sqrt(1.0 - along**2) * own[:, 2]
-    return table
+    along = _SPLEEN_PLATELET_CORRELATION
+    spleen = along * draws.latents[:, LATENTS.index("platelets")] + np.sqrt(1.0 - along**2) * draws.own[:, 2]
+    latent = (draws.numbers, draws.image_seeds, draws.own[:, 0], draws.own[:, 1], spleen)
+    return pd.DataFrame(columns | dict(zip(LATENT_COLUMNS, latent, strict=True)))
 
 
 def simulate_clinical(paper: str, settings: CohortSettings) -> pd.DataFrame:
@@ -224,8 +204,8 @@ def simulate_clinical(paper: str, settings: CohortSettings) -> pd.DataFrame:
     first = 1
     for position, size in enumerate(cohort_sizes(paper, settings)):
         ranks = hcc_ranks(paper, position, size, settings.seed)
-        numbers = np.arange(first, first + size.patients)
-        tables.append(_patients(paper, size.name, find_paper(paper).number, numbers, ranks, size.hcc, settings.seed))
+        draws = _draw(settings.seed, find_paper(paper).number, np.arange(first, first + size.patients))
+        tables.append(_patients(paper, size, ranks, draws))
         first += size.patients
     table = pd.concat([part for part in tables if len(part)], ignore_index=True)
     for organ, shift in planted_shifts(paper, settings).items():
@@ -251,13 +231,12 @@ def simulate_segmentation_patients(settings: CohortSettings) -> pd.DataFrame:
         As `simulate_clinical` returns it, without HCC and without cohort.
     """
     numbers = np.arange(1, settings.segmentation_patients + 1)
-    ranks = np.full(numbers.size, -1)
-    table = _patients("alarm", "discovery", _SEGMENTATION, numbers, ranks, 0, settings.seed)
+    ranks, draws = np.full(numbers.size, -1), _draw(settings.seed, _SEGMENTATION, numbers)
+    table = _patients("alarm", CohortSize("discovery", numbers.size, 0), ranks, draws)
     table["centre"] = [list(SCANNERS)[(number - 1) % len(SCANNERS)] for number in numbers]
     table["cohort"] = ""
-    high = np.where(numbers % 2 == 0, 1.0, 0.0)
     for organ in ORGANS:
-        table[f"{organ}_latent"] += _SEGMENTATION_SPREAD * high
+        table[f"{organ}_latent"] += _SEGMENTATION_SPREAD * (numbers % 2 == 0)
     table.insert(0, "patient_id", [f"SYN-SEGMENTATION-{number:04d}" for number in numbers])
     return _keyed(table)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
-from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from hccbook.phantom.geometry import rotation
@@ -102,12 +102,8 @@ def write_series(folder: Path, image: sitk.Image, patient: Mapping[str, Any], ph
         _set_plane(header, image, direction, corner)
         header.RescaleIntercept, header.RescaleSlope = layout.intercept, layout.slope
         header.RescaleType = "HU"
-        header.Rows, header.Columns = slice_values.shape
-        header.BitsAllocated, header.BitsStored, header.HighBit = 16, layout.bits, layout.bits - 1
-        header.PixelRepresentation = 0
-        header.SamplesPerPixel, header.PhotometricInterpretation = 1, "MONOCHROME2"
+        header.set_pixel_data(slice_values, "MONOCHROME2", layout.bits, generate_instance_uid=False)
         header.WindowCenter, header.WindowWidth = 40, 400
-        header.PixelData = np.ascontiguousarray(slice_values).tobytes()
         header.save_as(folder / f"IM{number:04d}.dcm", enforce_file_format=True)
 
 
@@ -119,14 +115,15 @@ def _time(second: int) -> str:
     return f"{second // 3600:02d}{second % 3600 // 60:02d}{second % 60:02d}"
 
 
-def _header(patient: Mapping[str, Any], phase: str, number: int, scanner: Scanner) -> FileDataset:
+def _header(patient: Mapping[str, Any], phase: str, number: int, scanner: Scanner) -> Dataset:
     """Everything of one slice that is neither its plane nor its pixels."""
     identity = str(patient["patient_id"])
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = CTImageStorage
     meta.MediaStorageSOPInstanceUID = _uid(identity, phase, number)
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    header = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+    header = Dataset()
+    header.file_meta = meta
     header.SpecificCharacterSet = "ISO_IR 192"
     header.SOPClassUID, header.SOPInstanceUID = CTImageStorage, meta.MediaStorageSOPInstanceUID
     # Patient; the empty ones are of type 2: they must be there and may be unknown.
@@ -158,7 +155,7 @@ def _header(patient: Mapping[str, Any], phase: str, number: int, scanner: Scanne
     return header
 
 
-def _set_plane(header: FileDataset, image: sitk.Image, direction: np.ndarray, corner: np.ndarray) -> None:
+def _set_plane(header: Dataset, image: sitk.Image, direction: np.ndarray, corner: np.ndarray) -> None:
     column, row, step = image.GetSpacing()
     header.PixelSpacing = [_decimal(row), _decimal(column)]
     header.SliceThickness = _decimal(step)

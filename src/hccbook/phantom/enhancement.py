@@ -9,8 +9,6 @@ shows contrast medium in the renal pelvis.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from hccbook.settings import PHASES
@@ -35,40 +33,19 @@ PHASE_HU: dict[str, tuple[float, float, float]] = {
 """Mean HU by tissue, in the order of `PHASES`."""
 
 FIXED_HU: dict[str, float] = {
-    "air": -1000.0,
-    "fat": -104.0,
     "lung": -845.0,
-    "skin": 25.0,
     "bile": 9.0,
     "gut_fluid": 16.0,
     "gut_gas": -900.0,
     "stool": 35.0,
-    "trabecular_bone": 165.0,
-    "cortical_bone": 520.0,
-    "disc": 85.0,
-    "cord": 38.0,
-    "cartilage": 105.0,
 }
-"""Mean HU of tissues and contents that contrast medium does not reach."""
+"""Mean HU of contents that contrast medium does not reach; what does not breathe has its own in `anatomy`."""
 
 _UNENHANCED = {"liver": 56.0, "spleen": 46.0, "renal_pelvis": 5.0}
 _BLOOD = 42.0
 
 
-@dataclass(frozen=True)
-class Enhancement:
-    """One patient's attenuations.
-
-    Attributes
-    ----------
-    by_phase : dict of str to dict of str to float
-        HU by phase and tissue.
-    """
-
-    by_phase: dict[str, dict[str, float]]
-
-
-def draw_enhancement(rng: np.random.Generator) -> Enhancement:
+def draw_enhancement(rng: np.random.Generator) -> dict[str, dict[str, float]]:
     """Attenuations of one patient: the means, scaled by the patient's own circulation and contrast dose.
 
     Parameters
@@ -77,16 +54,18 @@ def draw_enhancement(rng: np.random.Generator) -> Enhancement:
 
     Returns
     -------
-    Enhancement
+    dict of str to dict of str to float
+        HU by phase and tissue.
     """
     # Arterial filling varies most: it hangs on cardiac output and on the delay chosen.
     gains = np.exp(rng.standard_normal(len(PHASES)) * np.array([0.10, 0.05, 0.05]))
     own = {tissue: float(np.exp(0.03 * rng.standard_normal())) for tissue in PHASE_HU}
-    by_phase: dict[str, dict[str, float]] = {}
-    for index, phase in enumerate(PHASES):
-        values = dict(FIXED_HU)
-        for tissue, means in PHASE_HU.items():
-            start = _UNENHANCED.get(tissue, _BLOOD)
-            values[tissue] = start + (means[index] - start) * float(gains[index]) * own[tissue]
-        by_phase[phase] = values
-    return Enhancement(by_phase)
+    by_phase = {phase: dict(FIXED_HU) for phase in PHASES}
+    for tissue, means in PHASE_HU.items():
+        start = _UNENHANCED.get(tissue, _BLOOD)
+        for phase, mean, gain in zip(PHASES, means, gains, strict=True):
+            by_phase[phase][tissue] = start + (mean - start) * float(gain) * own[tissue]
+    # Brighter than the cava halfway between its parts: the veins bring what the kidneys let through.
+    for values in by_phase.values():
+        values["renal_vein"] = 0.5 * (values["cava_upper"] + values["cava_lower"]) + 15.0
+    return by_phase

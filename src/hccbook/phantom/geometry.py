@@ -8,32 +8,33 @@ which is the partial volume of a real voxel.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 Point = Sequence[float]
+Coordinates = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 LABEL_SHARE = 0.7
 """Share of a voxel from which it carries an organ's label: readers mask an organ within its blurred rim."""
 
 
-def ellipsoid(
-    x: np.ndarray, y: np.ndarray, z: np.ndarray, centre: Point, axes: Point, turn: np.ndarray | None = None
-) -> np.ndarray:
+def ellipsoid(at: Coordinates, centre: Point, axes: Point, turn: np.ndarray | None = None) -> np.ndarray:
     """Signed distance to an ellipsoid, exact on its surface and to first order beside it, mm.
 
     Parameters
     ----------
-    x, y, z : ndarray
-        Coordinates that broadcast against each other, mm.
+    at : tuple of ndarray
+        Coordinates (x, y, z) that broadcast against each other, mm.
     centre, axes : sequence of three floats
         Centre and half-axes, mm.
     turn : ndarray of shape (3, 3), optional
         Rotation whose rows are the directions of the half-axes.
     """
-    u, v, w = x - centre[0], y - centre[1], z - centre[2]
+    u, v, w = (axis - middle for axis, middle in zip(at, centre, strict=True))
     if turn is not None:
         u, v, w = (row[0] * u + row[1] * v + row[2] * w for row in turn.astype(np.float32))
     a, b, c = (np.float32(1.0 / axis**2) for axis in axes)
@@ -44,7 +45,7 @@ def ellipsoid(
 
 
 def superellipse(x: np.ndarray, y: np.ndarray, centre_y: float, axes: Point, power: float) -> np.ndarray:
-    """Signed distance to a superellipse in the axial plane, exact on the mask, to first order beside it, mm."""
+    """Signed distance to a superellipse in the axial plane, exact on the curve, to first order beside it, mm."""
     u = np.abs(x) / axes[0]
     v = np.abs(y - centre_y) / axes[1]
     total = u**power + v**power
@@ -55,16 +56,15 @@ def superellipse(x: np.ndarray, y: np.ndarray, centre_y: float, axes: Point, pow
     return ((ratio - 1.0) / np.maximum(slope, 1e-4)).astype(np.float32)
 
 
-def capsule(
-    x: np.ndarray, y: np.ndarray, z: np.ndarray, start: Point, end: Point, radius: float, radius_end: float
-) -> np.ndarray:
-    """Signed distance to a round segment whose radius runs from `radius` to `radius_end`, mm."""
-    u, v, w = x - start[0], y - start[1], z - start[2]
-    d = [float(end[axis] - start[axis]) for axis in range(3)]
+def capsule(at: Coordinates, ends: tuple[Point, Point], radii: tuple[float, float]) -> np.ndarray:
+    """Signed distance to a round segment between two ends, each with its radius, mm."""
+    start, end = ends
+    u, v, w = (axis - first for axis, first in zip(at, start, strict=True))
+    d = [float(last - first) for first, last in zip(start, end, strict=True)]
     along = (u * d[0] + v * d[1] + w * d[2]) / max(sum(step * step for step in d), 1e-6)
     np.clip(along, 0.0, 1.0, out=along)
     u, v, w = u - along * d[0], v - along * d[1], w - along * d[2]
-    return np.sqrt(u * u + v * v + w * w) - (radius + along * (radius_end - radius))
+    return np.sqrt(u * u + v * v + w * w) - (radii[0] + along * (radii[1] - radii[0]))
 
 
 def smooth_min(a: np.ndarray, b: np.ndarray, width: float) -> np.ndarray:
@@ -97,9 +97,26 @@ class Window:
     z: np.ndarray
 
     @property
-    def empty(self) -> bool:
-        """Whether the part lies outside the canvas."""
-        return 0 in (self.x.size, self.y.size, self.z.size)
+    def at(self) -> Coordinates:
+        """Coordinates (x, y, z)."""
+        return self.x, self.y, self.z
+
+    def around(self, points: Sequence[Point], reach: float) -> Window:
+        """Box of `reach` mm around points; its slices are those of this window."""
+        return _window([axis.reshape(-1) for axis in self.at], *_box(points, reach))
+
+
+def _box(points: Sequence[Point], reach: float) -> tuple[list[float], list[float]]:
+    """Corners of the box of `reach` mm around points."""
+    along = list(zip(*points, strict=True))
+    return [min(values) - reach for values in along], [max(values) + reach for values in along]
+
+
+def _window(axes: Sequence[np.ndarray], low: Point, high: Point) -> Window:
+    """Part of a grid between two corners of a box."""
+    cuts = [slice(*np.searchsorted(axis, ends)) for axis, *ends in zip(axes, low, high, strict=True)]
+    x, y, z = (axis[cut] for axis, cut in zip(axes, cuts, strict=True))
+    return Window((cuts[2], cuts[1], cuts[0]), x[None, None, :], y[None, :, None], z[:, None, None])
 
 
 class Canvas:
@@ -130,30 +147,28 @@ class Canvas:
 
     def copy(self) -> Canvas:
         """Canvas with its own voxels."""
-        twin = object.__new__(Canvas)
-        twin.x, twin.y, twin.z, twin.edge = self.x, self.y, self.z, self.edge
+        twin = copy.copy(self)
         twin.hu, twin.labels = self.hu.copy(), self.labels.copy()
         return twin
 
     def window(
-        self,
-        low: Point = (-1e9, -1e9, -1e9),
-        high: Point = (1e9, 1e9, 1e9),
-        shift: Point = (0.0, 0.0, 0.0),
+        self, low: Point = (-1e9, -1e9, -1e9), high: Point = (1e9, 1e9, 1e9), shift: Point = (0.0, 0.0, 0.0)
     ) -> Window:
         """Part of the canvas between two corners of a box that has moved by `shift`, mm.
 
         The coordinates of the part are those of the box's own frame.
         """
-        slices, axes = [], []
-        for axis, a, b, step in zip((self.x, self.y, self.z), low, high, shift, strict=True):
-            first = int(np.searchsorted(axis, a + step - self.edge))
-            last = int(np.searchsorted(axis, b + step + self.edge))
-            slices.append(slice(first, last))
-            axes.append(axis[first:last] - np.float32(step))
-        return Window(
-            (slices[2], slices[1], slices[0]), axes[0][None, None, :], axes[1][None, :, None], axes[2][:, None, None]
+        axes = (self.x, self.y, self.z)
+        part = _window(
+            axes,
+            [value + step - self.edge for value, step in zip(low, shift, strict=True)],
+            [value + step + self.edge for value, step in zip(high, shift, strict=True)],
         )
+        return Window(part.slices, *(axis - np.float32(step) for axis, step in zip(part.at, shift, strict=True)))
+
+    def around(self, points: Sequence[Point], reach: float, shift: Point = (0.0, 0.0, 0.0)) -> Window:
+        """Part of the canvas within `reach` mm of points that have moved by `shift`; see `window`."""
+        return self.window(*_box(points, reach), shift)
 
     def share(self, distance: np.ndarray) -> np.ndarray:
         """Share of each voxel that lies within a shape, given its signed distance, 0 to 1."""
@@ -173,33 +188,12 @@ class Canvas:
             Label of the voxels that the shape fills from `LABEL_SHARE` on; 0 clears the label of those of which it
             takes more than the rest. Left alone where None.
         """
-        if window.empty:
-            return
         share = self.share(distance)
         part = self.hu[window.slices]
         part += share * (value - part)
         if label is not None:
             least = LABEL_SHARE if label else 1.0 - LABEL_SHARE
             self.labels[window.slices][np.broadcast_to(share >= least, part.shape)] = label
-
-    def lay_ellipsoid(
-        self,
-        centre: Point,
-        axes: Point,
-        value: float,
-        shift: Point = (0.0, 0.0, 0.0),
-        turn: np.ndarray | None = None,
-        label: int | None = None,
-    ) -> None:
-        """Lay an ellipsoid of one attenuation."""
-        reach = axes if turn is None else [max(axes)] * 3
-        window = self.window(
-            [c - r for c, r in zip(centre, reach, strict=True)],
-            [c + r for c, r in zip(centre, reach, strict=True)],
-            shift,
-        )
-        if not window.empty:
-            self.lay(window, ellipsoid(window.x, window.y, window.z, centre, axes, turn), value, label)
 
     def lay_tube(
         self,
@@ -210,47 +204,18 @@ class Canvas:
         label: int | None = None,
     ) -> None:
         """Lay a tube of one attenuation along `points`, segment by segment."""
-        for start, end, radius, radius_end in zip(points[:-1], points[1:], radii[:-1], radii[1:], strict=True):
-            reach = max(radius, radius_end)
-            window = self.window(
-                [min(a, b) - reach for a, b in zip(start, end, strict=True)],
-                [max(a, b) + reach for a, b in zip(start, end, strict=True)],
-                shift,
-            )
-            if not window.empty:
-                distance = capsule(window.x, window.y, window.z, start, end, radius, radius_end)
-                self.lay(window, distance, value, label)
+        for ends, end_radii in zip(pairwise(points), pairwise(radii), strict=True):
+            window = self.around(ends, max(end_radii), shift)
+            self.lay(window, capsule(window.at, ends, end_radii), value, label)
 
     def tube_distance(
         self, points: Sequence[Point], radii: Sequence[float], shift: Point = (0.0, 0.0, 0.0)
     ) -> tuple[Window, np.ndarray]:
         """Window around a whole tube, and the signed distance to it there, mm."""
-        reach = max(radii)
-        window = self.window(
-            [min(p[axis] for p in points) - reach for axis in range(3)],
-            [max(p[axis] for p in points) + reach for axis in range(3)],
-            shift,
-        )
-        total = np.full(np.broadcast_shapes(window.x.shape, window.y.shape, window.z.shape), 50.0, np.float32)
-        for start, end, radius, radius_end in zip(points[:-1], points[1:], radii[:-1], radii[1:], strict=True):
-            near = max(radius, radius_end) + 2.0 * self.edge
-            cut, (x, y, z) = within(window, start, end, near)
-            if 0 not in (x.size, y.size, z.size):
-                part = total[cut]
-                np.minimum(part, capsule(x, y, z, start, end, radius, radius_end), out=part)
+        window = self.around(points, max(radii), shift)
+        total = np.full([axis.size for axis in window.at[::-1]], 50.0, np.float32)
+        for ends, end_radii in zip(pairwise(points), pairwise(radii), strict=True):
+            near = window.around(ends, max(end_radii) + 2.0 * self.edge)
+            part = total[near.slices]
+            np.minimum(part, capsule(near.at, ends, end_radii), out=part)
         return window, total
-
-
-def within(
-    window: Window, start: Point, end: Point, reach: float
-) -> tuple[tuple[slice, slice, slice], tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Box of `reach` mm around a segment: its slices of the window and its coordinates (x, y, z)."""
-    cuts, parts = [], []
-    for position, axis in enumerate((window.x, window.y, window.z)):
-        low, high = sorted((start[position], end[position]))
-        flat = axis.reshape(-1)
-        cut = slice(int(np.searchsorted(flat, low - reach)), int(np.searchsorted(flat, high + reach)))
-        cuts.append(cut)
-        parts.append(flat[cut])
-    x, y, z = parts
-    return (cuts[2], cuts[1], cuts[0]), (x[None, None, :], y[None, :, None], z[:, None, None])

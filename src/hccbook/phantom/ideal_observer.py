@@ -29,19 +29,12 @@ _MARKERS = {
 }
 
 
-def binormal_auc(*shifts: float) -> float:
+def _binormal_auc(*shifts: float) -> float:
     """AUC of the best linear combination of independent normal markers of SD 1 shifted by `shifts` in cases.
 
     ``Phi(sqrt(sum of squares) / sqrt 2)``, exact.
     """
     return float(stats.norm.cdf(np.sqrt(sum(shift**2 for shift in shifts)) / np.sqrt(2.0)))
-
-
-def rank_auc(controls: np.ndarray, cases: np.ndarray) -> float:
-    """Share of pairs in which the case scores higher, ties counted half."""
-    ranks = stats.rankdata(np.concatenate([controls, cases]))
-    above = ranks[controls.size :].sum() - 0.5 * cases.size * (cases.size + 1)
-    return float(above / (controls.size * cases.size))
 
 
 def _markers(paper: str, cohort: str, hcc: bool, settings: CohortSettings, rng: np.random.Generator) -> np.ndarray:
@@ -69,6 +62,10 @@ def _mixture(samples: list[np.ndarray], weights: list[int]) -> np.ndarray:
 def _fisher(controls: np.ndarray, cases: np.ndarray) -> np.ndarray:
     pooled = np.atleast_2d(0.5 * (np.cov(controls, rowvar=False) + np.cov(cases, rowvar=False)))
     return np.linalg.solve(pooled, cases.mean(axis=0) - controls.mean(axis=0))
+
+
+def _auc(controls: np.ndarray, cases: np.ndarray) -> float:
+    return float(stats.mannwhitneyu(cases, controls).statistic) / (len(cases) * len(controls))
 
 
 def truth(paper: str, settings: CohortSettings) -> dict[str, Any]:
@@ -107,11 +104,17 @@ def truth(paper: str, settings: CohortSettings) -> dict[str, Any]:
         rng = np.random.default_rng(np.random.SeedSequence([find_paper(paper).number, position, 20_000_003]))
         for hcc in (False, True):
             samples[size.name, hcc] = _markers(paper, size.name, hcc, settings, rng)
-    columns = {marker: [_COLUMNS.index(part) for part in parts] for marker, parts in _MARKERS.items()}
+    images = {
+        marker: round(_binormal_auc(*(shifts[part] for part in parts)), 6)
+        for marker, parts in _MARKERS.items()
+        if "amap" not in parts
+    }
+    columns = {
+        marker: [_COLUMNS.index(part) for part in parts] for marker, parts in _MARKERS.items() if marker not in images
+    }
     weights = {
         marker: _fisher(*(samples[development.name, hcc][:, chosen] for hcc in (False, True)))
         for marker, chosen in columns.items()
-        if "amap" in _MARKERS[marker]
     }
     aucs: dict[str, dict[str, float]] = {}
     for name, sizes in populations.items():
@@ -121,14 +124,10 @@ def truth(paper: str, settings: CohortSettings) -> dict[str, Any]:
         controls, cases = (
             _mixture([samples[size.name, bool(group)] for size in sizes], counts[group]) for group in (0, 1)
         )
-        aucs[name] = {}
-        for marker, parts in _MARKERS.items():
-            if marker in weights:
-                chosen = columns[marker]
-                found = rank_auc(controls[:, chosen] @ weights[marker], cases[:, chosen] @ weights[marker])
-                aucs[name][marker] = round(found, 4)
-            else:
-                aucs[name][marker] = round(binormal_auc(*(shifts[part] for part in parts)), 6)
+        aucs[name] = images | {
+            marker: round(_auc(controls[:, chosen] @ weights[marker], cases[:, chosen] @ weights[marker]), 4)
+            for marker, chosen in columns.items()
+        }
     exact = "binormal, exact: Phi(sqrt(sum of squared shifts) / sqrt 2)"
     sampled = (
         f"Monte Carlo, {MONTE_CARLO_PATIENTS} patients a group; combinations by Fisher's linear discriminant "

@@ -6,6 +6,7 @@ clinical value and no outcome changes with it. What is not printed in either pap
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -14,20 +15,16 @@ from pydantic import Field
 
 from hccbook.errors import DataError
 from hccbook.papers import find_paper
-from hccbook.phantom.ideal_observer import binormal_auc
+from hccbook.phantom.distributions import UPPER_QUARTILE_Z, table_1
 from hccbook.settings import AmapCtSupplementSettings
 
 _VISITS_STREAM, _HBV_DNA_STREAM = 30_000_001, 30_000_023
 _NOMINAL_MONTHS = np.array([-24.0, -18.0, -12.0, -6.0, 0.0, 6.0, 12.0])
 _ENROLMENT = int(np.flatnonzero(_NOMINAL_MONTHS == 0)[0])
 
-# aMAP-CT, Table 1, overall: aMAP 58.70 [54.2, 63.3]; AFP 2.93 [1.8, 5.2] ug/L, as decimal logarithms.
-_QUARTILE_Z = 0.6744897501960817
-_AMAP_CENTRE, _AMAP_SD = 58.70, (63.3 - 54.2) / (2 * _QUARTILE_Z)
-_AFP_CENTRE, _AFP_SD = float(np.log10(2.93)), float(np.log10(5.2 / 1.8)) / (2 * _QUARTILE_Z)
-# Choices. A year of age alone adds 0.06 / 14.77 x 100 = 0.41 to aMAP.
-_AMAP_SLOPE, _AMAP_SLOPE_SD, _AMAP_NOISE = 0.4, 0.9, 2.0
-_AFP_SLOPE, _AFP_SLOPE_SD, _AFP_NOISE = 0.0, 0.10, 0.12
+_COLUMNS = ["patient", "months", "amap", "afp", "cfdna"]
+# Choices, for aMAP and for log10 AFP. A year of age alone adds 0.06 / 14.77 x 100 = 0.41 to aMAP.
+_SLOPE, _SLOPE_SD, _NOISE_SD = np.array([[[0.4], [0.0]], [[0.9], [0.10]], [[2.0], [0.12]]])
 _MIN_AFP, _MAX_AFP = 0.5, 10_000.0
 
 
@@ -37,10 +34,6 @@ class LongitudinalSettings(AmapCtSupplementSettings):
     effect: Literal["planted", "none"] = Field(
         "planted", description="Whether slopes and cell-free DNA depend on the outcome ('planted') or not ('none')."
     )
-
-    def cfdna_auc(self) -> float:
-        """AUC of the cell-free-DNA score alone for HCC within its horizon, exact."""
-        return binormal_auc(self.cfdna_shift if self.effect == "planted" else 0.0)
 
 
 def _numbers(patients: pd.Index) -> np.ndarray:
@@ -52,19 +45,16 @@ def _numbers(patients: pd.Index) -> np.ndarray:
     return keys.str[1:].astype(int).to_numpy()
 
 
-def _line(
-    enrolment: float, centre: float, sd: float, noise: float, normals: np.ndarray, years: np.ndarray, slope: float
-) -> np.ndarray:
-    """Values on a noisy line that has the enrolment value at enrolment.
+@cache
+def _at_enrolment() -> tuple[np.ndarray, np.ndarray]:
+    """Centre and SD over patients of aMAP and log10 AFP, each of shape (2, 1) (aMAP-CT, Table 1, overall)."""
+    amap, afp = (table_1("amap_ct", "all")[name] for name in ("amap", "afp"))
+    spread = np.array([[amap[2] - amap[0]], [np.log10(afp[2] / afp[0])]])
+    return np.array([[amap[1]], [np.log10(afp[1])]]), spread / (2 * UPPER_QUARTILE_Z)
 
-    The enrolment value is level plus noise; given it, the noise is normal about its share of the distance from the
-    centre, so that the other visits vary as much as this one.
-    """
-    reliability = 1.0 - noise**2 / sd**2
-    at_enrolment = (1.0 - reliability) * (enrolment - centre) + np.sqrt(reliability) * noise * normals[_ENROLMENT]
-    values = enrolment - at_enrolment + slope * years + noise * normals
-    values[_ENROLMENT] = enrolment
-    return values
+
+def _stream(seed: int, paper: str, number: int, stream: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence([seed, find_paper(paper).number, int(number), stream]))
 
 
 def simulate_visits(
@@ -117,42 +107,48 @@ def simulate_visits(
     absent = [name for name in ("amap", "afp", "hcc", "months") if name not in clinical]
     if absent:
         raise DataError("clinical table", f"must have a column {absent[0]!r}", "none", "Give the cohort's table.")
-    planted = settings.effect == "planted"
-    numbers = _numbers(clinical.index)
-    parts = []
     values = clinical[["amap", "afp", "hcc", "months"]].to_numpy(dtype=float)
-    for key, number, (amap, afp, hcc, follow_up) in zip(clinical.index, numbers, values, strict=True):
-        # A fixed number of draws, whatever the patient: nothing shifts from one to the next.
-        sequence = np.random.SeedSequence([seed, find_paper(paper).number, int(number), _VISITS_STREAM])
-        rng = np.random.default_rng(sequence)
-        jitter, *noise = rng.standard_normal((3, len(_NOMINAL_MONTHS)))
-        slopes, dna = rng.standard_normal(2), rng.standard_normal()
-        missed, measured = rng.random(len(_NOMINAL_MONTHS)) < settings.missed_share, rng.random() < settings.cfdna_share
-        months = _NOMINAL_MONTHS + np.clip(settings.jitter_months * jitter, -2.5, 2.5)
-        months = np.clip(months, _NOMINAL_MONTHS[0], _NOMINAL_MONTHS[-1])
-        months[_ENROLMENT] = 0.0
-        years = months / 12.0
-        up = float(planted and hcc == 1)
-        amap_slope = _AMAP_SLOPE + settings.amap_slope * up + _AMAP_SLOPE_SD * slopes[0]
-        afp_slope = _AFP_SLOPE + settings.afp_slope * up + _AFP_SLOPE_SD * slopes[1]
-        amaps = _line(amap, _AMAP_CENTRE, _AMAP_SD, _AMAP_NOISE, noise[0], years, amap_slope)
-        logs = _line(np.log10(max(afp, _MIN_AFP)), _AFP_CENTRE, _AFP_SD, _AFP_NOISE, noise[1], years, afp_slope)
-        afps = np.round(np.clip(10.0**logs, _MIN_AFP, _MAX_AFP), 1)
-        amaps, afps[_ENROLMENT] = np.round(amaps, 2), afp
-        amaps[_ENROLMENT] = amap
-        soon = planted and hcc == 1 and follow_up <= settings.cfdna_horizon_months
-        dnas = np.full(len(months), np.nan)
-        if measured:
-            dnas[_ENROLMENT] = round(dna + settings.cfdna_shift * soon, 3)
-        missed[_ENROLMENT] = False
-        kept = ~missed & (months <= follow_up)
-        parts.append(
-            pd.DataFrame(
-                {"patient": key, "months": np.round(months, 1), "amap": amaps, "afp": afps, "cfdna": dnas}
-            ).loc[kept]
-        )
-    columns = ["patient", "months", "amap", "afp", "cfdna"]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+    parts = [
+        _visits(*patient, settings, _stream(seed, paper, number, _VISITS_STREAM)).assign(patient=key)
+        for key, number, patient in zip(clinical.index, _numbers(clinical.index), values, strict=True)
+    ]
+    return pd.concat(parts, ignore_index=True)[_COLUMNS] if parts else pd.DataFrame(columns=_COLUMNS)
+
+
+def _visits(
+    amap: float, afp: float, hcc: float, follow_up: float, settings: LongitudinalSettings, rng: np.random.Generator
+) -> pd.DataFrame:
+    """Visits of one patient.
+
+    Both markers run on a noisy line that has the enrolment value at enrolment. That value is level plus noise; given
+    it, the noise is normal about its share of the distance from the centre, so that the other visits vary as much as
+    this one.
+    """
+    # A fixed number of draws, whatever the patient: another outcome or effect moves none of them.
+    draws = rng.standard_normal((3, len(_NOMINAL_MONTHS)))
+    jitter, noise = draws[0], draws[1:]
+    slopes, dna = rng.standard_normal((2, 1)), rng.standard_normal()
+    missed, is_measured = rng.random(len(_NOMINAL_MONTHS)) < settings.missed_share, rng.random() < settings.cfdna_share
+    missed[_ENROLMENT] = False
+    months = _NOMINAL_MONTHS + np.clip(settings.jitter_months * jitter, -2.5, 2.5)
+    months = np.clip(months, _NOMINAL_MONTHS[0], _NOMINAL_MONTHS[-1])
+    months[_ENROLMENT] = 0.0
+    is_planted = settings.effect == "planted" and hcc == 1
+    centre, sd = _at_enrolment()
+    reliability = 1.0 - _NOISE_SD**2 / sd**2
+    enrolment = np.array([[amap], [np.log10(max(afp, _MIN_AFP))]])
+    deviation = (1.0 - reliability) * (enrolment - centre)
+    deviation += np.sqrt(reliability) * _NOISE_SD * noise[:, [_ENROLMENT]]
+    slope = _SLOPE + is_planted * np.array([[settings.amap_slope], [settings.afp_slope]]) + _SLOPE_SD * slopes
+    amaps, log_afps = enrolment - deviation + slope * (months / 12.0) + _NOISE_SD * noise
+    amaps, afps = np.round(amaps, 2), np.round(np.clip(10.0**log_afps, _MIN_AFP, _MAX_AFP), 1)
+    amaps[_ENROLMENT], afps[_ENROLMENT] = amap, afp
+    cfdna = np.full(len(months), np.nan)
+    if is_measured:
+        is_soon = is_planted and follow_up <= settings.cfdna_horizon_months
+        cfdna[_ENROLMENT] = round(dna + settings.cfdna_shift * is_soon, 3)
+    visits = pd.DataFrame({"months": np.round(months, 1), "amap": amaps, "afp": afps, "cfdna": cfdna})
+    return visits[~missed & (months <= follow_up)]
 
 
 def simulate_hbv_dna(clinical: pd.DataFrame, paper: str, seed: int) -> pd.Series:
@@ -185,8 +181,7 @@ def simulate_hbv_dna(clinical: pd.DataFrame, paper: str, seed: int) -> pd.Series
         raise DataError("clinical table", "must have a column 'etiology'", "none", "Give the cohort's table.")
     values = []
     for number, cause in zip(_numbers(clinical.index), clinical["etiology"], strict=True):
-        sequence = np.random.SeedSequence([seed, find_paper(paper).number, int(number), _HBV_DNA_STREAM])
-        rng = np.random.default_rng(sequence)
+        rng = _stream(seed, paper, number, _HBV_DNA_STREAM)
         share, normal = rng.random(), rng.standard_normal()
         level = round(float(np.clip(10 ** (3.0 + 1.2 * normal), 10.0, 1e9)), 0) if share < 0.2 else 0.0
         values.append(level if cause == "HBV" else np.nan)

@@ -8,11 +8,8 @@ import numpy as np
 
 from hccbook.errors import SettingsError
 from hccbook.papers import find_paper
-from hccbook.phantom.distributions import BCLC_COUNTS, BCLC_STAGES, LEAD_TIME_MEAN
+from hccbook.phantom.distributions import QUANTITIES, QuantileFunction, bclc_counts, mean_lead_time, quartiles
 from hccbook.settings import ORGANS, CohortSettings
-
-MIN_MONTHS, MAX_MONTHS = 3.0, 12.0
-"""Window of ALARM between CT and diagnosis or last follow-up, months (Methods, Study design and patients)."""
 
 _LEAD_CONCENTRATION = 4.0
 _EVENT_TIME_POWER = 1.75
@@ -102,17 +99,42 @@ def bclc_stage(cohort: str, rank: int, hcc: int) -> str:
 
     At the printed number of HCC the printed counts come out exactly (ALARM, Table 1).
     """
-    counts = np.cumsum(BCLC_COUNTS[cohort])
-    return BCLC_STAGES[int(np.searchsorted(counts, (rank + 0.5) / hcc * counts[-1]))]
+    printed = bclc_counts(cohort)
+    counts = np.cumsum(list(printed.values()))
+    return list(printed)[int(np.searchsorted(counts, (rank + 0.5) / hcc * counts[-1]))]
 
 
-def lead_time(stage: str, rng: np.random.Generator) -> float:
-    """Months from the CT to the diagnosis of HCC, 3 to 12, with the stage's printed mean."""
-    share = (LEAD_TIME_MEAN[stage] - MIN_MONTHS) / (MAX_MONTHS - MIN_MONTHS)
-    draw = rng.beta(share * _LEAD_CONCENTRATION, (1.0 - share) * _LEAD_CONCENTRATION)
-    return MIN_MONTHS + (MAX_MONTHS - MIN_MONTHS) * draw
+def disease_course(paper: str, size: CohortSize, rank: int, rng: np.random.Generator) -> tuple[str, float]:
+    """BCLC stage at the diagnosis of HCC, and months to it or to the last visit.
 
+    Parameters
+    ----------
+    paper : {"alarm", "amap_ct"}
+    size : CohortSize
+    rank : int
+        As `hcc_ranks` gives it.
+    rng : numpy.random.Generator
 
-def time_to_hcc(follow_up: float, rng: np.random.Generator) -> float:
-    """Months from enrolment to HCC within a follow-up that would have lasted `follow_up` months (aMAP-CT)."""
-    return MIN_MONTHS + (follow_up - MIN_MONTHS) * rng.random() ** (1.0 / _EVENT_TIME_POWER)
+    Returns
+    -------
+    stage : str
+        Empty without HCC, and in a paper without a greatest time.
+    months : float
+        With a greatest time, within the paper's window, the mean of each stage as printed; otherwise HCC comes
+        within the follow-up that would have been.
+    """
+    earliest, latest = find_paper(paper).months
+    if np.isfinite(latest):
+        stage = bclc_stage(size.name, rank, size.hcc) if rank >= 0 else ""
+        if stage:
+            mean = (mean_lead_time(stage) - earliest) / (latest - earliest)
+            share = rng.beta(mean * _LEAD_CONCENTRATION, (1.0 - mean) * _LEAD_CONCENTRATION)
+        else:
+            share = rng.random()
+        return stage, round(earliest + (latest - earliest) * share, 1)
+    follow_up = QuantileFunction(quartiles(paper, size.name, False, "months"), QUANTITIES["months"])
+    months = float(follow_up(rng.standard_normal()))
+    if rank >= 0:
+        months = earliest + (months - earliest) * rng.random() ** (1.0 / _EVENT_TIME_POWER)
+    # Rounding must not bring a patient to three months, which the paper's criteria leave out.
+    return "", max(round(months, 1), earliest + 0.1)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from hccbook.phantom.anatomy import Abdomen, draw_habitus, draw_tissue, grid
+from hccbook.phantom.anatomy import Abdomen, grid
 from hccbook.phantom.enhancement import draw_enhancement
+from hccbook.phantom.habitus import draw_habitus, draw_tissue
 from hccbook.phantom.scanner import acquire, scanner_of, texture_spread, voxel_edges
 from hccbook.settings import PHASES, CohortSettings
 
@@ -28,10 +29,9 @@ def _breathing(image_seed: int) -> dict[str, tuple[float, float, float]]:
     draw = np.clip(_stream(image_seed, "breathing").standard_normal((len(PHASES), 2)), -2.0, 2.0)
     shifts = {}
     for (up, forward), phase in zip(draw, PHASES, strict=True):
-        still = phase == "venous"
-        dz = 0.0 if still else 5.5 * up
-        shifts[phase] = (0.0, 0.0 if still else 0.22 * dz + 0.8 * forward, dz)
-    return shifts
+        dz = 5.5 * up
+        shifts[phase] = (0.0, 0.22 * dz + 0.8 * forward, dz)
+    return shifts | {"venous": (0.0, 0.0, 0.0)}
 
 
 def render_patient(row: Mapping[str, Any], settings: CohortSettings) -> dict[str, tuple[sitk.Image, sitk.Image]]:
@@ -63,10 +63,10 @@ def render_patient(row: Mapping[str, Any], settings: CohortSettings) -> dict[str
     tissue = draw_tissue(_stream(seed, "tissue"), float(row["liver_latent"]), float(row["spleen_latent"]))
     enhancement = draw_enhancement(_stream(seed, "enhancement"))
     axes = grid(habitus, edges)
-    abdomen = Abdomen(habitus, tissue, axes, texture_spread(scanner, edges))
+    abdomen = Abdomen(habitus, tissue, axes, texture_spread(edges))
     result = {}
     for phase, shift in _breathing(seed).items():
-        canvas = abdomen.phase(enhancement.by_phase[phase], phase, shift)
+        canvas = abdomen.phase(enhancement[phase], phase, shift)
         voxels = acquire(canvas.hu, scanner, nominal, _stream(seed, f"noise {phase}"))
         images = []
         for array in (voxels, canvas.labels):

@@ -88,7 +88,7 @@ def voxel_edges(scanner: Scanner, nominal_mm: float) -> tuple[float, float, floa
     return edge, edge, round(scanner.slice_step * nominal_mm, 3)
 
 
-def texture_spread(scanner: Scanner, edges_mm: tuple[float, float, float]) -> tuple[float, float, float]:
+def texture_spread(edges_mm: tuple[float, float, float]) -> tuple[float, float, float]:
     """SD along (x, y, z) with which tissue is averaged into a voxel, mm: the voxel's box.
 
     The kernel's own point spread comes later, with `acquire`, for tissue and edges alike.
@@ -118,9 +118,7 @@ def acquire(hu: np.ndarray, scanner: Scanner, nominal_mm: float, rng: np.random.
     ndimage.gaussian_filter(hu, scanner.blur, output=hu, mode="nearest", truncate=3.0)
     noise = rng.standard_normal(hu.shape, dtype=np.float32)
     ndimage.gaussian_filter(noise, scanner.grain, output=noise, mode="wrap", truncate=3.0)
-    impulse = np.zeros(9)
-    impulse[4] = 1.0
-    kernel = ndimage.gaussian_filter1d(impulse, scanner.grain, truncate=3.0)
+    kernel = ndimage.gaussian_filter1d(np.eye(9)[4], scanner.grain, truncate=3.0)
     # The SD of white noise after a separable kernel is the kernel's norm, once an axis.
     sd = scanner.noise_hu * np.sqrt(5.0 / nominal_mm)
     noise *= np.float32(sd / np.sum(kernel**2) ** 1.5)

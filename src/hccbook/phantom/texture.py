@@ -66,11 +66,6 @@ def _weights(at: np.ndarray, start: float, step: float, count: int, spread: floa
     return (weight / weight.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def _shape(low: np.ndarray, high: np.ndarray, step: float) -> tuple[int, int, int]:
-    count = np.ceil((np.asarray(high) - np.asarray(low)) / step).astype(int) + 1
-    return int(count[2]), int(count[1]), int(count[0])
-
-
 def smooth_field(
     rng: np.random.Generator, low: np.ndarray, high: np.ndarray, sigma_mm: float, *, band: float = 0.0
 ) -> Field:
@@ -91,7 +86,8 @@ def smooth_field(
     Field
     """
     step = max(LATTICE_MM, 0.5 * sigma_mm)
-    white = rng.standard_normal(_shape(low, high, step), dtype=np.float32)
+    nodes = np.ceil(np.subtract(high, low) / step).astype(int) + 1
+    white = rng.standard_normal(nodes[::-1], dtype=np.float32)
     sigma = sigma_mm / step
     values = ndimage.gaussian_filter(white, sigma, mode="wrap", truncate=3.0)
     if band:

@@ -46,17 +46,13 @@ class _Patient:
         return rendered, asdict(scanner_of(self.row["centre"])), self.settings.acquisition_spacing_mm, header
 
 
-def _image_name(phase: str, as_series: bool) -> str:
-    return phase if as_series else f"{phase}.nii.gz"
-
-
 def _write_files(patient: _Patient, folder: Path) -> None:
     for phase, (image, labels) in render_patient(patient.row, patient.settings).items():
         if patient.layout is not None:
             image, labels = oblique(image, patient.layout), oblique(labels, patient.layout)
             write_series(folder / phase, image, patient.row, phase, patient.layout)
         else:
-            _write_nifti(image, folder / _image_name(phase, False))
+            _write_nifti(image, folder / f"{phase}.nii.gz")
         for label, organ in enumerate(ORGANS, start=1):
             _write_nifti(labels == label, folder / f"{phase}_{organ}.nii.gz")
 
@@ -79,7 +75,7 @@ def _write_patient(patient: _Patient) -> str:
 
 def _paths(key: str, as_series: bool) -> dict[str, str]:
     folder = f"images/{key}"
-    paths = {phase: f"{folder}/{_image_name(phase, as_series)}" for phase in PHASES}
+    paths = {phase: f"{folder}/{phase}" + ("" if as_series else ".nii.gz") for phase in PHASES}
     for organ in ORGANS:
         paths |= {f"{organ}_mask_{phase}": f"{folder}/{phase}_{organ}.nii.gz" for phase in PHASES}
     return paths
@@ -91,7 +87,7 @@ def _write_table(table: pd.DataFrame, file: Path, *, index: bool) -> None:
 
 
 def _write_patients(
-    out: Path, table: pd.DataFrame, settings: CohortSettings, series: int, workers: int, store: Path | None
+    out: Path, table: pd.DataFrame, settings: CohortSettings, series: int, workers: int, store: Store | None
 ) -> Path:
     patients = {}
     for position, (key, row) in enumerate(table.iterrows()):

@@ -14,6 +14,7 @@ import nbformat
 import papermill
 from papermill.exceptions import PapermillExecutionError
 
+from hccbook.cohort import read_manifest
 from hccbook.errors import HccbookError, SettingsError
 from hccbook.papers import PAPERS
 from hccbook.pipeline.staleness import forget_damaged, record_outputs
@@ -213,6 +214,8 @@ def run(
         raise SettingsError(
             file.name, "a run on own data needs a manifest", "none", "Give --manifest FILE or set run.manifest."
         )
+    if manifest:
+        read_manifest(manifest, checked.run.phases.split(","))  # refused here, not while Snakemake reads its rules
     if until and until not in stages_of(checked):
         raise SettingsError("--until", f"must be one of {', '.join(stages_of(checked))}", until, "Check the spelling.")
     paths = RunPaths.at(results or f"results/{file.stem}", manifest)

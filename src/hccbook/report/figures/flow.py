@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.gridspec import GridSpec
 from matplotlib.patches import FancyBboxPatch
 
+from hccbook.cohort.study_flow import FLOW_COLUMNS
 from hccbook.errors import DataError
 from hccbook.report.figures.marks import note
 from hccbook.report.figures.style import BLACK, BLUE, GREY, SMALL_PT, in_style
 from hccbook.report.tables import cohort_title, decimal_text, require_columns
 
-FLOW_COLUMNS = ("box", "parent", "kind", "label", "n", "events")
 WORKFLOW_COLUMNS = ("stage", "step", "detail", "follows")
 
 _BOX_HEIGHT = 0.62
@@ -73,13 +73,13 @@ def plot_flow(ax: Axes, boxes: pd.DataFrame) -> Axes:
     ax : matplotlib.axes.Axes
         Panel; about 0.75 inches a row of boxes read well.
     boxes : pandas.DataFrame
-        Columns box, parent (empty for the first), kind ("kept", "left out"), label, n, events; a parent comes before
-        its boxes. Labels that name a cohort are printed as its title.
+        Columns box, parent (empty for the first), kind ("kept"; boxes of "left out" and "would leave out" stand
+        aside), label, n, events; a parent comes before its boxes. Labels that name a cohort are printed as its title.
 
     Returns
     -------
     matplotlib.axes.Axes
-        The same panel: kept boxes beneath their parent, boxes of those left out to the right of the arrow.
+        The same panel: kept boxes beneath their parent, the others to the right of the arrow.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def plot_flow(ax: Axes, boxes: pd.DataFrame) -> Axes:
     inches = _size_in(ax)[0] * _BOX_WIDTH / width
     for row in rows:
         x, y = at[row.box]
-        out = row.kind == "left out"
+        out = row.kind != "kept"
         _box(ax, (x, y), (_BOX_WIDTH, _BOX_HEIGHT), *((_LEFT_OUT, GREY) if out else (_KEPT, BLUE)))
         counts = f"n = {decimal_text(row.n, 0)}, {decimal_text(row.events, 0)} HCC"
         text = f"{_wrapped(cohort_title(row.label), inches)}\n{counts}"
@@ -131,8 +131,8 @@ def _placed(rows: list) -> tuple[dict[str, tuple[float, float]], float]:
     def place(row: object, left: float, top: float) -> float:
         """Set the box and all beneath it; the right end of what they take."""
         children = [child for child in rows if child.parent == row.box]
-        kept = [child.box for child in children if child.kind != "left out"]
-        out = [child.box for child in children if child.kind == "left out"]
+        kept = [child.box for child in children if child.kind == "kept"]
+        out = [child.box for child in children if child.kind != "kept"]
         right = left
         for child in children:
             if child.box in kept:

@@ -43,7 +43,7 @@ def plot_xtile(ax: Axes, tiles: pd.DataFrame, cuts: Sequence[float]) -> Axes:
         Panel, best square.
     tiles : pandas.DataFrame
         Columns lower, upper (cut-offs), low_share, high_share (0 to 1), chi2, rising, as
-        `hccbook.evaluation.stratification.xtile_map` gives them.
+        `hccbook.evaluation.xtile_map` gives them.
     cuts : sequence of float
         The chosen pair, lower and upper; must be among the tiles.
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from hccbook.cohort.centres import CENTRE_COLUMNS
 from hccbook.errors import DataError
-from hccbook.evaluation import CENTRE_COLUMNS
 from hccbook.report.tables import cells, schemas, titles
 from hccbook.report.tables.layout import Lookup, lay
 from hccbook.report.tables.typesetting import (
@@ -189,7 +189,7 @@ def amap_ct_table_s1(centres: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     centres : pandas.DataFrame
-        With `hccbook.evaluation.CENTRE_COLUMNS`.
+        With `hccbook.cohort.centres.CENTRE_COLUMNS`.
 
     Returns
     -------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from hccbook.errors import DataError
-from hccbook.evaluation import HAZARD_RATIO_COLUMNS
+from hccbook.evaluation.hazards import HAZARD_RATIO_COLUMNS
 from hccbook.report.tables import cells, schemas, titles
 from hccbook.report.tables.layout import Lookup, lay
 from hccbook.report.tables.typesetting import odds_ratio_text, ratio_text, unbounded_text
@@ -130,7 +130,7 @@ def hazard_ratio_table(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     hazard_ratios : pandas.DataFrame
-        Tidy, with `hccbook.evaluation.HAZARD_RATIO_COLUMNS`.
+        Tidy, with `hccbook.evaluation.hazards.HAZARD_RATIO_COLUMNS`.
 
     Returns
     -------

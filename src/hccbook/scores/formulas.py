@@ -1,11 +1,4 @@
-"""Published clinical scores, from age, sex, blood tests and liver stiffness.
-
-Units are those of the book's conventions: years, bilirubin umol/L, albumin g/L, platelets 10^9/L, stiffness kPa.
-HBV DNA is copies/mL in CU-HCC and IU/mL in LSM-HCC, never its logarithm.
-A higher score means a higher risk.
-Values in other units give plausible scores, so every function checks the range of what it is given.
-No score guesses a missing value: it refuses, and `missing_inputs` says beforehand who lacks what.
-"""
+"""ALBI and aMAP, which are formulas, and the scores that add points, with their tables and groups."""
 
 from __future__ import annotations
 
@@ -18,61 +11,10 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from hccbook.errors import DataError
+from hccbook.scores.quantities import FLAGS, checked, checked_finite, checked_flag, like_given
 
 RISK_GROUPS = ("low", "medium", "high")
 """Names of three risk groups, in rising order."""
-
-
-class Quantity(NamedTuple):
-    """What a clinical value may be, and which unit it is likely in when it is not.
-
-    Attributes
-    ----------
-    unit : str
-        Unit that the scores expect.
-    least, greatest : float
-        Range that is accepted, both ends included.
-    if_less, if_greater : str
-        Hint where a value lies below or above it.
-    zero : bool
-        Whether 0 is accepted below `least`, meaning undetectable.
-    """
-
-    unit: str
-    least: float
-    greatest: float
-    if_less: str
-    if_greater: str
-    zero: bool = False
-
-    @property
-    def rule(self) -> str:
-        """The range in words, as errors say it."""
-        zero = "0 (undetectable) or " if self.zero else ""
-        return f"must be in {self.unit}, {zero}{self.least:g} to {self.greatest:g}"
-
-
-_MG_DL = "Values in mg/dL? Multiply them by 17.1 to get umol/L."
-_LOGARITHM = "Logarithms? Give 10 to their power, and 0 where HBV DNA is undetectable."
-QUANTITIES: Mapping[str, Quantity] = MappingProxyType(
-    {
-        "age": Quantity("years", 0, 120, "Give the age at the CT in years.", "Months or days? Give years."),
-        "bilirubin": Quantity("umol/L", 1, 1000, _MG_DL, "Give total bilirubin in umol/L."),
-        "albumin": Quantity(
-            "g/L", 10, 70, "Values in g/dL? Multiply them by 10 to get g/L.", "Values in mg/dL? Divide them by 100."
-        ),
-        "platelets": Quantity(
-            "10^9/L", 1, 1500, "Give platelets in 10^9/L (= 10^3/mm^3).", "Values per uL? Divide them by 1000."
-        ),
-        # No assay counts fewer than about 10 IU/mL, and no logarithm reaches that number.
-        "hbv_dna_iu_ml": Quantity("IU/mL", 10, 1e12, _LOGARITHM, "Give HBV DNA in IU/mL.", zero=True),
-        "hbv_dna_copies_ml": Quantity("copies/mL", 50, 1e13, _LOGARITHM, "Give HBV DNA in copies/mL.", zero=True),
-        "stiffness_kpa": Quantity(
-            "kPa", 1, 80, "Give liver stiffness by elastography in kPa.", "Values in Pa? Divide them by 1000."
-        ),
-    }
-)
-"""Clinical values that the scores take, by argument."""
 
 COPIES_PER_IU = 5.82
 """Copies of HBV DNA in one international unit.
@@ -80,69 +22,6 @@ COPIES_PER_IU = 5.82
 It depends on the assay: 5.82 for Roche's TaqMan, 3.41 for Abbott's AccuGene (guidelines of the Japan Society of
 Hepatology for the management of hepatitis B, 2014, conversion table).
 """
-
-MIN_MEDIAN_BILIRUBIN = 3.0
-"""Least median of a cohort's bilirubin that can be in umol/L; below it the values are taken for mg/dL."""
-
-_MIN_COUNT_FOR_MEDIAN = 10
-
-
-def _checked(name: str, values: ArrayLike, least: float | None = None) -> np.ndarray:
-    quantity = QUANTITIES[name] if least is None else QUANTITIES[name]._replace(least=least)
-    try:
-        array = np.asarray(values, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise DataError(name, quantity.rule, repr(values), "Give numbers.") from error
-    flat = array.ravel()
-
-    def refuse(bad: np.ndarray, hint: str) -> None:
-        if not bad.any():
-            return
-        position = int(np.flatnonzero(bad)[0])
-        label = values.index[position] if isinstance(values, pd.Series) else position
-        place = name if array.ndim == 0 else f"{name}, row {label}"
-        count = f" (and {int(bad.sum()) - 1} more)" if bad.sum() > 1 else ""
-        raise DataError(place, quantity.rule, f"{flat[position]:g}{count}", hint)
-
-    refuse(~np.isfinite(flat), "Leave out patients whose value is missing: the score is not defined for them.")
-    refuse((flat < quantity.least) & ~(quantity.zero & (flat == 0)), quantity.if_less)
-    refuse(flat > quantity.greatest, quantity.if_greater)
-    # A cohort in mg/dL can pass the range value by value (1 to 60), but not with such a median.
-    if name == "bilirubin" and flat.size >= _MIN_COUNT_FOR_MEDIAN and np.median(flat) < MIN_MEDIAN_BILIRUBIN:
-        found = f"a median of {np.median(flat):g}"
-        raise DataError(name, f"must be in umol/L, median {MIN_MEDIAN_BILIRUBIN:g} or more", found, _MG_DL)
-    return array
-
-
-_FLAGS = {
-    "male": ("must be 1 or True for men, 0 or False for women", "Give male=(sex == 'male')."),
-    "cirrhosis": ("must be 1 or True with cirrhosis, 0 or False without", "Leave out patients where it is unknown."),
-}
-
-
-def _checked_flag(name: str, values: ArrayLike) -> np.ndarray:
-    array = np.asarray(values)
-    numeric = array.dtype.kind in "biuf"
-    if not numeric or not np.isin(array, (0, 1)).all():
-        rule, hint = _FLAGS[name]
-        found = pd.unique(pd.Series(array.ravel(), dtype=object).astype(str))
-        raise DataError(name, rule, ", ".join(found[:4]), hint)
-    return array.astype(float)
-
-
-def _like(result: np.ndarray, *given: ArrayLike) -> float | np.ndarray | pd.Series:
-    """Scalar, array or Series, as the arguments were; all Series must have one index."""
-    indexes = [value.index for value in given if isinstance(value, pd.Series)]
-    if any(not indexes[0].equals(other) for other in indexes[1:]):
-        raise DataError(
-            "clinical values",
-            "must have the same patients in the same order",
-            "Series of different index",
-            "Align them.",
-        )
-    if indexes:
-        return pd.Series(result, index=indexes[0])
-    return result[()] if np.ndim(result) == 0 else result
 
 
 def albi(bilirubin: ArrayLike, albumin: ArrayLike) -> float | np.ndarray | pd.Series:
@@ -171,8 +50,8 @@ def albi(bilirubin: ArrayLike, albumin: ArrayLike) -> float | np.ndarray | pd.Se
     ----------
     Johnson et al. 2015, J Clin Oncol 33:550; ALARM, footnote of Table 1.
     """
-    score = 0.66 * np.log10(_checked("bilirubin", bilirubin)) - 0.085 * _checked("albumin", albumin)
-    return _like(score, bilirubin, albumin)
+    score = 0.66 * np.log10(checked("bilirubin", bilirubin)) - 0.085 * checked("albumin", albumin)
+    return like_given(score, bilirubin, albumin)
 
 
 def albi_grade(albi: ArrayLike) -> int | np.ndarray | pd.Series:
@@ -198,16 +77,7 @@ def albi_grade(albi: ArrayLike) -> int | np.ndarray | pd.Series:
     Johnson et al. 2015, J Clin Oncol 33:550.
     """
     # A bound belongs to the better grade.
-    return _like(1 + np.searchsorted((-2.60, -1.39), _finite("ALBI", albi), side="left"), albi)
-
-
-def _finite(name: str, values: ArrayLike) -> np.ndarray:
-    array = np.asarray(values, dtype=float)
-    if not np.isfinite(array).all():
-        raise DataError(
-            name, "must be finite", f"{int((~np.isfinite(array)).sum())} missing", "Leave those patients out."
-        )
-    return array
+    return like_given(1 + np.searchsorted((-2.60, -1.39), checked_finite("ALBI", albi), side="left"), albi)
 
 
 def amap(
@@ -247,13 +117,13 @@ def amap(
     Fan et al. 2020, J Hepatol 73:1368; ALARM, footnote of Table 1.
     """
     liver = albi(np.asarray(bilirubin), np.asarray(albumin))
-    count = _checked("platelets", platelets)
+    count = checked("platelets", platelets)
     score = (
-        (0.06 * _checked("age", age) + 0.89 * _checked_flag("male", male) + 0.48 * liver - 0.01 * count + 7.4)
+        (0.06 * checked("age", age) + 0.89 * checked_flag("male", male) + 0.48 * liver - 0.01 * count + 7.4)
         / 14.77
         * 100
     )
-    return _like(score, age, male, bilirubin, albumin, platelets)
+    return like_given(score, age, male, bilirubin, albumin, platelets)
 
 
 def amap_group(amap: ArrayLike, low: float = 50.0, high: float = 60.0) -> str | np.ndarray | pd.Series:
@@ -284,9 +154,9 @@ def amap_group(amap: ArrayLike, low: float = 50.0, high: float = 60.0) -> str | 
     """
     if not low <= high:
         raise DataError("aMAP bounds", "must rise", f"low={low:g}, high={high:g}", "Give the lower bound first.")
-    score = _finite("aMAP", amap)
+    score = checked_finite("aMAP", amap)
     group = np.where(score < low, "low", np.where(score > high, "high", "medium"))
-    return str(group) if group.ndim == 0 else _like(group.astype(object), amap)
+    return str(group) if group.ndim == 0 else like_given(group.astype(object), amap)
 
 
 # --- scores by points -------------------------------------------------------------------------------------------------
@@ -297,14 +167,6 @@ class Bound(NamedTuple):
 
     value: float
     belongs: bool
-
-
-def _from(value: float) -> Bound:
-    return Bound(value, belongs=True)
-
-
-def _above(value: float) -> Bound:
-    return Bound(value, belongs=False)
 
 
 class PointItem(NamedTuple):
@@ -355,17 +217,25 @@ class PointScore(NamedTuple):
     groups: tuple[str, ...]
 
 
+def _above(value: float) -> Bound:
+    return Bound(value, belongs=False)
+
+
+def _bounds(*values: float | Bound) -> tuple[Bound, ...]:
+    return tuple(value if isinstance(value, Bound) else Bound(value, belongs=True) for value in values)
+
+
+def _item(name: str, first: float, *steps: tuple[float | Bound, float], least: float | None = None) -> PointItem:
+    """Row whose lowest values have the `first` points, and others those of the last bound that they reach."""
+    bounds, points = zip(*steps, strict=True)
+    return PointItem(name, _bounds(*bounds), (first, *points), least=least)
+
+
 _THRI_CAUSES = MappingProxyType(
-    {
-        "autoimmune": 0,
-        "HCV after SVR": 0,
-        "other": 36,
-        "NASH": 54,
-        "alcohol": 54,
-        "steatohepatitis": 54,
-        "HCV": 97,
-        "HBV": 97,
-    }
+    dict.fromkeys(("autoimmune", "HCV after SVR"), 0)
+    | {"other": 36}
+    | dict.fromkeys(("NASH", "alcohol", "steatohepatitis"), 54)
+    | dict.fromkeys(("HCV", "HBV"), 97)
 )
 """The manifest's causes; steatohepatitis is alcoholic or not."""
 
@@ -374,63 +244,61 @@ POINT_SCORES: Mapping[str, PointScore] = MappingProxyType(
         "page_b": PointScore(
             "PAGE-B",
             (
-                PointItem(
-                    "age", (_from(30), _from(40), _from(50), _from(60), _from(70)), (0, 2, 4, 6, 8, 10), least=16
-                ),
-                PointItem("male", (_from(1),), (0, 6)),
-                PointItem("platelets", (_from(100), _from(200)), (9, 6, 0)),
+                _item("age", 0, (30, 2), (40, 4), (50, 6), (60, 8), (70, 10), least=16),
+                _item("male", 0, (1, 6)),
+                _item("platelets", 9, (100, 6), (200, 0)),
             ),
             25,
-            (_from(10), _from(18)),
+            _bounds(10, 18),
             RISK_GROUPS,
         ),
         "mpage_b": PointScore(
             "mPAGE-B",
             (
-                PointItem("age", (_from(30), _from(40), _from(50), _from(60), _from(70)), (0, 3, 5, 7, 9, 11)),
-                PointItem("male", (_from(1),), (0, 2)),
-                PointItem("platelets", (_from(100), _from(150), _from(200), _from(250)), (5, 4, 3, 2, 0)),
-                PointItem("albumin", (_from(30), _from(35), _from(40)), (3, 2, 1, 0)),
+                _item("age", 0, (30, 3), (40, 5), (50, 7), (60, 9), (70, 11)),
+                _item("male", 0, (1, 2)),
+                _item("platelets", 5, (100, 4), (150, 3), (200, 2), (250, 0)),
+                _item("albumin", 3, (30, 2), (35, 1), (40, 0)),
             ),
             21,
-            (_from(9), _from(13)),
+            _bounds(9, 13),
             RISK_GROUPS,
         ),
         "cu_hcc": PointScore(
             "CU-HCC",
             (
-                PointItem("age", (_above(50),), (0, 3)),
-                PointItem("albumin", (_above(35),), (20, 0)),
-                PointItem("bilirubin", (_above(18),), (0, 1.5)),
-                PointItem("hbv_dna_copies_ml", (_from(1e4), _above(1e6)), (0, 1, 4)),
-                PointItem("cirrhosis", (_from(1),), (0, 15)),
+                _item("age", 0, (_above(50), 3)),
+                _item("albumin", 20, (_above(35), 0)),
+                _item("bilirubin", 0, (_above(18), 1.5)),
+                _item("hbv_dna_copies_ml", 0, (1e4, 1), (_above(1e6), 4)),
+                _item("cirrhosis", 0, (1, 15)),
             ),
             43.5,
-            (_from(5), _from(20)),
+            _bounds(5, 20),
             RISK_GROUPS,
         ),
         "lsm_hcc": PointScore(
             "LSM-HCC",
             (
-                PointItem("age", (_above(50),), (0, 10)),
-                PointItem("albumin", (_above(35),), (1, 0)),
-                PointItem("hbv_dna_iu_ml", (_above(2e5),), (0, 5)),
-                PointItem("stiffness_kpa", (_above(8), _above(12)), (0, 8, 14)),
+                _item("age", 0, (_above(50), 10)),
+                _item("albumin", 1, (_above(35), 0)),
+                _item("hbv_dna_iu_ml", 0, (_above(2e5), 5)),
+                _item("stiffness_kpa", 0, (_above(8), 8), (_above(12), 14)),
             ),
             30,
-            (_from(11),),
+            _bounds(11),
             ("low", "high"),
         ),
         "thri": PointScore(
             "THRI",
             (
-                PointItem("age", (_from(45), _above(60)), (0, 50, 100)),
+                _item("age", 0, (45, 50), (_above(60), 100)),
                 PointItem("etiology", choices=_THRI_CAUSES),
-                PointItem("male", (_from(1),), (0, 80)),
-                PointItem("platelets", (_from(80), _from(140), _above(200)), (89, 70, 20, 0)),
+                _item("male", 0, (1, 80)),
+                _item("platelets", 89, (80, 70), (140, 20), (_above(200), 0)),
             ),
             366,
-            (_from(120), _above(240)),
+            _bounds(120, _above(240)),
             RISK_GROUPS,
         ),
     }
@@ -460,14 +328,14 @@ def _item_points(item: PointItem, values: ArrayLike) -> np.ndarray:
             rule = f"must be one of {', '.join(item.choices)}"
             raise DataError(item.name, rule, repr(unknown[0]), "Correct it, or leave out patients where it is missing.")
         return np.array([item.choices[cause] for cause in causes.ravel()], dtype=float).reshape(causes.shape)
-    checked = _checked_flag(item.name, values) if item.name in _FLAGS else _checked(item.name, values, item.least)
-    return np.array(item.points, dtype=float)[_step(checked, item.bounds)]
+    known = checked_flag(item.name, values) if item.name in FLAGS else checked(item.name, values, item.least)
+    return np.array(item.points, dtype=float)[_step(known, item.bounds)]
 
 
 def _point_score(name: str, *given: ArrayLike) -> float | np.ndarray | pd.Series:
     items = POINT_SCORES[name].items
-    total = sum(_item_points(item, values) for item, values in zip(items, given, strict=True))
-    return _like(total, *given)
+    total = sum((_item_points(item, values) for item, values in zip(items, given, strict=True)), np.zeros(()))
+    return like_given(total, *given)
 
 
 def page_b(age: ArrayLike, male: ArrayLike, platelets: ArrayLike) -> float | np.ndarray | pd.Series:
@@ -672,14 +540,14 @@ def point_score_group(name: str, score: ArrayLike) -> str | np.ndarray | pd.Seri
     if name not in POINT_SCORES:
         raise DataError("score", f"must be one of {', '.join(POINT_SCORES)}", name, "Check the spelling.")
     table = POINT_SCORES[name]
-    points = _finite(table.label, score)
+    points = checked_finite(table.label, score)
     outside = (points < 0) | (points > table.greatest)
     if outside.any():
         raise DataError(
             table.label, f"must be 0 to {table.greatest:g}", f"{points[outside].ravel()[0]:g}", f"Use scores.{name}."
         )
     group = np.array(table.groups, dtype=object)[_step(points, table.group_bounds)]
-    return str(group) if points.ndim == 0 else _like(group, score)
+    return str(group) if points.ndim == 0 else like_given(group, score)
 
 
 def hbv_dna_copies(hbv_dna_iu_ml: ArrayLike, copies_per_iu: float = COPIES_PER_IU) -> float | np.ndarray | pd.Series:
@@ -708,7 +576,7 @@ def hbv_dna_copies(hbv_dna_iu_ml: ArrayLike, copies_per_iu: float = COPIES_PER_I
     """
     if not 1 <= copies_per_iu <= 10:
         raise DataError("copies_per_iu", "must be 1 to 10", f"{copies_per_iu:g}", "Look it up for the assay.")
-    return _like(_checked("hbv_dna_iu_ml", hbv_dna_iu_ml) * copies_per_iu, hbv_dna_iu_ml)
+    return like_given(checked("hbv_dna_iu_ml", hbv_dna_iu_ml) * copies_per_iu, hbv_dna_iu_ml)
 
 
 def missing_inputs(name: str, table: pd.DataFrame) -> pd.Series:
@@ -734,6 +602,6 @@ def missing_inputs(name: str, table: pd.DataFrame) -> pd.Series:
     if name not in SCORE_INPUTS:
         raise DataError("score", f"must be one of {', '.join(SCORE_INPUTS)}", name, "Check the spelling.")
     inputs = table.reindex(columns=list(SCORE_INPUTS[name]))
-    absent = inputs.isna() | inputs.eq("")
+    absent = inputs.isna() | (inputs == "")
     reasons = [", ".join(f"no {column}" for column in absent.columns[row]) for row in absent.to_numpy()]
     return pd.Series(reasons, index=table.index, dtype=object, name=name)

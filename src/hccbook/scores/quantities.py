@@ -1,0 +1,140 @@
+"""Clinical values that the scores take: units, ranges, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from hccbook.errors import DataError
+
+
+class Quantity(NamedTuple):
+    """What a clinical value may be, and which unit it is likely in when it is not.
+
+    Attributes
+    ----------
+    unit : str
+        Unit that the scores expect.
+    least, greatest : float
+        Range that is accepted, both ends included.
+    if_less, if_greater : str
+        Hint where a value lies below or above it.
+    zero : bool
+        Whether 0 is accepted below `least`, meaning undetectable.
+    """
+
+    unit: str
+    least: float
+    greatest: float
+    if_less: str
+    if_greater: str
+    zero: bool = False
+
+    @property
+    def rule(self) -> str:
+        """The range in words, as errors say it."""
+        zero = "0 (undetectable) or " if self.zero else ""
+        return f"must be in {self.unit}, {zero}{self.least:g} to {self.greatest:g}"
+
+
+_MG_DL = "Values in mg/dL? Multiply them by 17.1 to get umol/L."
+_LOGARITHM = "Logarithms? Give 10 to their power, and 0 where HBV DNA is undetectable."
+QUANTITIES: Mapping[str, Quantity] = MappingProxyType(
+    {
+        "age": Quantity("years", 0, 120, "Give the age at the CT in years.", "Months or days? Give years."),
+        "bilirubin": Quantity("umol/L", 1, 1000, _MG_DL, "Give total bilirubin in umol/L."),
+        "albumin": Quantity(
+            "g/L", 10, 70, "Values in g/dL? Multiply them by 10 to get g/L.", "Values in mg/dL? Divide them by 100."
+        ),
+        "platelets": Quantity(
+            "10^9/L", 1, 1500, "Give platelets in 10^9/L (= 10^3/mm^3).", "Values per uL? Divide them by 1000."
+        ),
+        # No assay counts fewer than about 10 IU/mL, and no logarithm reaches that number.
+        "hbv_dna_iu_ml": Quantity("IU/mL", 10, 1e12, _LOGARITHM, "Give HBV DNA in IU/mL.", zero=True),
+        "hbv_dna_copies_ml": Quantity("copies/mL", 50, 1e13, _LOGARITHM, "Give HBV DNA in copies/mL.", zero=True),
+        "stiffness_kpa": Quantity(
+            "kPa", 1, 80, "Give liver stiffness by elastography in kPa.", "Values in Pa? Divide them by 1000."
+        ),
+    }
+)
+"""Clinical values that the scores take, by argument."""
+
+MIN_MEDIAN_BILIRUBIN = 3.0
+"""Least median of a cohort's bilirubin that can be in umol/L; below it the values are taken for mg/dL."""
+
+_MIN_COUNT_FOR_MEDIAN = 10
+
+
+def checked(name: str, values: ArrayLike, least: float | None = None) -> np.ndarray:
+    """Values of a quantity as float, each within its range; `least` stands in for the lower end."""
+    quantity = QUANTITIES[name] if least is None else QUANTITIES[name]._replace(least=least)
+    try:
+        array = np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise DataError(name, quantity.rule, repr(values), "Give numbers.") from error
+    flat = array.ravel()
+
+    def refuse(bad: np.ndarray, hint: str) -> None:
+        if not bad.any():
+            return
+        position = int(np.flatnonzero(bad)[0])
+        label = values.index[position] if isinstance(values, pd.Series) else position
+        place = name if array.ndim == 0 else f"{name}, row {label}"
+        count = f" (and {int(bad.sum()) - 1} more)" if bad.sum() > 1 else ""
+        raise DataError(place, quantity.rule, f"{flat[position]:g}{count}", hint)
+
+    refuse(~np.isfinite(flat), "Leave out patients whose value is missing: the score is not defined for them.")
+    refuse((flat < quantity.least) & ~(quantity.zero & (flat == 0)), quantity.if_less)
+    refuse(flat > quantity.greatest, quantity.if_greater)
+    # A cohort in mg/dL can pass the range value by value (1 to 60), but not with such a median.
+    if name == "bilirubin" and flat.size >= _MIN_COUNT_FOR_MEDIAN and np.median(flat) < MIN_MEDIAN_BILIRUBIN:
+        found = f"a median of {np.median(flat):g}"
+        raise DataError(name, f"must be in umol/L, median {MIN_MEDIAN_BILIRUBIN:g} or more", found, _MG_DL)
+    return array
+
+
+FLAGS = {
+    "male": ("must be 1 or True for men, 0 or False for women", "Give male=(sex == 'male')."),
+    "cirrhosis": ("must be 1 or True with cirrhosis, 0 or False without", "Leave out patients where it is unknown."),
+}
+
+
+def checked_flag(name: str, values: ArrayLike) -> np.ndarray:
+    """Values of a yes-or-no quantity as 0.0 and 1.0."""
+    array = np.asarray(values)
+    numeric = array.dtype.kind in "biuf"
+    if not numeric or not np.isin(array, (0, 1)).all():
+        rule, hint = FLAGS[name]
+        found = pd.unique(pd.Series(array.ravel(), dtype=object).astype(str))
+        raise DataError(name, rule, ", ".join(found[:4]), hint)
+    return array.astype(float)
+
+
+def like_given(result: np.ndarray, *given: ArrayLike) -> Any:
+    """Scalar, array or Series, as the arguments were; all Series must have one index."""
+    indexes = [value.index for value in given if isinstance(value, pd.Series)]
+    if any(not indexes[0].equals(other) for other in indexes[1:]):
+        raise DataError(
+            "clinical values",
+            "must have the same patients in the same order",
+            "Series of different index",
+            "Align them.",
+        )
+    if indexes:
+        return pd.Series(result, index=indexes[0])
+    return result[()] if np.ndim(result) == 0 else result
+
+
+def checked_finite(name: str, values: ArrayLike) -> np.ndarray:
+    """Values as float, none missing or infinite."""
+    array = np.asarray(values, dtype=float)
+    if not np.isfinite(array).all():
+        raise DataError(
+            name, "must be finite", f"{int((~np.isfinite(array)).sum())} missing", "Leave those patients out."
+        )
+    return array
