@@ -57,12 +57,12 @@ class _Step:
     """One of the two steps of the training."""
 
     iterations: int
-    volumes: Sequence[_Case]
+    volumes: Sequence[_TrainingImage]
     background: float  # normalised intensity of air
 
 
 @dataclass(frozen=True)
-class _Case:
+class _TrainingImage:
     """One training image on the network's grid, cut to the body."""
 
     array: np.ndarray  # (z, y, x); HU, later normalised with air at zero
@@ -70,7 +70,7 @@ class _Case:
     centres: tuple[np.ndarray, ...]  # by organ: (voxels, 3) indices z, y, x
 
     @classmethod
-    def of(cls, array: np.ndarray, labels: np.ndarray) -> _Case:
+    def of(cls, array: np.ndarray, labels: np.ndarray) -> _TrainingImage:
         """With at most `_VOXELS_KEPT` voxels of each organ, spread over it."""
         centres = []
         for label in LABELS.values():
@@ -130,10 +130,12 @@ def train_segmenter(
     """
     network = _initial_network(settings)
     spacing = target_spacing([image for image, _ in cases])
-    volumes = [_case(image, labels, spacing, number) for number, (image, labels) in enumerate(cases, start=1)]
+    volumes = [_training_image(image, labels, spacing, number) for number, (image, labels) in enumerate(cases, start=1)]
     intensity = IntensityNormalisation.fit(_organ_voxels(volumes))
     # Air becomes zero, which is what patches that reach beyond the image are filled with.
-    volumes = [_Case(intensity(v.array) - np.float32(intensity.background), v.labels, v.centres) for v in volumes]
+    volumes = [
+        _TrainingImage(intensity(v.array) - np.float32(intensity.background), v.labels, v.centres) for v in volumes
+    ]
     _start_from_shares(network, volumes)
     device = choose_device(settings.device)
     network = network.to(device).train()
@@ -253,7 +255,7 @@ def _initial_network(settings: SegmentationSettings) -> torch.nn.Module:
         return build_network(settings.filters, settings.levels, settings.patch_voxels)
 
 
-def _start_from_shares(network: torch.nn.Module, volumes: Sequence[_Case]) -> None:
+def _start_from_shares(network: torch.nn.Module, volumes: Sequence[_TrainingImage]) -> None:
     """Let each output begin at its class's share of the voxels.
 
     The spleen is about one voxel in a hundred. From even odds a run spends its first steps on learning that, and by
@@ -266,7 +268,7 @@ def _start_from_shares(network: torch.nn.Module, volumes: Sequence[_Case]) -> No
             head.conv.conv.bias.copy_(shares)
 
 
-def _case(image: sitk.Image, labels: sitk.Image, spacing: float, number: int) -> _Case:
+def _training_image(image: sitk.Image, labels: sitk.Image, spacing: float, number: int) -> _TrainingImage:
     place = f"training image {number}"
     if not same_grid(image, labels):
         raise MaskError(place, "label map must lie on the image's grid", "another grid", "Resample the label map.")
@@ -274,10 +276,10 @@ def _case(image: sitk.Image, labels: sitk.Image, spacing: float, number: int) ->
     organs = to_array(network_grid(labels, spacing, labels=True))
     check_labels(organs, place)
     body = body_box(array)
-    return _Case.of(array[body], organs[body].astype(np.uint8))
+    return _TrainingImage.of(array[body], organs[body].astype(np.uint8))
 
 
-def coarsened(volume: _Case, factor: int) -> _Case:
+def coarsened(volume: _TrainingImage, factor: int) -> _TrainingImage:
     """Training image with voxels of `factor` times the edge: mean intensity, and the label of at least half of it.
 
     What does not fill a whole coarse voxel at the far ends is cut off.
@@ -292,10 +294,10 @@ def coarsened(volume: _Case, factor: int) -> _Case:
     labels = np.zeros(shape, np.uint8)
     for label in LABELS.values():
         labels[share(volume.labels == label) >= 0.5] = label
-    return _Case.of(share(volume.array), labels)
+    return _TrainingImage.of(share(volume.array), labels)
 
 
-def _organ_voxels(volumes: Sequence[_Case]) -> np.ndarray:
+def _organ_voxels(volumes: Sequence[_TrainingImage]) -> np.ndarray:
     for organ, voxels in zip(ORGANS, zip(*(volume.centres for volume in volumes), strict=True), strict=True):
         if not any(len(found) for found in voxels):
             raise ModelError(
@@ -346,7 +348,7 @@ def _gradients(
 
 
 def _patch(
-    volume: _Case, edges: np.ndarray, on_organ: bool, mirror_axes: str, rng: np.random.Generator
+    volume: _TrainingImage, edges: np.ndarray, on_organ: bool, mirror_axes: str, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
     shape = np.array(volume.array.shape)
     # Patches lie inside the image where it is larger than they are, and hold all of it where it is smaller.
@@ -368,7 +370,7 @@ def _patch(
 
 
 def _cut(
-    volume: _Case, start: np.ndarray, edges: np.ndarray, rng: np.random.Generator
+    volume: _TrainingImage, start: np.ndarray, edges: np.ndarray, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Patch as it is, filled up with air beyond the body."""
     shape = volume.array.shape
@@ -381,7 +383,7 @@ def _cut(
 
 
 def _turned(
-    volume: _Case, start: np.ndarray, edges: np.ndarray, rng: np.random.Generator
+    volume: _TrainingImage, start: np.ndarray, edges: np.ndarray, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Patch turned by up to 10 degrees about each axis and scaled by up to 15 %."""
     angles = rng.uniform(-np.pi / 18, np.pi / 18, 3)
