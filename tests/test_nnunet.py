@@ -117,13 +117,20 @@ def problems_of(folder: Path) -> list[str]:
         found.append("numTraining")
     if set(of_set["imagesTr"]) & set(of_set["imagesTs"]):
         found.append("a case in both sets")
-    for case in of_set["imagesTr"] if not found else []:
-        image, _ = nifti(folder / "imagesTr" / f"{case}_0000{ending}")
-        mask, values = nifti(folder / "labelsTr" / f"{case}{ending}")
-        if image["size"] != mask["size"] or not np.allclose(image["rows"], mask["rows"], atol=1e-4):
-            found.append(f"{case}: geometry")
-        if not set(values.tolist()) <= set(labels.values()):
-            found.append(f"{case}: label values")
+    return found or [
+        problem for case in of_set["imagesTr"] for problem in mask_problems(folder, case, ending, set(labels.values()))
+    ]
+
+
+def mask_problems(folder: Path, case: str, ending: str, labels: set[int]) -> list[str]:
+    """What breaks the rules for the label map of one case."""
+    image, _ = nifti(folder / "imagesTr" / f"{case}_0000{ending}")
+    mask, values = nifti(folder / "labelsTr" / f"{case}{ending}")
+    found = []
+    if image["size"] != mask["size"] or not np.allclose(image["rows"], mask["rows"], atol=1e-4):
+        found.append(f"{case}: geometry")
+    if not set(values.tolist()) <= labels:
+        found.append(f"{case}: label values")
     return found
 
 
