@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -239,7 +240,9 @@ def class_scores(network: DynUNet, batch: torch.Tensor, device: torch.device) ->
     tensor of float32
         Class scores of shape (batch, class, z, y, x); in training (batch, depth, class, z, y, x).
     """
-    half = has_bfloat16(device)
+    # In half precision oneDNN's weight gradient of a volume of two slices takes in memory that was never written.
+    thin = network.training and batch.shape[2] == 2 * math.prod(network.strides)
+    half = has_bfloat16(device) and not (thin and device.type == "cpu")
     # For a single image in whole precision torch falls back to a slow convolution on CPUs: with a second copy, whose
     # output is dropped, it takes half the time.
     single = not half and device.type == "cpu" and batch.shape[0] == 1
