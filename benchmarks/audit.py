@@ -36,7 +36,7 @@ def main() -> None:
         loaded.append(time.perf_counter() - start)
     print(f"{'the whole command, from the shell':<40} {statistics.median(fresh):6.2f} s")
     print(f"{'the audit alone, everything loaded':<40} {statistics.median(loaded):6.2f} s")
-    print(f"{len(report.findings)} findings, {sum(one.cells for one in report.consistent)} comparisons that agree")
+    print(f"{len(report.findings)} findings, {sum(one.cells for one in report.agreements)} comparisons that agree")
     print(f"bound {BOUND_S:g} s: {'kept' if max(fresh) < BOUND_S else 'BROKEN'}")
 
 

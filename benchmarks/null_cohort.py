@@ -41,7 +41,7 @@ def experiments(seeds: range) -> tuple[pd.DataFrame, float]:
     started = time.perf_counter()
     parts = []
     for seed in seeds:
-        parts.append(leakage.leak_table([seed], **SIZES, share=SHARE, model=NestedAlarmModel(**FOLDS)))
+        parts.append(leakage.leak_table([seed], SIZES, SHARE, model=NestedAlarmModel(**FOLDS)))
         print(f"seed {seed:>3} of {seeds[-1]}, {time.perf_counter() - started:6.1f} s", flush=True)
     return pd.concat(parts, ignore_index=True), time.perf_counter() - started
 

@@ -13,6 +13,7 @@ programs take turns. Writes `benchmarks/radiomics.json`, from which the book dra
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -154,8 +155,7 @@ def organs(folder: Path, sizes: tuple[int, ...]) -> dict[int, tuple[Path, int]]:
 def measure_one(folder: Path, voxels: int, levels: int, repeats: dict[str, int], cores: int) -> list[dict]:
     """One patient alone: each program on one core, and the fast one on all cores."""
     bin_width = (WINDOW_HU[1] - WINDOW_HU[0]) / levels
-    rows = []
-    answers = {}
+    rows, answers = [], {}
     for program, threads in (("PyRadiomics", 1), ("fast", 1), ("fast", cores)):
         with Worker(program, folder, bin_width, threads) as worker:
             runs = []
@@ -163,23 +163,10 @@ def measure_one(folder: Path, voxels: int, levels: int, repeats: dict[str, int],
                 worker.start("values")
                 runs.append(worker.answer())
         answers[program] = runs[-1]["values"]
-        rows.append(
-            {
-                "what": "one patient",
-                "program": program,
-                "voxels": voxels,
-                "levels": levels,
-                "processes": 1,
-                "threads": threads,
-                "patients": 1,
-                "seconds": statistics.median(run["seconds"] for run in runs),
-                "repeats": len(runs),
-                "start_seconds": worker.start_seconds,
-                "peak_mib": max(run["peak_mib"] for run in runs),
-                "features": runs[-1]["features"],
-            }
-        )
-        show(rows[-1])
+        about = {"what": "one patient", "program": program, "voxels": voxels, "levels": levels}
+        about |= {"processes": 1, "threads": threads, "patients": 1}
+        about |= {"seconds": statistics.median(run["seconds"] for run in runs), "repeats": len(runs)}
+        rows.append(row(about, [worker], runs))
     compare(answers["fast"], answers["PyRadiomics"])
     return rows
 
@@ -189,33 +176,29 @@ def measure_throughput(folder: Path, voxels: int, levels: int, patients: dict[st
     bin_width = (WINDOW_HU[1] - WINDOW_HU[0]) / levels
     rows = []
     for program in PROGRAMS[::-1]:
-        workers = [Worker(program, folder, bin_width) for _ in range(cores)]
-        start = time.perf_counter()
-        for _ in range(patients[program]):
-            for worker in workers:
-                worker.start()
-        runs = [worker.answer() for worker in workers for _ in range(patients[program])]
-        seconds = time.perf_counter() - start
-        for worker in workers:
-            worker.__exit__()
-        rows.append(
-            {
-                "what": "throughput",
-                "program": program,
-                "voxels": voxels,
-                "levels": levels,
-                "processes": cores,
-                "threads": 1,
-                "patients": cores * patients[program],
-                "seconds": seconds,
-                "repeats": 1,
-                "start_seconds": max(worker.start_seconds for worker in workers),
-                "peak_mib": max(run["peak_mib"] for run in runs),
-                "features": runs[-1]["features"],
-            }
-        )
-        show(rows[-1])
+        with contextlib.ExitStack() as stack:
+            workers = [stack.enter_context(Worker(program, folder, bin_width)) for _ in range(cores)]
+            start = time.perf_counter()
+            for _ in range(patients[program]):
+                for worker in workers:
+                    worker.start()
+            runs = [worker.answer() for worker in workers for _ in range(patients[program])]
+            seconds = time.perf_counter() - start
+        about = {"what": "throughput", "program": program, "voxels": voxels, "levels": levels}
+        about |= {"processes": cores, "threads": 1, "patients": cores * patients[program]}
+        rows.append(row(about | {"seconds": seconds, "repeats": 1}, workers, runs))
     return rows
+
+
+def row(about: dict, workers: list[Worker], runs: list[dict]) -> dict:
+    """One line of the results, printed: what was measured, and what the workers said of it."""
+    result = about | {
+        "start_seconds": max(worker.start_seconds for worker in workers),
+        "peak_mib": max(run["peak_mib"] for run in runs),
+        "features": runs[-1]["features"],
+    }
+    show(result)
+    return result
 
 
 def compare(found: dict[str, float], expected: dict[str, float]) -> None:

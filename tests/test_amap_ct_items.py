@@ -11,6 +11,7 @@ from hccbook.cohort import amap_ct_subgroups
 from hccbook.errors import DataError
 from hccbook.evaluation import (
     auc_table,
+    by_cohort,
     comparator_table,
     diagnostic_performance,
     high_risk_performance,
@@ -76,10 +77,7 @@ def _by_scikit_learn(y: np.ndarray, risk: np.ndarray) -> list[str]:
 def test_table_2_by_scikit_learn(cohort):
     """AUC and the six measures of each cohort, to the printed digits."""
     area = auc_table(cohort["hcc"], cohort[["risk"]].rename(columns={"risk": "amap_ct"}), cohort["cohort"])
-    performance = pd.concat(
-        diagnostic_performance(own["hcc"], own["risk"], CUTOFF, name)
-        for name, own in cohort.groupby("cohort", sort=False)
-    )
+    performance = by_cohort(diagnostic_performance, cohort["hcc"], cohort["risk"], cohort["cohort"], cutoffs=CUTOFF)
     laid = tables.amap_ct_table_2(performance, area)
     for (name, own), (_, row) in zip(cohort.groupby("cohort", sort=False), laid.iterrows(), strict=True):
         expected = _by_scikit_learn(own["hcc"].to_numpy(), own["risk"].to_numpy())

@@ -46,7 +46,7 @@ def test_json_holds_everything(command) -> None:
     assert code == 0
     assert [one["id"] for one in content["findings"]] == [one.id for one in everything.findings]
     assert all(one["arithmetic"] and one["consequence"] and one["place"] for one in content["findings"])
-    assert sum(one["cells"] for one in content["consistent"]) == sum(one.cells for one in everything.consistent)
+    assert sum(one["cells"] for one in content["consistent"]) == sum(one.cells for one in everything.agreements)
 
 
 @pytest.mark.parametrize(

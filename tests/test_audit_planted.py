@@ -133,7 +133,7 @@ def problems(paper: pd.DataFrame) -> list[str]:
         contrasts={site: tuple((site, group) for group in GROUPS) for site in ("all", *SITES)},
     )
     table = characteristics.Characteristics.of(first[first["row"] != "header"], design)
-    checks = list(characteristics.check_all(table).values())
+    checks = characteristics.check_all(table)
     rows = performance.performance_rows(second, ["cohort", "row"], "count", "cases")
     by_name = {row.name: row for row in rows}
     recovered, tables = two_by_two.recover(rows)

@@ -46,7 +46,7 @@ def test_report_keeps_brackets():
     assert "/data[old]/python" in _printed(report([Finding("Python", OK, "/data[old]/python")]))
 
 
-def test_plain_report_gives_each_cure():
+def test_plain_report_gives_each_hint():
     """Without rich the same is said in lines of text."""
     lines = plain_report([GOOD, BAD]).splitlines()
     assert lines[0].split() == ["ok", "make", "/usr/bin/make"]
@@ -138,8 +138,8 @@ def test_one_core_is_slow(monkeypatch):
 def test_missing_programs_are_warnings(monkeypatch):
     """make and a browser are wanted, not needed."""
     monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
-    assert doctor._check_make().level == WARN
-    assert doctor._check_browser().level == WARN
+    assert doctor._check_program("make") == Finding("make", WARN, "make not found", doctor.PROGRAMS["make"][1])
+    assert doctor._check_program("browser").level == WARN
 
 
 def test_missing_locked_package_fails(tmp_path):
@@ -167,8 +167,10 @@ def test_library_that_crashes_is_a_finding(monkeypatch):
     assert doctor._answer("import os; os.abort()") == (False, "the interpreter ended with code -6")
     assert doctor._answer("import no_such_library") == (False, "ModuleNotFoundError: No module named 'no_such_library'")
     monkeypatch.setattr(doctor, "_answer", lambda code: (False, "ImportError: libgomp.so.1"))
-    assert doctor._check_torch() == Finding("torch", FAIL, "ImportError: libgomp.so.1", "Run `make distclean setup`.")
-    assert "--no-build-isolation" in doctor._check_pyradiomics({}).hint
+    assert doctor._check_library("torch") == Finding(
+        "torch", FAIL, "ImportError: libgomp.so.1", "Run `make distclean setup`."
+    )
+    assert "--no-build-isolation" in doctor._check_library("PyRadiomics").hint
 
 
 @pytest.mark.parametrize(("version", "level"), [("1.0.4.post1", OK), ("2.0.0", FAIL), ("2.1.0b1", FAIL), (None, FAIL)])

@@ -39,19 +39,6 @@ def test_perfect_prediction_has_the_prevalence_everywhere():
     assert net_benefit(y, y, np.linspace(0.01, 0.99, 9)) == pytest.approx(np.full(9, 0.4))
 
 
-def test_given_prevalence_by_hand():
-    """Sensitivity 1/2, false-positive rate 1/4, prevalence 0.1, threshold 0.2: .05 - .225 x .25."""
-    found = net_benefit([1, 1, 0, 0, 0, 0], [0.9, 0.1, 0.3, 0.1, 0.1, 0.1], [0.2], prevalence=0.1)
-    assert found == pytest.approx([0.05 - 0.225 * 0.25], abs=1e-12)
-
-
-def test_own_prevalence_changes_nothing():
-    """Giving the cohort's own prevalence is the same as giving none."""
-    rng = np.random.default_rng(0)
-    y, p, cuts = rng.permutation(np.repeat([1, 0], [9, 21])), rng.random(30), np.linspace(0, 0.9, 10)
-    np.testing.assert_allclose(net_benefit(y, p, cuts, prevalence=0.3), net_benefit(y, p, cuts), atol=1e-12)
-
-
 def test_curves_with_both_strategies():
     """Each cohort has its models, treat all and treat none; treat none is 0, treat all crosses 0 at the prevalence."""
     y = np.array([1, 0, 0, 0, 1, 0, 0, 0])
@@ -65,15 +52,10 @@ def test_curves_with_both_strategies():
 
 
 @pytest.mark.parametrize(
-    ("p", "thresholds", "prevalence", "word"),
-    [
-        ([3.0, 0.1], [0.1], None, "probability"),
-        ([0.3, 0.1], [1.0], None, "thresholds"),
-        ([0.3, 0.1], [20], None, "thresholds"),
-        ([0.3, 0.1], [0.2], 5, "prevalence"),
-    ],
+    ("p", "thresholds", "word"),
+    [([3.0, 0.1], [0.1], "probability"), ([0.3, 0.1], [1.0], "thresholds"), ([0.3, 0.1], [20], "thresholds")],
 )
-def test_refusals(p, thresholds, prevalence, word):
-    """Scores, thresholds of 1 or in per cent, and such a prevalence are refused."""
+def test_refusals(p, thresholds, word):
+    """Scores, and thresholds of 1 or in per cent, are refused."""
     with pytest.raises(DataError, match=word):
-        net_benefit([1, 0], p, thresholds, prevalence)
+        net_benefit([1, 0], p, thresholds)

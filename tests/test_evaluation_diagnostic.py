@@ -1,12 +1,14 @@
 """Performance of a cut-off."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import f1_score
 
 from hccbook.errors import DataError
-from hccbook.evaluation import diagnostic_performance, predictive_values, wilson_interval
+from hccbook.evaluation import diagnostic_performance, predictive_values
+from hccbook.evaluation.diagnostic import wilson_interval
 
 
 @pytest.mark.parametrize(
@@ -37,7 +39,7 @@ def table():
     """TP 19, FN 5, FP 166, TN 619: aMAP-CT, Table 2, training cohort, recovered from its percentages."""
     y = np.repeat([1, 1, 0, 0], [19, 5, 166, 619])
     score = np.repeat([0.37, 0.2, 0.5, 0.36], [19, 5, 166, 619])
-    return diagnostic_performance(y, score, 0.37, cohort="training").set_index("measure")
+    return diagnostic_performance(y, score, 0.37).set_index("measure")
 
 
 def test_two_by_two_of_the_paper(table):
@@ -70,8 +72,16 @@ def test_columns_are_the_tidy_ones():
     """The columns that tables take, in order."""
     found = diagnostic_performance([1, 0], [0.9, 0.1], 0.5)
     assert found.columns.tolist() == [
-        "cohort", "cutoff", "n", "events", "measure", "value", "lower", "upper", "numerator", "denominator",
+        "cutoff", "n", "events", "measure", "value", "lower", "upper", "numerator", "denominator",
     ]  # fmt: skip
+
+
+def test_each_cutoff_has_its_measures():
+    """Two cut-offs have the rows of each alone."""
+    both = diagnostic_performance([1, 0, 0], [0.9, 0.6, 0.1], [0.5, 0.7])
+    assert both["cutoff"].tolist() == [0.5] * 6 + [0.7] * 6
+    alone = diagnostic_performance([1, 0, 0], [0.9, 0.6, 0.1], 0.7)
+    pd.testing.assert_frame_equal(both.iloc[6:].reset_index(drop=True), alone)
 
 
 def test_a_score_at_the_cutoff_is_positive():

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.metrics import roc_auc_score
 
 from hccbook.errors import DataError
-from hccbook.evaluation import auc_bootstrap, auc_delong, auc_table, delong_test, roc_points, roc_table
+from hccbook.evaluation import auc_bootstrap, auc_delong, auc_table, by_cohort, delong_test, roc_points
 
 
 def ranked_cohort(seed=0, n=80, decimals=1):
@@ -127,14 +127,18 @@ def test_bootstrap_is_seeded():
     assert auc_bootstrap(y, a, 300, seed=1).lower != auc_bootstrap(y, a, 300, seed=2).lower
 
 
-def test_roc_points_agree_with_scikit_learn():
-    """The curve is scikit-learn's, with no point dropped; its area is the AUC."""
+def test_roc_points_by_hand():
+    """Events 4, 2, 2 and others 3, 2: one row a distinct score, no point dropped, the first cut-off infinite."""
+    points = roc_points([1, 0, 1, 1, 0], [4, 3, 2, 2, 2])
+    assert points["fpr"].tolist() == [0, 0, 0.5, 1]
+    assert points["tpr"].tolist() == [0, 1 / 3, 1 / 3, 1]
+    assert points["cutoff"].tolist() == [np.inf, 4, 3, 2]
+
+
+def test_area_under_the_roc_points_is_the_auc():
+    """By the trapezium rule."""
     y, a, _ = ranked_cohort()
     points = roc_points(y, a)
-    fpr, tpr, cutoffs = roc_curve(y, a, drop_intermediate=False)
-    np.testing.assert_allclose(points["fpr"], fpr)
-    np.testing.assert_allclose(points["tpr"], tpr)
-    assert points["cutoff"].tolist() == cutoffs.tolist()
     area = np.trapezoid(points["tpr"], points["fpr"])
     assert area == pytest.approx(auc_delong(y, a).auc, abs=1e-12)
 
@@ -151,11 +155,11 @@ def test_tables_by_cohort():
     ]  # fmt: skip
     assert table["auc"].iloc[2] == pytest.approx(roc_auc_score(y[60:], a[60:]))
     assert table[["n", "events"]].iloc[0].tolist() == [60, y[:60].sum()]
-    curves = roc_table(y, scores, cohort)
-    assert curves.columns.tolist() == ["cohort", "model", "fpr", "tpr"]
+    curves = by_cohort(roc_points, y, scores, cohort)
+    assert curves.columns.tolist() == ["cohort", "model", "fpr", "tpr", "cutoff"]
     part = curves[(curves["cohort"] == "test") & (curves["model"] == "aMAP")]
     assert part[["fpr", "tpr"]].to_numpy().tolist() == roc_points(y[60:], b[60:])[["fpr", "tpr"]].to_numpy().tolist()
-    boot = auc_table(y, scores, cohort, method="bootstrap", replicates=200, seed=3)
+    boot = auc_table(y, scores, cohort, replicates=200, seed=3)
     assert boot["lower"].iloc[0] == auc_bootstrap(y[:60], a[:60], 200, 3).lower
 
 

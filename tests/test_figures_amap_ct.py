@@ -204,7 +204,7 @@ def test_settings_table_says_what_was_set():
     from hccbook.settings import FeatureSettings, PreprocessingSettings
 
     prepared = PreprocessingSettings(spacing_mm=5.0)
-    extraction = ExtractionSettings.amap_ct(FeatureSettings(bin_width=20), prepared)
+    extraction = ExtractionSettings.of_paper("amap_ct", FeatureSettings(bin_width=20), prepared)
     table = tables.ibsi_settings(extraction.model_dump(), prepared.spacing_mm, extraction.image_names)
     values = table.set_index(["step", "parameter"])["value"]
     assert values[("Discretisation", "Bins")] == "fixed size of 20 HU"

@@ -28,6 +28,7 @@ ROOMS = (
     "phantom",
     "segmentation",
     "features",
+    "radiomics",
     "models",
     "evaluation",
     "audit",

@@ -44,7 +44,7 @@ def planted(noise):
 def table():
     """No leak, selection and thresholds on twelve cohorts of noise, whose seeds are in no other test."""
     wanted = {name: leakage.EXPERIMENTS[name] for name in ("none", "selection", "thresholds", "scaling")}
-    return leakage.leak_table(range(101, 113), **SMALL, experiments=wanted, model=MODEL)
+    return leakage.leak_table(range(101, 113), SMALL, experiments=wanted, model=MODEL)
 
 
 def written(experiment: leakage.LeakExperiment, folder) -> bytes:
@@ -64,7 +64,7 @@ def poisoned(X: pd.DataFrame, development: pd.Series) -> pd.DataFrame:
 
 def test_features_correlate_within_blocks_alone():
     """Correlation is the one asked for inside a block and none across, within its sampling error at 4,000 patients."""
-    X, y = leakage.null_cohort(1, n_patients=4000, n_hcc=400, n_features=14, correlation=0.6, block_size=6)
+    X, y = leakage.null_cohort(1, n_patients=4000, n_hcc=400, n_features=14, correlation=0.6)
     found = np.corrcoef(X.to_numpy().T)
     block = np.array([0] * 6 + [1] * 6 + [2] * 2 + [3])
     same = (block[:, None] == block) & ~np.eye(15, dtype=bool)
@@ -91,9 +91,7 @@ def test_cohort_is_a_function_of_its_seed():
     assert not np.isclose(X, other).any()
 
 
-@pytest.mark.parametrize(
-    ("setting", "value"), [("n_hcc", 0), ("n_hcc", 120), ("n_features", 0), ("block_size", 0), ("correlation", 1.0)]
-)
+@pytest.mark.parametrize(("setting", "value"), [("n_hcc", 0), ("n_hcc", 120), ("n_features", 0), ("correlation", 1.0)])
 def test_impossible_cohorts_are_refused(setting, value):
     """The setting is named."""
     with pytest.raises(DataError, match=setting):

@@ -174,10 +174,10 @@ def test_vocabulary_is_that_of_pyradiomics():
 
 
 def test_papers_settings_follow_the_profile():
-    """Window 200/40 clips to [-60, 140] HU; bin width and label are taken over."""
-    settings = ExtractionSettings.of_paper("amap_ct", FeatureSettings(bin_width=10), PreprocessingSettings(), label=2)
+    """Window 200/40 clips to [-60, 140] HU; the bin width is taken over."""
+    settings = ExtractionSettings.of_paper("amap_ct", FeatureSettings(bin_width=10), PreprocessingSettings())
     assert (settings.window_lower, settings.window_upper) == (-60, 140)
-    assert (settings.bin_width, settings.label, settings.image_types) == (10, 2, ("original", "wavelet"))
+    assert (settings.bin_width, settings.image_types) == (10, ("original", "wavelet"))
 
 
 # --- agreement with PyRadiomics itself -------------------------------------------------------------------------------

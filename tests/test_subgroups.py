@@ -84,7 +84,7 @@ def test_subgroup_performance_is_that_of_the_subgroup(patients):
     y, score, groups, cohort = patients
     found = subgroup_performance(y, score, groups, [0.5, 1.0], cohort)
     chosen = ((cohort == "discovery") & (groups["stage"] == "a")).to_numpy()
-    expected = diagnostic_performance(y[chosen], score[chosen], 1.0, "discovery")
+    expected = diagnostic_performance(y[chosen], score[chosen], 1.0)
     part = found[(found["cohort"] == "discovery") & (found["level"] == "a") & (found["cutoff"] == 1.0)]
     pd.testing.assert_frame_equal(part[expected.columns].reset_index(drop=True), expected)
 

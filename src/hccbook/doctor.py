@@ -37,8 +37,36 @@ MEMORY_GB = 4
 CORES = 2
 """Cores that the times in the README are for."""
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "firefox", "firefox-esr")
-"""Commands of browsers that render the book without a window."""
+DEBIAN_COMPILER = f"Debian: apt-get install build-essential python{'.'.join(map(str, PYTHON))}-dev"
+"""What a Debian lacks that cannot compile an extension."""
+
+SET_UP = "Run `make distclean setup`."
+"""What to do about an environment that is not as it should be."""
+
+PROGRAMS = {
+    "make": (("make",), "Debian: apt-get install make; or call `hccbook` itself."),
+    "browser": (
+        ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "firefox", "firefox-esr"),
+        "Only the test that opens the rendered book is skipped. Debian: apt-get install chromium",
+    ),
+}
+"""Programs that are wanted, not needed: the commands that do, and what to do without; a browser without a window."""
+
+LIBRARIES = {
+    "torch": (
+        "import torch; n = torch.cuda.is_available();"
+        "print(torch.__version__ + ', ' + (torch.cuda.get_device_name(0) if n else 'no CUDA device; the CPU will do'))",
+        SET_UP,
+    ),
+    "PyRadiomics": (
+        "import radiomics._cmatrices, radiomics._cshape; from importlib.metadata import version;"
+        "print(version('pyradiomics') + ', compiled extension loads')",
+        "Build it against the installed numpy: python -m pip install --no-build-isolation --no-cache-dir "
+        "--force-reinstall --no-deps pyradiomics==3.0.1",
+    ),
+    "SimpleITK": ("import SimpleITK; print(SimpleITK.Version_VersionString())", SET_UP),
+}
+"""Libraries with compiled parts: what prints their version if they load, and what to do if they do not."""
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 """Levels of a finding: as it should be; works, but not everywhere or not as fast; does not work."""
@@ -87,18 +115,16 @@ def diagnose(folder: Path | None = None) -> list[Finding]:
             "environment", WARN, "not installed yet", "Run `make setup`; `make book` and `make test` begin with it."
         )
         return [*check_before_install(folder), *_check_comfort(), absent]
-    features = _check_pyradiomics(installed)
+    libraries = [_check_library(name) for name in LIBRARIES]
     # Who has the extension built needs no compiler any more.
-    compiler = _check_compiler(level=WARN if features.level == OK else FAIL)
+    built = all(library.level == OK for library in libraries if library.name == "PyRadiomics")
     return [
         _check_python(),
-        compiler,
+        _check_compiler(level=WARN if built else FAIL),
         _check_disk(folder),
         *_check_comfort(),
         _check_locked(folder, installed),
-        _check_torch(),
-        features,
-        _check_simpleitk(),
+        *libraries,
         _check_jupyter_book(installed),
         _check_snakemake(installed),
     ]
@@ -163,9 +189,8 @@ def _installed_versions() -> dict[str, str]:
     """Version by normalised name of every distribution, without a build's local part (``+cpu``)."""
     found = {}
     for distribution in importlib.metadata.distributions():
-        name = distribution.metadata["Name"]
-        if name:
-            found.setdefault(_normalised(name), distribution.version.split("+")[0])
+        if distribution.metadata["Name"]:
+            found.setdefault(_normalised(distribution.metadata["Name"]), distribution.version.split("+")[0])
     return found
 
 
@@ -173,37 +198,34 @@ def _normalised(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+def _finding(name: str, works: bool, found: str, hint: str, level: str = FAIL) -> Finding:
+    return Finding(name, OK, found) if works else Finding(name, level, found, hint)
+
+
 def _check_python() -> Finding:
-    version = platform.python_version()
-    if sys.version_info[:2] == PYTHON:
-        return Finding("Python", OK, version)
     wanted = ".".join(map(str, PYTHON))
     hint = (
         f"The locked versions are for Python {wanted}. Debian: apt-get install python{wanted} python{wanted}-venv "
         f"python{wanted}-dev. Elsewhere: conda env create -f environment.yml, or pyenv install {wanted}. "
         f"Name it if it is not on the PATH: make setup PYTHON=/path/to/python{wanted}"
     )
-    return Finding("Python", FAIL, f"{version} at {sys.executable}", hint)
+    return _finding("Python", sys.version_info[:2] == PYTHON, f"{platform.python_version()} at {sys.executable}", hint)
 
 
 def _check_venv() -> Finding:
     missing = [name for name in ("venv", "ensurepip") if importlib.util.find_spec(name) is None]
-    if not missing:
-        return Finding("venv", OK, "at hand")
     wanted = ".".join(map(str, sys.version_info[:2]))
-    hint = f"Debian: apt-get install python{wanted}-venv"
-    return Finding("venv", FAIL, f"{sys.executable} has no module {' and no '.join(missing)}", hint)
+    found = f"{sys.executable} has no module {' and no '.join(missing)}" if missing else "at hand"
+    return _finding("venv", not missing, found, f"Debian: apt-get install python{wanted}-venv")
 
 
 def _check_compiler(level: str) -> Finding:
     """Whether a C extension compiles, as PyRadiomics needs; `level` is what a failure counts as."""
-    name = "C compiler"
     command = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
     program = shutil.which(command[0])
-    wanted = ".".join(map(str, PYTHON))
     if program is None:
-        hint = f"PyRadiomics is built from source. Debian: apt-get install build-essential python{wanted}-dev"
-        return Finding(name, level, f"{command[0]} not found", hint)
+        hint = f"PyRadiomics is built from source. {DEBIAN_COMPILER}"
+        return Finding("C compiler", level, f"{command[0]} not found", hint)
     headers = sysconfig.get_path("include")
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "probe.c"
@@ -211,10 +233,10 @@ def _check_compiler(level: str) -> Finding:
         build = [program, *command[1:], f"-I{headers}", "-c", str(source), "-o", str(source.with_suffix(".o"))]
         done = subprocess.run(build, capture_output=True, encoding="utf-8", check=False)
     if done.returncode == 0:
-        return Finding(name, OK, program)
+        return Finding("C compiler", OK, program)
     reason = next((line for line in done.stderr.splitlines() if "error" in line), "no reason given")
     found = f"{program} cannot compile a Python extension: {reason.split('error: ')[-1]}"
-    return Finding(name, level, found, f"Debian: apt-get install build-essential python{wanted}-dev")
+    return Finding("C compiler", level, found, DEBIAN_COMPILER)
 
 
 def _check_disk(folder: Path) -> Finding:
@@ -223,39 +245,34 @@ def _check_disk(folder: Path) -> Finding:
     if free < DISK_GB["demo"]:
         hint = f"The environment and the demo need {DISK_GB['demo']} GB: make room (`make clean` removes results/)."
         return Finding("disk", FAIL, found, hint)
-    if free < DISK_GB["paper"]:
-        return Finding("disk", WARN, found, f"Enough for the demo; profile paper needs {DISK_GB['paper']} GB.")
-    return Finding("disk", OK, found)
+    hint = f"Enough for the demo; profile paper needs {DISK_GB['paper']} GB."
+    return _finding("disk", free >= DISK_GB["paper"], found, hint, WARN)
 
 
 def _check_comfort() -> list[Finding]:
     """What makes a run faster or a check possible, but is not needed."""
-    return [_check_make(), _check_cores(), _check_memory(), _check_browser()]
+    return [_check_program("make"), _check_cores(), _check_memory(), _check_program("browser")]
 
 
-def _check_make() -> Finding:
-    program = shutil.which("make")
-    if program is None:
-        return Finding("make", WARN, "not found", "Debian: apt-get install make; or call `hccbook` itself.")
-    return Finding("make", OK, program)
+def _check_program(name: str) -> Finding:
+    commands, hint = PROGRAMS[name]
+    program = next(filter(None, map(shutil.which, commands)), None)
+    return _finding(name, program is not None, program or f"{', '.join(commands)} not found", hint, WARN)
 
 
 def _check_cores() -> Finding:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if cores < CORES:
-        return Finding("cores", WARN, str(cores), f"The README's times are for {CORES} cores; expect longer.")
-    return Finding("cores", OK, str(cores))
+    hint = f"The README's times are for {CORES} cores; expect longer."
+    return _finding("cores", cores >= CORES, str(cores), hint, WARN)
 
 
 def _check_memory() -> Finding:
     total = _memory_gb()
+    hint = f"The demo takes up to {MEMORY_GB} GB"
     if total is None:
-        return Finding("memory", WARN, "unknown on this system", f"The demo takes up to {MEMORY_GB} GB.")
-    found = f"{total:.1f} GB"
-    if total < MEMORY_GB:
-        hint = f"The demo takes up to {MEMORY_GB} GB: run with fewer cores, make book JOBS=1."
-        return Finding("memory", WARN, found, hint)
-    return Finding("memory", OK, found)
+        return Finding("memory", WARN, "unknown on this system", f"{hint}.")
+    hint = f"{hint}: run with fewer cores, make book JOBS=1."
+    return _finding("memory", total >= MEMORY_GB, f"{total:.1f} GB", hint, WARN)
 
 
 def _memory_gb() -> float | None:
@@ -265,19 +282,8 @@ def _memory_gb() -> float | None:
     except (AttributeError, ValueError, OSError):
         return None
     limit = Path("/sys/fs/cgroup/memory.max")
-    if limit.is_file():
-        text = limit.read_text(encoding="ascii").strip()
-        if text.isdigit():
-            total = min(total, int(text))
-    return total / 1e9
-
-
-def _check_browser() -> Finding:
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        hint = "Only the test that opens the rendered book is skipped. Debian: apt-get install chromium"
-        return Finding("browser", WARN, "none of " + ", ".join(BROWSERS), hint)
-    return Finding("browser", OK, program)
+    text = limit.read_text(encoding="ascii").strip() if limit.is_file() else ""
+    return min(total, int(text) if text.isdigit() else total) / 1e9
 
 
 def _check_locked(folder: Path, installed: dict[str, str]) -> Finding:
@@ -293,11 +299,10 @@ def _check_locked(folder: Path, installed: dict[str, str]) -> Finding:
         for package, version in pins.items()
         if package in installed and installed[package] != version
     ]
-    again = "Run `make distclean setup`."
     if missing:
-        return Finding(name, FAIL, f"{len(missing)} of {len(pins)} missing: {_few(missing)}", again)
+        return Finding(name, FAIL, f"{len(missing)} of {len(pins)} missing: {_few(missing)}", SET_UP)
     if other:
-        hint = f"Results may differ from the book's. {again}"
+        hint = f"Results may differ from the book's. {SET_UP}"
         return Finding(name, WARN, f"{len(other)} of {len(pins)} differ: {_few(other)}", hint)
     return Finding(name, OK, f"all {len(pins)} installed")
 
@@ -333,14 +338,9 @@ def _few(items: list[str], most: int = 5) -> str:
 
 def _answer(code: str) -> tuple[bool, str]:
     """What a fresh interpreter prints for `code`; a library that crashes the process is a finding, not a crash here."""
+    command = [sys.executable, "-c", code]
     try:
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            capture_output=True,
-            encoding="utf-8",
-            timeout=120,
-            check=False,
-        )
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120, check=False)
     except subprocess.TimeoutExpired:
         return False, "no answer within two minutes"
     if done.returncode == 0:
@@ -349,48 +349,22 @@ def _answer(code: str) -> tuple[bool, str]:
     return False, reason or f"the interpreter ended with code {done.returncode}"
 
 
-def _check_torch() -> Finding:
-    code = (
-        "import torch; n = torch.cuda.is_available();"
-        "print(torch.__version__ + ', ' + (torch.cuda.get_device_name(0) if n else 'no CUDA device; the CPU will do'))"
-    )
+def _check_library(name: str) -> Finding:
+    code, hint = LIBRARIES[name]
     works, said = _answer(code)
-    return Finding("torch", OK if works else FAIL, said, "" if works else "Run `make distclean setup`.")
-
-
-def _check_pyradiomics(installed: dict[str, str]) -> Finding:
-    name = "PyRadiomics"
-    code = "import radiomics._cmatrices, radiomics._cshape"
-    works, said = _answer(code)
-    if works:
-        return Finding(name, OK, f"{installed.get('pyradiomics', 'version unknown')}, compiled extension loads")
-    hint = (
-        "Build it against the installed numpy: python -m pip install --no-build-isolation --no-cache-dir "
-        "--force-reinstall --no-deps pyradiomics==3.0.1"
-    )
-    return Finding(name, FAIL, said, hint)
-
-
-def _check_simpleitk() -> Finding:
-    works, said = _answer("import SimpleITK; print(SimpleITK.Version_VersionString())")
-    return Finding("SimpleITK", OK if works else FAIL, said, "" if works else "Run `make distclean setup`.")
+    return _finding(name, works, said, hint)
 
 
 def _check_jupyter_book(installed: dict[str, str]) -> Finding:
-    name = "Jupyter Book"
     version = installed.get("jupyter-book")
     if version is None:
-        return Finding(name, FAIL, "not installed", "Run `make distclean setup`.")
-    if int(version.split(".")[0]) >= 2:
-        return Finding(name, FAIL, version, "Version 2 does not read _config.yml: run `make distclean setup`.")
-    return Finding(name, OK, version)
+        return Finding("Jupyter Book", FAIL, "not installed", SET_UP)
+    hint = "Version 2 does not read _config.yml: run `make distclean setup`."
+    return _finding("Jupyter Book", int(version.split(".")[0]) < 2, version, hint)
 
 
 def _check_snakemake(installed: dict[str, str]) -> Finding:
-    version = installed.get("snakemake")
-    if version is None:
-        return Finding("Snakemake", FAIL, "not installed", "Run `make distclean setup`.")
-    return Finding("Snakemake", OK, version)
+    return _finding("Snakemake", "snakemake" in installed, installed.get("snakemake", "not installed"), SET_UP)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -400,15 +374,12 @@ def main(arguments: list[str] | None = None) -> int:
         "--before-install", action="store_true", help="only what installation needs, and only what is wrong"
     )
     chosen = parser.parse_args(arguments)
+    findings = check_before_install(_clone()) if chosen.before_install else diagnose()
     if not chosen.before_install:
-        findings = diagnose()
         print(plain_report(findings))
-        return 0 if is_ready(findings) else 1
-    findings = check_before_install(_clone())
-    failed = [finding for finding in findings if finding.level == FAIL]
-    if failed:
-        print(plain_report(failed), file=sys.stderr)
-    return 1 if failed else 0
+    elif not is_ready(findings):
+        print(plain_report([finding for finding in findings if finding.level == FAIL]), file=sys.stderr)
+    return 0 if is_ready(findings) else 1
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Audit of the printed numbers: what both papers print, held against what else they print.
+"""Audit of the printed numbers: what both papers print, compared with what else they print.
 
 Each family of checks is a module of functions on plain numbers, of use on any such paper; `alarm` and `amap_ct`
 apply them, and `audit` runs everything.
@@ -7,15 +7,9 @@ apply them, and `audit` runs everything.
 from hccbook.audit.amap_ct import two_by_two_frame
 from hccbook.audit.findings import (
     CERTAIN,
-    CERTAINTIES,
-    CHECKS,
     IMPLIED,
     ROUNDING,
     AuditReport,
-    Checked,
-    Consistent,
-    Discrepancy,
-    Finding,
 )
 from hccbook.audit.papers import audit
 from hccbook.audit.printed import Range, printed_range
@@ -23,7 +17,6 @@ from hccbook.audit.report import (
     agreement_for_page,
     denominator_table,
     findings_for_page,
-    findings_table,
     report_for_terminal,
 )
 from hccbook.audit.two_by_two import TwoByTwo, compatible_tables

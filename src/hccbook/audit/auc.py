@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from scipy.stats import norm
-
-from hccbook.audit.printed import Range
+from hccbook.audit.findings import CheckResult, Discrepancy
+from hccbook.audit.printed import DEVIATE, Range
 from hccbook.errors import DataError
 
 CHECK = "intervals"
@@ -69,9 +68,9 @@ def least_auc_se(auc: float, events: int, nonevents: int) -> float:
     return math.sqrt(max(0.0, *(spread / n - m / (12 * n**2) for m, n in pairs)))
 
 
-def implied_se(lower: Range, upper: Range, level: float = 0.95) -> Range:
+def implied_se(lower: Range, upper: Range) -> Range:
     """Standard error that the width of a symmetric interval implies, rounding included."""
-    return (upper - lower) / (2 * float(norm.isf((1 - level) / 2)))
+    return (upper - lower) / (2 * DEVIATE)
 
 
 def auc_from_points(points: Sequence[tuple[Range, Range]]) -> Range:
@@ -159,3 +158,82 @@ def auc_on_grid(auc: Range, events: int, nonevents: int) -> bool:
     """Whether an AUC of so few pairs can print so: pairs are won, tied or lost, so it is a multiple of 1/(2mn)."""
     steps = 2 * events * nonevents
     return math.floor(auc.high * steps + 1e-7) >= math.ceil(auc.low * steps - 1e-7)
+
+
+def check_width(
+    cell: str,
+    limits: tuple[Range, Range, Range],
+    events: int,
+    nonevents: int,
+    what: str = "width of the AUC's interval",
+) -> CheckResult:
+    """Whether the interval of an AUC is as wide as these people need it to be.
+
+    Parameters
+    ----------
+    cell : str
+        Where it stands.
+    limits : (Range, Range, Range)
+        Estimate, lower and upper limit.
+    events, nonevents : int
+        People with and without HCC.
+    what : str
+        Name of the comparison.
+
+    Returns
+    -------
+    CheckResult
+        One comparison: it fails where the width implies a standard error below `least_auc_se`.
+    """
+    estimate, lower, upper = limits
+    error, least = implied_se(lower, upper), least_auc_se(estimate.middle, events, nonevents)
+    usual = hanley_mcneil_se(estimate.middle, events, nonevents)
+    ends = (estimate.middle + sign * 1.96 * one for one in (usual, least) for sign in (-1, 1))
+    otherwise = Discrepancy(
+        CHECK,
+        cell,
+        f"{estimate} ({lower} to {upper})",
+        "about {:.3f} to {:.3f}, and no narrower than {:.3f} to {:.3f}".format(*ends),
+        f"the width implies a standard error of at most {error.high:.4f}; {events} with and {nonevents} without HCC "
+        f"give {usual:.4f} (Hanley-McNeil) and no untied score less than {least:.4f}",
+    )
+    return CheckResult.of_one(error.high >= least, what, otherwise)
+
+
+def check_centre(cell: str, limits: tuple[Range, Range, Range], events: int, nonevents: int, what: str) -> CheckResult:
+    """Whether an AUC is not below the middle of its interval; parameters as for `check_width`."""
+    estimate, lower, upper = limits
+    below, above = estimate - lower, upper - estimate
+    usual = 1.96 * hanley_mcneil_se(estimate.middle, events, nonevents)
+    otherwise = Discrepancy(
+        CHECK,
+        cell,
+        f"{estimate} ({lower} to {upper})",
+        f"{estimate.middle - usual:.3f} to {estimate.middle + usual:.3f} (Hanley-McNeil)",
+        f"the interval reaches {above.middle:.3f} above and {below.middle:.3f} below",
+    )
+    return CheckResult.of_one(above.low <= below.high, what, otherwise)
+
+
+def check_possible(cell: str, estimate: Range, allowed: Range, what: str, possible: bool | None = None) -> CheckResult:
+    """Whether a printed AUC is one that other printed numbers allow.
+
+    Parameters
+    ----------
+    cell : str
+        Where it stands.
+    estimate, allowed : Range
+        As printed, and what points, groups or strata of the curve leave.
+    what : str
+        Name of the comparison.
+    possible : bool, optional
+        Whether it is, where more than `allowed` decides.
+
+    Returns
+    -------
+    CheckResult
+        One comparison.
+    """
+    arithmetic = f"what else is printed allows an AUC from {allowed.low:.3f} to {allowed.high:.3f}, printed {estimate}"
+    otherwise = Discrepancy(CHECK, cell, str(estimate), str(allowed), arithmetic)
+    return CheckResult.of_one(allowed.meets(estimate) and possible is not False, what, otherwise)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
 
 from hccbook.audit import counts, p_values, quantiles, repeated_numbers
-from hccbook.audit.findings import Checked, Discrepancy
-from hccbook.audit.printed import Range, is_number, printed_range, whole_number
+from hccbook.audit.findings import CheckResult
+from hccbook.audit.printed import Quartiles, Range, is_number, printed_range, whole_number
 
 Group = tuple[str, str]
 """Cohort and subgroup."""
-
-Quartiles = tuple[Range, Range, Range]
 
 
 @dataclass(frozen=True)
@@ -50,8 +48,6 @@ class Characteristics:
     percentages : dict of str to dict of Group to Range
         Percentages as shares.
     quartiles : dict of str to dict of Group to Quartiles
-    texts : dict of str to dict of Group to tuple of str
-        The same as printed: lower quartile, median, upper quartile.
     p_values : dict of str to dict of str to Range
         By row (or heading), then cohort.
     """
@@ -60,38 +56,43 @@ class Characteristics:
     counts: dict[str, dict[Group, int]]
     percentages: dict[str, dict[Group, Range]]
     quartiles: dict[str, dict[Group, Quartiles]]
-    texts: dict[str, dict[Group, tuple[str, ...]]]
     p_values: dict[str, dict[str, Range]]
 
     @classmethod
     def of(cls, table: pd.DataFrame, design: Design) -> Characteristics:
-        """Take apart a table of `hccbook.papers.published.table`; columns that the design does not know are skipped."""
-        taken: dict[str, dict] = {name: {} for name in ("counts", "percentages", "quartiles", "texts", "p_values")}
+        """Take apart the rows of a transcribed table; columns that the design does not know are skipped."""
+        parts: dict[str, dict] = {name: {} for name in ("counts", "percentages", "quartiles", "p_values")}
         for one in table.itertuples():
             group = (one.cohort, one.subgroup)
             if one.quantity == "p-value":
                 if is_number(one.value):
-                    taken["p_values"].setdefault(one.row, {})[one.cohort] = printed_range(one.value)
+                    parts["p_values"].setdefault(one.row, {})[one.cohort] = printed_range(one.value)
             elif group not in design.sizes or not is_number(one.value):
                 continue
             elif one.quantity == "count":
-                taken["counts"].setdefault(one.row, {})[group] = whole_number(one.value)
+                parts["counts"].setdefault(one.row, {})[group] = whole_number(one.value)
             elif one.quantity == "percentage":
-                taken["percentages"].setdefault(one.row, {})[group] = printed_range(one.value, "%")
+                parts["percentages"].setdefault(one.row, {})[group] = printed_range(one.value, "%")
             elif one.quantity == "median":
-                texts = (one.lower, one.value, one.upper)
-                taken["texts"].setdefault(one.row, {})[group] = texts
-                taken["quartiles"].setdefault(one.row, {})[group] = tuple(printed_range(text) for text in texts)
-        return cls(design=design, **taken)
+                quartiles = tuple(printed_range(text) for text in (one.lower, one.value, one.upper))
+                parts["quartiles"].setdefault(one.row, {})[group] = quartiles
+        return cls(design=design, **parts)
 
     def headings(self) -> dict[str, list[str]]:
         """Rows of counts under each heading, in order."""
-        found: dict[str, list[str]] = {}
+        by_heading: dict[str, list[str]] = {}
         for row in self.counts:
             heading, colon, _ = row.partition(": ")
             if colon:
-                found.setdefault(heading, []).append(row)
-        return found
+                by_heading.setdefault(heading, []).append(row)
+        return by_heading
+
+    def people(self, row: str, groups: Sequence[Group]) -> list[tuple[int, Quartiles]] | None:
+        """Size and quartiles of some columns; None where one of them prints no quartiles."""
+        quartiles = self.quartiles.get(row, {})
+        if not all(group in quartiles for group in groups):
+            return None
+        return [(self.design.sizes[group], quartiles[group]) for group in groups]
 
 
 def group_name(group: Group) -> str:
@@ -99,23 +100,28 @@ def group_name(group: Group) -> str:
     return ", ".join(filter(None, group)).replace("_", " ")
 
 
-def check_percentages(table: Characteristics) -> Checked:
-    """Every percentage against its count and the size of its column."""
-    return counts.percentages(
+def shares_of_columns(table: Characteristics) -> list[counts.PrintedShare]:
+    """Every percentage with its count and the size of its column."""
+    return [
         counts.PrintedShare(f"{row}, {group_name(group)}", table.counts[row][group], table.design.sizes[group], share)
         for row, shares in table.percentages.items()
         for group, share in shares.items()
         if row in table.counts and group in table.counts[row]
-    )
+    ]
 
 
-def check_pooled_counts(table: Characteristics) -> Checked:
+def check_percentages(table: Characteristics) -> CheckResult:
+    """Every percentage against its count and the size of its column."""
+    return counts.percentages(shares_of_columns(table))
+
+
+def check_pooled_counts(table: Characteristics) -> CheckResult:
     """Every count of a pooled column against the sum of its parts; the sizes of the columns too."""
     totals = {
-        f"{row}, {group_name(group)}": (found[group], [found[part] for part in parts])
-        for row, found in table.counts.items()
+        f"{row}, {group_name(group)}": (by_group[group], [by_group[part] for part in parts])
+        for row, by_group in table.counts.items()
         for group, parts in table.design.pooled.items()
-        if group in found and all(part in found for part in parts)
+        if all(part in by_group for part in (group, *parts))
     }
     totals |= {
         f"size, {group_name(group)}": (table.design.sizes[group], [table.design.sizes[part] for part in parts])
@@ -124,7 +130,7 @@ def check_pooled_counts(table: Characteristics) -> Checked:
     return counts.sums(totals, "pooled columns against their parts")
 
 
-def check_partitions(table: Characteristics) -> Checked:
+def check_partitions(table: Characteristics) -> CheckResult:
     """Rows under one heading against the size of each column; a single row needs none."""
     totals = {}
     for heading, rows in table.headings().items():
@@ -141,13 +147,13 @@ def contingency(table: Characteristics, row: str, groups: Sequence[Group]) -> li
         if not all(group in table.counts[one] for one in rows for group in groups):
             return None
         return [[table.counts[one][group] for one in rows] for group in groups]
-    found = table.counts.get(row, {})
-    if not all(group in found for group in groups):
+    by_group = table.counts.get(row, {})
+    if not all(group in by_group for group in groups):
         return None
-    return [[found[group], table.design.sizes[group] - found[group]] for group in groups]
+    return [[by_group[group], table.design.sizes[group] - by_group[group]] for group in groups]
 
 
-def check_count_p_values(table: Characteristics) -> Checked:
+def check_count_p_values(table: Characteristics) -> CheckResult:
     """Every p-value of counts against its test.
 
     One test serves a table: the one that reproduces most of its p-values of two columns and two categories;
@@ -158,104 +164,78 @@ def check_count_p_values(table: Characteristics) -> Checked:
         for cohort, printed in by_cohort.items():
             people = contingency(table, row, table.design.contrasts.get(cohort, ()))
             if people and len(people) > 1 and all(sum(one) for one in people) and _categories(people) > 1:
-                cells.append((f"{row}, {cohort}".rstrip(", ").replace("_", " "), printed, people))
+                cells.append((group_name((row, cohort)), printed, people))
     square = {cell for cell, _, people in cells if len(people) == 2 and _categories(people) == 2}
     common = p_values.commonest_test([(printed, people) for cell, printed, people in cells if cell in square])
-    results = []
-    for cell, printed, people in cells:
-        tests = [common] if cell in square and common else None
-        results.append(p_values.from_counts(cell, printed, people, tests))
-    return Checked(
-        p_values.CHECK,
-        "p-value against its counts",
-        len(cells),
-        tuple(one for result in results for one in result.discrepancies),
-    )
+    results = [
+        p_values.from_counts(cell, printed, people, [common] if cell in square and common else None)
+        for cell, printed, people in cells
+    ]
+    return CheckResult.joined(p_values.CHECK, "p-value against its counts", results)
 
 
 def _categories(people: Sequence[Sequence[int]]) -> int:
     return sum(any(column) for column in zip(*people, strict=True))
 
 
-def check_quartile_p_values(table: Characteristics) -> Checked:
+def check_quartile_p_values(table: Characteristics) -> CheckResult:
     """Every p-value of a row of medians against what its quartiles allow."""
     cells, wrong = 0, []
     for row, by_cohort in table.p_values.items():
-        found = table.quartiles.get(row, {})
         for cohort, printed in by_cohort.items():
-            groups = table.design.contrasts.get(cohort, ())
-            if len(groups) < 2 or not all(group in found for group in groups):
+            people = table.people(row, table.design.contrasts.get(cohort, ()))
+            if not people or len(people) < 2:
                 continue
             cells += 1
-            people = [(table.design.sizes[group], found[group]) for group in groups]
             if len(people) == 2:
                 deviates = p_values.mann_whitney_readings(*people)
             else:
                 deviates = p_values.kruskal_wallis_readings(people)
             shown = " against ".join("{1} ({0}, {2})".format(*quartiles) for _, quartiles in people)
-            cell = f"{row}, {cohort}".rstrip(", ").replace("_", " ")
-            problem = p_values.quartile_discrepancy(cell, printed, deviates, shown)
+            problem = p_values.quartile_discrepancy(group_name((row, cohort)), printed, deviates, shown)
             if problem:
                 wrong.append(problem)
-    return Checked(p_values.CHECK, "p-value against its medians and quartiles", cells, tuple(wrong))
+    return CheckResult(p_values.CHECK, "p-value against its medians and quartiles", cells, tuple(wrong))
 
 
-def check_pooled_quartiles(table: Characteristics) -> Checked:
+def check_pooled_quartiles(table: Characteristics) -> CheckResult:
     """Quartiles of pooled columns against those of their parts."""
     results = [
-        quantiles.pooled_quantiles(
-            f"{row}, {group_name(group)}",
-            [(table.design.sizes[part], found[part]) for part in parts],
-            found[group],
-        )
-        for row, found in table.quartiles.items()
+        quantiles.pooled_quantiles(f"{row}, {group_name(group)}", people, by_group[group])
+        for row, by_group in table.quartiles.items()
         for group, parts in table.design.pooled.items()
-        if group in found and all(part in found for part in parts)
+        if group in by_group and (people := table.people(row, parts))
     ]
-    return _joined(results, quantiles.CHECK, "pooled quartiles against those of the parts")
+    return CheckResult.joined(quantiles.CHECK, "pooled quartiles against those of the parts", results)
 
 
-def check_rising(table: Characteristics) -> Checked:
+def check_rising(table: Characteristics) -> CheckResult:
     """Lower quartile, median, upper quartile in order."""
     results = [
         quantiles.quartiles_rise(f"{row}, {group_name(group)}", one)
-        for row, found in table.quartiles.items()
-        for group, one in found.items()
+        for row, by_group in table.quartiles.items()
+        for group, one in by_group.items()
     ]
-    return _joined(results, quantiles.CHECK, "quartiles in rising order")
+    return CheckResult.joined(quantiles.CHECK, "quartiles in rising order", results)
 
 
-def check_copied(table: Characteristics) -> Checked:
+def check_copied(table: Characteristics) -> CheckResult:
     """Neighbouring rows that print the same median and quartiles."""
-    cells, neighbours = {}, []
-    rows = list(table.texts)
-    for row in rows:
-        cells |= {f"{row}, {group_name(group)}": texts for group, texts in table.texts[row].items()}
-    for above, below in itertools.pairwise(rows):
-        for group in table.texts[below]:
-            if group in table.texts[above]:
-                neighbours.append((f"{above}, {group_name(group)}", f"{below}, {group_name(group)}"))
-    return repeated_numbers.copied_cells(cells, neighbours)
+    neighbours = [
+        tuple((f"{row}, {group_name(group)}", table.quartiles[row][group]) for row in rows)
+        for rows in itertools.pairwise(table.quartiles)
+        for group in table.design.sizes
+        if all(group in table.quartiles[row] for row in rows)
+    ]
+    return repeated_numbers.copied_cells(neighbours)
 
 
-def _joined(results: Sequence[Checked], check: str, what: str) -> Checked:
-    failures: tuple[Discrepancy, ...] = tuple(one for result in results for one in result.discrepancies)
-    return Checked(check, what, sum(result.cells for result in results), failures)
+CHECKS_OF_P = (check_count_p_values, check_quartile_p_values)
+CHECKS_OF_QUARTILES = (check_pooled_quartiles, check_rising, check_copied)
+CHECKS = (check_percentages, check_pooled_counts, check_partitions, *CHECKS_OF_P, *CHECKS_OF_QUARTILES)
+"""Every general check of such a table."""
 
 
-CHECKS = {
-    "percentages": check_percentages,
-    "pooled counts": check_pooled_counts,
-    "partitions": check_partitions,
-    "p-values of counts": check_count_p_values,
-    "p-values of quartiles": check_quartile_p_values,
-    "pooled quartiles": check_pooled_quartiles,
-    "rising quartiles": check_rising,
-    "copied cells": check_copied,
-}
-"""Every general check of such a table, by name."""
-
-
-def check_all(table: Characteristics) -> Mapping[str, Checked]:
-    """Run `CHECKS`."""
-    return {name: check(table) for name, check in CHECKS.items()}
+def check_all(table: Characteristics, but: Collection[Callable] = ()) -> list[CheckResult]:
+    """Run `CHECKS`, some of them left out."""
+    return [check(table) for check in CHECKS if check not in but]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from typing import NamedTuple
 
-from hccbook.audit.findings import Checked, Discrepancy
+from hccbook.audit.findings import CheckResult, Discrepancy
 from hccbook.audit.printed import Range
 
 CHECK = "counts"
@@ -31,8 +31,13 @@ class PrintedShare(NamedTuple):
     total: int
     share: Range
 
+    @property
+    def exact(self) -> float:
+        """Share that the counts give."""
+        return self.count / self.total
 
-def percentages(shares: Iterable[PrintedShare], what: str = "percentage against its count") -> Checked:
+
+def percentages(shares: Iterable[PrintedShare], what: str = "percentage against its count") -> CheckResult:
     """Whether each printed percentage is that of its count.
 
     ``100 x count / total``, rounded to the printed decimals, must give what is printed; a half may go either way.
@@ -45,24 +50,22 @@ def percentages(shares: Iterable[PrintedShare], what: str = "percentage against 
 
     Returns
     -------
-    Checked
+    CheckResult
         One comparison a percentage.
     """
-    made = list(shares)
-    wrong = []
-    for one in made:
-        exact = one.count / one.total
-        if not one.share.holds(exact):
-            wrong.append(
-                Discrepancy(
-                    CHECK,
-                    one.cell,
-                    f"{one.count} ({one.share.text} %)",
-                    f"{100 * exact:.{_decimals(one.share)}f} %",
-                    f"{one.count} / {one.total} = {100 * exact:.3f} %, not {one.share.text} %",
-                )
-            )
-    return Checked(CHECK, what, len(made), tuple(wrong))
+    every = list(shares)
+    wrong = tuple(
+        Discrepancy(
+            CHECK,
+            one.cell,
+            f"{one.count} ({one.share.text} %)",
+            f"{100 * one.exact:.{_decimals(one.share)}f} %",
+            f"{one.count} / {one.total} = {100 * one.exact:.3f} %, not {one.share.text} %",
+        )
+        for one in every
+        if not one.share.holds(one.exact)
+    )
+    return CheckResult(CHECK, what, len(every), wrong)
 
 
 def rounded_twice(one: PrintedShare) -> bool:
@@ -70,14 +73,14 @@ def rounded_twice(one: PrintedShare) -> bool:
     exact, decimals = Decimal(100 * one.count) / Decimal(one.total), _decimals(one.share)
     first = exact.quantize(Decimal(1).scaleb(-decimals - 1), ROUND_HALF_UP)
     second = first.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP)
-    return not one.share.holds(one.count / one.total) and second == Decimal(one.share.text)
+    return not one.share.holds(one.exact) and second == Decimal(one.share.text)
 
 
 def _decimals(share: Range) -> int:
     return len(share.text.partition(".")[2])
 
 
-def sums(totals: Mapping[str, tuple[int, Sequence[int]]], what: str = "parts against their total") -> Checked:
+def sums(totals: Mapping[str, tuple[int, Sequence[int]]], what: str = "parts against their total") -> CheckResult:
     """Whether parts add up to the printed total.
 
     Parameters
@@ -89,7 +92,7 @@ def sums(totals: Mapping[str, tuple[int, Sequence[int]]], what: str = "parts aga
 
     Returns
     -------
-    Checked
+    CheckResult
         One comparison a total.
     """
     wrong = [
@@ -103,25 +106,7 @@ def sums(totals: Mapping[str, tuple[int, Sequence[int]]], what: str = "parts aga
         for cell, (whole, parts) in totals.items()
         if sum(parts) != whole
     ]
-    return Checked(CHECK, what, len(totals), tuple(wrong))
-
-
-def overlap(whole: int, parts: Sequence[int]) -> tuple[int, int]:
-    """Least and greatest number of people who may be in all of several groups of one whole.
-
-    Parameters
-    ----------
-    whole : int
-        People in all.
-    parts : sequence of int
-        Sizes of groups that may overlap, for example men, and those above 55.
-
-    Returns
-    -------
-    least, greatest : int
-        By inclusion and exclusion; a printed number of people in all of them must lie between.
-    """
-    return max(0, sum(parts) - (len(parts) - 1) * whole), min(parts)
+    return CheckResult(CHECK, what, len(totals), tuple(wrong))
 
 
 def shares_sum_to_one(shares: Sequence[Range]) -> bool:

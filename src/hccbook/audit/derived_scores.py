@@ -8,15 +8,12 @@ from functools import cache
 
 import numpy as np
 
-from hccbook.audit.findings import Checked, Discrepancy
-from hccbook.audit.p_values import READINGS
-from hccbook.audit.printed import Range
+from hccbook.audit.findings import CheckResult, Discrepancy
+from hccbook.audit.p_values import PLACES, READINGS, shifted
+from hccbook.audit.printed import Quartiles, Range
 
 CHECK = "derived_scores"
 """Name of this family of checks."""
-
-Quartiles = tuple[Range, Range, Range]
-"""Lower quartile, median and upper quartile as printed."""
 
 CORRELATIONS = (-0.9, -0.6, -0.3, 0.0, 0.3, 0.6, 0.9)
 """Rank dependence between two inputs that is tried: from nearly opposite to nearly equal order."""
@@ -30,10 +27,9 @@ _MOST_PAIRED = 200
 
 def _values(reading: Callable[..., np.ndarray], quartiles: Quartiles, by: int, share: np.ndarray) -> np.ndarray:
     """Values at quantiles `share` under a reading; never below a tenth of the lower quartile, so that logs exist."""
-    ends = [one.middle + by * one.width / 2 for one in quartiles]
-    places = (np.arange(400) + 0.5) / 400
+    ends = shifted(quartiles, by)
     floor = 0.1 * ends[0] if ends[0] > 0 else -math.inf
-    return np.maximum(np.interp(share, places, reading(*ends)), floor)
+    return np.maximum(np.interp(share, PLACES, reading(*ends)), floor)
 
 
 @cache
@@ -78,14 +74,14 @@ def albi_readings(n: int, bilirubin: Quartiles, albumin: Quartiles) -> Quartiles
     # The plotting positions of the usual sample quantile, so that the layout has the printed quartiles itself.
     places = np.arange(size) / max(size - 1, 1)
     orders = _pairings(size)
-    found = []
+    quartiles_of_albi = []
     for name in KEEP_QUARTILES:
         for up_bilirubin, up_albumin in ((-1, 1), (0, 0), (1, -1)):
             first = 0.66 * np.log10(np.maximum(_values(READINGS[name], bilirubin, up_bilirubin, places), 1.0))
             second = 0.085 * _values(READINGS[name], albumin, up_albumin, places)
             value = first[None, :] - second[orders]
-            found.append(np.quantile(value, (0.25, 0.5, 0.75), axis=1))
-    every = np.concatenate(found, axis=1)
+            quartiles_of_albi.append(np.quantile(value, (0.25, 0.5, 0.75), axis=1))
+    every = np.concatenate(quartiles_of_albi, axis=1)
     return tuple(Range(float(low), float(high)) for low, high in zip(every.min(axis=1), every.max(axis=1), strict=True))
 
 
@@ -103,13 +99,12 @@ def mean_readings(quartiles: Quartiles, transform: Callable[[np.ndarray], np.nda
     Range
         Over `READINGS` and the rounding of the print.
     """
-    places = (np.arange(400) + 0.5) / 400
-    found = []
+    means = []
     for reading in READINGS.values():
         for by in (-1, 0, 1):
-            values = _values(reading, quartiles, by, places)
-            found.append(float((values if transform is None else transform(values)).mean()))
-    return Range(min(found), max(found))
+            values = _values(reading, quartiles, by, PLACES)
+            means.append(float((values if transform is None else transform(values)).mean()))
+    return Range(min(means), max(means))
 
 
 def mean_amap(age: Quartiles, male: Range, bilirubin: Quartiles, albumin: Quartiles, platelets: Quartiles) -> Range:
@@ -144,7 +139,7 @@ def standard_error_of_mean(n: int, quartiles: Quartiles) -> float:
     return (upper.high - lower.low) / 1.349 / math.sqrt(n)
 
 
-def amap_from_inputs(cell: str, n: int, own: Quartiles, from_inputs: Range) -> Checked:
+def amap_from_inputs(cell: str, n: int, printed: Quartiles, from_inputs: Range) -> CheckResult:
     """Whether a printed aMAP can be that of the printed inputs.
 
     Parameters
@@ -153,74 +148,49 @@ def amap_from_inputs(cell: str, n: int, own: Quartiles, from_inputs: Range) -> C
         Where it stands.
     n : int
         People.
-    own : Quartiles
-        Printed quartiles of aMAP.
+    printed : Quartiles
+        Quartiles of aMAP.
     from_inputs : Range
         Mean aMAP by `mean_amap`.
 
     Returns
     -------
-    Checked
+    CheckResult
         One comparison: it fails where the mean read from aMAP's own quartiles misses that of the inputs by more
         than three standard errors of a mean.
     """
-    mean = mean_readings(own)
-    allowed = 3 * standard_error_of_mean(n, own)
-    what = "mean aMAP against its inputs"
-    if mean.gap(from_inputs) <= allowed:
-        return Checked(CHECK, what, 1)
-    return Checked(
-        CHECK,
-        what,
-        1,
-        (
-            Discrepancy(
-                CHECK,
-                cell,
-                f"{own[1]} ({own[0]} to {own[2]})",
-                f"mean {from_inputs.low:.1f} to {from_inputs.high:.1f}",
-                f"printed quartiles give a mean of {mean.low:.1f} to {mean.high:.1f}, age, sex, bilirubin, albumin and "
-                f"platelets {from_inputs.low:.1f} to {from_inputs.high:.1f}, three standard errors being {allowed:.1f}",
-            ),
-        ),
+    mean = mean_readings(printed)
+    allowed = 3 * standard_error_of_mean(n, printed)
+    lower, median, upper = printed
+    shown = f"{from_inputs.low:.1f} to {from_inputs.high:.1f}"
+    arithmetic = (
+        f"printed quartiles give a mean of {mean.low:.1f} to {mean.high:.1f}, age, sex, bilirubin, albumin and "
+        f"platelets {shown}, three standard errors being {allowed:.1f}"
     )
+    otherwise = Discrepancy(CHECK, cell, f"{median} ({lower} to {upper})", f"mean {shown}", arithmetic)
+    return CheckResult.of_one(mean.gap(from_inputs) <= allowed, "mean aMAP against its inputs", otherwise)
 
 
-def albi_from_inputs(cell: str, own: Quartiles, readings: Quartiles) -> Checked:
+def albi_from_inputs(cell: str, printed: Quartiles, readings: Quartiles) -> CheckResult:
     """Whether the printed quartiles of ALBI can be those of the printed bilirubin and albumin.
 
     Parameters
     ----------
     cell : str
         Where it stands.
-    own : Quartiles
-        Printed quartiles of ALBI.
+    printed : Quartiles
+        Quartiles of ALBI.
     readings : Quartiles
         What they can be, by `albi_readings`.
 
     Returns
     -------
-    Checked
+    CheckResult
         One comparison: it fails where one of the three quartiles misses every reading.
     """
-    misses = [one.gap(reading) > 1e-9 for one, reading in zip(own, readings, strict=True)]
-    what = "ALBI against bilirubin and albumin"
-    if not any(misses):
-        return Checked(CHECK, what, 1)
-    lower, middle, upper = readings
-    median, *ends = (f"{one.low:.2f} to {one.high:.2f}" for one in (middle, lower, upper))
-    shown = f"{median} ({', '.join(ends)})"
-    return Checked(
-        CHECK,
-        what,
-        1,
-        (
-            Discrepancy(
-                CHECK,
-                cell,
-                f"{own[1]} ({own[0]}, {own[2]})",
-                shown,
-                f"bilirubin and albumin of the same column give ALBI {shown}, printed {own[1]} ({own[0]}, {own[2]})",
-            ),
-        ),
-    )
+    possible = all(one.gap(reading) <= 1e-9 for one, reading in zip(printed, readings, strict=True))
+    lower, median, upper = (f"{one.low:.2f} to {one.high:.2f}" for one in readings)
+    shown, stands = f"{median} ({lower}, {upper})", "{1} ({0}, {2})".format(*printed)
+    arithmetic = f"bilirubin and albumin of the same column give ALBI {shown}, printed {stands}"
+    otherwise = Discrepancy(CHECK, cell, stands, shown, arithmetic)
+    return CheckResult.of_one(possible, "ALBI against bilirubin and albumin", otherwise)

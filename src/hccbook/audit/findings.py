@@ -1,10 +1,10 @@
-"""What the audit found, and what it checked and found consistent."""
+"""What a check says, and what the audit makes of it: findings, and what was checked and agrees."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterable
+from dataclasses import asdict, dataclass
 
 import pandas as pd
 
@@ -67,15 +67,15 @@ class Discrepancy:
 
 
 @dataclass(frozen=True)
-class Checked:
-    """One check, run over a number of printed values.
+class CheckResult:
+    """What one check says of a number of printed values.
 
     Attributes
     ----------
     check : str
         Family of the check.
     what : str
-        What was held against what.
+        What was compared with what.
     cells : int
         Comparisons made.
     discrepancies : tuple of Discrepancy
@@ -84,8 +84,26 @@ class Checked:
 
     check: str
     what: str
-    cells: int
+    cells: int = 1
     discrepancies: tuple[Discrepancy, ...] = ()
+
+    @classmethod
+    def of_one(cls, holds: bool, what: str, otherwise: Discrepancy) -> CheckResult:
+        """One comparison: it holds, or is a discrepancy."""
+        return cls(otherwise.check, what, 1, () if holds else (otherwise,))
+
+    @classmethod
+    def plain(cls, check: str, what: str, holds: bool, printed: object, expected: object) -> CheckResult:
+        """One comparison of what is printed with what is expected."""
+        arithmetic = f"{what}: {printed} is printed, {expected} expected"
+        return cls.of_one(holds, what, Discrepancy(check, what, str(printed), str(expected), arithmetic))
+
+    @classmethod
+    def joined(cls, check: str, what: str, results: Iterable[CheckResult]) -> CheckResult:
+        """Several results as one."""
+        every = list(results)
+        discrepancies = tuple(failure for one in every for failure in one.discrepancies)
+        return cls(check, what, sum(one.cells for one in every), discrepancies)
 
 
 @dataclass(frozen=True)
@@ -126,26 +144,23 @@ class Finding:
     claims: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.paper not in PAPERS:
-            raise DataError(f"finding {self.id}", f"paper must be one of {', '.join(PAPERS)}", self.paper, "Correct.")
-        if self.check not in CHECKS:
-            raise DataError(f"finding {self.id}", f"check must be one of {', '.join(CHECKS)}", self.check, "Correct.")
-        if self.certainty not in CERTAINTIES:
-            raise DataError(
-                f"finding {self.id}", f"certainty must be one of {', '.join(CERTAINTIES)}", self.certainty, "Correct."
-            )
+        for name, allowed in (("paper", PAPERS), ("check", CHECKS), ("certainty", CERTAINTIES)):
+            if getattr(self, name) not in allowed:
+                raise DataError(
+                    f"finding {self.id}", f"{name} must be one of {', '.join(allowed)}", getattr(self, name), "Correct."
+                )
 
 
 @dataclass(frozen=True)
-class Consistent:
+class Agreement:
     """Something that was checked and agrees: the denominator of the findings.
 
     Attributes
     ----------
     paper, check, place : str
-        Paper, family of the check, and where.
+        Transcription, family of the check, and where.
     what : str
-        What was held against what.
+        What was compared with what.
     cells : int
         Comparisons that agree.
     """
@@ -165,15 +180,17 @@ class AuditReport:
     ----------
     findings : tuple of Finding
         By paper, then by certainty, surest first.
-    consistent : tuple of Consistent
+    agreements : tuple of Agreement
         What was checked and agrees. A filter by certainty leaves it whole.
     """
 
     findings: tuple[Finding, ...]
-    consistent: tuple[Consistent, ...]
+    agreements: tuple[Agreement, ...]
 
-    def filtered(self, paper: str | None = None, certainty: str | None = None) -> AuditReport:
-        """The part that belongs to a paper and a certainty; None keeps all.
+    def filtered(
+        self, paper: str | None = None, certainty: str | None = None, check: str | Collection[str] | None = None
+    ) -> AuditReport:
+        """The part that belongs to a paper, a certainty, and one family of checks or several; None keeps all.
 
         Raises
         ------
@@ -183,12 +200,13 @@ class AuditReport:
         degree = None if certainty is None else known_certainty(certainty)
         if paper is not None and paper not in PAPERS:
             raise DataError("paper", f"must be one of {', '.join(PAPERS)}", paper, "Correct the name.")
-        return AuditReport(
-            findings=tuple(
-                one for one in self.findings if paper in (None, one.paper) and degree in (None, one.certainty)
-            ),
-            consistent=tuple(one for one in self.consistent if paper in (None, one.paper)),
-        )
+        checks = CHECKS if check is None else (check,) if isinstance(check, str) else check
+
+        def belongs(one: Finding | Agreement) -> bool:
+            return paper in (None, one.paper) and one.check in checks
+
+        findings = (one for one in self.findings if belongs(one) and degree in (None, one.certainty))
+        return AuditReport(tuple(findings), tuple(one for one in self.agreements if belongs(one)))
 
     def finding(self, name: str) -> Finding:
         """The finding of that id.
@@ -198,38 +216,40 @@ class AuditReport:
         DataError
             If there is none; names those there are.
         """
-        for one in self.findings:
-            if one.id == name:
-                return one
-        known = ", ".join(one.id for one in self.findings)
-        raise DataError("audit", "the finding must exist", name, f"There are {known}.")
+        by_id = {one.id: one for one in self.findings}
+        if name not in by_id:
+            raise DataError("audit", "the finding must exist", name, f"There are {', '.join(by_id)}.")
+        return by_id[name]
 
     def findings_frame(self) -> pd.DataFrame:
         """Findings as a table, a row each; `claims` joined by commas."""
-        columns = [one for one in Finding.__dataclass_fields__]
         rows = [asdict(one) | {"claims": ", ".join(one.claims)} for one in self.findings]
-        return pd.DataFrame(rows, columns=columns)
+        return pd.DataFrame(rows, columns=list(Finding.__dataclass_fields__))
 
-    def consistent_frame(self) -> pd.DataFrame:
+    def agreements_frame(self) -> pd.DataFrame:
         """What agrees, a row a check."""
-        return pd.DataFrame([asdict(one) for one in self.consistent], columns=list(Consistent.__dataclass_fields__))
+        return pd.DataFrame([asdict(one) for one in self.agreements], columns=list(Agreement.__dataclass_fields__))
+
+    @property
+    def agreeing(self) -> int:
+        """Comparisons that agree."""
+        return sum(one.cells for one in self.agreements)
 
     def counts(self) -> pd.DataFrame:
         """Findings by paper (rows) and certainty (columns), and the comparisons that agree."""
         rows = []
         for paper in PAPERS:
-            row: dict[str, object] = {"paper": paper}
-            for degree in CERTAINTIES:
-                row[degree] = sum(one.paper == paper and one.certainty == degree for one in self.findings)
-            row["comparisons that agree"] = sum(one.cells for one in self.consistent if one.paper == paper)
-            rows.append(row)
+            part = self.filtered(paper)
+            degrees = [one.certainty for one in part.findings]
+            row = {"paper": paper} | {degree: degrees.count(degree) for degree in CERTAINTIES}
+            rows.append(row | {"comparisons that agree": part.agreeing})
         return pd.DataFrame(rows)
 
     def to_json(self) -> str:
         """The whole report as JSON: ``findings`` and ``consistent``, a list of objects each."""
         content = {
             "findings": [asdict(one) for one in self.findings],
-            "consistent": [asdict(one) for one in self.consistent],
+            "consistent": [asdict(one) for one in self.agreements],
         }
         return json.dumps(content, indent=2, ensure_ascii=False)
 
@@ -245,141 +265,9 @@ def known_certainty(name: str) -> str:
     short = {"certain": CERTAIN, "implied": IMPLIED, "rounding": ROUNDING}
     degree = short.get(name, name)
     if degree not in CERTAINTIES:
-        known = ", ".join((*short, CERTAIN, IMPLIED))
-        raise DataError("certainty", f"must be one of {known}", name, "Correct the name.")
+        names = ", ".join((*short, CERTAIN, IMPLIED))
+        raise DataError("certainty", f"must be one of {names}", name, "Correct the name.")
     return degree
-
-
-@dataclass
-class Ledger:
-    """Collects the outcome of every check of one paper, and what each failure means.
-
-    A discrepancy becomes a finding only through `explain`, which says what it means; one that nobody explained is
-    still reported, with its arithmetic, when the ledger is closed. A check whose values all agree is recorded as
-    consistent, so that nothing that was looked at gets lost.
-
-    Attributes
-    ----------
-    paper : str
-        ``alarm`` or ``amap_ct``.
-    """
-
-    paper: str
-    _findings: list[Finding] = field(default_factory=list)
-    _consistent: list[Consistent] = field(default_factory=list)
-    _open: list[tuple[str, Discrepancy]] = field(default_factory=list)
-
-    def enter(self, place: str, checked: Checked) -> Checked:
-        """Record a check: what agrees at once, what fails for `explain`."""
-        agreeing = checked.cells - len(checked.discrepancies)
-        if agreeing > 0:
-            self._consistent.append(Consistent(self.paper, checked.check, place, checked.what, agreeing))
-        self._open += [(place, one) for one in checked.discrepancies]
-        return checked
-
-    def agrees(self, check: str, place: str, what: str, cells: int = 1) -> None:
-        """Record comparisons that agree."""
-        self._consistent.append(Consistent(self.paper, check, place, what, cells))
-
-    def explain(
-        self,
-        name: str,
-        chosen: Callable[[Discrepancy], bool],
-        *,
-        certainty: str,
-        consequence: str,
-        place: str | None = None,
-        printed: str | None = None,
-        recomputed: str | None = None,
-        arithmetic: str | None = None,
-        also: str = "",
-        claims: Sequence[str] = (),
-    ) -> Finding | None:
-        """Turn the open discrepancies that `chosen` picks into one finding.
-
-        Parameters
-        ----------
-        name : str
-            Id of the finding, without the paper's name.
-        chosen : callable
-            Whether a discrepancy belongs to it.
-        certainty, consequence : str
-            As in `Finding`.
-        place, printed, recomputed, arithmetic : str, optional
-            Instead of those of the discrepancies.
-        also : str
-            Further arithmetic, behind that of the discrepancies.
-        claims : sequence of str
-            Ids of the claims that it bears on.
-
-        Returns
-        -------
-        Finding or None
-            None where no open discrepancy is picked: then there is nothing to explain.
-        """
-        mine = [(where, one) for where, one in self._open if chosen(one)]
-        if not mine:
-            return None
-        self._open = [pair for pair in self._open if pair not in mine]
-        ones = [one for _, one in mine]
-        places = dict.fromkeys(f"{where}, {one.cell}" for where, one in mine)
-        lines = [arithmetic] if arithmetic else [one.arithmetic for one in ones]
-        return self.finding(
-            name,
-            place=place or "; ".join(places),
-            check=ones[0].check,
-            printed=printed or "; ".join(dict.fromkeys(one.printed for one in ones)),
-            recomputed=recomputed or "; ".join(dict.fromkeys(one.recomputed for one in ones)),
-            arithmetic="; ".join(dict.fromkeys([*lines, *([also] if also else [])])),
-            certainty=certainty,
-            consequence=consequence,
-            claims=claims,
-        )
-
-    def finding(
-        self,
-        name: str,
-        *,
-        place: str,
-        check: str,
-        printed: str,
-        recomputed: str,
-        arithmetic: str,
-        certainty: str,
-        consequence: str,
-        claims: Sequence[str] = (),
-    ) -> Finding:
-        """Record a finding."""
-        made = Finding(
-            id=f"{self.paper.replace('_', '-')}-{name}",
-            paper=self.paper,
-            place=place,
-            check=check,
-            printed=printed,
-            recomputed=recomputed,
-            arithmetic=arithmetic,
-            certainty=certainty,
-            consequence=consequence,
-            claims=tuple(claims),
-        )
-        self._findings.append(made)
-        return made
-
-    def close(self) -> tuple[list[Finding], list[Consistent]]:
-        """Findings and agreements; a discrepancy that nobody explained is a finding without a reading."""
-        for position, (place, one) in enumerate(self._open, start=1):
-            self.finding(
-                f"unexplained-{position}",
-                place=f"{place}, {one.cell}",
-                check=one.check,
-                printed=one.printed,
-                recomputed=one.recomputed,
-                arithmetic=one.arithmetic,
-                certainty=CERTAIN,
-                consequence="Not weighed: the general check found it, and nobody has yet said what it means.",
-            )
-        self._open = []
-        return self._findings, self._consistent
 
 
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from hccbook.audit.findings import Checked, Discrepancy
+from hccbook.audit.findings import CheckResult, Discrepancy
 
 CHECK = "formulas"
 """Name of this family of checks."""
@@ -12,7 +12,7 @@ CHECK = "formulas"
 
 def same_values(
     cell: str, printed: Callable[..., float], published: Callable[..., float], inputs: Sequence[tuple], within: float
-) -> Checked:
+) -> CheckResult:
     """Whether a printed formula gives the published score.
 
     Parameters
@@ -28,7 +28,7 @@ def same_values(
 
     Returns
     -------
-    Checked
+    CheckResult
         One comparison a patient.
     """
     wrong = [
@@ -42,7 +42,7 @@ def same_values(
         for one in inputs
         if abs(printed(*one) - published(*one)) > within
     ]
-    return Checked(CHECK, "printed formula against the published score", len(inputs), tuple(wrong))
+    return CheckResult(CHECK, "printed formula against the published score", len(inputs), tuple(wrong))
 
 
 def other_input(value: float, coefficients: tuple[float, float], constant: float, cutoff: float) -> float:

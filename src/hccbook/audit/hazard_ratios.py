@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import math
 
-from scipy.stats import norm
-
-from hccbook.audit.printed import Range
+from hccbook.audit.printed import DEVIATE, Range
 
 CHECK = "intervals"
 """Name of this family of checks."""
 
 
-def log_hazard_se(lower: Range, upper: Range, level: float = 0.95) -> Range:
+def log_hazard_se(lower: Range, upper: Range) -> Range:
     """Standard error of a log hazard ratio from its printed limits, ``ln(upper / lower) / 2z``."""
-    z = 2 * float(norm.isf((1 - level) / 2))
-    return Range(math.log(upper.low / lower.high) / z, math.log(upper.high / lower.low) / z)
+    return Range(math.log(upper.low / lower.high), math.log(upper.high / lower.low)) / (2 * DEVIATE)
 
 
 def least_events(error: Range) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from hccbook.audit.findings import CheckResult
 from hccbook.audit.printed import Range
 
 CHECK = "horizons"
@@ -61,3 +62,34 @@ def share_of_high(whole: Range, high: Range, low: Range) -> Range:
         if a > b
     ]
     return Range(min(corners), max(corners))
+
+
+def check_yearly(yearly: Range, cumulative: Range, years: float, horizon: str) -> CheckResult:
+    """Whether a printed yearly incidence goes with a cumulative one: at a constant rate, or as that of the first year.
+
+    Parameters
+    ----------
+    yearly, cumulative : Range
+        Incidences as shares, as printed.
+    years : float
+        Horizon of the cumulative one.
+    horizon : str
+        The same in words.
+
+    Returns
+    -------
+    CheckResult
+        One comparison, which says in what way they go together.
+    """
+    constant = yearly_risk(cumulative, years)
+    if any(yearly.meets(reading) for reading in constant.values()):
+        return CheckResult(CHECK, "annual incidence at a constant rate")
+    low, high = (
+        100 * end for end in (min(one.low for one in constant.values()), max(one.high for one in constant.values()))
+    )
+    what = (
+        f"annual incidence {yearly.text} % possible as that of the first year; at a constant rate "
+        f"{cumulative.text} % in {horizon} are {low:.2f} to {high:.2f} % a year"
+    )
+    possible = first_year_possible(yearly, cumulative)
+    return CheckResult.plain(CHECK, what, possible, f"{yearly.text} % in a year", f"no more than {cumulative.text} %")

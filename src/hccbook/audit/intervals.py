@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from statistics import NormalDist
 from typing import NamedTuple
 
 from scipy.special import betaincinv
 
-from hccbook.audit.findings import Checked, Discrepancy
-from hccbook.audit.printed import Range
+from hccbook.audit.findings import CheckResult, Discrepancy
+from hccbook.audit.printed import DEVIATE, Range
 from hccbook.audit.two_by_two import TwoByTwo
 from hccbook.errors import DataError
 from hccbook.evaluation.diagnostic import wilson_interval
@@ -20,11 +20,7 @@ CHECK = "intervals"
 """Name of this family of checks."""
 
 
-def _deviate(level: float) -> float:
-    return NormalDist().inv_cdf((1 + level) / 2)
-
-
-def wald_interval(share: float, denominator: int, level: float = 0.95) -> tuple[float, float]:
+def wald_interval(share: float, denominator: int) -> tuple[float, float]:
     """Wald's interval of a proportion, ``p ± z sqrt(p (1 - p) / n)``, not clipped.
 
     Parameters
@@ -33,8 +29,6 @@ def wald_interval(share: float, denominator: int, level: float = 0.95) -> tuple[
         Estimate, 0 to 1.
     denominator : int
         Number of people, 1 or more.
-    level : float
-        Confidence level.
 
     Returns
     -------
@@ -45,11 +39,11 @@ def wald_interval(share: float, denominator: int, level: float = 0.95) -> tuple[
     ----------
     Brown, Cai and DasGupta 2001, Stat Sci 16:101, equation 1.
     """
-    half = _deviate(level) * math.sqrt(share * (1 - share) / denominator)
+    half = DEVIATE * math.sqrt(share * (1 - share) / denominator)
     return share - half, share + half
 
 
-def clopper_pearson_interval(share: float, denominator: int, level: float = 0.95) -> tuple[float, float]:
+def clopper_pearson_interval(share: float, denominator: int) -> tuple[float, float]:
     """Clopper and Pearson's exact interval of a proportion.
 
     Parameters
@@ -58,8 +52,6 @@ def clopper_pearson_interval(share: float, denominator: int, level: float = 0.95
         Estimate, 0 to 1; times the denominator it need not be a whole number.
     denominator : int
         Number of people, 1 or more.
-    level : float
-        Confidence level.
 
     Returns
     -------
@@ -69,14 +61,14 @@ def clopper_pearson_interval(share: float, denominator: int, level: float = 0.95
     ----------
     Clopper and Pearson 1934, Biometrika 26:404; Brown, Cai and DasGupta 2001, Stat Sci 16:101.
     """
-    count, tail = share * denominator, (1 - level) / 2
+    count, tail = share * denominator, 0.025
     lower = 0.0 if count <= 0 else float(betaincinv(count, denominator - count + 1, tail))
     upper = 1.0 if count >= denominator else float(betaincinv(count + 1, denominator - count, 1 - tail))
     return lower, upper
 
 
-def _wilson(share: float, denominator: int, level: float = 0.95) -> tuple[float, float]:
-    lower, upper = wilson_interval(share * denominator, denominator, level)
+def _wilson(share: float, denominator: int) -> tuple[float, float]:
+    lower, upper = wilson_interval(share * denominator, denominator)
     return float(lower), float(upper)
 
 
@@ -86,6 +78,11 @@ METHODS: dict[str, Callable[[float, int], tuple[float, float]]] = {
     "Clopper-Pearson": clopper_pearson_interval,
 }
 """Interval methods that are tried."""
+
+
+def limits_text(method: str, share: float, number: int) -> str:
+    """Limits by one of `METHODS`, as papers print them."""
+    return "{:.3f} to {:.3f}".format(*METHODS[method](share, number))
 
 
 class PrintedInterval(NamedTuple):
@@ -111,13 +108,8 @@ class PrintedInterval(NamedTuple):
     table: TwoByTwo | None
 
 
-OWN = "own denominator"
-WHOLE = "whole cohort"
-EVENTS = "events"
-NONEVENTS = "non-events"
-FLAGGED = "flagged"
-AUGMENTED = "cohort balanced by oversampling"
-DENOMINATORS = (OWN, WHOLE, EVENTS, NONEVENTS, FLAGGED, AUGMENTED)
+OWN, WHOLE, AUGMENTED = "own denominator", "whole cohort", "cohort balanced by oversampling"
+DENOMINATORS = (OWN, WHOLE, "events", "non-events", "flagged", AUGMENTED)
 """Numbers of people that an interval may have been computed with."""
 
 
@@ -137,15 +129,8 @@ def denominators(table: TwoByTwo, measure: str) -> dict[str, int]:
         cohort after oversampling to as many events as non-events.
     """
     nonevents = table.n - table.events
-    every = {
-        OWN: table.counts(measure)[1],
-        WHOLE: table.n,
-        EVENTS: table.events,
-        NONEVENTS: nonevents,
-        FLAGGED: table.flagged,
-        AUGMENTED: 2 * nonevents,
-    }
-    return {name: number for name, number in every.items() if number > 0}
+    numbers = (table.counts(measure)[1], table.n, table.events, nonevents, table.flagged, 2 * nonevents)
+    return {name: number for name, number in zip(DENOMINATORS, numbers, strict=True) if number > 0}
 
 
 def reproduces(limits: tuple[float, float], lower: Range, upper: Range) -> bool:
@@ -212,10 +197,7 @@ def common_way(intervals: Sequence[PrintedInterval]) -> tuple[tuple[str, str] | 
     reproduced : int
         Intervals that it reproduces.
     """
-    votes: dict[tuple[str, str], int] = {}
-    for one in intervals:
-        for way in ways_to_reproduce(one):
-            votes[way] = votes.get(way, 0) + 1
+    votes = Counter(way for one in intervals for way in ways_to_reproduce(one))
     if not votes:
         return None, 0
     order = {(method, name): (i, j) for j, method in enumerate(METHODS) for i, name in enumerate(DENOMINATORS)}
@@ -223,7 +205,7 @@ def common_way(intervals: Sequence[PrintedInterval]) -> tuple[tuple[str, str] | 
     return best, votes[best]
 
 
-def identify(intervals: Sequence[PrintedInterval], what: str = "interval by one method on its own people") -> Checked:
+def identify(intervals: Sequence[PrintedInterval]) -> CheckResult:
     """Whether one method, on each measure's own denominator, reproduces the intervals of a table.
 
     The method is the one that reproduces most of them; what it does not reproduce is a discrepancy, which says what
@@ -233,12 +215,10 @@ def identify(intervals: Sequence[PrintedInterval], what: str = "interval by one 
     ----------
     intervals : sequence of PrintedInterval
         All with a recovered table.
-    what : str
-        Name of the comparison.
 
     Returns
     -------
-    Checked
+    CheckResult
         One comparison an interval.
     """
     votes = {method: sum((method, OWN) in ways_to_reproduce(one) for one in intervals) for method in METHODS}
@@ -248,10 +228,10 @@ def identify(intervals: Sequence[PrintedInterval], what: str = "interval by one 
         ways = ways_to_reproduce(one)
         if (method, OWN) in ways:
             continue
-        share = one.table.value(one.measure)
-        number = denominators(one.table, one.measure).get(OWN)
-        expected = "undefined" if not number else "{:.3f} to {:.3f}".format(*METHODS[method](share, number))
-        others = ", ".join(f"{name} on {base} ({denominators(one.table, one.measure)[base]})" for name, base in ways)
+        people = denominators(one.table, one.measure)
+        number = people.get(OWN)
+        expected = limits_text(method, one.table.value(one.measure), number) if number else "undefined"
+        others = ", ".join(f"{name} on {base} ({people[base]})" for name, base in ways)
         wrong.append(
             Discrepancy(
                 CHECK,
@@ -262,10 +242,10 @@ def identify(intervals: Sequence[PrintedInterval], what: str = "interval by one 
                 + (f"that of {others}" if others else "that of no method and denominator tried"),
             )
         )
-    return Checked(CHECK, what, len(intervals), tuple(wrong))
+    return CheckResult(CHECK, "interval by one method on its own people", len(intervals), tuple(wrong))
 
 
-def estimates_inside(intervals: Mapping[str, tuple[Range, Range, Range]], what: str) -> Checked:
+def estimates_inside(intervals: Mapping[str, tuple[Range, Range, Range]], what: str) -> CheckResult:
     """Whether each printed estimate lies inside its own interval.
 
     Parameters
@@ -277,7 +257,7 @@ def estimates_inside(intervals: Mapping[str, tuple[Range, Range, Range]], what: 
 
     Returns
     -------
-    Checked
+    CheckResult
         One comparison an interval.
     """
     wrong = [
@@ -291,18 +271,16 @@ def estimates_inside(intervals: Mapping[str, tuple[Range, Range, Range]], what: 
         for cell, (estimate, lower, upper) in intervals.items()
         if estimate.high < lower.low or estimate.low > upper.high
     ]
-    return Checked(CHECK, what, len(intervals), tuple(wrong))
+    return CheckResult(CHECK, what, len(intervals), tuple(wrong))
 
 
-def implied_denominator(estimate: Range, lower: Range, upper: Range, level: float = 0.95) -> Range:
+def implied_denominator(estimate: Range, lower: Range, upper: Range) -> Range:
     """Number of people that a symmetric interval of a proportion implies, ``n = z² p (1 - p) / h²``.
 
     Parameters
     ----------
     estimate, lower, upper : Range
         As printed.
-    level : float
-        Confidence level.
 
     Returns
     -------
@@ -317,10 +295,9 @@ def implied_denominator(estimate: Range, lower: Range, upper: Range, level: floa
     half = (upper - lower) / 2
     if half.low <= 0:
         raise DataError("interval", "must have a width", f"{lower} to {upper}", "Leave it out.")
-    z = _deviate(level)
     shares = [estimate.low, estimate.high] + ([0.5] if estimate.low < 0.5 < estimate.high else [])
     variances = [share * (1 - share) for share in shares]
-    return Range(z**2 * min(variances) / half.high**2, z**2 * max(variances) / half.low**2)
+    return Range(DEVIATE**2 * min(variances) / half.high**2, DEVIATE**2 * max(variances) / half.low**2)
 
 
 class WidthRatio(NamedTuple):
@@ -358,14 +335,47 @@ def width_ratio(one: PrintedInterval) -> WidthRatio:
     return WidthRatio(printed.low / max(widths), printed.high / min(widths))
 
 
-def tables_behind(
-    limits: Mapping[str, tuple[Range, Range]],
-    events: int,
-    nonevents: int,
-    method: str = "Wald",
-    base: str = WHOLE,
-) -> list[TwoByTwo]:
-    """Every 2x2 table whose intervals, by one method and denominator, are those printed.
+def check_widths(intervals: Sequence[PrintedInterval], factor: float) -> CheckResult:
+    """Whether each interval is about as wide as every method makes it from the measure's own people.
+
+    Parameters
+    ----------
+    intervals : sequence of PrintedInterval
+        All with a recovered table whose measure is defined.
+    factor : float
+        How much wider or narrower than any method's an interval may be.
+
+    Returns
+    -------
+    CheckResult
+        One comparison an interval; the cell of one that fails says first whether it is ``narrow`` or ``wide``.
+    """
+    wrong = []
+    for one in intervals:
+        ratio = width_ratio(one)
+        if 1 / factor <= ratio.greatest and ratio.least <= factor:
+            continue
+        narrow = ratio.greatest < 1 / factor
+        number = one.table.counts(one.measure)[1]
+        wilson = limits_text("Wilson", one.table.value(one.measure), number)
+        people = implied_denominator(one.estimate, one.lower, one.upper)
+        times = f"at most {ratio.greatest:.2f}" if narrow else f"at least {ratio.least:.2f}"
+        wrong.append(
+            Discrepancy(
+                CHECK,
+                f"{'narrow' if narrow else 'wide'}, {one.cell}",
+                f"{one.cell} {one.estimate} ({one.lower} to {one.upper})",
+                wilson,
+                f"{one.cell}: {one.lower} to {one.upper}, Wilson on {number} {wilson}, {times} times any method's "
+                f"width, as of {people.low:.0f} to {people.high:.0f} people",
+            )
+        )
+    what = f"width of the interval within a factor of {factor:g} of every method on its own people"
+    return CheckResult(CHECK, what, len(intervals), tuple(wrong))
+
+
+def tables_behind(limits: Mapping[str, tuple[Range, Range]], events: int, nonevents: int) -> list[TwoByTwo]:
+    """Every 2x2 table whose intervals, by Wald's method on the whole cohort, are those printed.
 
     Parameters
     ----------
@@ -373,25 +383,21 @@ def tables_behind(
         Printed limits by measure.
     events, nonevents : int
         People with and without the outcome.
-    method, base : str
-        Of `METHODS` and `DENOMINATORS`.
 
     Returns
     -------
     list of TwoByTwo
         What the limits say of the estimates, where these and the limits do not belong together.
     """
-    interval = METHODS[method]
 
-    def fits(table: TwoByTwo, measures: Sequence[str]) -> bool:
+    def fits(table: TwoByTwo, *measures: str) -> bool:
         return all(
-            table.counts(measure)[1] > 0
-            and reproduces(interval(table.value(measure), denominators(table, measure)[base]), *limits[measure])
+            table.counts(measure)[1] > 0 and reproduces(wald_interval(table.value(measure), table.n), *limits[measure])
             for measure in measures
             if measure in limits
         )
 
-    sensitive = [tp for tp in range(events + 1) if fits(TwoByTwo(tp, 0, events - tp, nonevents), ["sensitivity"])]
-    specific = [tn for tn in range(nonevents + 1) if fits(TwoByTwo(0, nonevents - tn, events, tn), ["specificity"])]
+    sensitive = [tp for tp in range(events + 1) if fits(TwoByTwo(tp, 0, events - tp, nonevents), "sensitivity")]
+    specific = [tn for tn in range(nonevents + 1) if fits(TwoByTwo(0, nonevents - tn, events, tn), "specificity")]
     every = [TwoByTwo(tp, nonevents - tn, events - tp, tn) for tp in sensitive for tn in specific]
-    return [table for table in every if fits(table, ["ppv", "npv", "accuracy"])]
+    return [table for table in every if fits(table, "ppv", "npv", "accuracy")]

@@ -1,8 +1,10 @@
-"""One printed number of a paper, found by what it is."""
+"""One printed number of a paper, found by what it is; the one place where the audit meets the transcription."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -12,7 +14,7 @@ from hccbook.papers import published
 
 
 @dataclass(frozen=True)
-class Paper:
+class Transcription:
     """The transcription of one paper.
 
     Attributes
@@ -27,14 +29,21 @@ class Paper:
     numbers: pd.DataFrame
 
     @classmethod
-    def named(cls, name: str) -> Paper:
+    def named(cls, name: str) -> Transcription:
         """The paper of that name, as transcribed."""
-        everything = published.numbers()
-        return cls(name, everything[everything["paper"] == name])
+        numbers = published.numbers()
+        return cls(name, numbers[numbers["paper"] == name])
 
     def table(self, label: str) -> pd.DataFrame:
         """Rows of one table, in the order of print."""
         return self.numbers[self.numbers["place"] == label]
+
+    def select(self, **where: str) -> pd.DataFrame:
+        """Rows whose columns hold exactly what `where` says; none where nothing does."""
+        chosen = self.numbers
+        for column, wanted in where.items():
+            chosen = chosen[chosen[column] == wanted]
+        return chosen
 
     def rows(self, quantity: str, **where: str) -> pd.DataFrame:
         """Rows of a quantity; the columns named in `where` hold exactly what is asked for.
@@ -44,22 +53,24 @@ class Paper:
         DataError
             If there is none.
         """
-        found = self.numbers[self.numbers["quantity"] == quantity]
-        for column, wanted in where.items():
-            found = found[found[column] == wanted]
-        if found.empty:
+        chosen = self.select(quantity=quantity, **where)
+        if chosen.empty:
             shown = ", ".join(f"{column} {wanted!r}" for column, wanted in where.items())
             raise DataError(
                 "data/published", "the number must be transcribed", f"no {quantity} with {shown}", "Check its row."
             )
-        return found
+        return chosen
 
-    def text(self, quantity: str, **where: str) -> str:
-        """A number as printed; the first printing where several agree or differ.
+    def first(self, quantity: str, **where: str) -> NamedTuple:
+        """The row of a number; the first printing where several agree or differ.
 
         Whether they differ is a check of its own, `repeated_numbers`.
         """
-        return str(self.rows(quantity, **where).iloc[0]["value"])
+        return next(self.rows(quantity, **where).itertuples(index=False))
+
+    def text(self, quantity: str, **where: str) -> str:
+        """A number as printed; the first printing, as in `first`."""
+        return self.first(quantity, **where).value
 
     def range(self, quantity: str, unit: str = "", **where: str) -> Range:
         """What a number may have been before it was rounded; `unit` as in `printed_range`."""
@@ -73,13 +84,17 @@ class Paper:
         DataError
             If none has.
         """
-        found = self.rows(quantity, **where)
-        found = found[found["lower"] != ""]
-        if found.empty:
+        chosen = self.rows(quantity, **where)
+        chosen = chosen[chosen["lower"] != ""]
+        if chosen.empty:
             raise DataError("data/published", "limits must be transcribed", f"{quantity} {where}", "Check its row.")
-        first = found.iloc[0]
+        first = chosen.iloc[0]
         return printed_range(first["value"]), printed_range(first["lower"]), printed_range(first["upper"])
 
     def count(self, quantity: str = "count", **where: str) -> int:
         """A whole number."""
         return whole_number(self.text(quantity, **where))
+
+    def coefficients(self, formula: str, terms: Sequence[str]) -> list[float]:
+        """Coefficients of a printed formula, term by term."""
+        return [float(self.text("coefficient", row=f"{formula}, {term}")) for term in terms]

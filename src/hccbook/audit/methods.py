@@ -80,15 +80,15 @@ def configurations(count: int, most_images: int = 40) -> list[Configuration]:
         Empty where no choice of whole classes gives it: a column that is no feature may then have been counted.
     """
     textures = {name: len(names) for name, names in FEATURES.items() if name != "shape"}
-    found = []
+    choices = []
     for size in range(1, len(textures) + 1):
         for classes in itertools.combinations(textures, size):
             per_image = sum(textures[name] for name in classes)
             for shape in (True, False):
                 images, rest = divmod(count - shape * SHAPE, per_image)
                 if rest == 0 and 1 <= images <= most_images:
-                    found.append(Configuration(images, per_image, shape, classes))
-    return found
+                    choices.append(Configuration(images, per_image, shape, classes))
+    return choices
 
 
 def wavelet_meaning(band: str) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.stats import chi2, chi2_contingency, fisher_exact, norm
 
-from hccbook.audit.findings import Checked, Discrepancy
-from hccbook.audit.printed import Range
+from hccbook.audit.findings import CheckResult, Discrepancy
+from hccbook.audit.printed import Quartiles, Range
 from hccbook.errors import DataError
 
 CHECK = "p_values"
@@ -19,9 +20,6 @@ CHECK = "p_values"
 PEARSON = "chi-square"
 YATES = "chi-square with Yates' correction"
 FISHER = "Fisher's exact test"
-
-Quartiles = tuple[Range, Range, Range]
-"""Lower quartile, median and upper quartile as printed."""
 
 LEAST_GAP = 1.0
 """Standard errors by which a printed p must miss every reading of the quartiles before it counts as a finding."""
@@ -49,11 +47,11 @@ def count_p_values(counts: Sequence[Sequence[int]]) -> dict[str, float]:
     table = table[:, table.sum(axis=0) > 0]
     if table.ndim != 2 or min(table.shape) < 2 or (table.sum(axis=1) == 0).any():
         raise DataError("counts", "must have two groups and two categories with people", counts, "Leave it out.")
-    found = {PEARSON: float(chi2_contingency(table, correction=False).pvalue)}
+    by_test = {PEARSON: float(chi2_contingency(table, correction=False).pvalue)}
     if table.shape == (2, 2):
-        found[YATES] = float(chi2_contingency(table, correction=True).pvalue)
-        found[FISHER] = float(fisher_exact(table).pvalue)
-    return found
+        by_test[YATES] = float(chi2_contingency(table, correction=True).pvalue)
+        by_test[FISHER] = float(fisher_exact(table).pvalue)
+    return by_test
 
 
 def tests_that_reproduce(printed: Range, counts: Sequence[Sequence[int]]) -> list[str]:
@@ -63,7 +61,7 @@ def tests_that_reproduce(printed: Range, counts: Sequence[Sequence[int]]) -> lis
 
 def from_counts(
     cell: str, printed: Range, counts: Sequence[Sequence[int]], tests: Sequence[str] | None = None
-) -> Checked:
+) -> CheckResult:
     """Whether a printed p-value is that of the printed counts.
 
     Parameters
@@ -78,21 +76,16 @@ def from_counts(
 
     Returns
     -------
-    Checked
+    CheckResult
         One comparison; it agrees where one of the tests gives what is printed.
     """
-    found = {name: p for name, p in count_p_values(counts).items() if tests is None or name in tests}
-    what = "p-value against its counts"
-    if any(printed.holds(p) for p in found.values()):
-        return Checked(CHECK, what, 1)
-    shown = ", ".join(f"{name} {p_text(p)}" for name, p in found.items())
+    by_test = {name: p for name, p in count_p_values(counts).items() if tests is None or name in tests}
+    shown = ", ".join(f"{name} {p_text(p)}" for name, p in by_test.items())
     groups = " against ".join("/".join(map(str, row)) for row in counts)
-    return Checked(
-        CHECK,
-        what,
-        1,
-        (Discrepancy(CHECK, cell, f"p {printed}", f"p {shown}", f"{groups} people: {shown}; printed {printed}"),),
-    )
+    arithmetic = f"{groups} people: {shown}; printed {printed}"
+    otherwise = Discrepancy(CHECK, cell, f"p {printed}", f"p {shown}", arithmetic)
+    reproduced = any(printed.holds(p) for p in by_test.values())
+    return CheckResult.of_one(reproduced, "p-value against its counts", otherwise)
 
 
 def p_text(p: float) -> str:
@@ -102,22 +95,14 @@ def p_text(p: float) -> str:
 
 def commonest_test(cells: Sequence[tuple[Range, Sequence[Sequence[int]]]]) -> str | None:
     """The test that reproduces most printed p-values of a table; None where none reproduces any."""
-    votes: dict[str, int] = {}
-    for printed, counts in cells:
-        for name in tests_that_reproduce(printed, counts):
-            votes[name] = votes.get(name, 0) + 1
-    return max(votes, key=lambda name: votes[name]) if votes else None
+    votes = Counter(name for printed, counts in cells for name in tests_that_reproduce(printed, counts))
+    return votes.most_common(1)[0][0] if votes else None
 
 
 def _quarter_edges(quartiles: Quartiles) -> list[tuple[float, float]]:
     """Widest interval of each quarter of a group, rounding included."""
     lower, middle, upper = quartiles
-    return [
-        (-math.inf, lower.high),
-        (lower.low, middle.high),
-        (middle.low, upper.high),
-        (upper.low, math.inf),
-    ]
+    return [(-math.inf, lower.high), (lower.low, middle.high), (middle.low, upper.high), (upper.low, math.inf)]
 
 
 def superiority_bounds(first: Quartiles, second: Quartiles) -> Range:
@@ -164,11 +149,11 @@ def greatest_kruskal_wallis_p(groups: Sequence[tuple[int, Quartiles]]) -> float:
     """
     whole = sum(n for n, _ in groups)
     statistic = 0.0
-    for j, (n, own) in enumerate(groups):
+    for j, (n, quartiles) in enumerate(groups):
         low = high = 0.0
         for k, (m, other) in enumerate(groups):
             if k != j:
-                bounds = superiority_bounds(other, own)
+                bounds = superiority_bounds(other, quartiles)
                 # A quarter of m people is a whole number of them only within one person.
                 slack = min(0.5, 1 / m + 1 / n)
                 low += m * (bounds.low - slack - 0.5)
@@ -178,20 +163,22 @@ def greatest_kruskal_wallis_p(groups: Sequence[tuple[int, Quartiles]]) -> float:
     return float(chi2.sf(12 / (whole * (whole + 1)) * statistic, len(groups) - 1))
 
 
-_PLACES = (np.arange(400) + 0.5) / 400
-_NORMAL = norm.ppf(_PLACES)
+PLACES = (np.arange(400) + 0.5) / 400
+"""Evenly spaced quantiles at which a reading gives values."""
+
+_NORMAL = norm.ppf(PLACES)
 
 
 def _straight(lower: float, middle: float, upper: float) -> np.ndarray:
     left, right = middle - lower, upper - middle
-    return np.interp(_PLACES, [0, 0.25, 0.5, 0.75, 1], [lower - left, lower, middle, upper, upper + right])
+    return np.interp(PLACES, [0, 0.25, 0.5, 0.75, 1], [lower - left, lower, middle, upper, upper + right])
 
 
 def _long_tailed(lower: float, middle: float, upper: float) -> np.ndarray:
-    inside = np.interp(_PLACES, [0.25, 0.5, 0.75], [lower, middle, upper])
-    below = lower + (middle - lower) * np.log2(_PLACES / 0.25)
-    above = upper - (upper - middle) * np.log2((1 - _PLACES) / 0.25)
-    return np.where(_PLACES < 0.25, below, np.where(_PLACES > 0.75, above, inside))
+    inside = np.interp(PLACES, [0.25, 0.5, 0.75], [lower, middle, upper])
+    below = lower + (middle - lower) * np.log2(PLACES / 0.25)
+    above = upper - (upper - middle) * np.log2((1 - PLACES) / 0.25)
+    return np.where(PLACES < 0.25, below, np.where(PLACES > 0.75, above, inside))
 
 
 def _normal(lower: float, middle: float, upper: float) -> np.ndarray:
@@ -211,7 +198,7 @@ READINGS: dict[str, Callable[[float, float, float], np.ndarray]] = {
 """How values may lie around printed quartiles; each gives 400 evenly spaced quantiles."""
 
 
-def _shifted(quartiles: Quartiles, by: int) -> tuple[float, float, float]:
+def shifted(quartiles: Quartiles, by: int) -> tuple[float, float, float]:
     """Quartiles with all three moved by half a printed unit (`by` = ±1), or as printed (0)."""
     return tuple(one.middle + by * one.width / 2 for one in quartiles)
 
@@ -237,12 +224,12 @@ def mann_whitney_readings(first: tuple[int, Quartiles], second: tuple[int, Quart
     """
     (m, one), (n, other) = first, second
     error = math.sqrt((m + n + 1) / (12 * m * n))
-    found = [
-        (_superiority(reading(*_shifted(one, -by)), reading(*_shifted(other, by))) - 0.5) / error
+    deviates = [
+        (_superiority(reading(*shifted(one, -by)), reading(*shifted(other, by))) - 0.5) / error
         for reading in READINGS.values()
         for by in (-1, 0, 1)
     ]
-    return Range(min(found), max(found))
+    return Range(min(deviates), max(deviates))
 
 
 def kruskal_wallis_readings(groups: Sequence[tuple[int, Quartiles]]) -> Range:
@@ -260,18 +247,18 @@ def kruskal_wallis_readings(groups: Sequence[tuple[int, Quartiles]]) -> Range:
     """
     whole = sum(n for n, _ in groups)
     centre = sum(n * quartiles[1].middle for n, quartiles in groups) / whole
-    found = []
+    deviates = []
     for reading, by in itertools.product(READINGS.values(), (-1, 0, 1)):
         values = [
-            (n, reading(*_shifted(quartiles, by if quartiles[1].middle > centre else -by))) for n, quartiles in groups
+            (n, reading(*shifted(quartiles, by if quartiles[1].middle > centre else -by))) for n, quartiles in groups
         ]
         statistic = 0.0
-        for j, (n, own) in enumerate(values):
-            gap = sum(m * (_superiority(other, own) - 0.5) for k, (m, other) in enumerate(values) if k != j)
+        for j, (n, mine) in enumerate(values):
+            gap = sum(m * (_superiority(other, mine) - 0.5) for k, (m, other) in enumerate(values) if k != j)
             statistic += n * gap**2
         log_p = chi2.logsf(12 / (whole * (whole + 1)) * statistic, len(groups) - 1)
-        found.append(deviate_of(math.exp(max(log_p, -700))))
-    return Range(min(found), max(found))
+        deviates.append(deviate_of(math.exp(max(log_p, -700))))
+    return Range(min(deviates), max(deviates))
 
 
 def deviate_of(p: float) -> float:

@@ -13,7 +13,7 @@ from hccbook.audit.findings import AuditReport, in_order
 @cache
 def _everything() -> AuditReport:
     alarm, amap_ct = audit_alarm(), audit_amap_ct()
-    return AuditReport(findings=in_order([*alarm[0], *amap_ct[0]]), consistent=(*alarm[1], *amap_ct[1]))
+    return AuditReport(findings=in_order([*alarm[0], *amap_ct[0]]), agreements=(*alarm[1], *amap_ct[1]))
 
 
 def forget() -> None:
@@ -23,7 +23,7 @@ def forget() -> None:
 
 
 def audit(paper: str | None = None, certainty: str | None = None) -> AuditReport:
-    """Hold what both papers print against what else they print.
+    """Compare what both papers print with what else they print.
 
     No patient data enter: only the transcription in ``data/published``, rounding respected throughout.
 

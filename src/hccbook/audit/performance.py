@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
 from hccbook.audit.intervals import PrintedInterval
-from hccbook.audit.printed import is_number, printed_range, whole_number
+from hccbook.audit.printed import Range, is_number, printed_range, whole_number
 from hccbook.audit.two_by_two import MEASURES, PerformanceRow, TwoByTwo
 
 
@@ -17,7 +17,7 @@ def performance_rows(table: pd.DataFrame, keys: Sequence[str], count: str, event
     Parameters
     ----------
     table : pandas.DataFrame
-        As `hccbook.papers.published.table` gives it.
+        As `Transcription.table` gives it.
     keys : sequence of str
         Columns that together name a row, for example cohort and row.
     count, events : str
@@ -42,18 +42,43 @@ def performance_rows(table: pd.DataFrame, keys: Sequence[str], count: str, event
     return rows
 
 
-def printed_intervals(
-    table: pd.DataFrame, tables: Mapping[tuple[str, str], TwoByTwo], measures: Sequence[str] = MEASURES[:5]
-) -> list[PrintedInterval]:
-    """Intervals of a table whose 2x2 tables are known.
+def cell_name(cell: object) -> str:
+    """Measure, cohort and subgroup of a row of a transcribed table, in words."""
+    return ", ".join(filter(None, (cell.quantity, cell.cohort.replace("_", " "), cell.subgroup)))
+
+
+def printed_limits(
+    table: pd.DataFrame, name: Callable[[object], str] = cell_name
+) -> dict[str, tuple[Range, Range, Range]]:
+    """Estimate, lower and upper limit of every cell of a table that prints limits.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        As `hccbook.papers.published.table` gives it.
+        As `Transcription.table` gives it.
+    name : callable
+        What a row is called.
+
+    Returns
+    -------
+    dict of str to (Range, Range, Range)
+        In the order of print.
+    """
+    cells = table[table["lower"] != ""]
+    return {
+        name(one): tuple(printed_range(text) for text in (one.value, one.lower, one.upper))
+        for one in cells.itertuples()
+    }
+
+
+def printed_intervals(table: pd.DataFrame, tables: Mapping[tuple[str, str], TwoByTwo]) -> list[PrintedInterval]:
+    """Intervals of a table whose 2x2 tables are known; F1 is no proportion of people and is left out.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As `Transcription.table` gives it.
     tables : mapping of (cohort, subgroup) to TwoByTwo
-    measures : sequence of str
-        Measures to take; F1 is no proportion of people and is left out unless asked for.
 
     Returns
     -------
@@ -62,7 +87,7 @@ def printed_intervals(
     """
     return [
         PrintedInterval(
-            cell=", ".join(filter(None, (one.quantity, one.cohort.replace("_", " "), one.subgroup))),
+            cell=cell_name(one),
             measure=one.quantity,
             estimate=printed_range(one.value),
             lower=printed_range(one.lower),
@@ -70,5 +95,5 @@ def printed_intervals(
             table=tables[one.cohort, one.subgroup],
         )
         for one in table.itertuples()
-        if one.quantity in measures and one.lower and (one.cohort, one.subgroup) in tables
+        if one.quantity in MEASURES[:5] and one.lower and (one.cohort, one.subgroup) in tables
     ]

@@ -1,7 +1,7 @@
 """What a printed number may have been before it was rounded: an interval, and arithmetic on intervals.
 
 A value printed as 0.65 may have been anything from 0.645 to 0.655; one printed as ``<0.001`` anything below 0.001.
-A check that forgets this finds errors where there are none, so every check of this room works on a `Range`.
+A check that forgets this finds errors where there are none, so every check of the audit works on a `Range`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,12 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from statistics import NormalDist
 
 from hccbook.errors import DataError
+
+DEVIATE = NormalDist().inv_cdf(0.975)
+"""Standard errors from an estimate to each limit of its 95 % interval."""
 
 SLACK = 1e-9
 """What floating-point arithmetic may lose at the edge of an interval."""
@@ -33,7 +37,7 @@ class Range:
 
     low: float
     high: float
-    text: str = field(default="", compare=False)
+    text: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.low <= self.high:
@@ -73,9 +77,6 @@ class Range:
     def __sub__(self, other: Range | float) -> Range:
         return self + (-_range(other))
 
-    def __rsub__(self, other: float) -> Range:
-        return _range(other) - self
-
     def __mul__(self, other: Range | float) -> Range:
         right = _range(other)
         ends = [a * b for a in (self.low, self.high) for b in (right.low, right.high)]
@@ -91,6 +92,10 @@ class Range:
 
     def __str__(self) -> str:
         return self.text or f"{self.low:.4g} to {self.high:.4g}"
+
+
+Quartiles = tuple[Range, Range, Range]
+"""Lower quartile, median and upper quartile as printed."""
 
 
 def _range(value: Range | float) -> Range:
@@ -150,15 +155,11 @@ def cut_or_rounded(text: str, unit: str = "") -> Range:
     return Range(rounded.low, rounded.low + 1.5 * rounded.width, text)
 
 
-_WORDS = {
-    word: number
-    for words in (
-        ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
-        ("", "single", "double", "triple"),
-    )
-    for number, word in enumerate(words)
-    if word
-}
+_SPELLED = (
+    ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
+    ("", "single", "double", "triple"),
+)
+_WORDS = {word: number for words in _SPELLED for number, word in enumerate(words) if word}
 
 
 def in_digits(text: str) -> str:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from hccbook.audit.findings import Checked, Discrepancy
-from hccbook.audit.printed import SLACK, Range
+from hccbook.audit.findings import CheckResult, Discrepancy
+from hccbook.audit.printed import SLACK, Quartiles
 
 CHECK = "quantiles"
 """Name of this family of checks."""
 
 LEVELS = {"lower quartile": 0.25, "median": 0.5, "upper quartile": 0.75}
 """Quantiles that papers print."""
-
-Quartiles = tuple[Range, Range, Range]
-"""Lower quartile, median and upper quartile as printed."""
 
 
 def fewest_at_or_below(n: int, level: float) -> int:
@@ -59,9 +56,7 @@ def _mirrored(quartiles: Quartiles) -> Quartiles:
     return -upper, -middle, -lower
 
 
-def pooled_quantiles(
-    cell: str, parts: Sequence[tuple[int, Quartiles]], pooled: Quartiles, what: str = "pooled group against its parts"
-) -> Checked:
+def pooled_quantiles(cell: str, parts: Sequence[tuple[int, Quartiles]], pooled: Quartiles) -> CheckResult:
     """Whether the quartiles of a pooled group are possible given those of its parts.
 
     The quantile q of the pooled group is impossible where so many people of the parts surely lie below (or above)
@@ -75,18 +70,16 @@ def pooled_quantiles(
     parts : sequence of (n, Quartiles)
         Groups that hold everybody of the pooled group once.
     pooled : Quartiles
-    what : str
-        Name of the comparison.
 
     Returns
     -------
-    Checked
+    CheckResult
         Three comparisons.
     """
     whole = sum(n for n, _ in parts)
+    shown = "; ".join(f"n {n}: {low} / {mid} / {high}" for n, (low, mid, high) in parts)
     wrong = []
-    for position, (name, level) in enumerate(LEVELS.items()):
-        printed = pooled[position]
+    for printed, (name, level) in zip(pooled, LEVELS.items(), strict=True):
         below = sum(_sure_below(n, quartiles, printed.low) for n, quartiles in parts)
         above = sum(_sure_below(n, _mirrored(quartiles), -printed.high) for n, quartiles in parts)
         for side, number, needed in (
@@ -94,7 +87,6 @@ def pooled_quantiles(
             ("above", above, enough_below(whole, 1 - level)),
         ):
             if number >= needed:
-                shown = "; ".join(f"n {n}: {low} / {mid} / {high}" for n, (low, mid, high) in parts)
                 wrong.append(
                     Discrepancy(
                         CHECK,
@@ -105,7 +97,7 @@ def pooled_quantiles(
                         f"{needed} put the {name} there",
                     )
                 )
-    return Checked(CHECK, what, len(LEVELS), tuple(wrong))
+    return CheckResult(CHECK, "pooled group against its parts", len(LEVELS), tuple(wrong))
 
 
 def pooled_at_most(parts: Sequence[tuple[int, Quartiles]], name: str) -> float:
@@ -131,22 +123,17 @@ def pooled_at_most(parts: Sequence[tuple[int, Quartiles]], name: str) -> float:
     return math.inf
 
 
-def quartiles_rise(cell: str, quartiles: Quartiles) -> Checked:
+def quartiles_rise(cell: str, quartiles: Quartiles) -> CheckResult:
     """Whether a printed lower quartile, median and upper quartile rise."""
     lower, middle, upper = quartiles
     # Of two numbers one unit apart, the rounding intervals touch in a point; that is still a fall.
-    if lower.low < middle.high - SLACK and middle.low < upper.high - SLACK:
-        return Checked(CHECK, "quartiles in rising order", 1)
-    shown = f"{middle} ({lower}, {upper})"
-    return Checked(
-        CHECK,
-        "quartiles in rising order",
-        1,
-        (Discrepancy(CHECK, cell, shown, "rising quartiles", f"{lower}, {middle}, {upper} do not rise"),),
-    )
+    rise = lower.low < middle.high - SLACK and middle.low < upper.high - SLACK
+    arithmetic = f"{lower}, {middle}, {upper} do not rise"
+    otherwise = Discrepancy(CHECK, cell, f"{middle} ({lower}, {upper})", "rising quartiles", arithmetic)
+    return CheckResult.of_one(rise, "quartiles in rising order", otherwise)
 
 
-def share_against_quartiles(cell: str, n: int, quartiles: Quartiles, point: float, below: int) -> Checked:
+def share_against_quartiles(cell: str, n: int, quartiles: Quartiles, point: float, below: int) -> CheckResult:
     """Whether a printed number of people below a point is possible given the quartiles.
 
     Parameters
@@ -163,13 +150,11 @@ def share_against_quartiles(cell: str, n: int, quartiles: Quartiles, point: floa
 
     Returns
     -------
-    Checked
+    CheckResult
         One comparison.
     """
     least = _sure_below(n, quartiles, point)
     most = n - _sure_below(n, _mirrored(quartiles), -point)
-    what = "group size against the quartiles"
-    if least <= below <= most:
-        return Checked(CHECK, what, 1)
     arithmetic = f"the quartiles put {least} to {most} of {n} below {point:g}, printed {below}"
-    return Checked(CHECK, what, 1, (Discrepancy(CHECK, cell, str(below), f"{least} to {most}", arithmetic),))
+    otherwise = Discrepancy(CHECK, cell, str(below), f"{least} to {most}", arithmetic)
+    return CheckResult.of_one(least <= below <= most, "group size against the quartiles", otherwise)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hccbook import scores
-from hccbook.audit.findings import Checked, Discrepancy
+from hccbook.audit.findings import CheckResult, Discrepancy
 from hccbook.audit.printed import Range
 
 CHECK = "ranges"
@@ -23,7 +23,7 @@ def possible_albi() -> Range:
     return Range(float(scores.albi(1.0, 70.0)), float(scores.albi(1000.0, 10.0)))
 
 
-def within_possible(cells: Mapping[str, Range], possible: Range, quantity: str) -> Checked:
+def within_possible(cells: Mapping[str, Range], possible: Range, quantity: str) -> CheckResult:
     """Whether printed values may exist at all.
 
     Parameters
@@ -37,7 +37,7 @@ def within_possible(cells: Mapping[str, Range], possible: Range, quantity: str) 
 
     Returns
     -------
-    Checked
+    CheckResult
         One comparison a value.
     """
     wrong = [
@@ -51,4 +51,4 @@ def within_possible(cells: Mapping[str, Range], possible: Range, quantity: str) 
         for cell, one in cells.items()
         if not one.meets(possible)
     ]
-    return Checked(CHECK, f"{quantity} within its possible range", len(cells), tuple(wrong))
+    return CheckResult(CHECK, f"{quantity} within its possible range", len(cells), tuple(wrong))

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from hccbook.audit.findings import Checked, Discrepancy
-from hccbook.audit.printed import in_digits, is_number, printed_range
+from hccbook.audit.findings import CheckResult, Discrepancy
+from hccbook.audit.printed import Quartiles, in_digits, is_number, printed_range
 
 CHECK = "repeated_numbers"
 """Name of this family of checks."""
@@ -16,7 +16,7 @@ Printing = tuple[str, tuple[str, ...]]
 """A place, and the number with its limits as printed there."""
 
 
-def printed_alike(quantity: str, printings: Sequence[Printing]) -> Checked:
+def printed_alike(quantity: str, printings: Sequence[Printing]) -> CheckResult:
     """Whether a quantity is printed alike wherever it is printed.
 
     Parameters
@@ -29,7 +29,7 @@ def printed_alike(quantity: str, printings: Sequence[Printing]) -> Checked:
 
     Returns
     -------
-    Checked
+    CheckResult
         One comparison for each place after the first.
     """
     (first_place, first), *others = printings
@@ -47,7 +47,7 @@ def printed_alike(quantity: str, printings: Sequence[Printing]) -> Checked:
                     )
                 )
                 break
-    return Checked(CHECK, f"{quantity} printed alike", len(others), tuple(wrong))
+    return CheckResult(CHECK, f"{quantity} printed alike", len(others), tuple(wrong))
 
 
 def _alike(one: str, other: str) -> bool:
@@ -60,8 +60,8 @@ def _alike(one: str, other: str) -> bool:
     return one == other
 
 
-def repeated_in_text(numbers: pd.DataFrame) -> list[Checked]:
-    """Every quantity of the text that is printed more than once, held against itself.
+def repeated_in_text(numbers: pd.DataFrame) -> CheckResult:
+    """Every quantity of the text that is printed more than once, compared with itself.
 
     Parameters
     ----------
@@ -71,8 +71,8 @@ def repeated_in_text(numbers: pd.DataFrame) -> list[Checked]:
 
     Returns
     -------
-    list of Checked
-        One a quantity that is repeated.
+    CheckResult
+        Of every quantity that is repeated.
     """
     text = numbers[~numbers["column"].astype(bool) & ~numbers["place"].str.fullmatch(r"Table \w+")]
     # Two versions of one program are two numbers, not one printed twice.
@@ -86,17 +86,7 @@ def repeated_in_text(numbers: pd.DataFrame) -> list[Checked]:
         if len(printings) > 1:
             name = ", ".join(filter(None, (row, quantity, cohort, subgroup)))
             checks.append(printed_alike(name, printings))
-    return checks
-
-
-def together(checks: Sequence[Checked], what: str) -> Checked:
-    """Several comparisons as one."""
-    return Checked(
-        checks[0].check if checks else CHECK,
-        what,
-        sum(one.cells for one in checks),
-        tuple(failure for one in checks for failure in one.discrepancies),
-    )
+    return CheckResult.joined(CHECK, "numbers repeated in the text", checks)
 
 
 def swapped(first: Mapping[str, str], second: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -116,26 +106,24 @@ def swapped(first: Mapping[str, str], second: Mapping[str, str]) -> list[tuple[s
     ]
 
 
-def copied_cells(cells: Mapping[str, tuple[str, ...]], neighbours: Sequence[tuple[str, str]]) -> Checked:
+def copied_cells(neighbours: Sequence[tuple[tuple[str, Quartiles], tuple[str, Quartiles]]]) -> CheckResult:
     """Cells of neighbouring rows of different quantities that print the very same numbers.
 
     Parameters
     ----------
-    cells : mapping of str to tuple of str
-        Numbers of each cell as printed: median and both quartiles, so that a match by chance is rare.
-    neighbours : sequence of (str, str)
-        Cells of one column, one above the other.
+    neighbours : sequence of ((str, Quartiles), (str, Quartiles))
+        Cells of one column, one above the other: name, median and both quartiles, so that a match by chance is rare.
 
     Returns
     -------
-    Checked
+    CheckResult
         One comparison a pair.
     """
     wrong = []
-    for above, below in neighbours:
-        if cells[above] == cells[below]:
-            shown = "{1} ({0}, {2})".format(*cells[below])
+    for (above, first), (below, second) in neighbours:
+        if [one.text for one in first] == [one.text for one in second]:
+            shown = "{1} ({0}, {2})".format(*second)
             wrong.append(
                 Discrepancy(CHECK, below, shown, "a value of its own", f"{below} and {above} both print {shown}")
             )
-    return Checked(CHECK, "neighbouring rows differ", len(neighbours), tuple(wrong))
+    return CheckResult(CHECK, "neighbouring rows differ", len(neighbours), tuple(wrong))

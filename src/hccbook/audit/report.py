@@ -15,9 +15,6 @@ from rich.text import Text
 from hccbook.audit.findings import CERTAIN, CERTAINTIES, CHECKS, IMPLIED, AuditReport, Finding
 from hccbook.papers import PAPERS
 
-TITLES = {"alarm": "ALARM", "amap_ct": "aMAP-CT"}
-"""Papers as they call themselves."""
-
 _STYLES = {CERTAIN: "bold red", IMPLIED: "yellow"}
 
 NOTE = "Arithmetic on what is printed, rounding respected. It says what cannot be so as printed, not why."
@@ -39,9 +36,9 @@ def report_for_terminal(report: AuditReport) -> RenderableType:
     parts: list[RenderableType] = [Text(NOTE, style="italic")]
     for paper in PAPERS:
         for degree in CERTAINTIES:
-            chosen = [one for one in report.findings if one.paper == paper and one.certainty == degree]
+            chosen = report.filtered(paper, degree).findings
             if chosen:
-                parts += [Text(), Rule(Text(f"{TITLES[paper]}: {degree} ({len(chosen)})"), align="left")]
+                parts += [Text(), Rule(Text(f"{PAPERS[paper].title}: {degree} ({len(chosen)})"), align="left")]
                 parts += [_finding(position, one) for position, one in enumerate(chosen, start=1)]
     parts += [Text(), Rule(Text("Checked and found consistent"), align="left"), _denominators(report), _summary(report)]
     return Group(*parts)
@@ -68,9 +65,13 @@ def _finding(position: int, one: Finding) -> RenderableType:
 def _denominators(report: AuditReport) -> Table:
     shown = Table("paper", "check", "what agrees", "where", "comparisons", show_lines=False)
     shown.columns[-1].justify = "right"
-    for one in report.consistent:
+    for one in report.agreements:
         shown.add_row(
-            Text(TITLES[one.paper]), Text(CHECKS[one.check]), Text(one.what), Text(one.place), Text(str(one.cells))
+            Text(PAPERS[one.paper].title),
+            Text(CHECKS[one.check]),
+            Text(one.what),
+            Text(one.place),
+            Text(str(one.cells)),
         )
     return shown
 
@@ -78,36 +79,14 @@ def _denominators(report: AuditReport) -> Table:
 def _summary(report: AuditReport) -> Text:
     lines = []
     for paper in PAPERS:
-        found = [one for one in report.findings if one.paper == paper]
-        agreeing = sum(one.cells for one in report.consistent if one.paper == paper)
-        if found or agreeing:
-            degrees = ", ".join(f"{sum(one.certainty == degree for one in found)} {degree}" for degree in CERTAINTIES)
-            lines.append(f"{TITLES[paper]}: {len(found)} findings ({degrees}); {agreeing} comparisons agree.")
+        part = report.filtered(paper)
+        if part.findings or part.agreements:
+            certainties = [one.certainty for one in part.findings]
+            degrees = ", ".join(f"{certainties.count(degree)} {degree}" for degree in CERTAINTIES)
+            lines.append(
+                f"{PAPERS[paper].title}: {len(certainties)} findings ({degrees}); {part.agreeing} comparisons agree."
+            )
     return Text("\n".join(lines))
-
-
-def findings_table(report: AuditReport, check: str | tuple[str, ...] | None = None) -> pd.DataFrame:
-    """Findings as a table to read: a row a finding, without ids and claims.
-
-    Parameters
-    ----------
-    report : AuditReport
-    check : str or tuple of str, optional
-        Families of checks to keep; all when left out.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns paper, place, printed, recomputed, arithmetic, certainty, consequence.
-    """
-    wanted = _wanted(check)
-    rows = [
-        (TITLES[one.paper], one.place, one.printed, one.recomputed, one.arithmetic, one.certainty, one.consequence)
-        for one in report.findings
-        if one.check in wanted
-    ]
-    columns = ["paper", "place", "printed", "recomputed", "arithmetic", "certainty", "consequence"]
-    return pd.DataFrame(rows, columns=columns)
 
 
 @dataclass(frozen=True)
@@ -141,22 +120,29 @@ def findings_for_page(report: AuditReport, check: str | tuple[str, ...] | None =
 
     Parameters
     ----------
-    report, check
-        As in `findings_table`.
+    report : AuditReport
+    check : str or tuple of str, optional
+        Families of checks to keep; all when left out.
 
     Returns
     -------
     PageTable
         A row a finding: where and how sure, printed, recomputed, arithmetic, consequence.
     """
-    found = findings_table(report, check)
-    where = found["paper"] + ", " + found["place"] + " (" + found["certainty"] + ")"
-    shown = found[["printed", "recomputed", "arithmetic", "consequence"]].set_axis(
-        ["printed", "follows from the rest", "arithmetic", "what it means"], axis=1
-    )
-    shown.insert(0, "place", where)
-    names = [one.id for one in report.findings if one.check in _wanted(check)]
-    return PageTable(f"{len(names)} finding{'' if len(names) == 1 else 's'}: {', '.join(names)}", shown)
+    findings = report.filtered(check=check).findings
+    rows = [
+        (
+            f"{PAPERS[one.paper].title}, {one.place} ({one.certainty})",
+            one.printed,
+            one.recomputed,
+            one.arithmetic,
+            one.consequence,
+        )
+        for one in findings
+    ]
+    columns = ["place", "printed", "follows from the rest", "arithmetic", "what it means"]
+    summary = f"{len(rows)} finding{'' if len(rows) == 1 else 's'}: {', '.join(one.id for one in findings)}"
+    return PageTable(summary, pd.DataFrame(rows, columns=columns))
 
 
 def agreement_for_page(report: AuditReport, check: str | tuple[str, ...] | None = None) -> PageTable:
@@ -165,21 +151,17 @@ def agreement_for_page(report: AuditReport, check: str | tuple[str, ...] | None 
     Parameters
     ----------
     report, check
-        As in `findings_table`.
+        As in `findings_for_page`.
 
     Returns
     -------
     PageTable
         A row a check: paper, what agrees, where, comparisons.
     """
-    wanted = _wanted(check)
-    rows = [(TITLES[one.paper], one.what, one.place, one.cells) for one in report.consistent if one.check in wanted]
+    part = report.filtered(check=check)
+    rows = [(PAPERS[one.paper].title, one.what, one.place, one.cells) for one in part.agreements]
     table = pd.DataFrame(rows, columns=["paper", "what agrees", "where", "comparisons"])
-    return PageTable(f"{table['comparisons'].sum()} comparisons agree, in {len(table)} checks", table)
-
-
-def _wanted(check: str | tuple[str, ...] | None) -> set[str]:
-    return set(CHECKS) if check is None else {check} if isinstance(check, str) else set(check)
+    return PageTable(f"{part.agreeing} comparisons agree, in {len(rows)} checks", table)
 
 
 def denominator_table(report: AuditReport) -> pd.DataFrame:
@@ -198,11 +180,10 @@ def denominator_table(report: AuditReport) -> pd.DataFrame:
     for check, title in CHECKS.items():
         row: dict[str, object] = {"check": title}
         for paper in PAPERS:
-            row[f"{TITLES[paper]}: agree"] = sum(
-                one.cells for one in report.consistent if one.paper == paper and one.check == check
-            )
-            row[f"{TITLES[paper]}: findings"] = sum(
-                one.paper == paper and one.check == check for one in report.findings
-            )
+            part = report.filtered(paper, check=check)
+            row |= {
+                f"{PAPERS[paper].title}: agree": part.agreeing,
+                f"{PAPERS[paper].title}: findings": len(part.findings),
+            }
         rows.append(row)
     return pd.DataFrame(rows)

@@ -6,27 +6,68 @@ from collections.abc import Mapping
 
 from scipy.stats import norm
 
-from hccbook.audit.printed import Range
+from hccbook.audit.findings import CheckResult, Discrepancy
+from hccbook.audit.printed import DEVIATE, Range
 
 CHECK = "significance"
 """Name of this family of checks."""
 
 
-def unmarked(marks: Mapping[str, str], mark: str) -> list[str]:
-    """Comparisons that a table does not mark as significant.
+def check_marks(shown: Mapping[str, str], marks: Mapping[str, str], mark: str) -> CheckResult:
+    """Whether a table marks comparisons as significant that the text calls so.
 
     Parameters
     ----------
+    shown : mapping of str to str
+        For each comparison what the table prints of it.
     marks : mapping of str to str
-        For each comparison the footnote mark printed with it; empty for none.
+        For each comparison the footnote mark printed with it; none where nothing is.
     mark : str
         The mark that means significant.
 
     Returns
     -------
-    list of str
+    CheckResult
+        One comparison each.
     """
-    return [name for name, printed in marks.items() if printed != mark]
+    wrong = tuple(
+        Discrepancy(CHECK, name, text, f"{name}: {text}, not marked", f"without {mark}: {name} {text}")
+        for name, text in shown.items()
+        if marks.get(name) != mark
+    )
+    return CheckResult(CHECK, "claimed superiority marked as significant", len(shown), wrong)
+
+
+def check_interval(cell: str, limits: tuple[Range, Range, Range], stated: Range) -> CheckResult:
+    """Whether the p-value printed of an effect can be that of its interval.
+
+    Parameters
+    ----------
+    cell : str
+        Where it stands.
+    limits : (Range, Range, Range)
+        Estimate and limits of an effect that is 0 where there is none.
+    stated : Range
+        Printed p-value.
+
+    Returns
+    -------
+    CheckResult
+        One comparison: it fails where the interval may reach no effect, or its width implies a greater p.
+    """
+    estimate, lower, upper = limits
+    p, error = p_of_interval(*limits), (upper - lower).middle / 3.92
+    otherwise = Discrepancy(
+        CHECK,
+        cell,
+        f"{estimate} ({lower} to {upper}), p {stated}",
+        f"p {p.low:.2f} to {p.high:.2f} from the width of the interval",
+        f"a symmetric interval of this width has a standard error of {error:.3f}, "
+        f"{estimate} / {error:.3f} = {estimate.middle / error:.2f}",
+    )
+    return CheckResult.of_one(
+        p.low < stated.high and not reaches_no_effect(lower), f"{cell}: p-value and interval", otherwise
+    )
 
 
 def significant_at(p: Range, threshold: float) -> bool | None:
@@ -36,7 +77,7 @@ def significant_at(p: Range, threshold: float) -> bool | None:
     return False if p.low >= threshold else None
 
 
-def p_of_interval(estimate: Range, lower: Range, upper: Range, level: float = 0.95) -> Range:
+def p_of_interval(estimate: Range, lower: Range, upper: Range) -> Range:
     """p-value against no effect that a symmetric interval implies.
 
     ``z = estimate / SE`` with SE the printed width over ``2 x 1.96``, two-sided, rounding included.
@@ -45,16 +86,13 @@ def p_of_interval(estimate: Range, lower: Range, upper: Range, level: float = 0.
     ----------
     estimate, lower, upper : Range
         As printed, of an effect that is 0 where there is none.
-    level : float
-        Confidence level.
 
     Returns
     -------
     Range
     """
-    z = float(norm.isf((1 - level) / 2))
-    narrow, wide = (upper - lower).low / (2 * z), (upper - lower).high / (2 * z)
-    deviates = [abs(end) / error for end in (estimate.low, estimate.high) for error in (narrow, wide)]
+    error = (upper - lower) / (2 * DEVIATE)
+    deviates = [abs(end) / one for end in (estimate.low, estimate.high) for one in (error.low, error.high)]
     least = 0.0 if estimate.low <= 0 <= estimate.high else min(deviates)
     return Range(2 * float(norm.sf(max(deviates))), 2 * float(norm.sf(least)))
 

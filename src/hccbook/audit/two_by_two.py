@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hccbook.audit.findings import Checked, Discrepancy
-from hccbook.audit.printed import SLACK, Range
+from hccbook.audit.findings import CheckResult, Discrepancy
+from hccbook.audit.printed import SLACK, Range, cut_or_rounded
 from hccbook.errors import DataError
 
 CHECK = "two_by_two"
@@ -65,9 +65,7 @@ class TwoByTwo(NamedTuple):
         return f"TP {self.tp}, FP {self.fp}, FN {self.fn}, TN {self.tn}"
 
 
-def compatible_tables(
-    measures: Mapping[str, Range | None], events: int | Sequence[int], nonevents: int | Sequence[int]
-) -> list[TwoByTwo]:
+def compatible_tables(measures: Mapping[str, Range | None], events: int, nonevents: int) -> list[TwoByTwo]:
     """Every integer 2x2 table whose measures round to what is printed.
 
     With D people who have the outcome and H who have not, each table is one pair (TP, TN); all of them are tried.
@@ -77,13 +75,13 @@ def compatible_tables(
     measures : mapping of str to Range or None
         Printed measures, some of `MEASURES`. None stands for a printed ``n.a.``: the measure is 0 divided by 0.
         F1 is undefined too where nobody with the outcome is flagged: as the harmonic mean of two zeros.
-    events, nonevents : int or sequence of int
-        People with and without the outcome: known, or all numbers that come into question.
+    events, nonevents : int
+        People with and without the outcome.
 
     Returns
     -------
     list of TwoByTwo
-        In the order of events, non-events, true positives, true negatives; empty where none exists.
+        In the order of true positives, true negatives; empty where none exists.
 
     Raises
     ------
@@ -100,49 +98,21 @@ def compatible_tables(
     unknown = sorted(set(measures) - set(MEASURES))
     if unknown:
         raise DataError("measures", f"must be among {', '.join(MEASURES)}", ", ".join(unknown), "Correct the names.")
-    all_events = [events] if isinstance(events, int) else list(events)
-    all_nonevents = [nonevents] if isinstance(nonevents, int) else list(nonevents)
-    if min([*all_events, *all_nonevents, 0]) < 0:
+    if min(events, nonevents) < 0:
         raise DataError("events and non-events", "must be 0 or more", "a negative number", "Check the group sizes.")
-    found = []
-    for diseased in all_events:
-        for healthy in all_nonevents:
-            tp = np.arange(diseased + 1)[:, None]
-            tn = np.arange(healthy + 1)[None, :]
-            fn, fp = diseased - tp, healthy - tn
-            fits = np.ones((diseased + 1, healthy + 1), dtype=bool)
-            for measure, printed in measures.items():
-                numerator, denominator = _arrays(measure, tp, fp, fn, tn)
-                fits &= _fits(measure, printed, numerator, denominator, tp)
-            found += [
-                TwoByTwo(int(a), int(healthy - b), int(diseased - a), int(b))
-                for a, b in zip(*np.nonzero(fits), strict=True)
-            ]
-    return found
-
-
-def _arrays(
-    measure: str, tp: np.ndarray, fp: np.ndarray, fn: np.ndarray, tn: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    pairs = {
-        "sensitivity": (tp, tp + fn),
-        "specificity": (tn, tn + fp),
-        "ppv": (tp, tp + fp),
-        "npv": (tn, tn + fn),
-        "accuracy": (tp + tn, tp + fp + fn + tn),
-        "f1": (2 * tp, 2 * tp + fp + fn),
-    }
-    return pairs[measure]
-
-
-def _fits(
-    measure: str, printed: Range | None, numerator: np.ndarray, denominator: np.ndarray, tp: np.ndarray
-) -> np.ndarray:
-    undefined = (denominator == 0) | ((measure == "f1") & (tp == 0))
-    if printed is None:
-        return undefined
-    least, greatest = (printed.low - SLACK) * denominator, (printed.high + SLACK) * denominator
-    return (numerator >= least) & (numerator <= greatest) & (denominator > 0)
+    tp, tn = np.arange(events + 1)[:, None], np.arange(nonevents + 1)[None, :]
+    every = TwoByTwo(tp, nonevents - tn, events - tp, tn)
+    fits = np.ones((events + 1, nonevents + 1), dtype=bool)
+    for measure, printed in measures.items():
+        numerator, denominator = every.counts(measure)
+        if printed is None:
+            fits &= (denominator == 0) | ((measure == "f1") & (tp == 0))
+        else:
+            least, greatest = (printed.low - SLACK) * denominator, (printed.high + SLACK) * denominator
+            fits &= (numerator >= least) & (numerator <= greatest) & (denominator > 0)
+    return [
+        TwoByTwo(int(a), int(nonevents - b), int(events - a), int(b)) for a, b in zip(*np.nonzero(fits), strict=True)
+    ]
 
 
 class PerformanceRow(NamedTuple):
@@ -163,39 +133,56 @@ class PerformanceRow(NamedTuple):
     events: int
     measures: dict[str, Range | None]
 
+    @property
+    def nonevents(self) -> int:
+        """Printed number of people without the outcome."""
+        return self.n - self.events
 
-def recover(rows: Sequence[PerformanceRow], what: str = "2x2 table of each row") -> tuple[Checked, dict[str, list]]:
+
+def recover(rows: Sequence[PerformanceRow]) -> tuple[CheckResult, dict[str, list[TwoByTwo]]]:
     """Search the 2x2 table of each row with its printed group sizes.
 
     Parameters
     ----------
     rows : sequence of PerformanceRow
-    what : str
-        Name of the comparison.
 
     Returns
     -------
-    checked : Checked
-        One comparison a row; a row fails where no table exists.
+    result : CheckResult
+        One comparison a row; a row fails where no table prints so.
     tables : dict of str to list of TwoByTwo
-        All tables of each row, by name.
+        All tables of each row, by name; where none prints so, those that do when last digits are cut.
     """
-    tables = {row.name: compatible_tables(row.measures, row.events, row.n - row.events) for row in rows}
-    wrong = []
+    tables, wrong = {}, []
     for row in rows:
+        tables[row.name] = compatible_tables(row.measures, row.events, row.nonevents)
         if not tables[row.name]:
-            shown = ", ".join(f"{name} {'n.a.' if one is None else one.text}" for name, one in row.measures.items())
-            wrong.append(
-                Discrepancy(
-                    CHECK,
-                    row.name,
-                    f"n {row.n}, events {row.events}: {shown}",
-                    "no 2x2 table",
-                    f"none of the {(row.events + 1) * (row.n - row.events + 1)} tables of {row.events} with and "
-                    f"{row.n - row.events} without the outcome prints as these measures",
-                )
-            )
-    return Checked(CHECK, what, len(rows), tuple(wrong)), tables
+            cut = {name: one and cut_or_rounded(one.text) for name, one in row.measures.items()}
+            tables[row.name] = compatible_tables(cut, row.events, row.nonevents)
+            wrong.append(_misprinted(row, tables[row.name]))
+    return CheckResult(CHECK, "2x2 table of each row", len(rows), tuple(wrong)), tables
+
+
+def _misprinted(row: PerformanceRow, cut: Sequence[TwoByTwo]) -> Discrepancy:
+    """A row behind which there is no table, or (`cut`) one alone that last digits were cut of."""
+    none = (
+        f"none of the {(row.events + 1) * (row.nonevents + 1)} tables of {row.events} with and "
+        f"{row.nonevents} without the outcome prints as these measures"
+    )
+    if len(cut) != 1:
+        shown = ", ".join(f"{name} {'n.a.' if one is None else one.text}" for name, one in row.measures.items())
+        return Discrepancy(CHECK, row.name, f"n {row.n}, events {row.events}: {shown}", "no 2x2 table", none)
+    values = {
+        name: cut[0].value(name) for name, one in row.measures.items() if one and not one.holds(cut[0].value(name))
+    }
+    shares = ", ".join("{} {}/{} = {:.5f}".format(name, *cut[0].counts(name), value) for name, value in values.items())
+    return Discrepancy(
+        CHECK,
+        f"{row.name}: {', '.join(values)}",
+        ", ".join(f"{name} {row.measures[name].text}" for name in values),
+        ", ".join(f"{name} {value:.4f}" for name, value in values.items()),
+        f"{none}; {cut[0]} gives {shares}, whose last digit was cut instead of rounded",
+    )
 
 
 def partitions(
@@ -203,7 +190,7 @@ def partitions(
     families: Mapping[str, Sequence[PerformanceRow]],
     tables: Mapping[str, Sequence[TwoByTwo]],
     what: str = "subgroups add up to their cohort",
-) -> Checked:
+) -> CheckResult:
     """Whether each family of subgroups adds up to the cohort: people, events, and recovered tables.
 
     Parameters
@@ -217,16 +204,16 @@ def partitions(
 
     Returns
     -------
-    Checked
+    CheckResult
         Two comparisons a family, and four more where tables are compared.
     """
     cells, wrong = 0, []
     for family, rows in families.items():
         pairs = {"n": (whole.n, [row.n for row in rows]), "events": (whole.events, [row.events for row in rows])}
-        known = [tables[row.name] for row in (whole, *rows)]
-        if all(len(one) == 1 for one in known):
+        fitting = [tables[row.name] for row in (whole, *rows)]
+        if all(len(one) == 1 for one in fitting):
             for position, cell in enumerate(TwoByTwo._fields):
-                pairs[cell.upper()] = (known[0][0][position], [one[0][position] for one in known[1:]])
+                pairs[cell.upper()] = (fitting[0][0][position], [one[0][position] for one in fitting[1:]])
         cells += len(pairs)
         for cell, (expected, parts) in pairs.items():
             if sum(parts) != expected:
@@ -239,12 +226,10 @@ def partitions(
                         f"{cell}: {' + '.join(map(str, parts))} = {sum(parts)}, not {expected}",
                     )
                 )
-    return Checked(CHECK, what, cells, tuple(wrong))
+    return CheckResult(CHECK, what, cells, tuple(wrong))
 
 
-def nearby_sizes(
-    row: PerformanceRow, reach: int = 1, measures: Sequence[str] | None = None
-) -> dict[tuple[int, int], list[TwoByTwo]]:
+def nearby_sizes(row: PerformanceRow, reach: int = 1) -> dict[tuple[int, int], list[TwoByTwo]]:
     """Tables that fit the printed measures when the printed group sizes are off by a few people.
 
     Parameters
@@ -253,19 +238,16 @@ def nearby_sizes(
         A row without a table.
     reach : int
         People by which n and events may differ.
-    measures : sequence of str, optional
-        Measures to fit; all that are printed when left out.
 
     Returns
     -------
     dict of (n, events) to list of TwoByTwo
         Those sizes for which a table exists.
     """
-    chosen = {name: one for name, one in row.measures.items() if measures is None or name in measures}
-    found = {}
+    tables_by_size = {}
     for n in range(row.n - reach, row.n + reach + 1):
         for events in range(max(0, row.events - reach), min(n, row.events + reach) + 1):
-            tables = compatible_tables(chosen, events, n - events)
+            tables = compatible_tables(row.measures, events, n - events)
             if tables:
-                found[n, events] = tables
-    return found
+                tables_by_size[n, events] = tables
+    return tables_by_size

@@ -7,56 +7,25 @@ from hccbook.evaluation.association import (
     outcome_differences,
     spearman_correlations,
 )
-from hccbook.evaluation.calibration import (
-    CalibrationSummary,
-    calibration_curve,
-    calibration_groups,
-    calibration_summary,
-    calibration_summary_table,
-    calibration_table,
-)
+from hccbook.evaluation.calibration import calibration_curve, calibration_summary
 from hccbook.evaluation.comparators import comparator_table, harmonised_auc, outcome_within, published_comparators
 from hccbook.evaluation.decision import decision_curves, net_benefit
-from hccbook.evaluation.diagnostic import diagnostic_performance, predictive_values, wilson_interval
-from hccbook.evaluation.discrimination import (
-    AucEstimate,
-    DelongTest,
-    auc_bootstrap,
-    auc_delong,
-    auc_table,
-    delong_test,
-    roc_points,
-    roc_table,
-)
+from hccbook.evaluation.diagnostic import diagnostic_performance, predictive_values
+from hccbook.evaluation.discrimination import auc_bootstrap, auc_delong, auc_table, delong_test, roc_points
 from hccbook.evaluation.hazards import group_hazard_ratios, score_hazard_ratios
 from hccbook.evaluation.high_risk import high_risk_calls, high_risk_performance
 from hccbook.evaluation.incidence_rates import person_year_rates, rate_from_risk
 from hccbook.evaluation.model_comparison import (
-    CLINICAL_COMBINATIONS,
-    NotedAuc,
     clinical_combinations,
     delong_table,
     idi_table,
-    noted_auc,
     nri_table,
     single_score_probabilities,
 )
 from hccbook.evaluation.nomogram import nomogram_scales
-from hccbook.evaluation.odds_ratios import (
-    LogisticFit,
-    firth_logistic,
-    is_separated,
-    multivariable_odds_ratios,
-    univariable_odds_ratios,
-)
+from hccbook.evaluation.odds_ratios import multivariable_odds_ratios, univariable_odds_ratios
 from hccbook.evaluation.outcomes import by_cohort
-from hccbook.evaluation.reclassification import (
-    IntegratedDiscrimination,
-    NetReclassification,
-    integrated_discrimination,
-    net_reclassification,
-    net_reclassification_from_counts,
-)
+from hccbook.evaluation.reclassification import integrated_discrimination, net_reclassification
 from hccbook.evaluation.risk_groups import (
     lead_times,
     risk_groups,

@@ -9,14 +9,15 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
-from scipy.stats import norm, rankdata
+from scipy.stats import mannwhitneyu, norm, rankdata
 
 from hccbook.errors import DataError
-from hccbook.evaluation.outcomes import check_binary, check_values, cohorts
-from hccbook.features.selection import check_features, constant_features, mann_whitney_p
+from hccbook.evaluation.outcomes import by_cohort, check_binary, check_values
+from hccbook.features.selection import check_features, constant_features
 from hccbook.models.development import phase_organ_name
 
 _MIN_BANDWIDTH = 0.05
+_DENSITY_POINTS = 201
 
 
 def feature_counts(names: Sequence[str]) -> pd.DataFrame:
@@ -42,19 +43,37 @@ def feature_counts(names: Sequence[str]) -> pd.DataFrame:
     ----------
     ALARM, Table S2 and Figure S4.
     """
-    rows = []
-    for name in names:
-        phase, organ, feature = phase_organ_name(str(name))
-        parts = feature.split("_", 2)
-        if parts[0] == "deep":
-            parts = ["deep", "deep", ""]
-        if len(parts) != 3:
-            raise DataError(
-                f"feature {name}", "must be named <image>_<class>_<feature>", feature, "Give the columns of features."
-            )
-        rows.append((phase, organ, parts[0], parts[1]))
+    rows = [(*phase_organ_name(str(name))[:2], *_image_and_class(str(name))) for name in names]
     columns = ["phase", "organ", "image", "class"]
     return pd.DataFrame(rows, columns=columns).groupby(columns, sort=False).size().rename("n").reset_index()
+
+
+def feature_family(name: str) -> str:
+    """Family of a feature: ``shape``, ``firstorder``, ``glcm``, ..., or ``deep``.
+
+    Parameters
+    ----------
+    name : str
+        ``<phase>.<organ>.<image>_<class>_<feature>`` or ``<phase>.<organ>.deep_<number>``.
+
+    Raises
+    ------
+    DataError
+        If the name is built otherwise.
+    """
+    return _image_and_class(name)[1]
+
+
+def _image_and_class(name: str) -> tuple[str, str]:
+    feature = phase_organ_name(name)[2]
+    parts = feature.split("_", 2)
+    if parts[0] == "deep":
+        return "deep", "deep"
+    if len(parts) != 3:
+        raise DataError(
+            f"feature {name}", "must be named <image>_<class>_<feature>", feature, "Give the columns of features."
+        )
+    return parts[0], parts[1]
 
 
 def feature_associations(features: pd.DataFrame, y: ArrayLike) -> pd.DataFrame:
@@ -88,27 +107,26 @@ def feature_associations(features: pd.DataFrame, y: ArrayLike) -> pd.DataFrame:
     if isinstance(y, pd.Series) and not y.index.equals(features.index):
         raise DataError("outcome", "must have the features' patients in their order", "another index", "Align them.")
     values = features.to_numpy(dtype=float)
-    events, others = int(outcome.sum()), int((outcome == 0).sum())
-    above = rankdata(values, axis=0)[outcome == 1].sum(axis=0) - events * (events + 1) / 2
+    test = mannwhitneyu(values[outcome == 1], values[outcome == 0], method="asymptotic")
     constant = constant_features(values)
     return pd.DataFrame(
         {
             "feature": features.columns,
-            "auc": np.where(constant, 0.5, above / (events * others)),
-            "p": np.where(constant, 1.0, mann_whitney_p(values, outcome)),
+            "auc": np.where(constant, 0.5, test.statistic / (outcome.sum() * (outcome == 0).sum())),
+            "p": np.where(constant, 1.0, test.pvalue),
         }
     )
 
 
-def spearman_correlations(features: pd.DataFrame, ordered: bool = True) -> pd.DataFrame:
+def spearman_correlations(features: pd.DataFrame) -> pd.DataFrame:
     """Spearman correlation of every pair of features.
+
+    Features that agree come side by side (average linkage on one less the absolute correlation).
 
     Parameters
     ----------
     features : pandas.DataFrame, shape (n_patients, n_features)
         None of them constant.
-    ordered : bool
-        Whether features that agree are put side by side (average linkage on one less the absolute correlation).
 
     Returns
     -------
@@ -131,7 +149,7 @@ def spearman_correlations(features: pd.DataFrame, ordered: bool = True) -> pd.Da
     if not names.size:
         return pd.DataFrame(columns=["feature", "other", "rho"]).astype({"rho": float})
     rho = np.clip(np.atleast_2d(np.corrcoef(rankdata(values, axis=0), rowvar=False)), -1, 1)
-    if ordered and len(names) > 2:
+    if len(names) > 2:
         apart = 1 - np.abs(rho)
         np.fill_diagonal(apart, 0)
         order = leaves_list(linkage(squareform(apart, checks=False), "average"))
@@ -139,21 +157,18 @@ def spearman_correlations(features: pd.DataFrame, ordered: bool = True) -> pd.Da
     return pd.DataFrame({"feature": np.repeat(names, len(names)), "other": np.tile(names, len(names)), "rho": rho.flat})
 
 
-def outcome_densities(values: pd.DataFrame, y: ArrayLike, standardise: bool = True, points: int = 201) -> pd.DataFrame:
+def outcome_densities(values: pd.DataFrame, y: ArrayLike) -> pd.DataFrame:
     """Density of each variable in patients with and without HCC.
 
-    A Gaussian kernel with Scott's bandwidth, no narrower than a twentieth of the variable's standard deviation, so
-    that a class of one value has a density too.
+    Variables are given in standard deviations from the mean of all patients. A Gaussian kernel with Scott's bandwidth,
+    no narrower than a twentieth of a standard deviation, so that a class of one value has a density too, which scipy's
+    ``gaussian_kde`` refuses.
 
     Parameters
     ----------
     values : pandas.DataFrame, shape (n_patients, n_variables)
     y : array-like, shape (n_patients,)
         1 for HCC, 0 otherwise.
-    standardise : bool
-        Whether variables are given in standard deviations from the mean of all patients.
-    points : int
-        Points a curve.
 
     Returns
     -------
@@ -177,15 +192,13 @@ def outcome_densities(values: pd.DataFrame, y: ArrayLike, standardise: bool = Tr
         x = check_values(values[name], outcome, y, str(name))
         if constant_features(x[:, None])[0]:
             raise DataError(f"values, column {name}", "must vary", f"{x[0]:g} for all", "Leave it out.")
-        spread = x.std()
-        if standardise:
-            x, spread = (x - x.mean()) / spread, 1.0
-        at = np.linspace(x.min() - 0.6 * spread, x.max() + 0.6 * spread, points)
+        x = (x - x.mean()) / x.std()
+        at = np.linspace(x.min() - 0.6, x.max() + 0.6, _DENSITY_POINTS)
         for group in (0, 1):
-            own = x[outcome == group]
-            width = own.std(ddof=1) * own.size**-0.2 if own.size > 1 else 0.0
-            width = max(width, _MIN_BANDWIDTH * spread)
-            density = norm.pdf((at[:, None] - own[None, :]) / width).mean(axis=1) / width
+            members = x[outcome == group]
+            width = members.std(ddof=1) * members.size**-0.2 if members.size > 1 else 0.0
+            width = max(width, _MIN_BANDWIDTH)
+            density = norm.pdf((at[:, None] - members[None, :]) / width).mean(axis=1) / width
             parts.append(pd.DataFrame({"variable": name, "hcc": group, "x": at, "density": density}))
     if not parts:
         return pd.DataFrame(columns=["variable", "hcc", "x", "density"])
@@ -219,22 +232,21 @@ def outcome_differences(values: pd.DataFrame, y: ArrayLike, cohort: str | ArrayL
     ALARM, Results, Image signature analysis; Figure S12.
     """
     check_features(values, "values")
+    return by_cohort(_quartiles_by_outcome, y, values, cohort, each="variable")
+
+
+def _quartiles_by_outcome(y: pd.Series, values: pd.Series) -> pd.DataFrame:
+    outcome = check_binary(y, both=False)
+    groups = [values[outcome == group].to_numpy(dtype=float) for group in (0, 1)]
+    both = all(group.size for group in groups)
+    p = float(mannwhitneyu(groups[1], groups[0], method="asymptotic").pvalue) if both else np.nan
     rows = []
-    for name, outcome, table in cohorts(y, values, cohort):
-        happened = check_binary(outcome, both=False, place=f"outcome, {name} cohort")
-        both = 0 < happened.sum() < happened.size
-        note = "" if both else "no test: one outcome only"
-        for variable in table:
-            x = table[variable].to_numpy(dtype=float)
-            p = float(mann_whitney_p(x[:, None], happened)[0]) if both else np.nan
-            for group in (0, 1):
-                own = x[happened == group]
-                if not own.size:
-                    rows.append((name, variable, group, 0, *[np.nan] * 5, p, note))
-                    continue
-                q1, median, q3 = np.quantile(own, (0.25, 0.5, 0.75))
-                reach = 1.5 * (q3 - q1)
-                inside = own[(own >= q1 - reach) & (own <= q3 + reach)]
-                rows.append((name, variable, group, own.size, median, q1, q3, inside.min(), inside.max(), p, note))
-    columns = ["cohort", "variable", "hcc", "n", "median", "q1", "q3", "low", "high", "p", "note"]
-    return pd.DataFrame(rows, columns=columns)
+    for hcc, members in enumerate(groups):
+        box = [np.nan] * 5
+        if members.size:
+            q1, median, q3 = np.quantile(members, (0.25, 0.5, 0.75))
+            reach = 1.5 * (q3 - q1)
+            inside = members[(members >= q1 - reach) & (members <= q3 + reach)]
+            box = [median, q1, q3, inside.min(), inside.max()]
+        rows.append((hcc, members.size, *box, p, "" if both else "no test: one outcome only"))
+    return pd.DataFrame(rows, columns=["hcc", "n", "median", "q1", "q3", "low", "high", "p", "note"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -11,12 +10,12 @@ from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 from scipy.stats import norm
+from statsmodels.discrete.discrete_model import Logit
 
 from hccbook.errors import DataError
-from hccbook.evaluation.diagnostic import wilson_interval
-from hccbook.evaluation.outcomes import check_binary, check_level, check_probability, cohorts
+from hccbook.evaluation.outcomes import LEVEL, check_binary, check_probability
 
-SPAN = 0.75
+_SPAN = 0.75
 """Share of the patients that each point of the loess curve looks at (R's default, as in Austin and Steyerberg)."""
 
 _NEAREST_TO_0_AND_1 = 1e-12
@@ -50,7 +49,7 @@ class CalibrationSummary(NamedTuple):
     note: str
 
 
-def loess_weights(x: ArrayLike, at: ArrayLike, span: float = SPAN) -> np.ndarray:
+def loess_weights(x: ArrayLike, at: ArrayLike) -> np.ndarray:
     """Weights by which a loess curve sums the observations: local quadratic, tricube, no robustness step.
 
     The same as R's ``loess(degree = 2, surface = "direct")``. Where the nearest patients have too few different
@@ -62,27 +61,18 @@ def loess_weights(x: ArrayLike, at: ArrayLike, span: float = SPAN) -> np.ndarray
         Predictions.
     at : array-like, shape (n_points,)
         Where the curve is wanted.
-    span : float
-        Share of the patients that each point looks at, above 0, at most 1.
 
     Returns
     -------
     numpy.ndarray, shape (n_points, n_patients)
         The curve is this matrix times the observations.
 
-    Raises
-    ------
-    DataError
-        If `span` is out of range.
-
     References
     ----------
     Cleveland and Devlin 1988, J Am Stat Assoc 83:596.
     """
-    if not 0 < span <= 1:
-        raise DataError("span", "must be above 0, at most 1", span, "Give 0.75.")
     x, at = np.asarray(x, dtype=float), np.asarray(at, dtype=float)
-    nearest = max(int(np.floor(x.size * span + 1e-5)), 1)
+    nearest = max(int(np.floor(x.size * _SPAN + 1e-5)), 1)
     blocks = []
     for start in range(0, at.size, _POINTS_A_BLOCK):
         offset = x[None, :] - at[start : start + _POINTS_A_BLOCK, None]
@@ -99,12 +89,10 @@ def loess_weights(x: ArrayLike, at: ArrayLike, span: float = SPAN) -> np.ndarray
     return np.concatenate(blocks)
 
 
-def calibration_curve(
-    y: ArrayLike, p: ArrayLike, at: ArrayLike | None = None, span: float = SPAN, level: float = 0.95
-) -> pd.DataFrame:
+def calibration_curve(y: ArrayLike, p: ArrayLike) -> pd.DataFrame:
     """Observed frequency as a smooth function of the predicted probability.
 
-    Loess of the outcome on the prediction, cut at 0 and 1. The pointwise interval takes each patient's outcome
+    Loess of the outcome on the prediction, cut at 0 and 1. The pointwise 95 % interval takes each patient's outcome
     as binomial with the curve's own probability.
 
     Parameters
@@ -113,17 +101,11 @@ def calibration_curve(
         1 for HCC, 0 otherwise.
     p : array-like, shape (n_patients,)
         Predicted probabilities, 0 to 1.
-    at : array-like, optional
-        Predictions at which the curve is wanted; by default 101 from the least to the greatest.
-    span : float
-        Share of the patients that each point looks at.
-    level : float
-        Confidence level.
 
     Returns
     -------
     pandas.DataFrame
-        Columns predicted, observed, lower, upper.
+        Columns predicted (101 from the least to the greatest), observed, lower, upper.
 
     Raises
     ------
@@ -136,11 +118,11 @@ def calibration_curve(
     """
     outcome = check_binary(y)
     values = check_probability(p, outcome, y)
-    points = np.linspace(values.min(), values.max(), 101) if at is None else np.asarray(at, dtype=float)
-    own = np.clip(loess_weights(values, values, span) @ outcome, 0, 1)
-    weights = loess_weights(values, points, span)
+    points = np.linspace(values.min(), values.max(), 101)
+    fitted = np.clip(loess_weights(values, values) @ outcome, 0, 1)
+    weights = loess_weights(values, points)
     observed = np.clip(weights @ outcome, 0, 1)
-    half = norm.isf((1 - check_level(level)) / 2) * np.sqrt(weights**2 @ (own * (1 - own)))
+    half = norm.isf((1 - LEVEL) / 2) * np.sqrt(weights**2 @ (fitted * (1 - fitted)))
     return pd.DataFrame(
         {
             "predicted": points,
@@ -151,53 +133,7 @@ def calibration_curve(
     )
 
 
-def calibration_groups(y: ArrayLike, p: ArrayLike, groups: int = 10, level: float = 0.95) -> pd.DataFrame:
-    """Observed frequency in groups of rising prediction, of equal size; equal predictions stay together.
-
-    Parameters
-    ----------
-    y : array-like, shape (n_patients,)
-        1 for HCC, 0 otherwise.
-    p : array-like, shape (n_patients,)
-        Predicted probabilities, 0 to 1.
-    groups : int
-        Groups wanted; fewer come back where predictions are equal.
-    level : float
-        Confidence level of the Wilson interval.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns predicted (mean), observed, lower, upper, n, events.
-
-    Raises
-    ------
-    DataError
-        If a value is missing or no probability, a class is absent, the patients do not match, or `groups` is
-        below 1.
-    """
-    outcome = check_binary(y)
-    values = check_probability(p, outcome, y)
-    if groups < 1:
-        raise DataError("groups", "must be 1 or more", groups, "Give 10.")
-    inner = np.quantile(values, np.arange(1, groups) / groups)
-    label = pd.Series(np.searchsorted(np.unique(inner), values, side="left"))
-    table = pd.DataFrame({"p": values, "y": outcome}).groupby(label)
-    n, events = table.size().to_numpy(), table["y"].sum().to_numpy()
-    lower, upper = wilson_interval(events, n, level)
-    return pd.DataFrame(
-        {
-            "predicted": table["p"].mean().to_numpy(),
-            "observed": events / n,
-            "lower": lower,
-            "upper": upper,
-            "n": n,
-            "events": events,
-        }
-    )
-
-
-def calibration_summary(y: ArrayLike, p: ArrayLike, span: float = SPAN) -> CalibrationSummary:
+def calibration_summary(y: ArrayLike, p: ArrayLike) -> CalibrationSummary:
     """Calibration-in-the-large, slope, and the distance from the loess curve.
 
     Probabilities of 0 and 1 enter the logit as 1e-12 and 1 - 1e-12, with a note.
@@ -208,8 +144,6 @@ def calibration_summary(y: ArrayLike, p: ArrayLike, span: float = SPAN) -> Calib
         1 for HCC, 0 otherwise.
     p : array-like, shape (n_patients,)
         Predicted probabilities, 0 to 1.
-    span : float
-        Share of the patients that each point of the curve looks at.
 
     Returns
     -------
@@ -236,7 +170,7 @@ def calibration_summary(y: ArrayLike, p: ArrayLike, span: float = SPAN) -> Calib
     slope, note = _recalibration_slope(outcome, predictor)
     if note:
         notes.append(note)
-    distance = np.abs(np.clip(loess_weights(values, values, span) @ outcome, 0, 1) - values)
+    distance = np.abs(np.clip(loess_weights(values, values) @ outcome, 0, 1) - values)
     return CalibrationSummary(
         _calibration_in_the_large(outcome, predictor),
         slope,
@@ -266,109 +200,14 @@ def _recalibration_slope(outcome: np.ndarray, predictor: np.ndarray) -> tuple[fl
         return float("inf"), "The slope is infinite: the predictions separate the classes completely."
     if events.max() <= others.min():
         return float("-inf"), "The slope is minus infinity: the predictions separate the classes the wrong way round."
-    centre, spread = predictor.mean(), predictor.std()
-    design = np.column_stack([np.ones_like(predictor), (predictor - centre) / spread])
-
-    def log_likelihood(weights: np.ndarray) -> float:
-        eta = design @ weights
-        return float(outcome @ eta - np.logaddexp(0, eta).sum())
-
-    weights = np.array([logit(outcome.mean()), 0.0])
-    best = log_likelihood(weights)
-    for _ in range(_NEWTON_STEPS):
-        fitted = expit(design @ weights)
-        gradient = design.T @ (outcome - fitted)
-        information = (design * (fitted * (1 - fitted))[:, None]).T @ design
-        step = np.linalg.solve(information, gradient)
-        new = log_likelihood(weights + step)
-        while new < best - 1e-12 * abs(best) and np.abs(step).max() > 1e-14:
-            step /= 2
-            new = log_likelihood(weights + step)
-        weights, best = weights + step, max(best, new)
-        if np.abs(step).max() < 1e-10 * (1 + np.abs(weights).max()):
-            return float(weights[1] / spread), ""
-    raise DataError(
-        "calibration slope",
-        f"must converge in {_NEWTON_STEPS} Newton steps",
-        f"a last step of {np.abs(step).max():.2g}",
-        "Look at the predictions: one may be extreme and wrong.",
-    )
-
-
-def _by_cohort(
-    y: ArrayLike,
-    probabilities: pd.DataFrame,
-    cohort: str | ArrayLike,
-    statistic: Callable[[pd.Series, pd.Series], pd.DataFrame],
-) -> pd.DataFrame:
-    parts = []
-    for name, outcome, values in cohorts(y, probabilities, cohort):
-        check_binary(outcome, place=f"outcome, {name} cohort")
-        for model in values:
-            part = statistic(outcome, values[model])
-            part.insert(0, "model", model)
-            part.insert(0, "cohort", name)
-            parts.append(part)
-    return pd.concat(parts, ignore_index=True)
-
-
-def calibration_table(
-    y: ArrayLike, probabilities: pd.DataFrame, cohort: str | ArrayLike, span: float = SPAN, level: float = 0.95
-) -> pd.DataFrame:
-    """Calibration curves of several models in several cohorts.
-
-    Parameters
-    ----------
-    y : array-like, shape (n_patients,)
-        1 for HCC, 0 otherwise.
-    probabilities : pandas.DataFrame, shape (n_patients, n_models)
-        Predicted probabilities, a column a model.
-    cohort : str or array-like, shape (n_patients,)
-        Name of the one cohort, or of each patient's.
-    span, level : float
-        As in `calibration_curve`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns cohort, model, predicted, observed, lower, upper.
-
-    Raises
-    ------
-    DataError
-        As `calibration_curve`, with the cohort named.
-    """
-    return _by_cohort(y, probabilities, cohort, lambda one, p: calibration_curve(one, p, span=span, level=level))
-
-
-def calibration_summary_table(
-    y: ArrayLike, probabilities: pd.DataFrame, cohort: str | ArrayLike, span: float = SPAN
-) -> pd.DataFrame:
-    """Calibration in numbers, of several models in several cohorts.
-
-    Parameters
-    ----------
-    y : array-like, shape (n_patients,)
-        1 for HCC, 0 otherwise.
-    probabilities : pandas.DataFrame, shape (n_patients, n_models)
-        Predicted probabilities, a column a model.
-    cohort : str or array-like, shape (n_patients,)
-        Name of the one cohort, or of each patient's.
-    span : float
-        As in `calibration_summary`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns cohort, model, intercept, slope, ici, e50, e90, emax; what slope may be is said in
-        `CalibrationSummary`.
-
-    Raises
-    ------
-    DataError
-        As `calibration_summary`, with the cohort named.
-    """
-    columns = ["intercept", "slope", "ici", "e50", "e90", "emax"]
-    return _by_cohort(
-        y, probabilities, cohort, lambda one, p: pd.DataFrame([calibration_summary(one, p, span)])[columns]
-    )
+    spread = predictor.std()
+    design = np.column_stack([np.ones_like(predictor), (predictor - predictor.mean()) / spread])
+    fit = Logit(outcome, design).fit(method="newton", maxiter=_NEWTON_STEPS, tol=1e-10, disp=0, warn_convergence=False)
+    if not fit.mle_retvals["converged"]:
+        raise DataError(
+            "calibration slope",
+            f"must converge in {_NEWTON_STEPS} Newton steps",
+            f"{fit.params[1] / spread:.2g} at the last",
+            "Look at the predictions: one may be extreme and wrong.",
+        )
+    return float(fit.params[1] / spread), ""

@@ -7,13 +7,13 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from hccbook.errors import DataError
-from hccbook.evaluation.outcomes import check_binary, check_probability, cohorts
+from hccbook.evaluation.outcomes import by_cohort, check_binary, check_probability
 
 TREAT_ALL = "treat all"
 TREAT_NONE = "treat none"
 
 
-def net_benefit(y: ArrayLike, p: ArrayLike, thresholds: ArrayLike, prevalence: float | None = None) -> np.ndarray:
+def net_benefit(y: ArrayLike, p: ArrayLike, thresholds: ArrayLike) -> np.ndarray:
     """Net benefit of treating those whose probability is at or above a threshold.
 
     ``TP/n - FP/n x pt/(1 - pt)``. Treating all is ``p = 1`` for everybody; treating none has net benefit 0.
@@ -26,9 +26,6 @@ def net_benefit(y: ArrayLike, p: ArrayLike, thresholds: ArrayLike, prevalence: f
         Predicted probabilities, 0 to 1.
     thresholds : array-like, shape (n_thresholds,)
         Threshold probabilities pt, 0 or more and below 1.
-    prevalence : float, optional
-        Share of patients with HCC where the model is to be used, if the cohort's is another by design; the net
-        benefit is then ``sensitivity x prevalence - (1 - specificity) x (1 - prevalence) x pt/(1 - pt)``.
 
     Returns
     -------
@@ -38,8 +35,8 @@ def net_benefit(y: ArrayLike, p: ArrayLike, thresholds: ArrayLike, prevalence: f
     Raises
     ------
     DataError
-        If a value is missing or no probability, a class is absent, the patients do not match, or a threshold or
-        the prevalence is out of range.
+        If a value is missing or no probability, a class is absent, the patients do not match, or a threshold is
+        out of range.
 
     References
     ----------
@@ -50,9 +47,7 @@ def net_benefit(y: ArrayLike, p: ArrayLike, thresholds: ArrayLike, prevalence: f
     cuts = np.asarray(thresholds, dtype=float)
     if cuts.ndim != 1 or not cuts.size or not ((cuts >= 0) & (cuts < 1)).all():
         raise DataError("thresholds", "must be 0 or more and below 1", thresholds, "Give probabilities, not per cent.")
-    if prevalence is not None and not 0 < prevalence < 1:
-        raise DataError("prevalence", "must be above 0 and below 1", prevalence, "Give a share, not per cent.")
-    share = outcome.mean() if prevalence is None else prevalence
+    share = outcome.mean()
 
     def rate_at_or_above(part: np.ndarray) -> np.ndarray:
         return 1 - np.searchsorted(np.sort(part), cuts, side="left") / part.size
@@ -62,11 +57,7 @@ def net_benefit(y: ArrayLike, p: ArrayLike, thresholds: ArrayLike, prevalence: f
 
 
 def decision_curves(
-    y: ArrayLike,
-    probabilities: pd.DataFrame,
-    cohort: str | ArrayLike,
-    thresholds: ArrayLike,
-    prevalence: float | None = None,
+    y: ArrayLike, probabilities: pd.DataFrame, cohort: str | ArrayLike, thresholds: ArrayLike
 ) -> pd.DataFrame:
     """Decision curves of several models in several cohorts, with both reference strategies.
 
@@ -80,8 +71,6 @@ def decision_curves(
         Name of the one cohort, or of each patient's.
     thresholds : array-like, shape (n_thresholds,)
         Threshold probabilities, 0 or more and below 1.
-    prevalence : float, optional
-        As in `net_benefit`.
 
     Returns
     -------
@@ -94,12 +83,12 @@ def decision_curves(
         As `net_benefit`, with the cohort named.
     """
     cuts = np.asarray(thresholds, dtype=float)
-    parts = []
-    for name, outcome, values in cohorts(y, probabilities, cohort):
-        check_binary(outcome, place=f"outcome, {name} cohort")
-        curves = {model: net_benefit(outcome, values[model], cuts, prevalence) for model in values}
-        curves[TREAT_ALL] = net_benefit(outcome, np.ones(len(outcome)), cuts, prevalence)
-        curves[TREAT_NONE] = np.zeros(cuts.size)
-        for model, benefit in curves.items():
-            parts.append(pd.DataFrame({"cohort": name, "model": model, "threshold": cuts, "net_benefit": benefit}))
-    return pd.concat(parts, ignore_index=True)
+
+    def curves(outcome: pd.Series, values: pd.DataFrame) -> pd.DataFrame:
+        benefit = {model: net_benefit(outcome, values[model], cuts) for model in values}
+        benefit[TREAT_ALL] = net_benefit(outcome, np.ones(len(outcome)), cuts)
+        benefit[TREAT_NONE] = np.zeros(cuts.size)
+        wide = pd.DataFrame(benefit).assign(threshold=cuts)
+        return wide.melt("threshold", var_name="model", value_name="net_benefit")[["model", "threshold", "net_benefit"]]
+
+    return by_cohort(curves, y, probabilities, cohort, each=None)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.stats import norm
+from sklearn.metrics import confusion_matrix
+from statsmodels.stats.proportion import proportion_confint
 
 from hccbook.errors import DataError
 from hccbook.evaluation.outcomes import check_binary, check_level, check_values
@@ -41,18 +44,13 @@ def wilson_interval(count: ArrayLike, total: ArrayLike, level: float = 0.95) -> 
     x, n = np.asarray(count, dtype=float), np.asarray(total, dtype=float)
     if not ((x >= 0) & (x <= n)).all():
         raise DataError("count", "must be 0 or more, at most the total", f"{count} of {total}", "Check the two.")
-    z = norm.isf((1 - check_level(level)) / 2)
-    some = np.maximum(n, 1)
-    centre = (x + z**2 / 2) / (some + z**2)
-    half = z / (some + z**2) * np.sqrt(x * (some - x) / some + z**2 / 4)
+    lower, upper = proportion_confint(x, np.maximum(n, 1), 1 - check_level(level), "wilson")
     # At 0 and at the total the limit is 0 or 1 exactly; rounding would miss it by a bit.
-    lower = np.where(x == 0, 0.0, np.maximum(centre - half, 0.0))
-    upper = np.where(x == n, 1.0, np.minimum(centre + half, 1.0))
-    return lower, upper
+    return np.where(x == 0, 0.0, lower), np.where(x == n, 1.0, upper)
 
 
 def diagnostic_performance(
-    y: ArrayLike, score: ArrayLike, cutoff: float, cohort: str = "", level: float = 0.95
+    y: ArrayLike, score: ArrayLike, cutoffs: float | Sequence[float], level: float = 0.95
 ) -> pd.DataFrame:
     """Performance of calling a patient positive whose score is at or above a cut-off.
 
@@ -66,17 +64,15 @@ def diagnostic_performance(
         1 for HCC, 0 otherwise; a class may be absent.
     score : array-like, shape (n_patients,)
         A higher value means a higher risk.
-    cutoff : float
-        Cut-off, in the unit of the score.
-    cohort : str
-        Name to put into the table.
+    cutoffs : float or sequence of float
+        Cut-offs, in the unit of the score.
     level : float
         Confidence level.
 
     Returns
     -------
     pandas.DataFrame
-        Columns cohort, cutoff, n, events, measure, value, lower, upper, numerator, denominator; measures
+        Columns cutoff, n, events, measure, value, lower, upper, numerator, denominator; at each cut-off the measures
         sensitivity, specificity, ppv, npv, accuracy, f1 (numerator 2 TP, denominator 2 TP + FP + FN).
 
     Raises
@@ -89,29 +85,28 @@ def diagnostic_performance(
     ALARM, Table 2; aMAP-CT, Table 2. F1 as a transformed proportion: Hand et al. 2021, Mach Learn 110:451.
     """
     outcome = check_binary(y, both=False)
-    positive = check_values(score, outcome, y) >= cutoff
-    tp, fp = int((positive & (outcome == 1)).sum()), int((positive & (outcome == 0)).sum())
-    fn, tn = int(outcome.sum()) - tp, int((outcome == 0).sum()) - fp
-    counts = {
-        "sensitivity": (tp, tp + fn),
-        "specificity": (tn, tn + fp),
-        "ppv": (tp, tp + fp),
-        "npv": (tn, tn + fn),
-        "accuracy": (tp + tn, tp + fp + fn + tn),
-        "f1": (2 * tp, 2 * tp + fp + fn),
-    }
+    values = check_values(score, outcome, y)
     rows = []
-    for measure in MEASURES:
-        numerator, denominator = counts[measure]
-        value = numerator / denominator if denominator else float("nan")
-        if measure == "f1":
-            lower, upper = (2 * limit / (1 + limit) for limit in wilson_interval(tp, tp + fp + fn, level))
-        else:
-            lower, upper = wilson_interval(numerator, denominator, level)
-        rows.append(
-            (cohort, cutoff, len(outcome), tp + fn, measure, value, float(lower), float(upper), numerator, denominator)
-        )
-    columns = ["cohort", "cutoff", "n", "events", "measure", "value", "lower", "upper", "numerator", "denominator"]
+    for cutoff in np.atleast_1d(cutoffs):
+        tn, fp, fn, tp = confusion_matrix(outcome, values >= cutoff, labels=[0, 1]).ravel().tolist()
+        counts = {
+            "sensitivity": (tp, tp + fn),
+            "specificity": (tn, tn + fp),
+            "ppv": (tp, tp + fp),
+            "npv": (tn, tn + fn),
+            "accuracy": (tp + tn, tp + fp + fn + tn),
+            "f1": (2 * tp, 2 * tp + fp + fn),
+        }
+        for measure in MEASURES:
+            numerator, denominator = counts[measure]
+            value = numerator / denominator if denominator else float("nan")
+            if measure == "f1":
+                lower, upper = (2 * limit / (1 + limit) for limit in wilson_interval(tp, tp + fp + fn, level))
+            else:
+                lower, upper = wilson_interval(numerator, denominator, level)
+            limits = (float(lower), float(upper))
+            rows.append((cutoff, outcome.size, tp + fn, measure, value, *limits, numerator, denominator))
+    columns = ["cutoff", "n", "events", "measure", "value", "lower", "upper", "numerator", "denominator"]
     return pd.DataFrame(rows, columns=columns)
 
 

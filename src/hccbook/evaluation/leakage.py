@@ -23,7 +23,7 @@ from sklearn.model_selection import train_test_split
 
 from hccbook.errors import DataError
 from hccbook.evaluation.discrimination import AucEstimate, auc_delong, roc_points
-from hccbook.evaluation.outcomes import check_binary, check_level
+from hccbook.evaluation.outcomes import LEVEL, check_binary
 from hccbook.features.lasso import LassoSelector
 from hccbook.features.selection import MannWhitneySelector, SpearmanSelector, select_in_steps
 from hccbook.models import NestedAlarmModel
@@ -74,12 +74,9 @@ class LeakExperiment:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Fitted:
-    model: NestedAlarmModel
-    risk: pd.Series
-    outcome: pd.Series
-    notes: tuple[str, ...]
+_FEATURES_A_BLOCK = 6
+_Fit = tuple[NestedAlarmModel, pd.Series, pd.Series, tuple[str, ...]]
+"""Model, risk and outcome of the validation patients, notes."""
 
 
 def null_cohort(
@@ -88,7 +85,6 @@ def null_cohort(
     n_hcc: int = 40,
     n_features: int = 500,
     correlation: float = 0.7,
-    block_size: int = 6,
 ) -> tuple[pd.DataFrame, pd.Series]:
     """Patients whose features know nothing of the outcome.
 
@@ -107,8 +103,6 @@ def null_cohort(
         Image features.
     correlation : float
         Correlation of two features of one block, 0 or more, below 1.
-    block_size : int
-        Features a block; the last one may be smaller.
 
     Returns
     -------
@@ -124,17 +118,15 @@ def null_cohort(
     """
     if not 0 < n_hcc < n_patients:
         raise DataError("n_hcc", "must be above 0, below n_patients", f"{n_hcc} of {n_patients}", "Give both classes.")
-    if min(n_features, block_size) < 1:
-        raise DataError(
-            "n_features, block_size", "must be 1 or more", f"{n_features}, {block_size}", "Give at least one feature."
-        )
+    if n_features < 1:
+        raise DataError("n_features", "must be 1 or more", n_features, "Give at least one feature.")
     if not 0 <= correlation < 1:
         raise DataError("correlation", "must be 0 or more, below 1", correlation, "Give 0.7.")
     rng = np.random.default_rng(seed)
-    blocks = np.arange(n_features) // block_size
+    blocks = np.arange(n_features) // _FEATURES_A_BLOCK
     shared = rng.standard_normal((n_patients, blocks[-1] + 1))[:, blocks]
-    own = rng.standard_normal((n_patients, n_features))
-    values = np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * own
+    apart = rng.standard_normal((n_patients, n_features))
+    values = np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * apart
     patients = pd.Index([f"N{number:04d}" for number in range(1, n_patients + 1)], name="patient")
     names = [f"venous.liver.noise_{number:04d}" for number in range(1, n_features + 1)]
     amap = 58 + 6 * rng.standard_normal(n_patients)
@@ -215,10 +207,7 @@ def leak_experiment(
 
 def leak_table(
     seeds: Iterable[int],
-    n_patients: int = 200,
-    n_hcc: int = 40,
-    n_features: int = 500,
-    correlation: float = 0.7,
+    sizes: Mapping[str, float] = MappingProxyType({}),
     share: float = 0.5,
     experiments: Mapping[str, Sequence[str]] = EXPERIMENTS,
     model: NestedAlarmModel | None = None,
@@ -229,8 +218,8 @@ def leak_table(
     ----------
     seeds : iterable of int
         Seeds of the cohorts, and of their splits.
-    n_patients, n_hcc, n_features, correlation
-        As for `null_cohort`.
+    sizes : mapping of str to number
+        Arguments of `null_cohort` behind the seed.
     share : float
         Share of the development part.
     experiments : mapping of str to sequence of str
@@ -246,50 +235,36 @@ def leak_table(
     """
     rows = []
     for seed in seeds:
-        X, y = null_cohort(seed, n_patients, n_hcc, n_features, correlation)
+        X, y = null_cohort(seed, **sizes)
         development = split_cohort(y, share, seed)
-        fitted: dict[tuple[str, ...], _Fitted] = {}
+        fits: dict[tuple[str, ...], _Fit] = {}
         for name, leaks in experiments.items():
             chosen = _check_leaks(leaks)
             # The cut-off is chosen after the fit, which is the same with either choice.
             of_fit = tuple(leak for leak in chosen if leak != "thresholds")
-            if of_fit not in fitted:
-                fitted[of_fit] = _fit(X, y, development, of_fit, model or NestedAlarmModel())
-            found = _assess(fitted[of_fit], chosen)
-            rows.append(
-                {
-                    "seed": seed,
-                    "leak": name,
-                    "n": len(found.outcome),
-                    "events": int(found.outcome.sum()),
-                    "selected": len(found.model.radiomics_score_.names),
-                    "auc": found.auc.auc,
-                    "lower": found.auc.lower,
-                    "upper": found.auc.upper,
-                    "cutoff": found.cutoff,
-                    "sensitivity": found.sensitivity,
-                    "specificity": found.specificity,
-                    "youden": found.sensitivity + found.specificity - 1,
-                }
-            )
-    return pd.DataFrame(rows)
+            if of_fit not in fits:
+                fits[of_fit] = _fit(X, y, development, of_fit, model or NestedAlarmModel())
+            result = _assess(fits[of_fit], chosen)
+            counts = (len(result.outcome), int(result.outcome.sum()), len(result.model.radiomics_score_.names))
+            rates = (result.sensitivity, result.specificity, result.sensitivity + result.specificity - 1)
+            rows.append((seed, name, *counts, *result.auc[:3], result.cutoff, *rates))
+    columns = ["seed", "leak", "n", "events", "selected", "auc", "lower", "upper", "cutoff"]
+    return pd.DataFrame(rows, columns=[*columns, "sensitivity", "specificity", "youden"])
 
 
-def optimism_table(table: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+def optimism_table(table: pd.DataFrame) -> pd.DataFrame:
     """Mean of each experiment over the seeds, and its optimism: the mean difference to no leak, seed by seed.
 
     Parameters
     ----------
     table : pandas.DataFrame
         From `leak_table`, with the experiment ``none`` and two or more seeds.
-    level : float
-        Confidence level of the interval of the optimism (Student's t over the seeds).
 
     Returns
     -------
     pandas.DataFrame
         Columns leak, measure (``auc``, ``youden``), seeds, mean, se, covered (share of the AUC's intervals that hold
-        0.5; NaN for the other measure), optimism, optimism_se, lower, upper.
+        0.5; NaN for the other measure), optimism, optimism_se, lower, upper (95 %, Student's t over the seeds).
 
     Raises
     ------
@@ -304,9 +279,12 @@ def optimism_table(table: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
             f"{', '.join(table['leak'].unique())}; {len(seeds)} seeds",
             "Make it with leak_table.",
         )
-    quantile = float(t.isf((1 - check_level(level)) / 2, len(seeds) - 1))
+    half_width = float(t.isf((1 - LEVEL) / 2, len(seeds) - 1))
+    root = np.sqrt(len(seeds))
+    covered = table.assign(covered=(table["lower"] <= CHANCE["auc"]) & (table["upper"] >= CHANCE["auc"]))
+    covered = covered.groupby("leak")["covered"].mean()
     rows = []
-    for measure, chance in CHANCE.items():
+    for measure in CHANCE:
         wide = table.pivot(index="seed", columns="leak", values=measure)
         if wide.isna().any(axis=None):
             raise DataError(
@@ -314,25 +292,13 @@ def optimism_table(table: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
             )
         for leak in table["leak"].unique():
             gain = wide[leak] - wide[NO_LEAK]
-            optimism, se = float(gain.mean()), float(gain.std(ddof=1) / np.sqrt(len(seeds)))
-            own = table[table["leak"] == leak]
-            rows.append(
-                {
-                    "leak": leak,
-                    "measure": measure,
-                    "seeds": len(seeds),
-                    "mean": float(wide[leak].mean()),
-                    "se": float(wide[leak].std(ddof=1) / np.sqrt(len(seeds))),
-                    "covered": float(((own["lower"] <= chance) & (own["upper"] >= chance)).mean())
-                    if measure == "auc"
-                    else float("nan"),
-                    "optimism": optimism,
-                    "optimism_se": se,
-                    "lower": optimism - quantile * se,
-                    "upper": optimism + quantile * se,
-                }
-            )
-    return pd.DataFrame(rows)
+            mean, se = float(wide[leak].mean()), float(wide[leak].std(ddof=1) / root)
+            optimism, optimism_se = float(gain.mean()), float(gain.std(ddof=1) / root)
+            limits = (optimism - half_width * optimism_se, optimism + half_width * optimism_se)
+            share = covered[leak] if measure == "auc" else np.nan
+            rows.append((leak, measure, len(seeds), mean, se, share, optimism, optimism_se, *limits))
+    columns = ["leak", "measure", "seeds", "mean", "se", "covered", "optimism", "optimism_se", "lower", "upper"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 # --- the leaks --------------------------------------------------------------------------------------------------------
@@ -348,7 +314,7 @@ def _check_leaks(leaks: Iterable[str]) -> tuple[str, ...]:
 
 def _fit(
     X: pd.DataFrame, y: pd.Series, development: pd.Series, leaks: tuple[str, ...], model: NestedAlarmModel
-) -> _Fitted:
+) -> _Fit:
     for what, given in (("outcome", y), ("development", development)):
         if not given.index.equals(X.index):
             raise DataError(what, "must have the features' patients in their order", "another index", "Align them.")
@@ -367,7 +333,7 @@ def _fit(
     learner.fit(X[inside], y[inside])
     risk = pd.Series(learner.predict_proba(X[~inside])[:, 1], index=X.index[~inside], name="risk")
     outcome = pd.Series(check_binary(y[~inside], place="validation outcome"), index=risk.index, name="hcc")
-    return _Fitted(learner, risk, outcome, (*notes, *learner.notes_))
+    return learner, risk, outcome, (*notes, *learner.notes_)
 
 
 def _oversampled_together(
@@ -409,22 +375,13 @@ def _selected_on_all(X: pd.DataFrame, y: pd.Series, model: NestedAlarmModel, not
     return list(z.columns)
 
 
-def _assess(fitted: _Fitted, leaks: tuple[str, ...]) -> LeakExperiment:
-    if "thresholds" in leaks:
-        cutoff = _best_cutoff(fitted.outcome, fitted.risk)
-    else:
-        cutoff = _best_cutoff(fitted.model.out_of_fold_["y"], fitted.model.out_of_fold_["alarm"])
-    called, hcc = fitted.risk >= cutoff, fitted.outcome == 1
-    return LeakExperiment(
-        fitted.model,
-        fitted.risk,
-        fitted.outcome,
-        auc_delong(fitted.outcome, fitted.risk),
-        cutoff,
-        float(called[hcc].mean()),
-        float((~called[~hcc]).mean()),
-        fitted.notes,
-    )
+def _assess(fit: _Fit, leaks: tuple[str, ...]) -> LeakExperiment:
+    model, risk, outcome, notes = fit
+    held_out = model.out_of_fold_
+    cutoff = _best_cutoff(outcome, risk) if "thresholds" in leaks else _best_cutoff(held_out["y"], held_out["alarm"])
+    called, hcc = risk >= cutoff, outcome == 1
+    rates = (float(called[hcc].mean()), float((~called[~hcc]).mean()))
+    return LeakExperiment(model, risk, outcome, auc_delong(outcome, risk), cutoff, *rates, notes)
 
 
 def _best_cutoff(y: pd.Series, risk: pd.Series) -> float:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.stats import rankdata
 
 from hccbook.errors import DataError
-from hccbook.evaluation.discrimination import auc_delong, delong_test
+from hccbook.evaluation.discrimination import delong_test, noted_auc
 from hccbook.evaluation.odds_ratios import check_variables
-from hccbook.evaluation.outcomes import check_binary, check_probability, check_values, cohorts
+from hccbook.evaluation.outcomes import by_cohort, check_binary, check_probability, check_values
 from hccbook.evaluation.reclassification import integrated_discrimination, net_reclassification
 from hccbook.features.selection import check_features
 from hccbook.models.development import logistic_score, probability
@@ -39,70 +37,6 @@ REFERENCE = "ALARM"
 """Name of the model that combinations are compared with."""
 
 
-class NotedAuc(NamedTuple):
-    """AUC where it can be had, and what keeps it or its interval from being had.
-
-    Attributes
-    ----------
-    auc, lower, upper, variance : float
-        As `AucEstimate`; NaN where undefined.
-    note : str
-        Empty where nothing is to be said.
-    """
-
-    auc: float
-    lower: float
-    upper: float
-    variance: float
-    note: str
-
-
-def noted_auc(y: ArrayLike, score: ArrayLike, level: float = 0.95) -> NotedAuc:
-    """AUC with DeLong's interval, or as much of it as the patients allow.
-
-    Parameters
-    ----------
-    y : array-like, shape (n_patients,)
-        1 for HCC, 0 otherwise; a class may be absent, and so may all patients.
-    score : array-like, shape (n_patients,)
-        A higher value means a higher risk.
-    level : float
-        Confidence level.
-
-    Returns
-    -------
-    NotedAuc
-        With one class alone no AUC; with one patient of a class an AUC without an interval.
-
-    Raises
-    ------
-    DataError
-        If a value is missing, an outcome is not 0 or 1, or the patients differ.
-    """
-    nothing = float("nan")
-    if not len(np.asarray(y)):
-        return NotedAuc(nothing, nothing, nothing, nothing, "no patients")
-    outcome = check_binary(y, both=False)
-    values = check_values(score, outcome, y)
-    events, others = int(outcome.sum()), int((outcome == 0).sum())
-    if min(events, others) == 0:
-        note = "no patient with HCC" if events == 0 else "no patient without HCC"
-        return NotedAuc(nothing, nothing, nothing, nothing, note)
-    if min(events, others) == 1:
-        above = rankdata(values)[outcome == 1].sum() - events * (events + 1) / 2
-        which = "with" if events == 1 else "without"
-        return NotedAuc(
-            float(above / (events * others)), nothing, nothing, nothing, f"no interval: one patient {which} HCC"
-        )
-    found = auc_delong(outcome, values, level)
-    note = (
-        ""
-        if found.variance > 0
-        else "the interval is a point: " + ("all scores equal" if np.ptp(values) == 0 else "the classes are separated")
-    )
-    return NotedAuc(found.auc, found.lower, found.upper, found.variance, note)
-
-
 def _two_of_each(y: np.ndarray) -> str:
     """Why two models cannot be compared in these patients; empty where they can."""
     events, others = int(y.sum()), int((y == 0).sum())
@@ -116,10 +50,8 @@ def clinical_combinations(
     cohort: ArrayLike,
     development: ArrayLike,
     reference: ArrayLike,
-    combinations: Mapping[str, Sequence[str]] = CLINICAL_COMBINATIONS,
-    level: float = 0.95,
 ) -> pd.DataFrame:
-    """Image scores combined with clinical variables, each combination compared with ALARM.
+    """Image scores combined with clinical variables, each of `CLINICAL_COMBINATIONS` compared with ALARM.
 
     Each combination is the logistic regression that ALARM's last step is (standardised, the same L2 penalty), fitted
     on the development patients whose variables are all known, without synthetic ones, and applied to the rest.
@@ -138,10 +70,6 @@ def clinical_combinations(
         Patients to fit on.
     reference : array-like, shape (n_patients,)
         ALARM's own probability or score.
-    combinations : mapping of str to sequence of str
-        Columns of `clinical` by name of the combination.
-    level : float
-        Confidence level.
 
     Returns
     -------
@@ -163,50 +91,56 @@ def clinical_combinations(
     table, outcome = check_variables(clinical, y)
     if not scores.index.equals(clinical.index):
         raise DataError("scores", "must have the clinical table's patients in their order", "others", "Align them.")
-    unknown = [name for names in combinations.values() for name in names if name not in table]
+    unknown = [name for names in CLINICAL_COMBINATIONS.values() for name in names if name not in table]
     if unknown:
-        raise DataError("combinations", "must name columns of the clinical table", unknown[0], "Add the column.")
-    given = check_values(reference, outcome, None, "reference")
+        raise DataError("clinical table", "must have the combinations' variables", unknown[0], "Add the column.")
+    alarm = check_values(reference, outcome, None, "reference")
     learn = np.asarray(development, dtype=bool)
     if learn.shape != outcome.shape:
         raise DataError("development", f"must have {outcome.size} values", learn.shape, "Give one a patient.")
-    made: dict[str, tuple[np.ndarray, str]] = {}
-    for title, names in combinations.items():
-        both = pd.concat([scores, table[list(names)]], axis=1)
-        known = both.notna().all(axis=1).to_numpy()
-        rows = learn & known
-        if not 0 < outcome[rows].sum() < rows.sum():
-            made[title] = (np.full(outcome.size, np.nan), "not fitted: one outcome only in the development cohort")
-            continue
-        found = logistic_score(both[rows], outcome[rows])
-        linear = np.full(outcome.size, np.nan)
-        linear[known] = found.evaluate(both[known])
-        made[title] = (linear, "")
-    lines = []
-    for name in pd.unique(np.asarray(cohort, dtype=object)):
-        here = np.asarray(cohort, dtype=object) == name
-        own = noted_auc(outcome[here], given[here], level)
-        note = "; ".join(part for part in ("compared with the others", own.note) if part)
-        counts = (int(here.sum()), int(outcome[here].sum()), 0)
-        lines.append((str(name), REFERENCE, "", *counts, *own[:3], *[np.nan] * 5, note))
-        for title, (linear, why) in made.items():
-            chosen = here & ~np.isnan(linear)
-            part = outcome[chosen]
-            area = noted_auc(part, linear[chosen], level)
-            note = why or _two_of_each(part)
-            test = [np.nan] * 5
-            if not note:
-                found = delong_test(part, linear[chosen], given[chosen], level)
-                test = [found.difference, found.lower, found.upper, found.z, found.p]
-                point = "" if found.lower < found.upper else "the difference has no variance"
-                note = "; ".join(part for part in (area.note, point) if part)
-            counts = (int(chosen.sum()), int(part.sum()), int(here.sum() - chosen.sum()))
-            lines.append((str(name), title, ", ".join(combinations[title]), *counts, *area[:3], *test, note))
+    predictors = {
+        title: _combined(pd.concat([scores, table[list(names)]], axis=1), outcome, learn)
+        for title, names in CLINICAL_COMBINATIONS.items()
+    }
+    given = pd.DataFrame({REFERENCE: alarm, **predictors}, index=table.index)
+    not_fitted = given.columns[given.isna().all()]
+    return by_cohort(_combination_rows, outcome, given, cohort, each=None, not_fitted=not_fitted)
+
+
+def _combined(variables: pd.DataFrame, outcome: np.ndarray, learn: np.ndarray) -> np.ndarray:
+    """Logit of a regression on the patients to learn from; NaN where a variable is missing or none was fitted."""
+    linear = np.full(outcome.size, np.nan)
+    known = variables.notna().all(axis=1).to_numpy()
+    rows = learn & known
+    if 0 < outcome[rows].sum() < rows.sum():
+        linear[known] = logistic_score(variables[rows], outcome[rows]).evaluate(variables[known])
+    return linear
+
+
+def _combination_rows(y: pd.Series, predictors: pd.DataFrame, not_fitted: pd.Index) -> pd.DataFrame:
+    """ALARM's row, and one a combination, in the patients of one cohort."""
+    outcome, alarm = y.to_numpy(), predictors[REFERENCE].to_numpy()
+    own = noted_auc(outcome, alarm)
+    note = "; ".join(part for part in ("compared with the others", own.note) if part)
+    rows = [(REFERENCE, "", outcome.size, int(outcome.sum()), 0, *own[:3], *[np.nan] * 5, note)]
+    for title, names in CLINICAL_COMBINATIONS.items():
+        linear = predictors[title].to_numpy()
+        known = ~np.isnan(linear)
+        area, test, note = noted_auc(outcome[known], linear[known]), [np.nan] * 5, _two_of_each(outcome[known])
+        if title in not_fitted:
+            note = "not fitted: one outcome only in the development cohort"
+        elif not note:
+            paired = delong_test(outcome[known], linear[known], alarm[known])
+            test = paired[2:]
+            point = "" if paired.lower < paired.upper else "the difference has no variance"
+            note = "; ".join(part for part in (area.note, point) if part)
+        counts = (int(known.sum()), int(outcome[known].sum()), int((~known).sum()))
+        rows.append((title, ", ".join(names), *counts, *area[:3], *test, note))
     columns = [
-        "cohort", "combination", "variables", "n", "events", "missing", "auc", "lower", "upper", "difference",
+        "combination", "variables", "n", "events", "missing", "auc", "lower", "upper", "difference",
         "difference_lower", "difference_upper", "z", "p", "note",
     ]  # fmt: skip
-    return pd.DataFrame(lines, columns=columns)
+    return pd.DataFrame(rows, columns=columns)
 
 
 def single_score_probabilities(scores: pd.DataFrame, development: pd.DataFrame, y: ArrayLike) -> pd.DataFrame:
@@ -249,19 +183,32 @@ def single_score_probabilities(scores: pd.DataFrame, development: pd.DataFrame, 
     return pd.DataFrame(found, index=scores.index)
 
 
-def _pairs(y: ArrayLike, values: pd.DataFrame, cohort: str | ArrayLike, model: str):
+def _against_each(
+    compare: Callable[[np.ndarray, pd.Series, pd.Series], list[tuple]],
+    columns: Sequence[str],
+    y: ArrayLike,
+    values: pd.DataFrame,
+    cohort: str | ArrayLike,
+    model: str,
+) -> pd.DataFrame:
+    """Rows of one model compared with each of the others, in each cohort."""
     if model not in getattr(values, "columns", ()):
         raise DataError("model", f"must be one of {', '.join(map(str, values))}", repr(model), "Name the column.")
     check_features(values, "values")
-    for name, outcome, table in cohorts(y, values, cohort):
-        happened = check_binary(outcome, both=False, place=f"outcome, {name} cohort")
-        for other in table.columns.drop(model):
-            yield name, str(other), happened, table[model].to_numpy(float), table[other].to_numpy(float)
+
+    def rows(y: pd.Series, table: pd.DataFrame) -> pd.DataFrame:
+        outcome = check_binary(y, both=False)
+        compared = [
+            (model, str(other), *row)
+            for other in table.columns.drop(model)
+            for row in compare(outcome, table[model], table[other])
+        ]
+        return pd.DataFrame(compared, columns=["model", "compared_with", *columns])
+
+    return by_cohort(rows, y, values, cohort, each=None)
 
 
-def delong_table(
-    y: ArrayLike, scores: pd.DataFrame, cohort: str | ArrayLike, model: str = "alarm", level: float = 0.95
-) -> pd.DataFrame:
+def delong_table(y: ArrayLike, scores: pd.DataFrame, cohort: str | ArrayLike, model: str = "alarm") -> pd.DataFrame:
     """DeLong's test of one model against each of the others, in each cohort.
 
     Parameters
@@ -274,8 +221,6 @@ def delong_table(
         Name of the one cohort, or of each patient's.
     model : str
         Column that is compared with the others.
-    level : float
-        Confidence level.
 
     Returns
     -------
@@ -292,16 +237,17 @@ def delong_table(
     ----------
     ALARM, Results; Table S4.
     """
-    rows = []
-    for name, other, happened, own, against in _pairs(y, scores, cohort, model):
-        note, found = _two_of_each(happened), [np.nan] * 7
-        if not note:
-            test = delong_test(happened, own, against, level)
-            found = [test.auc_a, test.auc_b, test.difference, test.lower, test.upper, test.z, test.p]
-            note = "" if test.lower < test.upper else "the interval is a point: the difference has no variance"
-        rows.append((name, model, other, len(happened), int(happened.sum()), *found, note))
-    columns = ["cohort", "model", "compared_with", "n", "events", "auc", "auc_compared", "difference", "lower", "upper"]
-    return pd.DataFrame(rows, columns=[*columns, "z", "p", "note"])
+
+    def compare(outcome: np.ndarray, own: pd.Series, against: pd.Series) -> list[tuple]:
+        counts, note = (outcome.size, int(outcome.sum())), _two_of_each(outcome)
+        if note:
+            return [(*counts, *[np.nan] * 7, note)]
+        test = delong_test(outcome, own, against)
+        note = "" if test.lower < test.upper else "the interval is a point: the difference has no variance"
+        return [(*counts, *test, note)]
+
+    columns = ["n", "events", "auc", "auc_compared", "difference", "lower", "upper", "z", "p", "note"]
+    return _against_each(compare, columns, y, scores, cohort, model)
 
 
 def nri_table(
@@ -310,7 +256,6 @@ def nri_table(
     cohort: str | ArrayLike,
     cutoffs: Sequence[float],
     model: str = "alarm",
-    level: float = 0.95,
 ) -> pd.DataFrame:
     """Net reclassification by one model instead of each of the others, in each cohort.
 
@@ -326,8 +271,6 @@ def nri_table(
         Bounds between risk groups, for the categorical NRI.
     model : str
         The new model; each other column is the old one in turn.
-    level : float
-        Confidence level.
 
     Returns
     -------
@@ -345,29 +288,27 @@ def nri_table(
     ----------
     ALARM, Results; Table S5.
     """
-    rows = []
-    for name, other, happened, own, against in _pairs(y, probabilities, cohort, model):
-        for values, what in ((own, model), (against, other)):
-            check_probability(values, happened, None, what)
+
+    def compare(outcome: np.ndarray, own: pd.Series, against: pd.Series) -> list[tuple]:
+        _check_probabilities(outcome, own, against)
+        rows = []
         for kind, bounds in (("categorical", cutoffs), ("continuous", None)):
-            head = (name, model, other, kind, len(happened), int(happened.sum()))
-            if happened.min() == happened.max():
-                note = f"not estimable: no patient {'without' if happened[0] else 'with'} HCC"
-                rows.append((*head, *[np.nan] * 7, *[pd.NA] * 4, note))
+            counts = (kind, outcome.size, int(outcome.sum()))
+            if outcome.min() == outcome.max():
+                note = f"not estimable: no patient {'without' if outcome[0] else 'with'} HCC"
+                rows.append((*counts, *[np.nan] * 7, *[pd.NA] * 4, note))
                 continue
-            found = net_reclassification(happened, against, own, bounds, level)
-            moved = (found.up_events, found.down_events, found.up_nonevents, found.down_nonevents)
-            note = "" if sum(moved) else "nobody changes group"
-            rows.append((*head, *found[:7], *moved, note))
-    counts = ["up_events", "down_events", "up_nonevents", "down_nonevents"]
-    columns = ["cohort", "model", "compared_with", "kind", "n", "events", "nri", "lower", "upper", "z", "p"]
-    columns += ["events_nri", "nonevents_nri", *counts, "note"]
-    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(counts, "Int64"))
+            nri = net_reclassification(outcome, against, own, bounds)
+            moved = (nri.up_events, nri.down_events, nri.up_nonevents, nri.down_nonevents)
+            rows.append((*counts, *nri[:7], *moved, "" if sum(moved) else "nobody changes group"))
+        return rows
+
+    moved = ["up_events", "down_events", "up_nonevents", "down_nonevents"]
+    columns = ["kind", "n", "events", "nri", "lower", "upper", "z", "p", "events_nri", "nonevents_nri", *moved, "note"]
+    return _against_each(compare, columns, y, probabilities, cohort, model).astype(dict.fromkeys(moved, "Int64"))
 
 
-def idi_table(
-    y: ArrayLike, probabilities: pd.DataFrame, cohort: str | ArrayLike, model: str = "alarm", level: float = 0.95
-) -> pd.DataFrame:
+def idi_table(y: ArrayLike, probabilities: pd.DataFrame, cohort: str | ArrayLike, model: str = "alarm") -> pd.DataFrame:
     """Integrated discrimination improvement of one model over each of the others, in each cohort.
 
     Parameters
@@ -380,8 +321,6 @@ def idi_table(
         Name of the one cohort, or of each patient's.
     model : str
         The new model; each other column is the old one in turn.
-    level : float
-        Confidence level.
 
     Returns
     -------
@@ -398,15 +337,20 @@ def idi_table(
     ----------
     ALARM, Results; Table S6.
     """
-    rows = []
-    for name, other, happened, own, against in _pairs(y, probabilities, cohort, model):
-        for values, what in ((own, model), (against, other)):
-            check_probability(values, happened, None, what)
-        note, found = _two_of_each(happened), [np.nan] * 7
-        if not note:
-            idi = integrated_discrimination(happened, against, own, level)
-            found = [idi.idi, idi.lower, idi.upper, idi.z, idi.p, idi.events, idi.nonevents]
-            note = "" if np.isfinite(idi.p) else "no test: all predictions change alike"
-        rows.append((name, model, other, len(happened), int(happened.sum()), *found, note))
-    columns = ["cohort", "model", "compared_with", "n", "events", "idi", "lower", "upper", "z", "p"]
-    return pd.DataFrame(rows, columns=[*columns, "events_change", "nonevents_change", "note"])
+
+    def compare(outcome: np.ndarray, own: pd.Series, against: pd.Series) -> list[tuple]:
+        _check_probabilities(outcome, own, against)
+        counts, note = (outcome.size, int(outcome.sum())), _two_of_each(outcome)
+        if note:
+            return [(*counts, *[np.nan] * 7, note)]
+        idi = integrated_discrimination(outcome, against, own)
+        note = "" if np.isfinite(idi.p) else "no test: all predictions change alike"
+        return [(*counts, idi.idi, idi.lower, idi.upper, idi.z, idi.p, idi.events, idi.nonevents, note)]
+
+    columns = ["n", "events", "idi", "lower", "upper", "z", "p", "events_change", "nonevents_change", "note"]
+    return _against_each(compare, columns, y, probabilities, cohort, model)
+
+
+def _check_probabilities(outcome: np.ndarray, *models: pd.Series) -> None:
+    for model in models:
+        check_probability(model, outcome, None, str(model.name))

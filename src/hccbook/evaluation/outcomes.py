@@ -11,6 +11,9 @@ from numpy.typing import ArrayLike
 
 from hccbook.errors import DataError
 
+LEVEL = 0.95
+"""Confidence level of the intervals of tables and figures."""
+
 
 def check_binary(y: ArrayLike, *, both: bool = True, place: str = "outcome") -> np.ndarray:
     """Outcome as integers 0 and 1.
@@ -105,6 +108,18 @@ def check_level(level: float) -> float:
     return level
 
 
+def check_two_each(y: np.ndarray) -> None:
+    """Refuse a checked outcome with fewer than two patients of a class."""
+    rarest = int(min(y.sum(), len(y) - y.sum()))
+    if rarest < 2:
+        raise DataError(
+            "outcome",
+            "must have 2 patients or more in each class for a variance",
+            rarest,
+            "Pool cohorts, or add patients.",
+        )
+
+
 def cohorts(
     y: ArrayLike | pd.DataFrame, values: pd.DataFrame | pd.Series, cohort: str | ArrayLike
 ) -> Iterator[tuple[str, pd.Series | pd.DataFrame, pd.DataFrame | pd.Series]]:
@@ -150,6 +165,7 @@ def by_cohort(
     values: pd.DataFrame | pd.Series,
     cohort: str | ArrayLike,
     each: str | None = "model",
+    **options: object,
 ) -> pd.DataFrame:
     """A statistic of each model in each cohort, as one table.
 
@@ -166,6 +182,8 @@ def by_cohort(
     each : str, optional
         Where `values` is a table, the statistic takes one of its columns at a time, and this column of the result
         says which; without it, the statistic takes the whole table.
+    **options
+        Further arguments of the statistic.
 
     Returns
     -------
@@ -184,7 +202,7 @@ def by_cohort(
     for name, outcome, table in cohorts(y, values, cohort):
         for column, given in table.items() if apart else [(None, table)]:
             try:
-                result = statistic(outcome, given)
+                result = statistic(outcome, given, **options)
             except DataError as error:
                 raise DataError(f"{error.place}, {name} cohort", error.rule, error.found, error.hint) from error
             part = result if isinstance(result, pd.DataFrame) else pd.DataFrame([result])

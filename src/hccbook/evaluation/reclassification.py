@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import norm
 
 from hccbook.errors import DataError
-from hccbook.evaluation.outcomes import check_binary, check_level, check_probability
+from hccbook.evaluation.outcomes import LEVEL, check_binary, check_probability, check_two_each
 
 
 class NetReclassification(NamedTuple):
@@ -21,7 +21,7 @@ class NetReclassification(NamedTuple):
     nri : float
         ``events_nri + nonevents_nri``, -2 to 2; positive where the new model is better.
     lower, upper : float
-        Wald confidence limits.
+        Wald confidence limits, 95 %.
     z, p : float
         Test of no net change, with the variance that holds then; 0 and 1 where nobody moved.
     events_nri, nonevents_nri : float
@@ -55,7 +55,7 @@ class IntegratedDiscrimination(NamedTuple):
     idi : float
         ``events + nonevents``; positive where the new model is better.
     lower, upper : float
-        Wald confidence limits.
+        Wald confidence limits, 95 %.
     se : float
         Standard error.
     z, p : float
@@ -74,69 +74,8 @@ class IntegratedDiscrimination(NamedTuple):
     nonevents: float
 
 
-def net_reclassification_from_counts(
-    up_events: int,
-    down_events: int,
-    events: int,
-    up_nonevents: int,
-    down_nonevents: int,
-    nonevents: int,
-    level: float = 0.95,
-) -> NetReclassification:
-    """NRI from the numbers of patients moved, as a paper may print them.
-
-    Parameters
-    ----------
-    up_events, down_events : int
-        Patients with HCC moved up and down.
-    events : int
-        All patients with HCC.
-    up_nonevents, down_nonevents : int
-        Patients without HCC moved up and down.
-    nonevents : int
-        All patients without HCC.
-    level : float
-        Confidence level.
-
-    Returns
-    -------
-    NetReclassification
-
-    Raises
-    ------
-    DataError
-        If a group is empty, or more patients moved than there are.
-
-    References
-    ----------
-    Pencina et al. 2008, Stat Med 27:157 (z); Pencina et al. 2011, Stat Med 30:11 (interval).
-    """
-    for name, up, down, size in (
-        ("events", up_events, down_events, events),
-        ("non-events", up_nonevents, down_nonevents, nonevents),
-    ):
-        if size < 1 or min(up, down) < 0 or up + down > size:
-            raise DataError(
-                name,
-                "must be 1 or more, and no fewer than those moved",
-                f"{up} up, {down} down of {size}",
-                "Check them.",
-            )
-    part_events = (up_events - down_events) / events
-    part_nonevents = (down_nonevents - up_nonevents) / nonevents
-    nri = part_events + part_nonevents
-    unchanged = (up_events + down_events) / events**2 + (up_nonevents + down_nonevents) / nonevents**2
-    variance = unchanged - part_events**2 / events - part_nonevents**2 / nonevents
-    half = float(norm.isf((1 - check_level(level)) / 2) * np.sqrt(max(variance, 0.0)))
-    z = nri / np.sqrt(unchanged) if unchanged > 0 else 0.0
-    return NetReclassification(
-        nri, nri - half, nri + half, float(z), float(2 * norm.sf(abs(z))), part_events, part_nonevents,
-        events, nonevents, up_events, down_events, up_nonevents, down_nonevents,
-    )  # fmt: skip
-
-
 def net_reclassification(
-    y: ArrayLike, p_old: ArrayLike, p_new: ArrayLike, cutoffs: Sequence[float] | None = None, level: float = 0.95
+    y: ArrayLike, p_old: ArrayLike, p_new: ArrayLike, cutoffs: Sequence[float] | None = None
 ) -> NetReclassification:
     """Net reclassification improvement of a new model over an old one.
 
@@ -149,8 +88,6 @@ def net_reclassification(
     cutoffs : sequence of float, optional
         Bounds between risk groups, rising, within 0 to 1; a probability at a bound belongs to the higher group.
         Without them every change of the probability counts (continuous NRI).
-    level : float
-        Confidence level.
 
     Returns
     -------
@@ -164,7 +101,7 @@ def net_reclassification(
 
     References
     ----------
-    Pencina et al. 2008, Stat Med 27:157; 2011, Stat Med 30:11. ALARM, Statistics; aMAP-CT, Results.
+    Pencina et al. 2008, Stat Med 27:157 (z); 2011, Stat Med 30:11 (interval). ALARM, Statistics; aMAP-CT, Results.
     """
     outcome = check_binary(y)
     old = check_probability(p_old, outcome, y, "p_old")
@@ -174,22 +111,24 @@ def net_reclassification(
         if bounds.ndim != 1 or not bounds.size or (np.diff(bounds) <= 0).any() or bounds[0] < 0 or bounds[-1] > 1:
             raise DataError("cutoffs", "must rise within 0 to 1", list(cutoffs), "Give, for example, (0.2, 0.4).")
         old, new = (np.searchsorted(bounds, values, side="right") for values in (old, new))
-    up, down = new > old, new < old
-    events = outcome == 1
-    return net_reclassification_from_counts(
-        int((up & events).sum()),
-        int((down & events).sum()),
-        int(events.sum()),
-        int((up & ~events).sum()),
-        int((down & ~events).sum()),
-        int((~events).sum()),
-        level,
-    )
+    events = int(outcome.sum())
+    nonevents = outcome.size - events
+    up_events, up_nonevents = (int((new > old)[outcome == group].sum()) for group in (1, 0))
+    down_events, down_nonevents = (int((new < old)[outcome == group].sum()) for group in (1, 0))
+    part_events = (up_events - down_events) / events
+    part_nonevents = (down_nonevents - up_nonevents) / nonevents
+    nri = part_events + part_nonevents
+    unchanged = (up_events + down_events) / events**2 + (up_nonevents + down_nonevents) / nonevents**2
+    variance = unchanged - part_events**2 / events - part_nonevents**2 / nonevents
+    half = float(norm.isf((1 - LEVEL) / 2) * np.sqrt(max(variance, 0.0)))
+    z = nri / np.sqrt(unchanged) if unchanged > 0 else 0.0
+    return NetReclassification(
+        nri, nri - half, nri + half, float(z), float(2 * norm.sf(abs(z))), part_events, part_nonevents,
+        events, nonevents, up_events, down_events, up_nonevents, down_nonevents,
+    )  # fmt: skip
 
 
-def integrated_discrimination(
-    y: ArrayLike, p_old: ArrayLike, p_new: ArrayLike, level: float = 0.95
-) -> IntegratedDiscrimination:
+def integrated_discrimination(y: ArrayLike, p_old: ArrayLike, p_new: ArrayLike) -> IntegratedDiscrimination:
     """Integrated discrimination improvement of a new model over an old one.
 
     Parameters
@@ -198,8 +137,6 @@ def integrated_discrimination(
         1 for HCC, 0 otherwise; two or more of each.
     p_old, p_new : array-like, shape (n_patients,)
         Predicted probabilities, 0 to 1.
-    level : float
-        Confidence level.
 
     Returns
     -------
@@ -217,16 +154,13 @@ def integrated_discrimination(
     outcome = check_binary(y)
     change = check_probability(p_new, outcome, y, "p_new") - check_probability(p_old, outcome, y, "p_old")
     rise, fall = change[outcome == 1], -change[outcome == 0]
-    if min(rise.size, fall.size) < 2:
-        raise DataError(
-            "outcome", "must have 2 patients or more in each class", min(rise.size, fall.size), "Pool cohorts."
-        )
+    check_two_each(outcome)
     events, nonevents = float(rise.mean()), float(fall.mean())
     idi = events + nonevents
     se = float(np.sqrt(rise.var(ddof=1) / rise.size + fall.var(ddof=1) / fall.size))
     if se < 1e-12:  # changes that are all equal leave rounding
         se = 0.0
-    half = float(norm.isf((1 - check_level(level)) / 2) * se)
+    half = float(norm.isf((1 - LEVEL) / 2) * se)
     z = idi / se if se > 0 else (0.0 if idi == 0 else float("nan"))
     return IntegratedDiscrimination(
         idi, idi - half, idi + half, se, float(z), float(2 * norm.sf(abs(z))), events, nonevents

@@ -83,11 +83,13 @@ class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class _Listed(_Entry):
+class Listed(_Entry):
+    """An entry of a list, with a name of its own."""
+
     id: str = Field(description="Name of the entry.")
 
 
-class Item(_Listed):
+class Item(Listed):
     """A table or figure of one of the papers, and where the book shows it."""
 
     id: str = Field(pattern=r"^(alarm|amap-ct)-[a-z0-9-]+$", description="Name of the item; also its HTML anchor.")
@@ -131,7 +133,7 @@ class Item(_Listed):
         return self.status == PLANNED
 
 
-class Assumption(_Listed):
+class Assumption(Listed):
     """Something that a paper leaves open, and what this book does about it."""
 
     id: str = Field(pattern=r"^[a-z0-9-]+$", description="Name of the assumption; also its HTML anchor.")
@@ -174,7 +176,7 @@ class PrintedAt(_Entry):
         return self.model_dump(exclude_none=True)
 
 
-class Claim(_Listed):
+class Claim(Listed):
     """Something that a paper states with a number, how it is checked, and what came of that."""
 
     id: str = Field(pattern=r"^(alarm|amap-ct)-[a-z0-9-]+$", description="Name of the claim.")
@@ -409,10 +411,17 @@ def value(paper: str, quantity: str, **at: str) -> Printed:
     )
 
 
-_EntryType = TypeVar("_EntryType", bound=_Listed)
+_EntryType = TypeVar("_EntryType", bound=Listed)
 
 
-def _entries(file: Path, model: type[_EntryType]) -> tuple[_EntryType, ...]:
+def read_entries(file: Path, model: type[_EntryType]) -> tuple[_EntryType, ...]:
+    """Entries of a YAML list, each checked by its model.
+
+    Raises
+    ------
+    DataError
+        If the file is missing or no list, an entry breaks its model, or two share an id.
+    """
     if not file.is_file():
         raise DataError(file.name, "must exist", "no such file", "Restore data/published.")
     try:
@@ -439,7 +448,7 @@ def _entries(file: Path, model: type[_EntryType]) -> tuple[_EntryType, ...]:
     return tuple(entries)
 
 
-def _refuse_twins(place: str, entries: Iterable[_Listed]) -> None:
+def _refuse_twins(place: str, entries: Iterable[Listed]) -> None:
     seen: set[str] = set()
     for name in (entry.id for entry in entries):
         if name in seen:
@@ -449,7 +458,7 @@ def _refuse_twins(place: str, entries: Iterable[_Listed]) -> None:
 
 @cache
 def _items(folder: Path) -> tuple[Item, ...]:
-    return _entries(folder / "items.yaml", Item)
+    return read_entries(folder / "items.yaml", Item)
 
 
 def items() -> list[Item]:
@@ -465,7 +474,7 @@ def items() -> list[Item]:
 
 @cache
 def _assumptions(folder: Path) -> tuple[Assumption, ...]:
-    return _entries(folder / "assumptions.yaml", Assumption)
+    return read_entries(folder / "assumptions.yaml", Assumption)
 
 
 def assumptions() -> list[Assumption]:
@@ -482,7 +491,7 @@ def assumptions() -> list[Assumption]:
 @cache
 def _claims(folder: Path) -> tuple[Claim, ...]:
     file = folder / "claims.yaml"
-    entries = _entries(file, Claim)
+    entries = read_entries(file, Claim)
     papers = {item.id: item.paper for item in _items(folder)}
     printed = _numbers(folder)
     for entry in entries:

@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 
 from hccbook.errors import DataError
-from hccbook.evaluation.agreement import feature_family, icc_table
+from hccbook.evaluation.agreement import icc_table
+from hccbook.evaluation.association import feature_family
 from hccbook.features import deep as deep_features
 from hccbook.features.radiomics import ExtractionSettings, extract_patient, radiomics_table
 from hccbook.features.selection import unreliable_features
@@ -468,21 +469,21 @@ def segmentation_agreement(run: RunPaths, paper: str, settings: FeatureSettings,
             "Set features.perturbation_patients higher, choose smaller features.perturbations, or set the former to 0.",
         )
     values = np.stack([table.to_numpy(dtype=float) for table in tables.values()], axis=1)
-    together = icc_table(values, columns)
+    together = icc_table(values)
     table = pd.DataFrame(
         {
             "feature": columns,
             "family": [feature_family(name) for name in columns],
             "patients": left,
             "masks": len(tables),
-            "icc": together["icc2"],
-            "lower": together["icc2_lower"],
-            "upper": together["icc2_upper"],
+            "icc": together["icc"],
+            "lower": together["lower"],
+            "upper": together["upper"],
             "note": together["note"],
         }
     )
     for position, mask in enumerate(list(tables)[1:], start=1):
-        table[mask] = icc_table(values[:, [0, position]], columns)["icc2"]
+        table[mask] = icc_table(values[:, [0, position]])["icc"]
     save_table(table.round(_DIGITS), file)
     return table.round(_DIGITS)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 from typing import Protocol
@@ -12,6 +11,7 @@ import SimpleITK as sitk
 
 from hccbook.errors import SettingsError
 from hccbook.features.radiomics.extraction_settings import ExtractionSettings
+from hccbook.features.radiomics.vocabulary import unknown_name
 
 _ENGINES = {
     "fast": "hccbook.features.radiomics.fast_engine:FastEngine",
@@ -44,6 +44,18 @@ class Engine(Protocol):
         settings : ExtractionSettings
         threads : int
             How many it may use; the values do not depend on it.
+
+        Returns
+        -------
+        dict of str to float
+            May hold values that are not finite.
+
+        Raises
+        ------
+        MaskError
+            If resampling or narrowing the organ leaves too little of it.
+        DataError
+            If a filtered image is not finite in the organ, or has too many grey levels.
         """
         ...
 
@@ -63,11 +75,7 @@ def find_engine(name: str) -> Engine:
         If there is none of that name, or the program that it needs is not installed.
     """
     if name not in _ENGINES:
-        near = difflib.get_close_matches(name, _ENGINES, n=1)
-        hint = f"Did you mean {near[0]!r}? " if near else ""
-        raise SettingsError(
-            "radiomics engine", "must be a known engine", repr(name), f"{hint}Known: {', '.join(_ENGINES)}."
-        )
+        raise unknown_name("radiomics engine", "must be a known engine", name, _ENGINES)
     module, _, attribute = _ENGINES[name].partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)()

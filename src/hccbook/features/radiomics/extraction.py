@@ -78,15 +78,9 @@ def extract_features(
 
 
 def _check_image(image: sitk.Image, place: str) -> None:
-    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
-        raise ImageError(
-            place,
-            "image must be 3-D with one value a voxel",
-            f"{image.GetDimension()} dimensions of {image.GetNumberOfComponentsPerPixel()} values",
-            "Pass one phase, as a volume.",
-        )
+    _check_volume(image, "image", ImageError, place, "Pass one phase, as a volume.")
     array = sitk.GetArrayViewFromImage(image)
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    if not np.isfinite(array).all():
         raise ImageError(
             place,
             "image must be finite",
@@ -95,14 +89,16 @@ def _check_image(image: sitk.Image, place: str) -> None:
         )
 
 
+def _check_volume(
+    volume: sitk.Image, what: str, error: type[ImageError] | type[MaskError], place: str, hint: str
+) -> None:
+    if volume.GetDimension() != 3 or volume.GetNumberOfComponentsPerPixel() != 1:
+        found = f"{volume.GetDimension()} dimensions of {volume.GetNumberOfComponentsPerPixel()} values"
+        raise error(place, f"{what} must be 3-D with one value a voxel", found, hint)
+
+
 def _organ(image: sitk.Image, mask: sitk.Image, settings: ExtractionSettings, place: str) -> np.ndarray:
-    if mask.GetDimension() != 3 or mask.GetNumberOfComponentsPerPixel() != 1:
-        raise MaskError(
-            place,
-            "mask must be 3-D with one value a voxel",
-            f"{mask.GetDimension()} dimensions of {mask.GetNumberOfComponentsPerPixel()} values",
-            "Write one organ, or a label map, a file.",
-        )
+    _check_volume(mask, "mask", MaskError, place, "Write one organ, or a label map, a file.")
     if not same_grid(image, mask):
         raise MaskError(
             place,
@@ -130,10 +126,9 @@ def _rounded(values: tuple[float, ...]) -> tuple[float, ...]:
 
 def _windowed(image: sitk.Image, settings: ExtractionSettings) -> sitk.Image:
     array = to_array(image)
-    low, high = float(array.min()), float(array.max())
-    lower = low if settings.window_lower is None else settings.window_lower
-    upper = high if settings.window_upper is None else settings.window_upper
-    if lower <= low and upper >= high:
+    lower = -np.inf if settings.window_lower is None else settings.window_lower
+    upper = np.inf if settings.window_upper is None else settings.window_upper
+    if lower <= array.min() and array.max() <= upper:
         return image
     if array.dtype.kind != "f":
         # A bound may lie between two whole numbers, or outside what the integer type holds.

@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from hccbook.errors import SettingsError
-from hccbook.features.radiomics.vocabulary import FEATURES, IMAGE_TYPES, WAVELET_BANDS
+from hccbook.features.radiomics.vocabulary import (
+    FEATURES,
+    IMAGE_TYPES,
+    laplacian_name,
+    unknown_name,
+    wavelet_bands,
+    wavelet_name,
+)
 from hccbook.papers import find_paper
 from hccbook.settings import FeatureSettings, PreprocessingSettings, Settings
 
-ImageType = Literal["original", "wavelet", "square", "squareroot", "logarithm", "exponential", "gradient", "log"]
-FeatureClass = Literal["shape", "firstorder", "glcm", "gldm", "glrlm", "glszm", "ngtdm"]
+ImageType = Literal[*IMAGE_TYPES]
+FeatureClass = Literal[*FEATURES]
 
-_INTERPOLATORS = (
+Interpolator = Literal[
     *("sitkNearestNeighbor", "sitkLinear", "sitkBSpline", "sitkGaussian", "sitkLabelGaussian"),
     *("sitkHammingWindowedSinc", "sitkCosineWindowedSinc", "sitkWelchWindowedSinc"),
     *("sitkLanczosWindowedSinc", "sitkBlackmanWindowedSinc"),
-)
+]
 
 # Settings of PyRadiomics' parameter file and the field that each one becomes.
 _FIELD_OF_SETTING = {
@@ -57,12 +72,18 @@ _WITHOUT_EFFECT = {"additionalInfo", "geometryTolerance"}
 _REFUSED_SETTINGS = {
     "correctMask": "Resample the mask onto the image first (nearest neighbour).",
     "label_channel": "Write the channel that holds the organ as a label map of its own.",
-    "lbp2DRadius": "Leave the LBP images out.",
-    "lbp2DSamples": "Leave the LBP images out.",
-    "lbp2DMethod": "Leave the LBP images out.",
-    "lbp3DLevels": "Leave the LBP images out.",
-    "lbp3DIcosphereRadius": "Leave the LBP images out.",
-    "lbp3DIcosphereSubdivision": "Leave the LBP images out.",
+    **dict.fromkeys(
+        (
+            *("lbp2DRadius", "lbp2DSamples", "lbp2DMethod"),
+            *("lbp3DLevels", "lbp3DIcosphereRadius", "lbp3DIcosphereSubdivision"),
+        ),
+        "Leave the LBP images out.",
+    ),
+}
+_SETTINGS_OF_IMAGE = {
+    "LoG": ("sigma",),
+    "Wavelet": ("wavelet", "start_level", "level"),
+    "Gradient": ("gradientUseSpacing",),
 }
 
 
@@ -92,11 +113,13 @@ class ExtractionSettings(Settings):
 
     bin_width: float = Field(25.0, gt=0, description="Grey-level bin width, in units of the image (HU).")
     bin_count: int | None = Field(None, ge=1, description="Number of bins; replaces the bin width where given.")
-    image_bin_widths: dict[ImageType, float] = Field(
+    image_bin_widths: dict[ImageType, PositiveFloat] = Field(
         default_factory=dict, description="Bin width of an image type, where it differs from `bin_width`."
     )
 
-    log_sigma: tuple[float, ...] = Field((), description="Widths of the Laplacian of Gaussian, mm; one image each.")
+    log_sigma: tuple[PositiveFloat, ...] = Field(
+        (), description="Widths of the Laplacian of Gaussian, mm; one image each."
+    )
     wavelet: str = Field("coif1", description="Wavelet, as PyWavelets names it.")
     wavelet_start_level: int = Field(0, ge=0, description="Level of decomposition at which the wavelet images start.")
     wavelet_levels: int = Field(1, ge=1, description="Levels of decomposition, eight images for the last, seven each.")
@@ -108,7 +131,7 @@ class ExtractionSettings(Settings):
     resampled_spacing_mm: tuple[float, float, float] | None = Field(
         None, description="Voxel edges (x, y, z) to resample to, mm; 0 keeps an axis; none if absent."
     )
-    interpolator: str | None = Field("sitkBSpline", description="Interpolator of that resampling.")
+    interpolator: Interpolator | None = Field("sitkBSpline", description="Interpolator of that resampling.")
     pad_voxels: int = Field(5, ge=0, description="Margin kept around the organ when resampling or cropping first.")
     pre_crop: bool = Field(False, description="Whether the image is cropped to organ and margin before any filter.")
     resegment_range: tuple[float, ...] | None = Field(
@@ -119,7 +142,7 @@ class ExtractionSettings(Settings):
     )
     resegment_shape: bool = Field(False, description="Whether shape too is taken from the narrowed organ.")
 
-    distances: tuple[int, ...] = Field((1,), min_length=1, description="Distances between neighbours, voxels.")
+    distances: tuple[PositiveInt, ...] = Field((1,), min_length=1, description="Distances between neighbours, voxels.")
     force_2d: bool = Field(False, description="Whether neighbours are taken within slices only.")
     force_2d_axis: int = Field(0, ge=0, le=2, description="Axis (z, y, x) across those slices.")
     weighting_norm: Literal["manhattan", "euclidean", "infinity", "no_weighting"] | None = Field(
@@ -132,19 +155,12 @@ class ExtractionSettings(Settings):
     minimum_roi_dimensions: int = Field(2, ge=1, le=3, description="Axes along which the organ must exceed one voxel.")
     minimum_roi_voxels: int = Field(16, ge=2, description="Voxels that the organ must have.")
 
-    @field_validator("image_types")
+    @field_validator("image_types", "feature_classes")
     @classmethod
-    def _images_in_order(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+    def _in_order(cls, names: tuple[str, ...], field: ValidationInfo) -> tuple[str, ...]:
         if len(set(names)) != len(names):
-            raise ValueError(f"must name every image type once, but found {', '.join(names)}")
-        return tuple(name for name in IMAGE_TYPES if name in names)
-
-    @field_validator("feature_classes")
-    @classmethod
-    def _classes_in_order(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(names)) != len(names):
-            raise ValueError(f"must name every feature class once, but found {', '.join(names)}")
-        return tuple(name for name in FEATURES if name in names)
+            raise ValueError(f"must name each of them once, but found {', '.join(names)}")
+        return tuple(name for name in (IMAGE_TYPES if field.field_name == "image_types" else FEATURES) if name in names)
 
     @field_validator("features")
     @classmethod
@@ -155,14 +171,6 @@ class ExtractionSettings(Settings):
                 raise ValueError(f"must list features of {name} ({', '.join(FEATURES[name])}), but found {unknown}")
         return {name: tuple(f for f in FEATURES[name] if f in chosen[name]) for name in FEATURES if name in chosen}
 
-    @field_validator("image_bin_widths")
-    @classmethod
-    def _positive_widths(cls, widths: dict[str, float]) -> dict[str, float]:
-        wrong = {name: width for name, width in widths.items() if not width > 0}
-        if wrong:
-            raise ValueError(f"bin widths must be positive, but found {wrong}")
-        return {name: widths[name] for name in IMAGE_TYPES if name in widths}
-
     @field_validator("wavelet")
     @classmethod
     def _known_wavelet(cls, name: str) -> str:
@@ -172,21 +180,12 @@ class ExtractionSettings(Settings):
             raise ValueError(f"must be a discrete wavelet of PyWavelets, such as coif1, but found {name!r}")
         return name
 
-    @field_validator("interpolator")
-    @classmethod
-    def _known_interpolator(cls, name: str | None) -> str | None:
-        if name is not None and name not in _INTERPOLATORS:
-            raise ValueError(f"must be one of {', '.join(_INTERPOLATORS)}, but found {name!r}")
-        return name
-
     @model_validator(mode="after")
     def _agree(self) -> ExtractionSettings:
         if ("log" in self.image_types) != bool(self.log_sigma):
             raise ValueError("image type 'log' and log_sigma must be given together")
-        if len(set(self.log_sigma)) != len(self.log_sigma) or not all(sigma > 0 for sigma in self.log_sigma):
-            raise ValueError(f"log_sigma must hold different widths above 0 mm, but found {self.log_sigma}")
-        if not all(distance > 0 for distance in self.distances):
-            raise ValueError(f"distances must be positive, but found {self.distances}")
+        if len(set(self.log_sigma)) != len(self.log_sigma):
+            raise ValueError(f"log_sigma must hold different widths, but found {self.log_sigma}")
         low, high = self.window_lower, self.window_upper
         if low is not None and high is not None and not low < high:
             raise ValueError(f"window_lower must be below window_upper, but found {low:g} and {high:g}")
@@ -197,7 +196,7 @@ class ExtractionSettings(Settings):
 
     @classmethod
     def of_paper(
-        cls, paper: str, features: FeatureSettings, preprocessing: PreprocessingSettings, label: int = 1
+        cls, paper: str, features: FeatureSettings, preprocessing: PreprocessingSettings
     ) -> ExtractionSettings:
         """Settings of a paper: by default 1,223 features a phase in ALARM, 851 a phase and organ in aMAP-CT.
 
@@ -210,8 +209,6 @@ class ExtractionSettings(Settings):
             852 features.
         preprocessing : PreprocessingSettings
             Its window (width 200, level 40 in ALARM) clips the intensities.
-        label : int
-            Value of the organ in the label map.
 
         References
         ----------
@@ -219,9 +216,9 @@ class ExtractionSettings(Settings):
         aMAP-CT, Results, Construction of image signature score.
         """
         place = f"features.{paper}_filters"
-        filters = getattr(features, f"{paper}_filters", find_paper(paper).filters)
         types, sigmas = ["original"], []
-        for part in (part.strip() for part in filters.split(",") if part.strip()):
+        filters = getattr(features, f"{paper}_filters", find_paper(paper).filters)
+        for part in filter(None, map(str.strip, filters.split(","))):
             name, _, width = part.partition(":")
             if name != "log":
                 types.append(part)
@@ -232,17 +229,15 @@ class ExtractionSettings(Settings):
                 raise SettingsError(
                     place, "'log' must be followed by its width in mm", repr(part), "Write for example log:3."
                 ) from None
-        if sigmas:
-            types.append("log")
+        lower, upper = preprocessing.window_hu
         return cls._checked(
             place,
             {
-                "image_types": types,
+                "image_types": [*types, "log"] if sigmas else types,
                 "log_sigma": sigmas,
                 "bin_width": features.bin_width,
-                "window_lower": preprocessing.window_hu[0],
-                "window_upper": preprocessing.window_hu[1],
-                "label": label,
+                "window_lower": lower,
+                "window_upper": upper,
             },
         )
 
@@ -306,66 +301,29 @@ class ExtractionSettings(Settings):
                 place, "must hold imageType, featureClass and setting", type(parameters).__name__, "See PyRadiomics."
             )
         known = ("imageType", "featureClass", "setting")
-        for part in parameters:
+        for part, content in parameters.items():
             if part == "voxelSetting":
                 raise SettingsError(
                     f"{place}: {part}", "must be absent", "voxel-based extraction", "Remove it: features are per organ."
                 )
             if part not in known:
                 raise _unknown(place, "parts", part, known)
-        for part in known:
-            if not isinstance(parameters.get(part) or {}, Mapping):
+            if not isinstance(content or {}, Mapping):
                 raise SettingsError(
-                    f"{place}: {part}", "must be a mapping", repr(parameters[part]), "Write 'name: value' lines."
+                    f"{place}: {part}", "must be a mapping", repr(content), "Write 'name: value' lines."
                 )
         # A file that says nothing of a minimal size gets what PyRadiomics does: it refuses a single voxel only.
-        fields: dict[str, Any] = {"minimum_roi_voxels": 2}
         settings = dict(parameters.get("setting") or {})
-        if settings.get("minimumROISize") is not None:
-            fields["minimum_roi_voxels"] = max(2, int(settings["minimumROISize"]) + 1)
-        settings.pop("minimumROISize", None)
+        minimum = settings.pop("minimumROISize", None)
+        fields = {"minimum_roi_voxels": 2 if minimum is None else max(2, int(minimum) + 1)}
         if settings.get("correctMask") is False:
             del settings["correctMask"]
         fields |= _fields(f"{place}: setting", settings, tuple(_FIELD_OF_SETTING))
-        fields |= cls._images_of(place, parameters.get("imageType") or {"Original": {}})
-        fields |= cls._classes_of(place, parameters.get("featureClass") or {})
+        fields |= _images(f"{place}: imageType", parameters.get("imageType") or {"Original": {}})
+        fields |= _classes(f"{place}: featureClass", parameters.get("featureClass") or {})
         if "log" not in fields["image_types"]:
             fields.pop("log_sigma", None)
         return cls._checked(place, fields)
-
-    @staticmethod
-    def _images_of(place: str, images: Mapping[str, Any]) -> dict[str, Any]:
-        ours = {theirs: name for name, theirs in IMAGE_TYPES.items()}
-        fields: dict[str, Any] = {"image_types": [], "image_bin_widths": {}}
-        allowed = {
-            "LoG": ("sigma",),
-            "Wavelet": ("wavelet", "start_level", "level"),
-            "Gradient": ("gradientUseSpacing",),
-        }
-        for name, custom in images.items():
-            if name not in ours:
-                raise _unknown(f"{place}: imageType", "image types", name, tuple(ours))
-            fields["image_types"].append(ours[name])
-            custom = dict(custom or {})
-            if custom.get("binWidth") is not None:
-                fields["image_bin_widths"][ours[name]] = custom.pop("binWidth")
-            fields |= _fields(f"{place}: imageType.{name}", custom, allowed.get(name, ()))
-        return fields
-
-    @staticmethod
-    def _classes_of(place: str, classes: Mapping[str, Any]) -> dict[str, Any]:
-        if not classes:
-            return {}
-        chosen: dict[str, Any] = {}
-        for name, features in classes.items():
-            if name not in FEATURES:
-                raise _unknown(f"{place}: featureClass", "feature classes", name, tuple(FEATURES))
-            for feature in features or ():
-                if feature not in FEATURES[name]:
-                    raise _unknown(f"{place}: featureClass.{name}", "features", feature, FEATURES[name])
-            if features:
-                chosen[name] = features
-        return {"feature_classes": list(classes), "features": chosen}
 
     @classmethod
     def _checked(cls, place: str, fields: dict[str, Any]) -> ExtractionSettings:
@@ -382,19 +340,23 @@ class ExtractionSettings(Settings):
                 f"Correct the value.{more}",
             ) from error
 
+    def pyradiomics_options(self) -> dict[str, Any]:
+        """PyRadiomics' own names and values of the settings, for an organ whose label is 1."""
+        values = self.model_dump(mode="json")
+        return {theirs: values[ours] for theirs, ours in _FIELD_OF_SETTING.items()} | {"label": 1}
+
     @property
     def image_names(self) -> tuple[str, ...]:
         """Names of the images in feature names, such as ``original`` and ``wavelet-LLH``, in order."""
         names: list[str] = []
         for image_type in self.image_types:
             if image_type == "wavelet":
-                bands = ("LH", "HL", "HH", "LL") if self.force_2d else WAVELET_BANDS
-                for level in range(1, self.wavelet_levels + 1):
-                    # The approximation is an image of the last level only.
-                    own = bands if level == self.wavelet_levels else bands[:-1]
-                    names += [f"wavelet{level if level > 1 else ''}-{band}" for band in own]
+                *details, approximation = wavelet_bands(2 if self.force_2d else 3)
+                last = self.wavelet_levels
+                names += [wavelet_name(level, band) for level in range(1, last + 1) for band in details]
+                names.append(wavelet_name(last, approximation))
             elif image_type == "log":
-                names += [f"log-sigma-{str(sigma).replace('.', '-')}-mm-3D" for sigma in self.log_sigma]
+                names += [laplacian_name(sigma) for sigma in self.log_sigma]
             else:
                 names.append(image_type)
         return tuple(names)
@@ -407,6 +369,31 @@ class ExtractionSettings(Settings):
         return tuple(
             shape + [f"{image}_{name}_{feature}" for image in self.image_names for name in own for feature in own[name]]
         )
+
+
+def _images(place: str, images: Mapping[str, Any]) -> dict[str, Any]:
+    ours = {theirs: name for name, theirs in IMAGE_TYPES.items()}
+    fields: dict[str, Any] = {"image_types": [], "image_bin_widths": {}}
+    for name, content in images.items():
+        if name not in ours:
+            raise _unknown(place, "image types", name, tuple(ours))
+        fields["image_types"].append(ours[name])
+        custom = dict(content or {})
+        if custom.get("binWidth") is not None:
+            fields["image_bin_widths"][ours[name]] = custom.pop("binWidth")
+        fields |= _fields(f"{place}.{name}", custom, _SETTINGS_OF_IMAGE.get(name, ()))
+    return fields
+
+
+def _classes(place: str, classes: Mapping[str, Any]) -> dict[str, Any]:
+    for name, features in classes.items():
+        if name not in FEATURES:
+            raise _unknown(place, "feature classes", name, tuple(FEATURES))
+        for feature in features or ():
+            if feature not in FEATURES[name]:
+                raise _unknown(f"{place}.{name}", "features", feature, FEATURES[name])
+    chosen = {name: features for name, features in classes.items() if features}
+    return {"feature_classes": list(classes), "features": chosen} if classes else {}
 
 
 def _fields(place: str, settings: Mapping[str, Any], allowed: tuple[str, ...]) -> dict[str, Any]:
@@ -426,7 +413,4 @@ def _fields(place: str, settings: Mapping[str, Any], allowed: tuple[str, ...]) -
 
 
 def _unknown(place: str, what: str, name: object, known: tuple[str, ...]) -> SettingsError:
-    near = difflib.get_close_matches(str(name), known, n=1)
-    hint = f"Did you mean {near[0]!r}? " if near else ""
-    listed = f"Supported here: {', '.join(known)}." if known else "None is supported here."
-    return SettingsError(place, f"must hold supported {what} only", repr(name), hint + listed)
+    return unknown_name(place, f"must hold supported {what} only", name, known)

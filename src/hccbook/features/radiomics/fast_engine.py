@@ -11,7 +11,7 @@ from hccbook.features.radiomics.extraction_settings import ExtractionSettings
 from hccbook.features.radiomics.filters import FilteredImage, filtered_images
 from hccbook.features.radiomics.first_order import first_order_features
 from hccbook.features.radiomics.grey_levels import assign_levels, bin_edges
-from hccbook.features.radiomics.guards import check_finite, check_grey_levels
+from hccbook.features.radiomics.guards import checked_range
 from hccbook.features.radiomics.preparation import prepare
 from hccbook.features.radiomics.regions import bounding_box
 from hccbook.features.radiomics.shape import shape_features
@@ -34,7 +34,7 @@ from hccbook.features.radiomics.vocabulary import FEATURES
 
 
 class FastEngine:
-    """Same names and values as PyRadiomics 3.0.1, many times faster.
+    """Same names and values as PyRadiomics 3.0.1, 35 to 55 times as fast (`benchmarks/radiomics.json`).
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class FastEngine:
     -----
     Filters run on the organ's box only; one pass over its voxels counts pairs and runs, one dependence and
     neighbourhood differences, one zones; first-order features come from one sort; the mesh from counts of cube
-    configurations.
+    configurations. The figure is for 1.2 million voxels on one core.
     """
 
     version = "fast 1"
@@ -56,30 +56,7 @@ class FastEngine:
     def extract(
         self, image: sitk.Image, mask: np.ndarray, settings: ExtractionSettings, threads: int = 1
     ) -> dict[str, float]:
-        """Values of all features that `settings` ask for.
-
-        Parameters
-        ----------
-        image : SimpleITK.Image
-            3-D, finite, clipped to the window.
-        mask : ndarray of bool, shape (z, y, x)
-            The organ, on the grid of `image`.
-        settings : ExtractionSettings
-        threads : int
-            Filtered images to work on at once; the values do not depend on it.
-
-        Returns
-        -------
-        dict of str to float
-            In no particular order; may hold values that are not finite.
-
-        Raises
-        ------
-        MaskError
-            If resampling or narrowing the organ leaves too little of it.
-        DataError
-            If a filtered image is not finite in the organ, or has too many grey levels.
-        """
+        """As `Engine.extract`; so many filtered images as there are threads are worked on at once."""
         image, shape_mask, region = prepare(image, mask, settings)
         box = bounding_box(region)
         spacing = image.GetSpacing()[::-1]
@@ -92,8 +69,8 @@ class FastEngine:
         if set(settings.feature_classes) != {"shape"}:
             organ = np.ascontiguousarray(region[box])
             texture = _Texture(organ, spacing, settings)
-            images = list(filtered_images(image, box, organ, settings))
-            with ThreadPoolExecutor(max(1, min(threads, len(images)))) as pool:
+            images = filtered_images(image, box, organ, settings)
+            with ThreadPoolExecutor(max(1, threads)) as pool:
                 for found in pool.map(texture.features, images) if threads > 1 else map(texture.features, images):
                     values |= found
         return values
@@ -133,10 +110,9 @@ class _Texture:
         run_steps = run_offsets(organ, self._steps)
         self._paired, self._run = _among(self._lines, self._offsets), _among(self._lines, run_steps)
         self._run_weights = _weights(run_steps, spacing, settings.weighting_norm)
-        distance = _weights(self._offsets, spacing, settings.weighting_norm)
-        self._pair_weights = None if distance is None else np.exp(-(distance**2))
-        if settings.weighting_norm == "no_weighting":
-            self._pair_weights = np.ones(len(self._offsets))
+        self._pair_weights = _weights(self._offsets, spacing, settings.weighting_norm)
+        if settings.weighting_norm not in (None, "no_weighting"):
+            self._pair_weights = np.exp(-(self._pair_weights**2))
 
     def features(self, image: FilteredImage) -> dict[str, float]:
         """Features of one image, by PyRadiomics' names."""
@@ -171,12 +147,8 @@ class _Texture:
         }
 
     def _levels(self, image: FilteredImage, values: np.ndarray) -> np.ndarray:
-        settings = self._settings
-        check_finite(values, image.name)
-        low, high = values.min(), values.max()
-        width = settings.image_bin_widths.get(image.image_type, settings.bin_width)
-        check_grey_levels(np.array([low, high]), width, settings.bin_count, image.name)
-        return assign_levels(values, bin_edges(low, high, width, settings.bin_count))
+        (low, high), width = checked_range(values, image.name, image.image_type, self._settings)
+        return assign_levels(values, bin_edges(low, high, width, self._settings.bin_count))
 
 
 def _among(steps: np.ndarray, chosen: np.ndarray) -> np.ndarray:
@@ -188,11 +160,7 @@ def _weights(offsets: np.ndarray, spacing: tuple[float, ...], norm: str | None) 
     """Lengths of steps in mm by a norm; None where directions are not weighted."""
     if norm is None:
         return None
-    lengths = np.abs(offsets) * np.asarray(spacing)
-    if norm == "infinity":
-        return lengths.max(axis=1)
-    if norm == "euclidean":
-        return np.sqrt((lengths**2).sum(axis=1))
-    if norm == "manhattan":
-        return lengths.sum(axis=1)
-    return np.ones(len(offsets))
+    if norm == "no_weighting":
+        return np.ones(len(offsets))
+    order = {"manhattan": 1, "euclidean": 2, "infinity": np.inf}[norm]
+    return np.linalg.norm(offsets * np.asarray(spacing), ord=order, axis=1)

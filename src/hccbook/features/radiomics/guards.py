@@ -30,11 +30,9 @@ def check_region(organ: np.ndarray, settings: ExtractionSettings, place: str) ->
     hint = "Check the segmentation; working at a finer spacing gives more voxels."
     if voxels < settings.minimum_roi_voxels:
         raise MaskError(place, f"must have at least {settings.minimum_roi_voxels} voxels", voxels, hint)
-    others = [tuple(other for other in range(3) if other != axis) for axis in range(3)]
-    extents = [int(np.count_nonzero(organ.any(axis=other))) for other in others]
-    long = sum(np.ptp(np.flatnonzero(organ.any(axis=other))) > 0 for other in others)
-    if long < settings.minimum_roi_dimensions:
-        shown = " x ".join(str(extent) for extent in extents)
+    extents = [np.count_nonzero(organ.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
+    if sum(extent > 1 for extent in extents) < settings.minimum_roi_dimensions:
+        shown = " x ".join(map(str, extents))
         raise MaskError(
             place,
             f"must exceed one voxel along at least {settings.minimum_roi_dimensions} axes",
@@ -43,54 +41,48 @@ def check_region(organ: np.ndarray, settings: ExtractionSettings, place: str) ->
         )
 
 
-def check_finite(values: np.ndarray, place: str) -> None:
-    """Refuse intensities that are NaN or infinite.
+def checked_range(
+    values: np.ndarray, image: str, image_type: str, settings: ExtractionSettings
+) -> tuple[np.ndarray, float]:
+    """Range of intensities and their bin width, for an image whose grey-level matrices fit into memory.
 
     Parameters
     ----------
     values : ndarray
         Intensities in the organ.
-    place : str
+    image : str
         Name of the image.
+    image_type : str
+        One of `hccbook.features.radiomics.vocabulary.IMAGE_TYPES`.
+    settings : ExtractionSettings
+
+    Returns
+    -------
+    extremes : ndarray, shape (2,)
+        Smallest and largest intensity, in the type of `values`.
+    bin_width : float
+        In units of the image.
 
     Raises
     ------
     DataError
+        If an intensity is NaN or infinite, or there are more than `MAX_GREY_LEVELS`.
     """
-    # An integer image holds no value that is not finite.
     if not np.isfinite(values).all():
         raise DataError(
-            f"{place} image",
+            f"{image} image",
             "must be finite in the organ",
             f"{np.count_nonzero(~np.isfinite(values))} voxels that are not",
             "Leave this image type out: it cannot be taken of an image of zeros.",
         )
-
-
-def check_grey_levels(values: np.ndarray, bin_width: float, bin_count: int | None, place: str) -> None:
-    """Refuse more grey levels than the matrices can hold.
-
-    Parameters
-    ----------
-    values : ndarray
-        Intensities in the organ, or their extremes.
-    bin_width : float
-        In units of the image.
-    bin_count : int or None
-        Number of bins, where that is fixed instead.
-    place : str
-        Name of the image.
-
-    Raises
-    ------
-    DataError
-    """
-    span = float(values.max()) - float(values.min())
-    levels = bin_count if bin_count is not None else int(span // bin_width) + 1
+    low, high = extremes = np.array([values.min(), values.max()])
+    width = settings.image_bin_widths.get(image_type, settings.bin_width)
+    levels = settings.bin_count or int((float(high) - float(low)) // width) + 1
     if levels > MAX_GREY_LEVELS:
         raise DataError(
-            f"{place} image",
+            f"{image} image",
             f"must have at most {MAX_GREY_LEVELS:,} grey levels in the organ",
-            f"{levels:,} (intensities {values.min():g} to {values.max():g}, bin width {bin_width:g})",
+            f"{levels:,} (intensities {low:g} to {high:g}, bin width {width:g})",
             "Widen the bins, or clip the intensities to a window.",
         )
+    return extremes, width

@@ -5,15 +5,14 @@ PyRadiomics does the work, through SimpleITK, for every engine; an extraction th
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import SimpleITK as sitk
 
 from hccbook.errors import MaskError
 from hccbook.features.radiomics.extraction_settings import ExtractionSettings
 from hccbook.features.radiomics.guards import check_region
-from hccbook.features.radiomics.regions import bounding_box
+from hccbook.features.radiomics.regions import bounding_box, widened
+from hccbook.images import from_array
 
 
 def prepare(
@@ -44,52 +43,21 @@ def prepare(
     """
     region = mask
     if settings.normalize or settings.resampled_spacing_mm or settings.pre_crop or settings.resegment_range:
-        options = pyradiomics_options(settings)
-        image, organ = _resampled(image, mask, settings, options)
+        image, organ = _resampled(image, mask, settings)
         region = mask = sitk.GetArrayFromImage(organ) != 0
         if settings.resegment_range:
-            region = _narrowed(image, organ, options)
+            region = _narrowed(image, organ, settings)
             check_region(region, settings, "organ within resegment_range")
             if settings.resegment_shape:
                 mask = region
     return image, mask, region
 
 
-def pyradiomics_options(settings: ExtractionSettings) -> dict[str, Any]:
-    """PyRadiomics' own names and values of the settings."""
-    return {
-        "label": 1,
-        "binWidth": settings.bin_width,
-        "binCount": settings.bin_count,
-        "sigma": list(settings.log_sigma),
-        "wavelet": settings.wavelet,
-        "start_level": settings.wavelet_start_level,
-        "level": settings.wavelet_levels,
-        "gradientUseSpacing": settings.gradient_use_spacing,
-        "normalizeScale": settings.normalize_scale,
-        "removeOutliers": settings.remove_outliers,
-        "resampledPixelSpacing": settings.resampled_spacing_mm and list(settings.resampled_spacing_mm),
-        "interpolator": settings.interpolator,
-        "padDistance": settings.pad_voxels,
-        "resegmentRange": settings.resegment_range and list(settings.resegment_range),
-        "resegmentMode": settings.resegment_mode,
-        "distances": list(settings.distances),
-        "force2D": settings.force_2d,
-        "force2Ddimension": settings.force_2d_axis,
-        "weightingNorm": settings.weighting_norm,
-        "symmetricalGLCM": settings.symmetrical_glcm,
-        "gldm_a": settings.gldm_alpha,
-        "voxelArrayShift": settings.intensity_shift,
-    }
-
-
-def _resampled(
-    image: sitk.Image, mask: np.ndarray, settings: ExtractionSettings, options: dict[str, Any]
-) -> tuple[sitk.Image, sitk.Image]:
+def _resampled(image: sitk.Image, mask: np.ndarray, settings: ExtractionSettings) -> tuple[sitk.Image, sitk.Image]:
     from radiomics import imageoperations
 
-    organ = sitk.GetImageFromArray(mask.astype(np.uint32))
-    organ.CopyInformation(image)
+    options = settings.pyradiomics_options()
+    organ = from_array(mask, image, np.uint32)
     if settings.normalize:
         image = imageoperations.normalizeImage(image, **options)
     if settings.resampled_spacing_mm and settings.interpolator:
@@ -101,21 +69,21 @@ def _resampled(
             ) from error
         check_region(sitk.GetArrayViewFromImage(organ) != 0, settings, "resampled organ")
     elif settings.pre_crop:
-        itk_box = np.array([bound for part in bounding_box(mask)[::-1] for bound in (part.start, part.stop - 1)])
-        image, organ = imageoperations.cropToTumorMask(image, organ, itk_box, **options)
+        around = widened(bounding_box(mask), settings.pad_voxels, mask.shape)[::-1]
+        image, organ = image[around], organ[around]
     return image, organ
 
 
-def _narrowed(image: sitk.Image, organ: sitk.Image, options: dict[str, Any]) -> np.ndarray:
+def _narrowed(image: sitk.Image, organ: sitk.Image, settings: ExtractionSettings) -> np.ndarray:
     from radiomics import imageoperations
 
     try:
-        narrowed = imageoperations.resegmentMask(image, organ, **options)
+        narrowed = imageoperations.resegmentMask(image, organ, **settings.pyradiomics_options())
     except ValueError:
         raise MaskError(
             "organ",
             "must keep at least two voxels within resegment_range",
-            f"{options['resegmentRange']} ({options['resegmentMode']})",
+            f"{list(settings.resegment_range)} ({settings.resegment_mode})",
             "Widen the range.",
         ) from None
     return sitk.GetArrayFromImage(narrowed) != 0

@@ -24,9 +24,9 @@ import SimpleITK as sitk
 from radiomics import imageoperations
 
 from hccbook.features.radiomics.extraction_settings import ExtractionSettings
-from hccbook.features.radiomics.guards import check_finite, check_grey_levels
-from hccbook.features.radiomics.preparation import prepare, pyradiomics_options
-from hccbook.features.radiomics.regions import bounding_box
+from hccbook.features.radiomics.guards import checked_range
+from hccbook.features.radiomics.preparation import prepare
+from hccbook.features.radiomics.regions import bounding_box, widened, within
 from hccbook.features.radiomics.vocabulary import FEATURES, IMAGE_TYPES
 
 _POINTWISE = {"square", "squareroot", "logarithm", "exponential"}
@@ -46,30 +46,7 @@ class PyRadiomicsEngine:
     def extract(
         self, image: sitk.Image, mask: np.ndarray, settings: ExtractionSettings, threads: int = 1
     ) -> dict[str, float]:
-        """Values of all features that `settings` ask for.
-
-        Parameters
-        ----------
-        image : SimpleITK.Image
-            3-D, finite, clipped to the window.
-        mask : ndarray of bool, shape (z, y, x)
-            The organ, on the grid of `image`.
-        settings : ExtractionSettings
-        threads : int
-            Without effect: PyRadiomics holds the interpreter's lock.
-
-        Returns
-        -------
-        dict of str to float
-            In no particular order; may hold values that are not finite.
-
-        Raises
-        ------
-        MaskError
-            If resampling or narrowing the organ leaves too little of it.
-        DataError
-            If a filtered image is not finite in the organ, or has too many grey levels.
-        """
+        """As `Engine.extract`; PyRadiomics holds the interpreter's lock, and more threads are of no use."""
         with _quiet():
             return _extract(image, mask, settings)
 
@@ -90,62 +67,52 @@ def _quiet() -> Iterator[None]:
 
 
 def _extract(image: sitk.Image, mask: np.ndarray, settings: ExtractionSettings) -> dict[str, float]:
-    options = pyradiomics_options(settings)
     image, mask, region = prepare(image, mask, settings)
     box = bounding_box(region)
-
     values: dict[str, float] = {}
+    classes = [name for name in settings.feature_classes if name != "shape"]
     if "shape" in settings.feature_classes:
         # PyRadiomics crops the organ to the box of the narrowed organ before it takes its shape; so do we.
-        values |= _class_values("shape", "original", _crop(image, box), mask[box], None, settings, options)
-    classes = [name for name in settings.feature_classes if name != "shape"]
-    organ = np.ascontiguousarray(region[box])
+        organ = sitk.GetImageFromArray(mask[box].astype(np.uint8))
+        organ.SetSpacing(image.GetSpacing())
+        shape = pyradiomics.getFeatureClasses()["shape"](organ, organ, **settings.pyradiomics_options())
+        values |= {f"original_shape_{name}": value for name, value in _computed(shape, "shape", settings).items()}
     if classes:
-        for name, filtered, own in _filtered_images(image, box, settings, options):
-            levels = _grey_levels(filtered, organ, name, own)
+        organ = np.ascontiguousarray(region[box])
+        for image_type, name, filtered in _filtered_images(image, box, settings):
+            levels, width = _grey_levels(filtered, organ, name, image_type, settings)
+            # The mask's image is not looked at: the array is given.
+            options = settings.pyradiomics_options() | {"binWidth": width, "_organ": organ, "_levels": levels}
             for feature_class in classes:
-                values |= _class_values(feature_class, name, filtered, organ, levels, settings, own)
+                found = _computed(_sharing_class(feature_class)(filtered, filtered, **options), feature_class, settings)
+                values |= {f"{name}_{feature_class}_{feature}": value for feature, value in found.items()}
     return values
-
-
-def _crop(image: sitk.Image, box: tuple[slice, ...]) -> sitk.Image:
-    """Part of an image, with its spacing; `box` is in array order (z, y, x).
-
-    Where the part lies in space is lost: neither filters nor features look at it.
-    """
-    part = sitk.GetImageFromArray(sitk.GetArrayViewFromImage(image)[box])
-    part.SetSpacing(image.GetSpacing())
-    return part
 
 
 # --- filters ---------------------------------------------------------------------------------------------------------
 
 
 def _filtered_images(
-    image: sitk.Image, box: tuple[slice, ...], settings: ExtractionSettings, options: dict[str, Any]
-) -> Iterator[tuple[str, sitk.Image, dict[str, Any]]]:
-    """Name, image cropped to `box`, and options of every image type."""
-    peak: np.generic | None = None
+    image: sitk.Image, box: tuple[slice, ...], settings: ExtractionSettings
+) -> Iterator[tuple[str, str, sitk.Image]]:
+    """Type, name, and image cropped to `box`, of every image; filtered are only those voxels that reach the box."""
+    shape = image.GetSize()[::-1]
+    # The recursive Gaussian of the LoG reaches through the whole image.
+    reach = {"wavelet": _wavelet_reach(settings), "gradient": 2, "log": max(shape)}
     for image_type in settings.image_types:
-        own = options | {"binWidth": settings.image_bin_widths.get(image_type, settings.bin_width)}
-        run = functools.partial(getattr(imageoperations, f"get{IMAGE_TYPES[image_type]}Image"), **own)
+        around = widened(box, reach.get(image_type, 0), shape)
+        if image_type == "wavelet":
+            # It wraps around: near one face of the image it takes voxels from the opposite face.
+            around = tuple(
+                part if part.stop - part.start == b.stop - b.start + 2 * reach["wavelet"] else slice(0, length)
+                for part, b, length in zip(around, box, shape, strict=True)
+            )
+        part = image[around[::-1]]
         if image_type in _POINTWISE:
-            if peak is None:
-                peak = _farthest_from_zero(image)
-            (filtered, name, _), *_ = run(_with_peak(_crop(image, box), peak), None)
-            yield name, _crop(filtered, np.s_[:-1, :, :]), own
-            continue
-        if image_type == "original":
-            around = box
-        elif image_type == "wavelet":
-            around = _reach(box, image.GetSize()[::-1], _wavelet_reach(settings), wraps=True)
-        elif image_type == "gradient":
-            around = _reach(box, image.GetSize()[::-1], 2, wraps=False)
-        else:  # The recursive Gaussian of the LoG reaches through the whole image.
-            around = tuple(slice(0, length) for length in image.GetSize()[::-1])
-        inside = tuple(slice(b.start - a.start, b.stop - a.start) for a, b in zip(around, box, strict=True))
-        for filtered, name, _ in run(_crop(image, around), None):
-            yield name, _crop(filtered, inside), own
+            part = _with_peak(part, image)
+        run = getattr(imageoperations, f"get{IMAGE_TYPES[image_type]}Image")
+        for filtered, name, _ in run(part, None, **settings.pyradiomics_options()):
+            yield image_type, name, filtered[within(box, around)[::-1]]
 
 
 def _wavelet_reach(settings: ExtractionSettings) -> int:
@@ -153,36 +120,15 @@ def _wavelet_reach(settings: ExtractionSettings) -> int:
     return pywt.Wavelet(settings.wavelet).dec_len * levels + 2
 
 
-def _reach(box: tuple[slice, ...], shape: tuple[int, ...], reach: int, *, wraps: bool) -> tuple[slice, ...]:
-    """Box widened by the reach of a filter.
-
-    A filter that wraps around takes, near one face of the image, voxels from the opposite face: there the whole axis
-    is needed.
-    """
-    wider = []
-    for part, length in zip(box, shape, strict=True):
-        low, high = part.start - reach, part.stop + reach
-        if wraps and (low < 0 or high > length):
-            low, high = 0, length
-        wider.append(slice(max(low, 0), min(high, length)))
-    return tuple(wider)
-
-
-def _farthest_from_zero(image: sitk.Image) -> np.generic:
-    array = sitk.GetArrayViewFromImage(image)
-    low, high = array.min(), array.max()
-    return high if abs(float(high)) >= abs(float(low)) else low
-
-
-def _with_peak(image: sitk.Image, peak: np.generic) -> sitk.Image:
-    """Image with one more slice, at its top, that holds `peak`.
+def _with_peak(part: sitk.Image, image: sitk.Image) -> sitk.Image:
+    """Part of an image with one more slice, at its top, that holds the whole image's intensity farthest from 0.
 
     Square, square root, logarithm and exponential map voxel by voxel, scaled by the largest absolute value of the
-    whole image: with that value in the crop, the crop is mapped as the whole image would be.
+    whole image: with that value in the part, the part is mapped as the whole image would be.
     """
-    array = sitk.GetArrayViewFromImage(image)
-    stack = np.concatenate([array, np.full((1, *array.shape[1:]), peak, dtype=array.dtype)])
-    taller = sitk.GetImageFromArray(stack)
+    array, whole = sitk.GetArrayViewFromImage(part), sitk.GetArrayViewFromImage(image)
+    peak = max(whole.min(), whole.max(), key=lambda intensity: abs(float(intensity)))
+    taller = sitk.GetImageFromArray(np.pad(array, ((0, 1), (0, 0), (0, 0)), constant_values=peak))
     taller.SetSpacing(image.GetSpacing())
     return taller
 
@@ -190,16 +136,16 @@ def _with_peak(image: sitk.Image, peak: np.generic) -> sitk.Image:
 # --- feature classes -------------------------------------------------------------------------------------------------
 
 
-def _grey_levels(image: sitk.Image, organ: np.ndarray, name: str, options: dict[str, Any]) -> np.ndarray:
-    """Grey levels of the organ, from 1; 0 outside."""
+def _grey_levels(
+    image: sitk.Image, organ: np.ndarray, name: str, image_type: str, settings: ExtractionSettings
+) -> tuple[np.ndarray, float]:
+    """Grey levels of the organ, from 1, 0 outside; and their bin width."""
     values = sitk.GetArrayViewFromImage(image)[organ]
-    check_finite(values, name)
-    extremes = np.array([values.min(), values.max()])
-    check_grey_levels(extremes, options["binWidth"], options["binCount"], name)
-    edges = imageoperations.getBinEdges(extremes, **options)
+    extremes, width = checked_range(values, name, image_type, settings)
     levels = np.zeros(organ.shape, dtype=int)
+    edges = imageoperations.getBinEdges(extremes, **settings.pyradiomics_options() | {"binWidth": width})
     levels[organ] = np.digitize(values, edges)
-    return levels
+    return levels, width
 
 
 @functools.cache
@@ -227,23 +173,7 @@ def _sharing_class(name: str) -> type:
     return Sharing
 
 
-def _class_values(
-    feature_class: str,
-    image_name: str,
-    image: sitk.Image,
-    organ: np.ndarray,
-    levels: np.ndarray | None,
-    settings: ExtractionSettings,
-    options: dict[str, Any],
-) -> dict[str, float]:
-    if levels is None:
-        mask = sitk.GetImageFromArray(organ.astype(np.uint8))
-        mask.CopyInformation(image)
-        computed = pyradiomics.getFeatureClasses()[feature_class](image, mask, **options)
-    else:
-        # The mask's image is not looked at: the array is given.
-        shared = options | {"_organ": organ, "_levels": levels}
-        computed = _sharing_class(feature_class)(image, image, **shared)
+def _computed(features: Any, feature_class: str, settings: ExtractionSettings) -> dict[str, float]:
     for feature in settings.features.get(feature_class, FEATURES[feature_class]):
-        computed.enableFeatureByName(feature)
-    return {f"{image_name}_{feature_class}_{name}": float(value) for name, value in computed.execute().items()}
+        features.enableFeatureByName(feature)
+    return {name: float(value) for name, value in features.execute().items()}

@@ -21,6 +21,16 @@ def organ_label(organ: str) -> int:
     return ORGANS.index(organ) + 1
 
 
+def widened(box: tuple[slice, ...], by: int, shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """A box with a margin on every side, as far as an array of that shape reaches."""
+    return tuple(slice(max(b.start - by, 0), min(b.stop + by, n)) for b, n in zip(box, shape, strict=True))
+
+
+def within(box: tuple[slice, ...], outer: tuple[slice, ...]) -> tuple[slice, ...]:
+    """A box in the indices of another one around it."""
+    return tuple(slice(b.start - o.start, b.stop - o.start) for b, o in zip(box, outer, strict=True))
+
+
 def bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
     """Smallest box around the true voxels.
 

@@ -1,4 +1,8 @@
-"""Shape features of an organ: a mesh by marching cubes, its diameters, its principal axes."""
+"""Shape features of an organ: a mesh by marching cubes, its diameters, its principal axes.
+
+The loops are our own: PyRadiomics compares every vertex of the mesh with every other, which takes longer than all else
+that the fast engine does.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import functools
 
 import numpy as np
 from scipy.spatial import ConvexHull
+from scipy.spatial.distance import pdist
 
 from hccbook.features.radiomics.texture_matrices import compiled
 
@@ -159,7 +164,7 @@ def _diameters(inside: np.ndarray, spacing: np.ndarray) -> tuple[float, float, f
         if axis == 0:
             vertices = hulls * (spacing / 2)
     outer = vertices[ConvexHull(vertices).vertices]
-    return (*planes, float(np.sqrt(_farthest(outer))))
+    return (*planes, float(pdist(outer).max()))
 
 
 @compiled
@@ -181,23 +186,15 @@ def _planes(inside, height_mm, width_mm):
             for y in range(height):
                 first, last = _changes(inside[z, y, :-1], inside[z, y, 1:])
                 low[2 * y], high[2 * y] = 2 * first + 1, 2 * last + 1
-                if y + 1 < height:
-                    first, last = _changes(inside[z, y], inside[z, y + 1])
-                    low[2 * y + 1], high[2 * y + 1] = 2 * first, 2 * last
+            for y in range(height - 1):
+                first, last = _changes(inside[z, y], inside[z, y + 1])
+                low[2 * y + 1], high[2 * y + 1] = 2 * first, 2 * last
         else:
             # Between two slices: vertices on edges along z.
             for y in range(height):
                 first, last = _changes(inside[z, y], inside[z + 1, y])
                 low[2 * y], high[2 * y] = 2 * first, 2 * last
-        n = 0
-        for row in range(2 * height):
-            if high[row] >= 0:
-                points[n, 0], points[n, 1] = row, low[row]
-                n += 1
-                if high[row] > low[row]:
-                    points[n, 0], points[n, 1] = row, high[row]
-                    n += 1
-        corners = _hull(points, n, chain)
+        corners = _hull(points, _ends_of_rows(low, high, points), chain)
         while found + corners > hulls.shape[0]:
             hulls = np.concatenate((hulls, hulls))
         for a in range(corners):
@@ -205,11 +202,23 @@ def _planes(inside, height_mm, width_mm):
                 apart = ((chain[a, 0] - chain[b, 0]) * height_mm / 2) ** 2
                 apart += ((chain[a, 1] - chain[b, 1]) * width_mm / 2) ** 2
                 largest = max(largest, apart)
-            hulls[found, 0] = plane
-            hulls[found, 1] = chain[a, 0]
-            hulls[found, 2] = chain[a, 1]
+            hulls[found, 0], hulls[found, 1:] = plane, chain[a]
             found += 1
     return largest, hulls[:found]
+
+
+@compiled
+def _ends_of_rows(low, high, points):
+    """First and last vertex of every row that has one, sorted, written into `points`; their number."""
+    n = 0
+    for row in range(low.size):
+        if high[row] >= 0:
+            points[n, 0], points[n, 1] = row, low[row]
+            n += 1
+            if high[row] > low[row]:
+                points[n, 0], points[n, 1] = row, high[row]
+                n += 1
+    return n
 
 
 @compiled
@@ -249,57 +258,22 @@ def _hull(points, n, chain):
     return size - 1
 
 
-@compiled
-def _farthest(points):
-    """Largest squared distance between two points (n, 3)."""
-    largest = 0.0
-    for a in range(points.shape[0]):
-        for b in range(a):
-            apart = (
-                (points[a, 0] - points[b, 0]) ** 2
-                + (points[a, 1] - points[b, 1]) ** 2
-                + (points[a, 2] - points[b, 2]) ** 2
-            )
-            largest = max(largest, apart)
-    return largest
-
-
 # --- principal axes --------------------------------------------------------------------------------------------------
 
 
 def _principal_variances(organ: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     """Variances (mm2) of the voxels' centres along their principal axes, ascending."""
-    count, total, squares = _sums(organ)
+    total, squares = np.zeros(3, dtype=np.int64), np.zeros((3, 3), dtype=np.int64)
+    for across in range(3):
+        one, other = (axis for axis in range(3) if axis != across)
+        counts = organ.sum(axis=across)
+        rows, columns = (np.arange(length) for length in counts.shape)
+        total[one], total[other] = counts.sum(axis=1) @ rows, counts.sum(axis=0) @ columns
+        squares[one, one], squares[other, other] = counts.sum(axis=1) @ rows**2, counts.sum(axis=0) @ columns**2
+        squares[one, other] = squares[other, one] = rows @ counts @ columns
     # In whole numbers of any length: exact, so that a flat organ has a variance of exactly 0.
+    voxels = int(np.count_nonzero(organ))
     total = total.astype(object)
-    products = count * squares.astype(object) - np.outer(total, total)
-    covariance = (products / count**2).astype(float) * np.outer(spacing, spacing)
+    products = voxels * squares.astype(object) - np.outer(total, total)
+    covariance = (products / voxels**2).astype(float) * np.outer(spacing, spacing)
     return np.clip(np.linalg.eigvalsh(covariance), 0, None)
-
-
-@compiled
-def _sums(organ):
-    """Number of voxels, the sums of their indices (z, y, x), and the sums of the indices' products."""
-    total = np.zeros(3, dtype=np.int64)
-    squares = np.zeros((3, 3), dtype=np.int64)
-    voxels = 0
-    depth, height, width = organ.shape
-    for z in range(depth):
-        for y in range(height):
-            count = along = along_2 = 0
-            for x in range(width):
-                count += organ[z, y, x]
-                along += organ[z, y, x] * x
-                along_2 += organ[z, y, x] * x * x
-            voxels += count
-            total[0] += z * count
-            total[1] += y * count
-            total[2] += along
-            squares[0, 0] += z * z * count
-            squares[0, 1] += z * y * count
-            squares[1, 1] += y * y * count
-            squares[0, 2] += z * along
-            squares[1, 2] += y * along
-            squares[2, 2] += along_2
-    squares[1, 0], squares[2, 0], squares[2, 1] = squares[0, 1], squares[0, 2], squares[1, 2]
-    return voxels, total, squares

@@ -19,70 +19,33 @@ _LARGE = 20
 """Levels from which the symmetric solver is the faster one."""
 
 _CO_OCCURRENCE = (
-    *("Autocorrelation", "JointAverage", "ClusterProminence", "ClusterShade", "ClusterTendency", "Contrast"),
-    *("Correlation", "DifferenceAverage", "DifferenceEntropy", "DifferenceVariance", "JointEnergy", "JointEntropy"),
-    *("Imc1", "Imc2", "Idm", "Idmn", "Id", "Idn", "InverseVariance", "MaximumProbability", "SumAverage"),
-    *("SumEntropy", "SumSquares"),
+    *("Autocorrelation", "JointAverage", "JointEnergy", "MaximumProbability", "JointEntropy"),
+    *("ClusterProminence", "ClusterShade", "ClusterTendency", "Correlation", "SumSquares"),
+    *("Imc1", "Imc2"),
+    *("Contrast", "DifferenceAverage", "DifferenceEntropy", "DifferenceVariance"),
+    *("Id", "Idm", "Idn", "Idmn", "InverseVariance"),
+    *("SumAverage", "SumEntropy"),
 )
+"""Features in the order of `_co_occurrence_statistics`."""
 
-# What a matrix of levels against sizes yields, and what each feature class calls it.
-_SIZE_STATISTICS = (
-    *("level_non_uniformity", "level_non_uniformity_normalized", "level_variance", "high_level", "low_level"),
-    *("large", "small", "large_high", "large_low", "small_high", "small_low"),
-    *("size_non_uniformity", "size_non_uniformity_normalized", "size_variance", "entropy", "percentage"),
-)
-_RUN_LENGTH = dict(
-    level_non_uniformity="GrayLevelNonUniformity",
-    level_non_uniformity_normalized="GrayLevelNonUniformityNormalized",
-    level_variance="GrayLevelVariance",
-    high_level="HighGrayLevelRunEmphasis",
-    low_level="LowGrayLevelRunEmphasis",
-    large="LongRunEmphasis",
-    small="ShortRunEmphasis",
-    large_high="LongRunHighGrayLevelEmphasis",
-    large_low="LongRunLowGrayLevelEmphasis",
-    small_high="ShortRunHighGrayLevelEmphasis",
-    small_low="ShortRunLowGrayLevelEmphasis",
-    size_non_uniformity="RunLengthNonUniformity",
-    size_non_uniformity_normalized="RunLengthNonUniformityNormalized",
-    size_variance="RunVariance",
-    entropy="RunEntropy",
-    percentage="RunPercentage",
-)
-_SIZE_ZONE = dict(
-    level_non_uniformity="GrayLevelNonUniformity",
-    level_non_uniformity_normalized="GrayLevelNonUniformityNormalized",
-    level_variance="GrayLevelVariance",
-    high_level="HighGrayLevelZoneEmphasis",
-    low_level="LowGrayLevelZoneEmphasis",
-    large="LargeAreaEmphasis",
-    small="SmallAreaEmphasis",
-    large_high="LargeAreaHighGrayLevelEmphasis",
-    large_low="LargeAreaLowGrayLevelEmphasis",
-    small_high="SmallAreaHighGrayLevelEmphasis",
-    small_low="SmallAreaLowGrayLevelEmphasis",
-    size_non_uniformity="SizeZoneNonUniformity",
-    size_non_uniformity_normalized="SizeZoneNonUniformityNormalized",
-    size_variance="ZoneVariance",
-    entropy="ZoneEntropy",
-    percentage="ZonePercentage",
-)
-_DEPENDENCE = dict(
-    level_non_uniformity="GrayLevelNonUniformity",
-    level_variance="GrayLevelVariance",
-    high_level="HighGrayLevelEmphasis",
-    low_level="LowGrayLevelEmphasis",
-    large="LargeDependenceEmphasis",
-    small="SmallDependenceEmphasis",
-    large_high="LargeDependenceHighGrayLevelEmphasis",
-    large_low="LargeDependenceLowGrayLevelEmphasis",
-    small_high="SmallDependenceHighGrayLevelEmphasis",
-    small_low="SmallDependenceLowGrayLevelEmphasis",
-    size_non_uniformity="DependenceNonUniformity",
-    size_non_uniformity_normalized="DependenceNonUniformityNormalized",
-    size_variance="DependenceVariance",
-    entropy="DependenceEntropy",
-)
+
+def _size_features(high_low: str, large: str, small: str, size: str, spread: str) -> tuple[str, ...]:
+    """What a feature class calls the values of `_size_statistics`, in their order."""
+    return (
+        *("GrayLevelNonUniformity", "GrayLevelNonUniformityNormalized", "GrayLevelVariance"),
+        *(f"HighGrayLevel{high_low}Emphasis", f"LowGrayLevel{high_low}Emphasis"),
+        *(f"{size}NonUniformity", f"{size}NonUniformityNormalized", f"{spread}Variance"),
+        *(f"{large}Emphasis", f"{small}Emphasis"),
+        *(f"{large}HighGrayLevelEmphasis", f"{large}LowGrayLevelEmphasis"),
+        *(f"{small}HighGrayLevelEmphasis", f"{small}LowGrayLevelEmphasis"),
+        *(f"{spread}Entropy", f"{spread}Percentage"),
+    )
+
+
+_RUN_LENGTH = _size_features("Run", "LongRun", "ShortRun", "RunLength", "Run")
+_SIZE_ZONE = _size_features("Zone", "LargeArea", "SmallArea", "SizeZone", "Zone")
+_DEPENDENCE = _size_features("", "LargeDependence", "SmallDependence", "Dependence", "Dependence")
+_NEIGHBOURHOOD = ("Busyness", "Coarseness", "Complexity", "Contrast", "Strength")
 
 
 def co_occurrence_features(
@@ -122,18 +85,17 @@ def co_occurrence_features(
         matrices = np.tensordot(weights, matrices, axes=1)[None]
     if symmetrical:
         matrices = matrices + matrices.transpose(0, 2, 1)
-    totals = matrices.sum(axis=(1, 2), keepdims=True)
-    shares = matrices[totals.ravel() > 0] / totals[totals.ravel() > 0]
-    if not len(shares):
-        alone = 1.0 if grey.size == 1 else np.nan
-        return dict.fromkeys(_CO_OCCURRENCE, np.nan) | {"MCC": alone}
-    rows = np.array([_co_occurrence_statistics(share, grey, EPSILON) for share in shares])
-    values = dict(zip(_CO_OCCURRENCE, _mean_of_directions(rows).tolist(), strict=True))
-    values["MCC"] = _maximal_correlation(shares, symmetrical)
-    return values
+    totals = matrices.sum(axis=(1, 2))
+    shares = matrices[totals > 0] / totals[totals > 0, None, None]
+    rows = [_co_occurrence_statistics(share, grey) for share in shares]
+    return _mean_of_directions(rows, _CO_OCCURRENCE) | {"MCC": _maximal_correlation(shares, symmetrical)}
 
 
-def _mean_of_directions(rows: np.ndarray) -> np.ndarray:
+def _mean_of_directions(rows: list[tuple[float, ...]], names: tuple[str, ...]) -> dict[str, float]:
+    return dict(zip(names, _nanmean(np.array(rows).reshape(-1, len(names))).tolist(), strict=True))
+
+
+def _nanmean(rows: np.ndarray) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # A feature that is NaN in every direction stays NaN.
         return np.nanmean(rows, axis=0)
@@ -151,7 +113,7 @@ def _maximal_correlation(shares: np.ndarray, symmetrical: bool) -> float:
         second = _second_eigenvalues(shares)
     with np.errstate(invalid="ignore"):
         roots = np.sqrt(second)
-    return float(_mean_of_directions(roots[:, None])[0].real)
+    return float(_nanmean(roots).real)
 
 
 def _second_eigenvalues(shares: np.ndarray) -> np.ndarray:
@@ -193,16 +155,14 @@ def _second_eigenvalues_of_large(shares: np.ndarray) -> np.ndarray:
 
 
 @compiled
-def _co_occurrence_statistics(p, grey, epsilon):
-    n = grey.size
-    largest = int(grey[n - 1])
-    rows = np.zeros(n)
-    columns = np.zeros(n)
-    sums = np.zeros(2 * largest + 1)
-    differences = np.zeros(largest)
-    autocorrelation = energy = entropy = maximum = mean_row = mean_column = 0.0
-    for i in range(n):
-        for j in range(n):
+def _co_occurrence_statistics(p, grey):
+    """Values of `_CO_OCCURRENCE`, of the shares of pairs."""
+    largest = int(grey[-1])
+    rows, columns = np.zeros(grey.size), np.zeros(grey.size)
+    sums, differences = np.zeros(2 * largest + 1), np.zeros(largest)
+    autocorrelation = mean_row = mean_column = energy = maximum = entropy = 0.0
+    for i in range(grey.size):
+        for j in range(grey.size):
             share = p[i, j]
             if share == 0.0:
                 continue
@@ -211,90 +171,81 @@ def _co_occurrence_statistics(p, grey, epsilon):
             sums[int(grey[i] + grey[j])] += share
             differences[int(abs(grey[i] - grey[j]))] += share
             autocorrelation += share * grey[i] * grey[j]
-            energy += share * share
-            entropy -= share * np.log2(share + epsilon)
-            maximum = max(maximum, share)
             mean_row += share * grey[i]
             mean_column += share * grey[j]
+            energy += share * share
+            maximum = max(maximum, share)
+            entropy -= share * np.log2(share + EPSILON)
+    averages = (autocorrelation, mean_row, energy, maximum, entropy)
+    moments = _central_moments(p, grey, mean_row, mean_column)
+    information = _information(p, rows, columns, entropy)
+    of_differences = _difference_statistics(differences, np.arange(largest))
+    of_sums = ((sums * np.arange(sums.size)).sum(), _entropy(sums))
+    return averages + moments + information + of_differences + of_sums
 
-    prominence = shade = tendency = variance_row = variance_column = covariance = cross_entropy = 0.0
-    for i in range(n):
-        for j in range(n):
+
+@compiled
+def _central_moments(p, grey, mean_row, mean_column):
+    """Prominence, shade and tendency of clusters, correlation, and variance of the first level."""
+    prominence = shade = tendency = variance_row = variance_column = covariance = 0.0
+    for i in range(grey.size):
+        for j in range(grey.size):
             share = p[i, j]
             if share == 0.0:
                 continue
             away = grey[i] + grey[j] - mean_row - mean_column
-            tendency += share * away**2
-            shade += share * away**3
             prominence += share * away**4
+            shade += share * away**3
+            tendency += share * away**2
             variance_row += share * (grey[i] - mean_row) ** 2
             variance_column += share * (grey[j] - mean_column) ** 2
             covariance += share * (grey[i] - mean_row) * (grey[j] - mean_column)
-            cross_entropy -= share * np.log2(rows[i] * columns[j] + epsilon)
-
     spread = np.sqrt(variance_row) * np.sqrt(variance_column)
-    correlation = 1.0 if spread == 0.0 else covariance / (spread + epsilon)
+    correlation = 1.0 if spread == 0.0 else covariance / (spread + EPSILON)
+    return prominence, shade, tendency, correlation, variance_row
 
-    entropy_rows = entropy_columns = product_entropy = 0.0
-    for i in range(n):
-        entropy_rows -= rows[i] * np.log2(rows[i] + epsilon)
-        entropy_columns -= columns[i] * np.log2(columns[i] + epsilon)
-        for j in range(n):
+
+@compiled
+def _information(p, rows, columns, entropy):
+    """The two measures of information of correlation."""
+    cross_entropy = product_entropy = 0.0
+    for i in range(rows.size):
+        for j in range(columns.size):
             product = rows[i] * columns[j]
-            product_entropy -= product * np.log2(product + epsilon)
-    widest = max(entropy_rows, entropy_columns)
-    information_1 = 0.0 if widest == 0.0 else (entropy - cross_entropy) / widest
-    information_2 = 0.0
-    if product_entropy != entropy:
-        # NaN where rounding makes the difference negative; the direction is then left out of the mean.
-        information_2 = np.sqrt(1.0 - np.e ** (-2.0 * (product_entropy - entropy)))
+            bits = np.log2(product + EPSILON)
+            product_entropy -= product * bits
+            cross_entropy -= p[i, j] * bits
+    widest = max(_entropy(rows), _entropy(columns))
+    first = 0.0 if widest == 0.0 else (entropy - cross_entropy) / widest
+    gain = product_entropy - entropy
+    # NaN where rounding makes the gain negative; the direction is then left out of the mean.
+    return first, 0.0 if gain == 0.0 else np.sqrt(1.0 - np.e ** (-2.0 * gain))
 
-    contrast = average = difference_entropy = inverse = inverse_2 = inverse_n = inverse_2n = inverse_variance = 0.0
-    for k in range(largest):
-        share = differences[k]
-        if share == 0.0:
-            continue
-        contrast += share * k * k
-        average += share * k
-        difference_entropy -= share * np.log2(share + epsilon)
-        inverse += share / (1.0 + k)
-        inverse_2 += share / (1.0 + k * k)
-        inverse_n += share / (1.0 + k / largest)
-        inverse_2n += share / (1.0 + k * k / (largest * largest))
-        if k > 0:
-            inverse_variance += share / (k * k)
-    difference_variance = 0.0
-    for k in range(largest):
-        difference_variance += differences[k] * (k - average) ** 2
-    sum_average = sum_entropy = 0.0
-    for k in range(2, 2 * largest + 1):
-        sum_average += sums[k] * k
-        sum_entropy -= sums[k] * np.log2(sums[k] + epsilon)
 
+@compiled
+def _entropy(shares):
+    bits = 0.0
+    for k in range(shares.size):
+        bits -= shares[k] * np.log2(shares[k] + EPSILON)
+    return bits
+
+
+@compiled
+def _difference_statistics(shares, k):
+    """Values of the shares of differences k between levels, from 0."""
+    largest = k.size
+    average = (shares * k).sum()
+    away = k - average
     return (
-        autocorrelation,
-        mean_row,
-        prominence,
-        shade,
-        tendency,
-        contrast,
-        correlation,
+        (shares * k * k).sum(),
         average,
-        difference_entropy,
-        difference_variance,
-        energy,
-        entropy,
-        information_1,
-        information_2,
-        inverse_2,
-        inverse_2n,
-        inverse,
-        inverse_n,
-        inverse_variance,
-        maximum,
-        sum_average,
-        sum_entropy,
-        variance_row,
+        _entropy(shares),
+        (shares * (away * away)).sum(),
+        (shares / (1.0 + k)).sum(),
+        (shares / (1.0 + k * k)).sum(),
+        (shares / (1.0 + k / largest)).sum(),
+        (shares / (1.0 + k * k / (largest * largest))).sum(),
+        (shares[1:] / (k[1:] * k[1:])).sum(),
     )
 
 
@@ -321,8 +272,8 @@ def run_length_features(counts: np.ndarray, levels: np.ndarray, weights: np.ndar
     """
     if weights is not None:
         counts = np.tensordot(weights, counts, axes=1)[None]
-    rows = np.array([_statistics(matrix, levels) for matrix in counts]).reshape(-1, len(_SIZE_STATISTICS))
-    return _named(_mean_of_directions(rows), _RUN_LENGTH)
+    sizes = np.arange(1, counts.shape[2] + 1)
+    return _mean_of_directions([_size_values(matrix, levels, sizes) for matrix in counts], _RUN_LENGTH)
 
 
 def size_zone_features(counts: np.ndarray, levels: np.ndarray, sizes: np.ndarray) -> dict[str, float]:
@@ -346,7 +297,7 @@ def size_zone_features(counts: np.ndarray, levels: np.ndarray, sizes: np.ndarray
     ----------
     PyRadiomics 3.0.1, feature class GLSZM; IBSI reference manual, section 3.8.
     """
-    return _named(_statistics(counts, levels, sizes), _SIZE_ZONE)
+    return dict(zip(_SIZE_ZONE, _size_values(counts, levels, sizes), strict=True))
 
 
 def dependence_features(counts: np.ndarray, levels: np.ndarray) -> dict[str, float]:
@@ -362,52 +313,25 @@ def dependence_features(counts: np.ndarray, levels: np.ndarray) -> dict[str, flo
     Returns
     -------
     dict of str to float
-        14 features.
+        14 features, and two more that PyRadiomics calls deprecated.
 
     References
     ----------
     PyRadiomics 3.0.1, feature class GLDM; IBSI reference manual, section 3.11.
     """
-    return _named(_statistics(counts, levels), _DEPENDENCE)
+    sizes = np.arange(1, counts.shape[1] + 1)
+    return dict(zip(_DEPENDENCE, _size_values(counts, levels, sizes), strict=True))
 
 
-def _statistics(counts: np.ndarray, levels: np.ndarray, sizes: np.ndarray | None = None) -> np.ndarray:
-    sizes = np.arange(1, counts.shape[1] + 1) if sizes is None else sizes
-    return np.array(_size_statistics(counts.astype(float), levels.astype(float), sizes.astype(float), EPSILON))
-
-
-def _named(values: np.ndarray, names: dict[str, str]) -> dict[str, float]:
-    found = dict(zip(_SIZE_STATISTICS, values.tolist(), strict=True))
-    return {theirs: found[ours] for ours, theirs in names.items()}
+def _size_values(counts: np.ndarray, levels: np.ndarray, sizes: np.ndarray) -> tuple[float, ...]:
+    return _size_statistics(counts.astype(float), levels.astype(float), sizes.astype(float))
 
 
 @compiled
-def _size_statistics(counts, grey, sizes, epsilon):
-    of_level = counts.sum(axis=1)
-    of_size = counts.sum(axis=0)
+def _size_statistics(counts, grey, sizes):
+    """What a matrix of levels against sizes yields, in the order of `_size_features`."""
+    of_level, of_size = counts.sum(axis=1), counts.sum(axis=0)
     total = of_level.sum()
-
-    level_2 = high = low = level_mean = 0.0
-    for i in range(grey.size):
-        level_2 += of_level[i] ** 2
-        high += of_level[i] * grey[i] ** 2
-        low += of_level[i] / grey[i] ** 2
-        level_mean += of_level[i] / total * grey[i]
-    level_variance = 0.0
-    for i in range(grey.size):
-        level_variance += of_level[i] / total * (grey[i] - level_mean) ** 2
-
-    size_2 = large = small = size_mean = voxels = 0.0
-    for j in range(sizes.size):
-        size_2 += of_size[j] ** 2
-        large += of_size[j] * sizes[j] ** 2
-        small += of_size[j] / sizes[j] ** 2
-        size_mean += of_size[j] / total * sizes[j]
-        voxels += of_size[j] * sizes[j]
-    size_variance = 0.0
-    for j in range(sizes.size):
-        size_variance += of_size[j] / total * (sizes[j] - size_mean) ** 2
-
     large_high = large_low = small_high = small_low = entropy = 0.0
     for i in range(grey.size):
         level = grey[i] ** 2
@@ -421,25 +345,27 @@ def _size_statistics(counts, grey, sizes, epsilon):
             small_high += count * level / size
             small_low += count / (level * size)
             share = count / total
-            entropy -= share * np.log2(share + epsilon)
-
+            entropy -= share * np.log2(share + EPSILON)
     return (
-        level_2 / total,
-        level_2 / total**2,
-        level_variance,
-        high / total,
-        low / total,
-        large / total,
-        small / total,
-        large_high / total,
-        large_low / total,
-        small_high / total,
-        small_low / total,
-        size_2 / total,
-        size_2 / total**2,
-        size_variance,
-        entropy,
-        total / voxels,
+        _margin_statistics(of_level, grey, total)
+        + _margin_statistics(of_size, sizes, total)
+        + (large_high / total, large_low / total, small_high / total, small_low / total)
+        + (entropy, total / (of_size * sizes).sum())
+    )
+
+
+@compiled
+def _margin_statistics(counts, values, total):
+    """Non-uniformity, its share, variance, and emphasis of large and small values, of counts by level or by size."""
+    squares = values * values
+    away = values - (counts / total * values).sum()
+    uniform = (counts * counts).sum()
+    return (
+        uniform / total,
+        uniform / total**2,
+        (counts / total * (away * away)).sum(),
+        (counts * squares).sum() / total,
+        (counts / squares).sum() / total,
     )
 
 
@@ -462,16 +388,13 @@ def neighbourhood_features(differences: np.ndarray, levels: np.ndarray) -> dict[
     ----------
     PyRadiomics 3.0.1, feature class NGTDM; IBSI reference manual, section 3.10.
     """
-    values = _neighbourhood_statistics(
-        np.ascontiguousarray(differences[:, 0]), np.ascontiguousarray(differences[:, 1]), levels.astype(float)
-    )
-    return dict(zip(("Busyness", "Coarseness", "Complexity", "Contrast", "Strength"), values, strict=True))
+    return dict(zip(_NEIGHBOURHOOD, _neighbourhood_statistics(differences, levels.astype(float)), strict=True))
 
 
 @compiled
-def _neighbourhood_statistics(voxels, difference, grey):
-    total = voxels.sum()
-    all_differences = difference.sum()
+def _neighbourhood_statistics(differences, grey):
+    voxels, difference = differences[:, 0], differences[:, 1]
+    total, all_differences = voxels.sum(), difference.sum()
     n = grey.size
     weighted = 0.0
     for i in range(n):
@@ -486,9 +409,7 @@ def _neighbourhood_statistics(voxels, difference, grey):
             apart += abs(grey[i] * share_i - grey[j] * share_j)
             complexity += step * (share_i * difference[i] + share_j * difference[j]) / (share_i + share_j)
             strength += (share_i + share_j) * step**2
-    contrast = 0.0
-    if n > 1:
-        contrast = squares * all_differences / total / (n * (n - 1))
+    contrast = squares * all_differences / total / (n * (n - 1)) if n > 1 else 0.0
     return (
         0.0 if apart == 0.0 else weighted / apart,
         1e6 if weighted == 0.0 else 1.0 / weighted,
