@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import SimpleITK as sitk
 import torch
 
 from hccbook import segmentation
@@ -33,13 +34,14 @@ def measure(network: str, shape: tuple[int, ...]) -> dict[str, object]:
     """Seconds of each repeat, and peak memory in MiB before and after."""
     torch.set_num_threads(THREADS)
     segmenter = segmentation.Segmenter.load(network, "cpu")
-    volume = np.random.default_rng(1).normal(60, 30, shape).astype(np.float32)
-    segmenter.predict_array(volume[:16, :16, :16])
+    volume = sitk.GetImageFromArray(np.random.default_rng(1).normal(60, 30, shape).astype(np.float32))
+    volume.SetSpacing([segmenter.provenance.spacing_mm] * 3)
+    segmenter.predict(volume[:16, :16, :16])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     seconds = []
     for _ in range(REPEATS):
         start = time.perf_counter()
-        segmenter.predict_array(volume)
+        segmenter.predict(volume)
         seconds.append(round(time.perf_counter() - start, 3))
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {

@@ -75,6 +75,13 @@ def image_of(array: np.ndarray, edges_xyz: tuple[float, float, float]) -> sitk.I
     return image
 
 
+def measures(
+    a: np.ndarray, b: np.ndarray, tolerance_mm: float, edges: tuple[float, float, float] = EDGES
+) -> BoundaryMeasures:
+    """Measures of two arrays with voxel edges (z, y, x)."""
+    return boundary_measures(image_of(a, edges[::-1]), image_of(b, edges[::-1]), tolerance_mm)
+
+
 # --- by hand ----------------------------------------------------------------------------------------------------------
 
 
@@ -82,7 +89,7 @@ def image_of(array: np.ndarray, edges_xyz: tuple[float, float, float]) -> sitk.I
 def test_two_parallel_plates(tolerance, share):
     """Plates one voxel thick, two slices of 3 mm apart: every distance is 6 mm."""
     a, b = box((8, 5, 5), slice(2, 3)), box((8, 5, 5), slice(4, 5))
-    assert boundary_measures(a, b, tolerance, EDGES) == BoundaryMeasures(6.0, 6.0, share)
+    assert measures(a, b, tolerance, EDGES) == BoundaryMeasures(6.0, 6.0, share)
 
 
 def test_shifted_cube_with_unequal_edges():
@@ -100,7 +107,7 @@ def test_shifted_cube_with_unequal_edges():
     b = box((9, 12, 9), slice(2, 7), slice(4, 9), slice(2, 7))
     there = np.array([4.0, 2.0, 0.0, 0.0, 0.0] * 16 + [4.0] * 9 + [1.0] * 6 + [2.0] * 3)
     assert len(there) == 98
-    found = boundary_measures(a, b, 1.0, EDGES)
+    found = measures(a, b, 1.0, EDGES)
     # Of 98 values 25 are 4 mm, so that the 95th percentile is 4 mm; the way back is its mirror image.
     assert found == BoundaryMeasures(4.0, pytest.approx((16 * 6 + 36 + 6 + 6) / 98), pytest.approx((16 * 3 + 6) / 98))
     assert found.mean_mm == pytest.approx(there.mean())
@@ -115,7 +122,7 @@ def test_concentric_spheres(edge):
     """
     z, y, x = np.indices((33, 33, 33)) - 16
     radius = np.sqrt(z**2 + y**2 + x**2)
-    found = boundary_measures(radius <= 10, radius <= 14, 5.8 * edge, (edge,) * 3)
+    found = measures(radius <= 10, radius <= 14, 5.8 * edge, (edge,) * 3)
     assert found.mean_mm == pytest.approx(4 * edge, abs=0.4 * edge)
     assert 4 * edge <= found.hd95_mm <= (4 + np.sqrt(3)) * edge
     assert found.surface_dice == 1.0
@@ -129,16 +136,14 @@ def test_one_voxel_far_away_moves_the_maximum_but_not_the_95th_percentile():
     a = box((9, 9, 20), slice(2, 7), slice(2, 7), slice(2, 7))
     b = a.copy()
     b[4, 4, 13] = 1  # the cube ends at x = 6; its surface at (4, 4, 6) is 7 voxels of 1 mm away
-    assert boundary_measures(a, b, 1.0, EDGES) == BoundaryMeasures(
-        0.0, pytest.approx(7 / 197), pytest.approx(196 / 197)
-    )
+    assert measures(a, b, 1.0, EDGES) == BoundaryMeasures(0.0, pytest.approx(7 / 197), pytest.approx(196 / 197))
 
 
 def test_the_edge_of_the_image_is_surface():
     """A mask that fills its image has its outer layer as surface, 26 of 27 voxels; the middle one lies 1 mm from it."""
     filled = np.ones((3, 3, 3))
     middle = box((3, 3, 3), slice(1, 2), slice(1, 2), slice(1, 2))
-    found = boundary_measures(middle, filled, 1.0, (1.0, 1.0, 1.0))
+    found = measures(middle, filled, 1.0, (1.0, 1.0, 1.0))
     # From the 26: 6 faces at 1, 12 edges at sqrt 2, 8 corners at sqrt 3; from the middle: 1.
     assert found.mean_mm == pytest.approx((6 + 12 * 2**0.5 + 8 * 3**0.5 + 1) / 27)
     assert found.surface_dice == pytest.approx(7 / 27)
@@ -149,15 +154,15 @@ def test_the_edge_of_the_image_is_surface():
 def test_empty_masks(swap):
     """Two empty masks agree; an empty and a filled one are infinitely far apart, and nothing is NaN."""
     empty, filled = np.zeros((4, 4, 4)), box((4, 4, 4), slice(1, 3))
-    assert boundary_measures(empty, empty, 2.0, EDGES) == BoundaryMeasures(0.0, 0.0, 1.0)
+    assert measures(empty, empty, 2.0, EDGES) == BoundaryMeasures(0.0, 0.0, 1.0)
     pair = (filled, empty) if swap else (empty, filled)
-    assert boundary_measures(*pair, 2.0, EDGES) == BoundaryMeasures(np.inf, np.inf, 0.0)
+    assert measures(*pair, 2.0, EDGES) == BoundaryMeasures(np.inf, np.inf, 0.0)
 
 
 def test_tolerance_of_a_multiple_of_the_edge_counts():
     """Three steps of 1.1 mm are within 3.3 mm, although 3 x 1.1 is 3.3000000000000003."""
     a, b = box((9, 4, 4), slice(1, 2)), box((9, 4, 4), slice(4, 5))
-    assert boundary_measures(a, b, 3.3, (1.1, 1.0, 1.0)).surface_dice == 1.0
+    assert measures(a, b, 3.3, (1.1, 1.0, 1.0)).surface_dice == 1.0
 
 
 def test_measures_go_by_organ_and_by_the_images_edges():
@@ -168,7 +173,6 @@ def test_measures_go_by_organ_and_by_the_images_edges():
     a[1:4, 1:5, 7], b[1:4, 1:5, 7] = 2, 2
     found = organ_boundary(image_of(a, (4.0, 2.0, 3.0)), image_of(b, (4.0, 2.0, 3.0)), 2.0)
     assert found == {"liver": BoundaryMeasures(4.0, 4.0, 0.0), "spleen": BoundaryMeasures(0.0, 0.0, 1.0)}
-    assert organ_boundary(a, b, 2.0, (3.0, 2.0, 4.0)) == found
 
 
 # --- independent implementations --------------------------------------------------------------------------------------
@@ -180,13 +184,13 @@ edges_mm = st.tuples(*[st.sampled_from([0.7, 1.0, 2.5])] * 3)
 @given(a=small_masks, b=small_masks, edges=edges_mm)
 def test_every_pair_agrees_with_brute_force_and_with_its_swap(a, b, edges):
     """Voxel by voxel the same, and (a, b) as (b, a)."""
-    found, expected = boundary_measures(a, b, 1.2, edges), brute_force(a, b, 1.2, edges)
+    found, expected = measures(a, b, 1.2, edges), brute_force(a, b, 1.2, edges)
     assert (found.hd95_mm, found.mean_mm) == pytest.approx((expected.hd95_mm, expected.mean_mm))
     assert found.surface_dice == pytest.approx(expected.surface_dice)
-    swapped = boundary_measures(b, a, 1.2, edges)
+    swapped = measures(b, a, 1.2, edges)
     assert (swapped.hd95_mm, swapped.surface_dice) == (found.hd95_mm, found.surface_dice)
     assert swapped.mean_mm == pytest.approx(found.mean_mm)
-    assert boundary_measures(a, a, 0.0, edges) == BoundaryMeasures(0.0, 0.0, 1.0)
+    assert measures(a, a, 0.0, edges) == BoundaryMeasures(0.0, 0.0, 1.0)
 
 
 def test_agrees_with_monai():
@@ -204,7 +208,7 @@ def test_agrees_with_monai():
         there = compute_average_surface_distance(first, second, **shared)
         back = compute_average_surface_distance(second, first, **shared)
         surface = compute_surface_dice(first, second, class_thresholds=[3.0], **shared)
-    found = boundary_measures(a, b, 3.0, edges)
+    found = measures(a, b, 3.0, edges)
     assert found.hd95_mm == pytest.approx(float(hausdorff))
     assert found.surface_dice == pytest.approx(float(surface))
     # MONAI averages in one direction; both together lie between the two.
@@ -216,23 +220,18 @@ def test_agrees_with_monai():
 
 
 def test_what_is_refused():
-    """Shapes, grids, edges and tolerances that make no sense."""
-    mask = np.ones((2, 2, 2))
-    image = image_of(mask, (1.0, 1.0, 1.0))
-    moved = image_of(mask, (1.0, 1.0, 1.0))
+    """Grids and tolerances that make no sense."""
+    image = image_of(np.ones((2, 2, 2)), (1.0, 1.0, 1.0))
+    moved = sitk.Image(image)
     moved.SetOrigin((3.0, 0.0, 0.0))
-    for pair, tolerance, edges, message in (
-        ((mask, np.ones((2, 2, 3))), 1.0, EDGES, "one shape"),
-        ((image, moved), 1.0, None, "one grid"),
-        ((mask, mask), 1.0, None, "need their voxel edges"),
-        ((image, image), 1.0, EDGES, "carry their voxel edges"),
-        ((mask, mask), 1.0, (1.0, 1.0), "3 numbers above 0"),
-        ((mask, mask), 1.0, (1.0, 0.0, 1.0), "3 numbers above 0"),
-        ((mask, mask), -1.0, EDGES, "0 mm or more, but found -1"),
-        ((mask, mask), float("nan"), EDGES, "0 mm or more, but found nan"),
+    for other, tolerance, message in (
+        (moved, 1.0, "one grid"),
+        (image, -1.0, "0 mm or more, but found -1"),
+        (image, float("nan"), "0 mm or more, but found nan"),
     ):
-        with pytest.raises(DataError, match=message):
-            boundary_measures(*pair, tolerance, edges)
+        for measure in (boundary_measures, organ_boundary):
+            with pytest.raises(DataError, match=message):
+                measure(image, other, tolerance)
 
 
 # --- a cohort's tables ------------------------------------------------------------------------------------------------

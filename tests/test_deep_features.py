@@ -23,13 +23,12 @@ from hccbook.features.deep import (
     PATIENCE,
     Crops,
     FineTunedNetwork,
-    ProjectionHead,
+    Tuning,
     crop_to_box,
     deep_table,
     extract_deep,
     fine_tune,
     fine_tuning,
-    fit_projection,
     largest_box,
     load_backbone,
     negative_control,
@@ -42,6 +41,7 @@ from hccbook.features.deep import (
     stored_fine_tuning,
 )
 from hccbook.features.deep.convolutions import narrowed, widened
+from hccbook.features.deep.patients import significant
 from hccbook.images import write_image
 from hccbook.parallel import FAILURE_COLUMNS
 from hccbook.pipeline import features as stage
@@ -418,7 +418,7 @@ def test_table_of_unequal_patients_is_refused():
 POOLED = 256
 
 
-def toy(patients: int, hcc: int, effect: float, seed: int) -> tuple[pd.DataFrame, pd.Series]:
+def toy(patients: int, hcc: int, effect: float, seed: int) -> tuple[dict[str, dict[str, np.ndarray]], pd.Series]:
     """Pooled values with twenty latent directions, one of which HCC shifts by `effect` SD."""
     directions = np.random.default_rng(0).normal(size=(20, POOLED))
     rng = np.random.default_rng(seed)
@@ -426,29 +426,45 @@ def toy(patients: int, hcc: int, effect: float, seed: int) -> tuple[pd.DataFrame
     latent = rng.normal(size=(patients, 1, 20)) + 0.5 * rng.normal(size=(patients, 3, 20))
     latent[:, :, 3] += effect * y[:, None]
     values = latent @ directions + rng.normal(size=(patients, 3, POOLED)) + np.array([1.0, 5.0, 9.0])[:, None]
-    columns = [f"{phase}.liver.deep_{number:03d}" for phase in PHASES for number in range(POOLED)]
     index = pd.Index([f"P{number + 1:04d}" for number in range(patients)], name="patient")
-    return pd.DataFrame(values.reshape(patients, -1), index=index, columns=columns), pd.Series(y, index=index)
+    names = [f"{phase}.liver" for phase in PHASES]
+    return {key: dict(zip(names, own, strict=True)) for key, own in zip(index, values, strict=True)}, pd.Series(
+        y, index=index
+    )
 
 
-def logit(head: ProjectionHead, pooled: pd.DataFrame) -> np.ndarray:
-    """Mean over phases of the logit that the projection was tuned with."""
-    values = head.transform(pooled).to_numpy().reshape(len(pooled), len(PHASES), -1)
-    return (values @ head.risk + head.offset).mean(axis=1)
+def changed(inputs: dict[str, dict[str, np.ndarray]], units: slice, change) -> dict[str, dict[str, np.ndarray]]:
+    """The same pooled values, some units of the arterial phase changed."""
+    copies = {key: {name: values.copy() for name, values in own.items()} for key, own in inputs.items()}
+    for own in copies.values():
+        own["arterial.liver"][units] = change(own["arterial.liver"][units])
+    return copies
 
 
 @pytest.fixture(scope="module")
-def tuned() -> ProjectionHead:
+def pooler():
+    """Network that made the pooled values; it plays no part but in the card."""
+    return load_backbone("resnet18")
+
+
+def projection_of(backbone, inputs, hcc, *, epochs: int, seed: int = 7) -> FineTunedNetwork:
+    return fine_tune(backbone, inputs, hcc, Tuning("projection", epochs, seed))
+
+
+@pytest.fixture(scope="module")
+def tuned(pooler) -> FineTunedNetwork:
     """Projection tuned on 64 toy patients, 13 of them with HCC."""
-    return fit_projection(*toy(64, 13, 2.5, seed=1), epochs=15, seed=7)
+    return projection_of(pooler, *toy(64, 13, 2.5, seed=1), epochs=15)
 
 
 def test_projection_finds_a_planted_signal(tuned):
     """On patients that it never saw, its logit ranks HCC above the others, far above chance."""
     pooled, hcc = toy(300, 60, 2.5, seed=2)
-    assert roc_auc_score(hcc, logit(tuned, pooled)) > 0.75
+    assert roc_auc_score(hcc, tuned.logit(pooled)) > 0.75
     assert tuned.card["epochs"] > 0
     assert 0.6 < tuned.card["inner_auc"] <= 1
+    assert tuned.history["tuned"].unique().tolist() == ["projection"]
+    assert tuned.history["inner_auc"][tuned.card["epochs"]] == tuned.card["inner_auc"]
 
 
 def test_projected_values_are_a_hundred_and_differ(tuned):
@@ -467,109 +483,86 @@ def test_projected_values_are_a_hundred_and_differ(tuned):
     assert correlation.max() < 0.95
 
 
-def test_projection_of_noise_finds_nothing():
-    """Of four cohorts without a signal most stay untuned, and unseen patients are ranked by chance."""
-    heads = [fit_projection(*toy(64, 13, 0.0, seed=100 + number), epochs=10, seed=7) for number in range(4)]
-    assert sum(head.card["epochs"] == 0 for head in heads) >= 2
+def test_projection_of_noise_finds_nothing(pooler):
+    """Of four cohorts without a signal each ranks unseen patients by chance."""
     pooled, hcc = toy(400, 100, 0.0, seed=4)
-    for head in heads:
+    for number in range(4):
+        tuned = projection_of(pooler, *toy(64, 13, 0.0, seed=100 + number), epochs=10)
         # The standard error of such an AUC is 0.034.
-        assert roc_auc_score(hcc, logit(head, pooled)) == pytest.approx(0.5, abs=0.1)
+        assert roc_auc_score(hcc, tuned.logit(pooled)) == pytest.approx(0.5, abs=0.1)
 
 
-def test_projection_is_the_same_for_the_same_seed(tuned):
+def test_projection_is_the_same_for_the_same_seed(pooler, tuned):
     """Tuned twice, the values agree to the last digit; with another seed they do not."""
     pooled, hcc = toy(64, 13, 2.5, seed=1)
-    again = fit_projection(pooled, hcc, epochs=15, seed=7)
+    again = projection_of(pooler, pooled, hcc, epochs=15)
     assert again.transform(pooled).to_csv() == tuned.transform(pooled).to_csv()
-    other = fit_projection(pooled, hcc, epochs=0, seed=8)
+    other = projection_of(pooler, pooled, hcc, epochs=0, seed=8)
     assert not np.allclose(other.transform(pooled), tuned.transform(pooled))
 
 
-def test_no_epochs_leave_the_random_projection():
+def test_no_epochs_leave_the_random_projection(pooler):
     """The outcomes then play no part."""
     pooled, hcc = toy(64, 13, 2.5, seed=1)
-    head = fit_projection(pooled, hcc, epochs=0, seed=7)
-    flipped = fit_projection(pooled, 1 - hcc, epochs=0, seed=7)
-    np.testing.assert_array_equal(head.weight, flipped.weight)
-    assert not head.risk.any()
-    assert (head.card["epochs"], head.card["inner_auc"], head.card["note"]) == (0, None, "not tuned: epochs = 0")
+    plain, flipped = (projection_of(pooler, pooled, outcome, epochs=0) for outcome in (hcc, 1 - hcc))
+    np.testing.assert_array_equal(plain.head.weight, flipped.head.weight)
+    assert not plain.head.risk.any()
+    assert (plain.card["epochs"], plain.card["inner_auc"], plain.card["note"]) == (0, None, "not tuned: epochs = 0")
 
 
-def test_too_few_events_leave_the_random_projection():
+def test_too_few_events_leave_the_random_projection(pooler):
     """Three patients with HCC cannot choose a number of epochs; the card says so."""
-    head = fit_projection(*toy(20, 3, 2.5, seed=1), epochs=15, seed=7)
-    assert head.card["epochs"] == 0
-    assert head.card["note"] == "not tuned: 3 patients of the rarer outcome, 4 needed to choose the epochs"
+    untuned = projection_of(pooler, *toy(20, 3, 2.5, seed=1), epochs=15)
+    assert untuned.card["epochs"] == 0
+    assert untuned.card["note"] == "not tuned: 3 patients of the rarer outcome, 4 needed to choose the epochs"
 
 
-def test_constant_values_are_harmless():
+def test_constant_values_are_harmless(pooler):
     """Units of the network that never fire are left at zero, not divided by their SD of zero."""
     pooled, hcc = toy(30, 8, 1.0, seed=1)
-    pooled.iloc[:, :5] = 0.0
-    head = fit_projection(pooled, hcc, epochs=2, seed=7)
-    later = pooled.copy()
-    later.iloc[:, :5] = 0.3
-    np.testing.assert_allclose(head.transform(later), head.transform(pooled), atol=0.5)
+    pooled = changed(pooled, np.s_[:5], lambda values: 0.0)
+    tuned = projection_of(pooler, pooled, hcc, epochs=2)
+    later = changed(pooled, np.s_[:5], lambda values: 0.3)
+    np.testing.assert_allclose(tuned.transform(later), tuned.transform(pooled), atol=0.5)
 
 
-def test_unit_that_hardly_fired_does_not_drown_the_others():
+def test_unit_that_hardly_fired_does_not_drown_the_others(pooler):
     """A thousand SD of one unit move the projected values no more than five SD do."""
     pooled, hcc = toy(30, 8, 1.0, seed=1)
-    head = fit_projection(pooled, hcc, epochs=0, seed=7)
-    values = pooled.iloc[:1].copy()
-    outlier = values.copy()
-    outlier.iloc[0, 0] += 1000 * pooled.iloc[:, 0].std()
+    tuned = projection_of(pooler, pooled, hcc, epochs=0)
+    values = {"P0001": pooled["P0001"]}
+    sd = np.std([own["arterial.liver"][0] for own in pooled.values()], ddof=1)
+    outlier = changed(values, np.s_[:1], lambda unit: unit + 1000 * sd)
     # Five SD and the patient's own, times weights of 1/16: the SD of a random projection of 256 values.
-    assert (head.transform(outlier) - head.transform(values)).abs().to_numpy().max() < 10 * 4 / 16
+    assert (tuned.transform(outlier) - tuned.transform(values)).abs().to_numpy().max() < 10 * 4 / 16
 
 
-def test_only_development_patients_may_enter(tuned):
-    """Outcomes of others cannot be passed along with the table, and the projection of others needs none."""
+def test_only_outcomes_of_patients_with_inputs_may_enter(pooler):
+    """Outcomes of others, unknown ones and a patient twice are refused."""
     pooled, hcc = toy(64, 13, 2.5, seed=1)
-    with pytest.raises(DataError, match=r"must have the same index, but found \['P0061'"):
-        fit_projection(pooled.iloc[:60], hcc, epochs=0, seed=7)
+    some = {key: pooled[key] for key in hcc.index[:60]}
+    with pytest.raises(DataError, match="inputs of every development patient, but found none of P0061"):
+        projection_of(pooler, some, hcc, epochs=0)
     with pytest.raises(DataError, match="must hold 0 and 1"):
-        fit_projection(pooled, hcc.astype(float).where(hcc == 0, np.nan), epochs=0, seed=7)
+        projection_of(pooler, pooled, hcc.astype(float).where(hcc == 0, np.nan), epochs=0)
+    with pytest.raises(DataError, match="must hold each patient once"):
+        projection_of(pooler, pooled, pd.concat([hcc, hcc.iloc[:1]]), epochs=0)
 
 
-def test_missing_or_undefined_values_are_refused(tuned):
+def test_missing_or_undefined_values_are_refused(pooler, tuned):
     """The message names what is missing, or the patient."""
     pooled, hcc = toy(10, 5, 0.0, seed=1)
-    with pytest.raises(DataError, match=r"256 missing, the first venous\.liver\.deep_000"):
-        tuned.transform(pooled[[column for column in pooled if not column.startswith("venous")]])
-    pooled.iloc[3, 0] = np.nan
+    missing = {key: {name: own[name] for name in own if not name.startswith("venous")} for key, own in pooled.items()}
+    with pytest.raises(DataError, match=r"P0001, venous\.liver: inputs must be there .*but found none"):
+        tuned.transform(missing)
+    pooled["P0004"]["arterial.liver"][0] = np.nan
     with pytest.raises(DataError, match="deep features of P0004: must be finite"):
         tuned.transform(pooled)
-    with pytest.raises(DataError, match="none of spleen"):
-        fit_projection(pooled, hcc, epochs=0, seed=7, organ="spleen")
-
-
-def test_projection_comes_back_from_its_file(tuned, tmp_path):
-    """The arrays as safetensors, the model card as JSON beside them."""
-    tuned.save(tmp_path / "projection.safetensors")
-    again = ProjectionHead.load(tmp_path / "projection.safetensors")
-    pooled, _ = toy(10, 5, 0.0, seed=1)
-    assert again.transform(pooled).to_csv() == tuned.transform(pooled).to_csv()
-    card = json.loads((tmp_path / "projection.json").read_text())
-    assert card["data"] == "development cohort only"
-    assert (card["patients"], card["hcc"], card["seed"], card["phases"]) == (64, 13, 7, list(PHASES))
-    assert again.card == tuned.card
-
-
-def test_projection_file_that_is_none_is_refused(tuned, tmp_path):
-    """Missing file, missing card, other ending, missing array."""
-    with pytest.raises(ModelError, match=r"projection\.safetensors: file of the model must exist"):
-        ProjectionHead.load(tmp_path / "projection.safetensors")
-    with pytest.raises(ModelError, match=r"must be a \.safetensors file"):
-        tuned.save(tmp_path / "projection.pt")
-    tuned.save(tmp_path / "projection.safetensors")
-    save_file({"mean": torch.zeros(1)}, tmp_path / "projection.safetensors")
-    with pytest.raises(ModelError, match=r"must hold mean, .*but found \['bias', 'offset'"):
-        ProjectionHead.load(tmp_path / "projection.safetensors")
-    (tmp_path / "projection.json").unlink()
-    with pytest.raises(ModelError, match=r"projection\.json: file of the model must exist"):
-        ProjectionHead.load(tmp_path / "projection.safetensors")
+    with pytest.raises(DataError, match="deep features of P0004: must be finite"):
+        projection_of(pooler, pooled, hcc, epochs=0)
+    two = {key: own | {"venous.spleen": own["venous.liver"]} for key, own in pooled.items()}
+    with pytest.raises(DataError, match="needs the inputs of one organ"):
+        projection_of(pooler, two, hcc, epochs=0)
 
 
 # --- where a network parts -------------------------------------------------------------------------------------------
@@ -667,7 +660,7 @@ def stage_toy(patients: int, hcc: int, effect: float, seed: int, shape=STAGE):
     return inputs, pd.Series(y, index=keys)
 
 
-RUN = {"depth": "last_stage", "epochs": 6, "seed": 7, "outputs": 10}
+RUN = Tuning("last_stage", epochs=6, seed=7)
 
 
 @pytest.fixture
@@ -679,7 +672,7 @@ def start(tiny):
 @pytest.fixture
 def fine_tuned(start) -> FineTunedNetwork:
     """Last stage tuned on 40 toy patients, 12 of them with HCC."""
-    return fine_tune(start, *stage_toy(40, 12, 2.5, seed=1), **RUN)
+    return fine_tune(start, *stage_toy(40, 12, 2.5, seed=1), RUN)
 
 
 def content(tuned: FineTunedNetwork, folder) -> tuple[bytes, bytes]:
@@ -695,7 +688,7 @@ def test_fine_tuning_finds_a_planted_signal(start, fine_tuned):
     assert tuple(history) == HISTORY_COLUMNS
     assert history["tuned"].unique().tolist() == ["projection", "last_stage"]
     assert history["epoch"].tolist() == list(range(len(history)))
-    assert fine_tuned.head.card["epochs"] in history.index[history["tuned"] == "last_stage"]
+    assert fine_tuned.card["epochs"] in history.index[history["tuned"] == "last_stage"]
     changed = [
         name
         for name, value in fine_tuned.network.state_dict().items()
@@ -719,13 +712,13 @@ def test_values_are_those_of_the_whole_network(tiny, start):
         )
     }
     hcc = pd.Series(outcome, index=list(inputs))
-    tuned = fine_tune(start, inputs, hcc, **RUN)
+    tuned = fine_tune(start, inputs, hcc, RUN)
     whole = load_backbone("resnet50", seed=4)
     whole.module.load_state_dict({**whole.module.state_dict(), **tuned.network.state_dict()})
     expected = pooled_features(whole, crops.reshape(-1, *crops.shape[2:])).reshape(16, -1)
     assert not np.allclose(expected, pooled_features(start, crops.reshape(-1, *crops.shape[2:])).reshape(16, -1))
     # Six digits of either are kept.
-    np.testing.assert_allclose(tuned.pooled(inputs), expected, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(tuned.pooled(inputs).reshape(16, -1), expected, rtol=1e-5, atol=1e-7)
 
 
 def test_fine_tuning_is_the_same_for_the_same_seed(start, fine_tuned, tmp_path):
@@ -734,12 +727,12 @@ def test_fine_tuning_is_the_same_for_the_same_seed(start, fine_tuned, tmp_path):
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        again = fine_tune(start, inputs, hcc, **RUN)
+        again = fine_tune(start, inputs, hcc, RUN)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)
     assert content(again, tmp_path / "two") == content(fine_tuned, tmp_path / "one")
-    other = fine_tune(start, inputs, hcc, **RUN | {"seed": 8})
+    other = fine_tune(start, inputs, hcc, dataclasses.replace(RUN, seed=8))
     assert content(other, tmp_path / "other")[0] != content(fine_tuned, tmp_path / "one")[0]
 
 
@@ -747,14 +740,15 @@ def test_best_epoch_is_restored(fine_tuned):
     """The kept weights have the inner loss that the history gives for the kept epoch, which is the least of all."""
     inputs, hcc = stage_toy(40, 12, 2.5, seed=1)
     history = fine_tuned.history
-    kept = fine_tuned.head.card["epochs"]
+    kept = fine_tuned.card["epochs"]
     assert history["inner_loss"].idxmin() == kept
     # The inner split: one of four stratified folds, which holds a quarter of either outcome.
-    assert (fine_tuned.head.card["inner_patients"], fine_tuned.head.card["inner_hcc"]) == (10, 3)
-    fit, held = fine_tuning.inner_folds(hcc.to_numpy(), 7)[0]
-    assert (len(fit), hcc.iloc[held].sum()) == (30, 3)
+    assert (fine_tuned.card["inner_patients"], fine_tuned.card["inner_hcc"]) == (10, 3)
+    development = fine_tuning._Development.split(hcc.to_numpy(), 3, 7)
+    held = development.held_out
+    assert (len(development.fitted), hcc.iloc[held].sum()) == (30, 3)
     own = {key: inputs[key] for key in hcc.index[held]}
-    values = fine_tuned.transform(own).to_numpy().reshape(10, 3, 10)
+    values = fine_tuned.transform(own).to_numpy().reshape(10, 3, 100)
     p = 1 / (1 + np.exp(-(values @ fine_tuned.head.risk + fine_tuned.head.offset)))
     y = hcc.iloc[held].to_numpy()[:, None]
     # Among the 30 tuned on, 9 have HCC: each weighs as much as 21 / 9 others.
@@ -763,26 +757,45 @@ def test_best_epoch_is_restored(fine_tuned):
     assert history["inner_auc"][kept] == pytest.approx(roc_auc_score(y[:, 0], np.log(p / (1 - p)).mean(axis=1)))
 
 
+class GivenLosses(torch.nn.Module):
+    """Stands in for a model and its patients: epoch by epoch the inner losses that it is given."""
+
+    def __init__(self, name: str, losses: list[float]) -> None:
+        super().__init__()
+        self.name, self.stream, self.losses = name, 0, losses
+        self.fitted, self.held_out = "fitted", "held out"
+        self.register_buffer("passed", torch.zeros(1))
+
+    def optimiser(self) -> None:
+        return None
+
+    def epoch(self, model, optimiser, rng) -> float:
+        self.passed += 1
+        return 0.0
+
+    def scores(self, model, patients) -> tuple[float, float]:
+        return self.losses[int(self.passed)], 0.5
+
+
+def trained_by(name: str, losses: list[float], epochs: int, before=None):
+    """What the loop says of the losses, and the epochs after which the model was left."""
+    model = GivenLosses(name, losses)
+    return fine_tuning.train(model, model, Tuning("network", epochs, 7), before), int(model.passed)
+
+
 def test_stopping_after_epochs_without_a_lower_loss():
     """Of the losses 9 8 7 8 8 8 8 8 1 the ninth is not waited for; in a second step the first one's best may stay."""
-    losses = [9.0, 8.0, 7.0, 8.0, 8.0, 8.0, 8.0, 8.0, 1.0]
-    stopped = fine_tuning._stopped_early(
-        ((loss, 0.0) for loss in losses), lambda loss: (loss, 0.5), lambda loss: f"kept {loss:g}", 20, "projection"
-    )
+    stopped, left = trained_by("projection", [9.0, 8.0, 7.0, 8.0, 8.0, 8.0, 8.0, 8.0, 1.0], 20)
     assert PATIENCE == 5
-    assert (stopped.epoch, stopped.state, len(stopped.history)) == (2, "kept 7", 8)
+    assert (stopped.epoch, left, len(stopped.history)) == (2, 2, 8)
     assert stopped.why == "projection: stopped after 7 epochs, 5 without a lower inner loss"
-    worse = fine_tuning._stopped_early(
-        ((loss, 0.0) for loss in [7.0, 7.5, 7.5]), lambda loss: (loss, 0.5), lambda loss: loss, 2, "network", stopped
-    )
-    assert (worse.epoch, worse.state, worse.history[-1]["epoch"]) == (2, 7.0, 9)
+    worse, left = trained_by("network", [7.0, 7.5, 7.5], 2, stopped)
+    assert (worse.epoch, left, worse.history[-1]["epoch"]) == (2, 0, 9)
     assert worse.why.endswith("; network: all 2 epochs")
-    better = fine_tuning._stopped_early(
-        ((loss, 0.0) for loss in [7.0, 7.5, 6.5]), lambda loss: (loss, 0.5), lambda loss: loss, 2, "network", stopped
-    )
-    assert (better.epoch, better.state) == (9, 6.5)
+    better, left = trained_by("network", [7.0, 7.5, 6.5], 2, stopped)
+    assert (better.epoch, left) == (9, 2)
     with pytest.raises(ModelError, match="projection, epoch 0: the loss must stay finite, but found nan"):
-        fine_tuning._stopped_early(iter([(np.nan, 0.0)]), lambda loss: (loss, 0.5), float, 2, "projection")
+        trained_by("projection", [np.nan], 2)
 
 
 def test_only_development_patients_are_seen(start, fine_tuned, tmp_path):
@@ -791,40 +804,38 @@ def test_only_development_patients_are_seen(start, fine_tuned, tmp_path):
     poison = {
         f"U{number}": {f"{phase}.liver": np.full(STAGE, np.nan, np.float32) for phase in PHASES} for number in (1, 2)
     }
-    again = fine_tune(start, {"U0": poison["U1"], **inputs, **poison}, hcc, **RUN)
+    again = fine_tune(start, {"U0": poison["U1"], **inputs, **poison}, hcc, RUN)
     assert content(again, tmp_path / "two") == content(fine_tuned, tmp_path / "one")
     with pytest.raises(DataError, match="inputs of every development patient, but found none of P0040"):
-        fine_tune(start, {key: inputs[key] for key in list(inputs)[:-1]}, hcc, **RUN)
+        fine_tune(start, {key: inputs[key] for key in list(inputs)[:-1]}, hcc, RUN)
     inputs["P0003"]["venous.liver"] = inputs["P0003"]["venous.liver"] * np.nan
     with pytest.raises(DataError, match="deep features of P0003: must be finite"):
-        fine_tune(start, inputs, hcc, **RUN)
+        fine_tune(start, inputs, hcc, RUN)
 
 
 def test_depths(start):
-    """The projection alone is `fit_projection`'s; the whole network changes from its first weights on."""
+    """The projection alone is the first step of the others; the whole network changes from its first weights on."""
     inputs, hcc = stage_toy(24, 8, 2.5, seed=1, shape=(1, 20, 16, 16))
-    whole = fine_tune(start, inputs, hcc, **RUN | {"depth": "network", "epochs": 2})
+    whole = fine_tune(start, inputs, hcc, dataclasses.replace(RUN, depth="network", epochs=2))
     assert not torch.equal(whole.network.conv1.weight, start.module.conv1.weight)
-    assert whole.depth == "network"
+    assert whole.tuning.depth == "network"
     pooled = {
-        key: {name: pooled_features(start, volume[None])[0].astype(float) for name, volume in own.items()}
+        key: {name: significant(pooled_features(start, volume[None])[0]) for name, volume in own.items()}
         for key, own in inputs.items()
     }
-    alone = fine_tune(start, pooled, hcc, **RUN | {"depth": "projection"})
-    head = fit_projection(deep_table(pooled), hcc, epochs=6, seed=7, outputs=10)
-    np.testing.assert_array_equal(alone.head.weight, head.weight)
-    assert alone.transform(pooled).to_csv() == head.transform(deep_table(pooled)).to_csv()
-    assert alone.history["tuned"].unique().tolist() == ["projection"]
-    assert alone.history["inner_auc"][alone.head.card["epochs"]] == alone.head.card["inner_auc"]
+    alone = fine_tune(start, pooled, hcc, dataclasses.replace(RUN, depth="projection", epochs=2))
+    first = whole.history[whole.history["tuned"] == "projection"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(alone.history, first)
+    assert len(alone.network) == 0
 
 
 def test_nothing_is_tuned_where_nothing_can_be(start, tmp_path):
     """Without epochs, or with three events, the network and a random projection are left, and the card says why."""
     inputs, hcc = stage_toy(20, 3, 2.5, seed=1)
     for epochs, why in ((0, "not tuned: epochs = 0"), (6, "not tuned: 3 patients of the rarer outcome, 4 needed")):
-        tuned = fine_tune(start, inputs, hcc, **RUN | {"epochs": epochs})
-        assert tuned.head.card["note"].startswith(why)
-        assert (tuned.head.card["epochs"], tuned.head.card["inner_auc"], len(tuned.history)) == (0, None, 0)
+        tuned = fine_tune(start, inputs, hcc, dataclasses.replace(RUN, epochs=epochs))
+        assert tuned.card["note"].startswith(why)
+        assert (tuned.card["epochs"], tuned.card["inner_auc"], len(tuned.history)) == (0, None, 0)
         assert not tuned.logit(inputs).any()
         assert tuned.transform(inputs).std().min() > 0.01
         tuned.save(tmp_path / "net.safetensors")
@@ -836,20 +847,18 @@ def test_nothing_is_tuned_where_nothing_can_be(start, tmp_path):
 
 
 def test_wrong_inputs_are_refused(start):
-    """Unknown depth, outcomes beyond 0 and 1, a missing organ or phase, another shape."""
+    """Unknown depth, outcomes beyond 0 and 1, a missing phase, another shape."""
     inputs, hcc = stage_toy(16, 6, 2.5, seed=1)
     with pytest.raises(SettingsError, match="must be one of network, last_stage, projection, but found 'all'"):
-        fine_tune(start, inputs, hcc, **RUN | {"depth": "all"})
+        fine_tune(start, inputs, hcc, dataclasses.replace(RUN, depth="all"))
     with pytest.raises(DataError, match="hcc: must hold 0 and 1"):
-        fine_tune(start, inputs, hcc + 1, **RUN)
-    with pytest.raises(DataError, match="needs the spleen of every patient"):
-        fine_tune(start, inputs, hcc, **RUN, organ="spleen")
+        fine_tune(start, inputs, hcc + 1, RUN)
     short = inputs | {"P0004": {name: value[:, :1] for name, value in inputs["P0004"].items()}}
     with pytest.raises(DataError, match=r"P0004, arterial\.liver: inputs must be there and of one shape"):
-        fine_tune(start, short, hcc, **RUN)
+        fine_tune(start, short, hcc, RUN)
     short = inputs | {"P0004": {"arterial.liver": inputs["P0004"]["arterial.liver"]}}
     with pytest.raises(DataError, match=r"P0004, venous\.liver: .*but found none"):
-        fine_tune(start, short, hcc, **RUN)
+        fine_tune(start, short, hcc, RUN)
 
 
 def test_shift_by_hand():
@@ -873,7 +882,7 @@ def test_shift_by_hand():
 def test_fine_tuned_network_comes_back_from_its_file(start, tmp_path, depth):
     """The same outputs and history; the card says what, on whom, by which seed and from where."""
     inputs, hcc = stage_toy(40, 12, 2.5, seed=1, shape=STAGE if depth == "last_stage" else (4 * TINY,))
-    tuned = fine_tune(start, inputs, hcc, **RUN | {"depth": depth})
+    tuned = fine_tune(start, inputs, hcc, dataclasses.replace(RUN, depth=depth))
     tuned.save(tmp_path / "net.safetensors")
     again = FineTunedNetwork.load(tmp_path / "net.safetensors", load_backbone("resnet50", seed=4))
     others, _ = stage_toy(5, 2, 0, seed=3, shape=STAGE if depth == "last_stage" else (4 * TINY,))
@@ -891,8 +900,8 @@ def test_pretrained_weights_are_where_it_starts(tiny, tmp_path):
     pretrained = load_backbone("resnet50", seed=11)
     start = load_backbone("resnet50", saved(pretrained.module.state_dict(), tmp_path / "weights.pt"), seed=4)
     inputs, hcc = stage_toy(40, 12, 2.5, seed=1)
-    tuned = fine_tune(start, inputs, hcc, **RUN)
-    assert tuned.head.card["network_weights"].startswith("file ")
+    tuned = fine_tune(start, inputs, hcc, RUN)
+    assert tuned.card["network_weights"].startswith("file ")
     distance = [
         sum(
             float((value - backbone.module.state_dict()[name]).square().sum())
@@ -903,40 +912,52 @@ def test_pretrained_weights_are_where_it_starts(tiny, tmp_path):
     ]
     assert 0 < distance[0] < distance[1] / 100
     tuned.save(tmp_path / "net.safetensors")
-    assert FineTunedNetwork.load(tmp_path / "net.safetensors", pretrained).depth == "last_stage"
+    assert FineTunedNetwork.load(tmp_path / "net.safetensors", pretrained).tuning.depth == "last_stage"
     with pytest.raises(ModelError, match=r"net\.safetensors: needs the network that it was tuned from .*seed 4"):
         FineTunedNetwork.load(tmp_path / "net.safetensors", load_backbone("resnet50", seed=4))
 
 
 def test_fine_tuned_file_that_is_none_is_refused(fine_tuned, tmp_path):
-    """A card without history, weights of another depth, no file."""
-    file = tmp_path / "net.safetensors"
+    """No file, another ending, weights of another depth, a card without history, a missing array, no card."""
+    file, card_file = tmp_path / "net.safetensors", tmp_path / "net.json"
     with pytest.raises(ModelError, match=r"net\.safetensors: file of the model must exist"):
         FineTunedNetwork.load(file, fine_tuned.backbone)
+    with pytest.raises(ModelError, match=r"must be a \.safetensors file"):
+        fine_tuned.save(tmp_path / "net.pt")
     fine_tuned.save(file)
-    card = json.loads(file.with_suffix(".json").read_text())
-    file.with_suffix(".json").write_text(json.dumps(card | {"depth": "network"}))
+    card = json.loads(card_file.read_text())
+    card_file.write_text(json.dumps(card | {"depth": "network"}))
     with pytest.raises(ModelError, match="must hold the weights of the network"):
         FineTunedNetwork.load(file, fine_tuned.backbone)
-    file.with_suffix(".json").write_text(json.dumps(_without(card, "history")))
+    card_file.write_text(json.dumps(_without(card, "history")))
     with pytest.raises(ModelError, match="the card must say what was tuned, and from where, but found without history"):
+        FineTunedNetwork.load(file, fine_tuned.backbone)
+    card_file.write_text(json.dumps(card))
+    save_file({"projection.mean": torch.zeros(1)}, file)
+    with pytest.raises(ModelError, match=r"must hold mean, .*but found \['mean'\]"):
+        FineTunedNetwork.load(file, fine_tuned.backbone)
+    file.write_bytes(b"no weights at all")
+    with pytest.raises(ModelError, match=r"net\.safetensors: model and its card must be readable"):
+        FineTunedNetwork.load(file, fine_tuned.backbone)
+    card_file.unlink()
+    with pytest.raises(ModelError, match=r"net\.json: file of the model must exist"):
         FineTunedNetwork.load(file, fine_tuned.backbone)
 
 
 def test_fine_tuning_is_kept(start, tmp_path, monkeypatch):
     """A second run repeats nothing; other patients, seeds or starts have files of their own."""
     inputs, hcc = stage_toy(16, 6, 2.5, seed=1)
-    run = {"depth": "last_stage", "epochs": 1, "seed": 7, "store": Store(tmp_path)}
-    file = stored_fine_tuning(start, inputs, hcc, **run)
+    tuning, store = Tuning("last_stage", epochs=1, seed=7), Store(tmp_path)
+    file = stored_fine_tuning(start, inputs, hcc, tuning, store)
     unseen = pd.Series([0, 1], index=["P0001", "P0002"])
     tuned = FineTunedNetwork.load(file, start)
-    control = {"inputs": inputs, "hcc": hcc, "unseen": unseen, "shuffles": 1, "store": Store(tmp_path)}
+    control = {"inputs": inputs, "hcc": hcc, "unseen": unseen, "shuffles": 1, "store": store}
     table = shuffled_outcomes(tuned, **control)
     others = [
-        stored_fine_tuning(start, inputs, hcc, **run | {"seed": 8}),
-        stored_fine_tuning(start, inputs, 1 - hcc, **run),
-        stored_fine_tuning(start, inputs | {"P0001": inputs["P0002"]}, hcc, **run),
-        stored_fine_tuning(load_backbone("resnet50", seed=5), inputs, hcc, **run),
+        stored_fine_tuning(start, inputs, hcc, dataclasses.replace(tuning, seed=8), store),
+        stored_fine_tuning(start, inputs, 1 - hcc, tuning, store),
+        stored_fine_tuning(start, inputs | {"P0001": inputs["P0002"]}, hcc, tuning, store),
+        stored_fine_tuning(load_backbone("resnet50", seed=5), inputs, hcc, tuning, store),
     ]
     assert len({file, *others}) == 5
 
@@ -945,7 +966,7 @@ def test_fine_tuning_is_kept(start, tmp_path, monkeypatch):
         raise AssertionError("tuned again")
 
     monkeypatch.setattr(negative_control, "fine_tune", never)
-    assert stored_fine_tuning(start, inputs, hcc, **run) == file
+    assert stored_fine_tuning(start, inputs, hcc, tuning, store) == file
     pd.testing.assert_frame_equal(shuffled_outcomes(tuned, **control), table)
     with pytest.raises(AssertionError, match="tuned again"):
         shuffled_outcomes(tuned, **control | {"shuffles": 2})
@@ -962,7 +983,7 @@ def test_shuffled_outcomes_carry_nothing(start, tmp_path, depth):
     others, unseen = stage_toy(300, 150, 2.5, seed=2, shape=shape)
     unseen.index = [f"U{key}" for key in unseen.index]
     inputs |= {f"U{key}": own for key, own in others.items()}
-    tuned = fine_tune(start, inputs, hcc, **RUN | {"depth": depth})
+    tuned = fine_tune(start, inputs, hcc, dataclasses.replace(RUN, depth=depth))
     table = shuffled_outcomes(tuned, inputs, hcc, unseen, shuffles=6, store=Store(tmp_path))
     assert tuple(table) == CONTROL_COLUMNS
     assert table["outcomes"].tolist() == ["observed"] + ["shuffled"] * 6
@@ -991,7 +1012,7 @@ def test_control_without_unseen_patients_of_both_outcomes(fine_tuned, tmp_path):
     table = shuffled_outcomes(fine_tuned, inputs, hcc, hcc[hcc == 0].iloc[:3], shuffles=0, store=Store(tmp_path))
     assert table["outcomes"].tolist() == ["observed"]
     assert table["unseen_auc"].isna().all()
-    assert table["epochs"].tolist() == [fine_tuned.head.card["epochs"]]
+    assert table["epochs"].tolist() == [fine_tuned.card["epochs"]]
 
 
 # --- the stage -------------------------------------------------------------------------------------------------------

@@ -17,8 +17,6 @@ from hccbook.images.preprocessing import working_grid
 from hccbook.segmentation import (
     FINDING_COLUMNS,
     MAX_SEVERITY,
-    VOLUME_BOUNDS_ML,
-    check_masks,
     finding_rows,
     findings_in_words,
     mask_quality,
@@ -27,6 +25,7 @@ from hccbook.segmentation import (
     quality_findings,
     severity,
 )
+from hccbook.segmentation.plausibility import VOLUME_BOUNDS_ML
 from hccbook.settings import PHASES, CohortSettings
 
 SPACING = 8.0
@@ -84,7 +83,7 @@ def test_quality_of_a_made_up_patient():
         "liver_left_of_spleen_mm": pytest.approx(-140.0),
         "liver_right_of_spleen": True,
     }
-    assert check_masks(made_up()) == []
+    assert quality_findings({"": mask_quality(made_up())}) == []
 
 
 def test_hu_and_border_counted_by_hand():
@@ -133,7 +132,7 @@ def test_sides_follow_the_direction_not_the_array():
     """The same array with x growing to the right has its liver on the wrong side, by 140 mm."""
     labels = made_up()
     labels.SetDirection([-1, 0, 0, 0, -1, 0, 0, 0, 1])
-    (finding,) = check_masks(labels)
+    (finding,) = quality_findings({"": mask_quality(labels)})
     assert str(finding) == ("both: liver lies to the patient's right of the spleen, but found 140 mm to the left of it")
     assert finding.severity == pytest.approx(140 / 50)
 
@@ -141,7 +140,7 @@ def test_sides_follow_the_direction_not_the_array():
 def test_findings_of_a_bad_label_map():
     """A liver of 8 mL in two pieces, all of it but the voxel at (1, 1, 3) on the border, and no spleen."""
     labels = label_map((6, 6, 6), {1: [np.s_[0:2, 0:2, 0:1], np.s_[0:2, 0:2, 3:4]]})
-    findings = [str(finding) for finding in check_masks(labels)]
+    findings = [str(finding) for finding in quality_findings({"": mask_quality(labels)})]
     assert findings == [
         "liver: volume is 500 to 4000 mL, but found 8 mL",
         "liver: is one piece, but found 2 pieces, 50.0% of it outside the largest",

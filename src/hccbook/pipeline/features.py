@@ -117,10 +117,8 @@ def _fine_tuned(
 ) -> pd.DataFrame:
     """Values of the network tuned on the patients `learnt`; its file, history and negative control are written."""
     folder = run.stage("features")
-    depth, epochs = settings.fine_tune, settings.fine_tune_epochs
-    stored = deep_features.stored_fine_tuning(
-        backbone, inputs, hcc[learnt], depth=depth, epochs=epochs, seed=settings.seed, store=run.store
-    )
+    tuning = deep_features.Tuning(settings.fine_tune, settings.fine_tune_epochs, settings.seed)
+    stored = deep_features.stored_fine_tuning(backbone, inputs, hcc[learnt], tuning, run.store)
     for ending in (".safetensors", ".json"):
         link(stored.with_suffix(ending), folder / f"fine_tuned{ending}")
     tuned = deep_features.FineTunedNetwork.load(stored, backbone)

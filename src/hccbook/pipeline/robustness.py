@@ -284,7 +284,7 @@ def deep_by_mask(
             items,
             backbone,
             networks.crops.of(organ),
-            depth="projection" if tuned is None else tuned.depth,
+            depth="projection" if tuned is None else tuned.tuning.depth,
             stage="deep features",
             progress=False,
         )

@@ -11,9 +11,7 @@ from hccbook.segmentation.patients import Shift, segment_patient
 from hccbook.segmentation.plausibility import (
     FINDING_COLUMNS,
     MAX_SEVERITY,
-    VOLUME_BOUNDS_ML,
     MaskFinding,
-    check_masks,
     finding_rows,
     findings_in_words,
     mask_quality,

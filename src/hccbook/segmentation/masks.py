@@ -10,12 +10,17 @@ from hccbook.errors import DataError, MaskError
 from hccbook.images import from_array, same_grid, to_array
 from hccbook.settings import ORGANS
 
-LARGEST_OVERLAP = 0.01
+MAX_OVERLAP = 0.01
 """Share of the smaller organ up to which two masks may claim the same voxels."""
+
+LABELS = {organ: label for label, organ in enumerate(ORGANS, start=1)}
+"""Label of each organ; 0 is background."""
+
+LABELS_IN_WORDS = "0 (background), 1 (liver) and 2 (spleen)"
 
 
 def dice(a: np.ndarray | sitk.Image, b: np.ndarray | sitk.Image) -> float:
-    """Overlap of two masks of one organ, 2 |A and B| / (|A| + |B|).
+    """Overlap of two masks of one organ, ``2 |A and B| / (|A| + |B|)``.
 
     Parameters
     ----------
@@ -33,13 +38,7 @@ def dice(a: np.ndarray | sitk.Image, b: np.ndarray | sitk.Image) -> float:
     DataError
         If the shapes differ, or the images lie on different grids.
     """
-    if isinstance(a, sitk.Image) and isinstance(b, sitk.Image) and not same_grid(a, b):
-        raise DataError("dice", "both masks must lie on one grid", "two grids", "Resample one onto the other.")
-    first, second = (_values(mask) != 0 for mask in (a, b))
-    if first.shape != second.shape:
-        raise DataError(
-            "dice", "both masks must have one shape", f"{first.shape} and {second.shape}", "Resample one of them."
-        )
+    first, second = (values != 0 for values in on_one_grid(a, b, "dice"))
     total = np.count_nonzero(first) + np.count_nonzero(second)
     return 1.0 if total == 0 else float(2 * np.count_nonzero(first & second) / total)
 
@@ -62,10 +61,53 @@ def organ_dice(a: np.ndarray | sitk.Image, b: np.ndarray | sitk.Image) -> dict[s
     DataError
         As `dice`.
     """
-    if isinstance(a, sitk.Image) and isinstance(b, sitk.Image):
-        return {organ: dice(a == label, b == label) for label, organ in enumerate(ORGANS, start=1)}
-    first, second = _values(a), _values(b)
-    return {organ: dice(first == label, second == label) for label, organ in enumerate(ORGANS, start=1)}
+    first, second = on_one_grid(a, b, "dice")
+    return {organ: dice(first == label, second == label) for organ, label in LABELS.items()}
+
+
+def on_one_grid(a: np.ndarray | sitk.Image, b: np.ndarray | sitk.Image, place: str) -> tuple[np.ndarray, np.ndarray]:
+    """Values of two masks, (z, y, x).
+
+    Raises
+    ------
+    DataError
+        If the shapes differ, or the images lie on different grids.
+    """
+    if isinstance(a, sitk.Image) and isinstance(b, sitk.Image) and not same_grid(a, b):
+        raise DataError(place, "both masks must lie on one grid", "two grids", "Resample one onto the other.")
+    first, second = (
+        sitk.GetArrayViewFromImage(mask) if isinstance(mask, sitk.Image) else np.asarray(mask) for mask in (a, b)
+    )
+    if first.shape != second.shape:
+        found = f"{first.shape} and {second.shape}"
+        raise DataError(place, "both masks must have one shape", found, "Resample one of them.")
+    return first, second
+
+
+def other_labels(array: np.ndarray) -> np.ndarray:
+    """Values that no label map may hold, ascending: all but 0 and those of `LABELS`."""
+    known = array == 0
+    for label in LABELS.values():
+        known |= array == label
+    return np.unique(array[~known])
+
+
+def check_labels(array: np.ndarray, place: str, hint: str = "Renumber the labels.") -> None:
+    """Refuse what is no label map of liver and spleen.
+
+    Raises
+    ------
+    MaskError
+        If there are other values than 0, 1 and 2.
+    """
+    others = other_labels(array)
+    if others.size:
+        raise MaskError(place, f"label map must hold {LABELS_IN_WORDS} only", listed(others), hint)
+
+
+def listed(values: np.ndarray) -> str:
+    """The first six values, as errors name them."""
+    return ", ".join(f"{value:g}" for value in values[:6])
 
 
 def largest_components(labels: np.ndarray) -> np.ndarray:
@@ -83,7 +125,7 @@ def largest_components(labels: np.ndarray) -> np.ndarray:
         Of two pieces of one size, the first in scan order stays.
     """
     kept = np.zeros(labels.shape, np.uint8)
-    for label in range(1, len(ORGANS) + 1):
+    for label in LABELS.values():
         pieces, count = ndimage.label(labels == label)
         if count:
             sizes = np.bincount(pieces.ravel())[1:]
@@ -116,7 +158,7 @@ def external_labels(
     -------
     SimpleITK.Image
         Label map (uint8) on the grid of `image`, by nearest neighbour, so that no new label arises.
-        Voxels that both masks claim become spleen if they are at most `LARGEST_OVERLAP` of the smaller organ:
+        Voxels that both masks claim become spleen if they are at most `MAX_OVERLAP` of the smaller organ:
         the two touch in some patients, and the larger liver loses least by it.
 
     Raises
@@ -131,7 +173,7 @@ def external_labels(
             raise MaskError(
                 f"{place}, {organ}",
                 "mask must hold 0 and 1 only",
-                ", ".join(f"{value:g}" for value in values[:6]),
+                listed(values),
                 "Write one file an organ, with 1 inside it.",
             )
         if 1 not in values:
@@ -149,18 +191,13 @@ def external_labels(
             )
     liver, spleen = arrays
     both = np.count_nonzero(liver & spleen) / min(np.count_nonzero(liver), np.count_nonzero(spleen))
-    if both > LARGEST_OVERLAP:
+    if both > MAX_OVERLAP:
         raise MaskError(
             place,
-            f"liver and spleen may share at most {LARGEST_OVERLAP:.0%} of the smaller organ",
+            f"liver and spleen may share at most {MAX_OVERLAP:.0%} of the smaller organ",
             f"{both:.1%}",
             "Correct the masks; was one file named for both organs?",
         )
     array = np.zeros(liver.shape, np.uint8)
-    array[liver] = ORGANS.index("liver") + 1
-    array[spleen] = ORGANS.index("spleen") + 1
+    array[liver], array[spleen] = LABELS["liver"], LABELS["spleen"]
     return from_array(array, image)
-
-
-def _values(mask: np.ndarray | sitk.Image) -> np.ndarray:
-    return sitk.GetArrayViewFromImage(mask) if isinstance(mask, sitk.Image) else np.asarray(mask)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from monai.inferers import sliding_window_inference
 from monai.networks.nets import DynUNet
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from scipy import ndimage
 
 from hccbook.errors import ImageError, ModelError
 from hccbook.images import from_array, same_grid, to_array
@@ -36,7 +38,7 @@ would blur the very edges that a mask is about.
 """
 
 _AIR_HU = -500.0  # between air, or lung, and everything else
-_LARGEST_FILTERS = 320  # nnU-Net's bound on the filters of a 3-D network
+_MAX_FILTERS = 320  # nnU-Net's bound on the filters of a 3-D network
 _METADATA_KEY = "hccbook"
 _Box = tuple[slice, slice, slice]
 
@@ -153,7 +155,7 @@ def build_network(filters: int, levels: int, patch_voxels: int) -> DynUNet:
         kernel_size=[3] * levels,
         strides=strides,
         upsample_kernel_size=strides[1:],
-        filters=[min(filters * 2**level, _LARGEST_FILTERS) for level in range(levels)],
+        filters=[min(filters * 2**level, _MAX_FILTERS) for level in range(levels)],
         norm_name=("INSTANCE", {"affine": True}),
         deep_supervision=True,
         deep_supr_num=levels - 2,
@@ -183,7 +185,7 @@ def window_shape(shape: Sequence[int], patch_voxels: int, stride: int) -> tuple[
     return tuple(min(max(2, -(-length // stride)) * stride, patch_voxels) for length in shape)
 
 
-def body_box(array: np.ndarray) -> tuple[slice, slice, slice]:
+def body_box(array: np.ndarray) -> _Box:
     """Smallest box that holds the body (and a table, if there is one): all that is denser than air.
 
     Parameters
@@ -196,13 +198,8 @@ def body_box(array: np.ndarray) -> tuple[slice, slice, slice]:
     tuple of slice
         Box (z, y, x); the whole array where all of it is air.
     """
-    dense = array > _AIR_HU
-    axes = range(array.ndim)
-    places = [np.flatnonzero(dense.any(axis=tuple(other for other in axes if other != axis))) for axis in axes]
-    if not places[0].size:
-        return slice(0, array.shape[0]), slice(0, array.shape[1]), slice(0, array.shape[2])
-    z, y, x = (slice(int(place[0]), int(place[-1]) + 1) for place in places)
-    return z, y, x
+    boxes = ndimage.find_objects((array > _AIR_HU).view(np.uint8))
+    return boxes[0] if boxes else tuple(slice(0, length) for length in array.shape)
 
 
 def choose_device(name: str) -> torch.device:
@@ -243,7 +240,9 @@ def class_scores(network: DynUNet, batch: torch.Tensor, device: torch.device) ->
     tensor of float32
         Class scores of shape (batch, class, z, y, x); in training (batch, depth, class, z, y, x).
     """
-    half = has_bfloat16(device)
+    # In half precision oneDNN's weight gradient of a volume of two slices takes in memory that was never written.
+    thin = network.training and batch.shape[2] == 2 * math.prod(network.strides)
+    half = has_bfloat16(device) and not (thin and device.type == "cpu")
     # For a single image in whole precision torch falls back to a slow convolution on CPUs: with a second copy, whose
     # output is dropped, it takes half the time.
     single = not half and device.type == "cpu" and batch.shape[0] == 1
@@ -326,41 +325,6 @@ class Segmenter:
             else _resampled_labels(found, box, grid, image)
             for (found, box), grid, image in zip(scores, seen, images, strict=True)
         ]
-
-    def predict_array(self, array: np.ndarray) -> np.ndarray:
-        """Mask liver and spleen in an array that is already on the network's grid.
-
-        Parameters
-        ----------
-        array : ndarray of shape (z, y, x)
-            HU, at the training spacing, x to the patient's left, y to the back, z to the head.
-
-        Returns
-        -------
-        ndarray of uint8, shape (z, y, x)
-            Label map; each organ in one piece.
-        """
-        return self.predict_arrays([array])[0]
-
-    def predict_arrays(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Mask liver and spleen in several arrays, such as a patient's phases.
-
-        Arrays of about the same shape go through the network together, which is faster on a CPU.
-
-        Parameters
-        ----------
-        arrays : sequence of ndarray of shape (z, y, x)
-            As in `predict_array`.
-
-        Returns
-        -------
-        list of ndarray of uint8
-            Label maps, in the order of `arrays`.
-        """
-        labels = [np.zeros(np.shape(array), np.uint8) for array in arrays]
-        for array, (scores, box) in zip(labels, self._body_scores(arrays), strict=True):
-            array[box] = largest_components(_likeliest(scores))
-        return labels
 
     def save(self, file: str | Path) -> None:
         """Write the network as safetensors, with everything else in the file's metadata.

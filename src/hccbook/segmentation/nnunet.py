@@ -22,13 +22,10 @@ from hccbook.errors import DataError, ImageError, MaskError, SettingsError
 from hccbook.images import from_array, read_image, write_image
 from hccbook.images.geometry import Grid, find_placement
 from hccbook.images.nifti import read_nifti
-from hccbook.settings import ORGANS
+from hccbook.segmentation.masks import LABELS, check_labels
 
 FILE_ENDING = ".nii.gz"
 """Ending of every image and label map of the data set, and of the predictions."""
-
-LABELS = {"background": 0, **{organ: label for label, organ in enumerate(ORGANS, start=1)}}
-"""Labels of the data set by name, as dataset.json has them."""
 
 _CHANNEL = "_0000"  # a phase is a case of its own, so that each case has one channel
 _PART = ".part-"
@@ -108,7 +105,7 @@ def write_dataset(
             shutil.copyfile(image_file, part / "imagesTs" / f"{case}{_CHANNEL}{FILE_ENDING}")
         content = {
             "channel_names": {"0": "CT"},  # this name is what makes nnU-Net normalise by the organs' HU
-            "labels": LABELS,
+            "labels": {"background": 0, **LABELS},
             "numTraining": len(training),
             "file_ending": FILE_ENDING,
             "overwrite_image_reader_writer": "SimpleITKIO",
@@ -121,39 +118,6 @@ def write_dataset(
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return target
-
-
-def read_predictions(folder: str | Path, cases: Mapping[str, str | Path | sitk.Image]) -> dict[str, sitk.Image]:
-    """Read the label maps that nnU-Net predicted.
-
-    Parameters
-    ----------
-    folder : path-like
-        Folder that ``nnUNetv2_predict`` wrote: ``<case>.nii.gz``, and files of its own that are not read.
-    cases : mapping of str to path or SimpleITK.Image
-        Image that each case was predicted on.
-
-    Returns
-    -------
-    dict of str to SimpleITK.Image
-        Label maps (uint8) with exactly the geometry of their images, in the order of `cases`.
-
-    Raises
-    ------
-    MaskError
-        As `read_prediction`; for missing predictions before any is read.
-    ImageError
-        If an image cannot be read.
-    """
-    folder = Path(folder)
-    missing = [case for case in cases if not (folder / f"{case}{FILE_ENDING}").is_file()]
-    if missing:
-        raise _missing(missing, len(cases))
-    read = {}
-    for case, image in cases.items():
-        grid = image if isinstance(image, sitk.Image) else read_image(image, case)
-        read[case] = read_prediction(folder, case, grid)
-    return read
 
 
 def read_prediction(folder: str | Path, case: str, image: sitk.Image) -> sitk.Image:
@@ -182,18 +146,13 @@ def read_prediction(folder: str | Path, case: str, image: sitk.Image) -> sitk.Im
     """
     file = Path(folder) / f"{case}{FILE_ENDING}"
     if not file.is_file():
-        raise _missing([case], 1)
+        raise MaskError(
+            case,
+            f"nnU-Net must have predicted every case, one <case>{FILE_ENDING} each",
+            "no prediction",
+            "Run nnUNetv2_predict on imagesTs of the data set, or correct the folder of the predictions.",
+        )
     return _labels_on_grid(file, image, case)
-
-
-def _missing(missing: list[str], of: int) -> MaskError:
-    listed = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-    return MaskError(
-        listed,
-        f"nnU-Net must have predicted every case, one <case>{FILE_ENDING} each",
-        f"no prediction for {len(missing)} of {of}",
-        "Run nnUNetv2_predict on imagesTs of the data set, or correct the folder of the predictions.",
-    )
 
 
 def _labels_on_grid(file: Path, image: sitk.Image, place: str) -> sitk.Image:
@@ -209,19 +168,12 @@ def _labels_on_grid(file: Path, image: sitk.Image, place: str) -> sitk.Image:
             "Take the images of the data set as they are, and predict on them again.",
         )
     array = sitk.GetArrayViewFromImage(found)
-    others = np.setdiff1d(array, list(LABELS.values()))
-    if others.size:
-        raise MaskError(
-            place,
-            "label map must hold 0 (background), 1 (liver) and 2 (spleen) only",
-            ", ".join(f"{value:g}" for value in others[:6]),
-            "Renumber the labels, or predict with a network whose dataset.json has these.",
-        )
+    check_labels(array, place, "Renumber the labels, or predict with a network whose dataset.json has these.")
     labels = np.zeros(there.size[::-1], np.uint8)
-    for organ in ORGANS:
+    for label in LABELS.values():
         marked = np.zeros(labels.shape, bool)
-        placement.add(array == LABELS[organ], marked)
-        labels[marked] = LABELS[organ]
+        placement.add(array == label, marked)
+        labels[marked] = label
     return from_array(labels, image)
 
 

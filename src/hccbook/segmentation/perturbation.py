@@ -17,6 +17,7 @@ from scipy.special import ndtri
 
 from hccbook.errors import MaskError, SettingsError
 from hccbook.images import from_array
+from hccbook.segmentation.masks import LABELS, check_labels
 from hccbook.settings import ORGANS
 
 UNITS = {"erosion": "mm", "dilation": "mm", "translation": "mm", "contour": "mm", "rotation": "degrees"}
@@ -32,7 +33,7 @@ Distances to the centres of voxels come in steps; less smoothing leaves them, mo
 """
 
 _MARGIN_VOXELS = 3
-_LEAST = 1e-4  # of a voxel: how near to the surface a voxel may come that must stay on its side
+_MIN_DISTANCE = 1e-4  # of a voxel: how near to the surface a voxel may come that must stay on its side
 _HEAD = (0.0, 0.0, 1.0)
 
 
@@ -129,11 +130,12 @@ def perturb(
     a change of next to nothing is none. On a face that runs along the grid there is nothing between the voxels to be
     found, and a layer goes as a whole once its centres are passed.
     """
-    array = _checked(labels, place)
-    room_mm = max((_ROOM[change.kind] * change.amount for change in changes), default=0.0)
-    organs = {
-        label: _Organ(array == label, labels, room_mm) for label in range(1, len(ORGANS) + 1) if (array == label).any()
-    }
+    array = sitk.GetArrayFromImage(labels)
+    check_labels(array, place)
+    reach_mm = max((_REACH[change.kind] * change.amount for change in changes), default=0.0)
+    organs = {label: _Organ(array == label, labels, reach_mm) for label in LABELS.values() if (array == label).any()}
+    if not organs:
+        raise MaskError(place, "must hold an organ", "no voxel", "Mask one.")
     changed = []
     for change in changes:
         depth = np.zeros(array.shape, np.float32)
@@ -188,8 +190,8 @@ def signed_distance(inside: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
     near -= _min_of_largest(near, np.count_nonzero(inside))
     far, nearest = ndimage.distance_transform_edt(~_at_surface(inside), sampling=edges, return_indices=True)
     distance = np.where(inside, far, -far) + near[tuple(nearest)]
-    least = _LEAST * edges.min()
-    return np.where(inside, np.maximum(distance, least), np.minimum(distance, -least)).astype(np.float32)
+    min_distance = _MIN_DISTANCE * edges.min()
+    return np.where(inside, np.maximum(distance, min_distance), np.minimum(distance, -min_distance)).astype(np.float32)
 
 
 def _min_of_largest(values: np.ndarray, count: int) -> float:
@@ -200,26 +202,19 @@ def _min_of_largest(values: np.ndarray, count: int) -> float:
 
 def _at_surface(inside: np.ndarray) -> np.ndarray:
     """Voxels, of either kind, that have a neighbour of the other kind beside one of their faces."""
-    edge = np.zeros(inside.shape, dtype=bool)
-    for axis in range(inside.ndim):
-        line = np.moveaxis(inside, axis, 0)
-        differs = line[1:] != line[:-1]
-        along = np.moveaxis(edge, axis, 0)
-        along[1:] |= differs
-        along[:-1] |= differs
-    return edge
+    return ndimage.binary_dilation(inside) ^ ndimage.binary_erosion(inside, border_value=1)
 
 
 class _Organ:
     """Signed distance to the surface of one organ, in a box around it."""
 
-    def __init__(self, inside: np.ndarray, grid: sitk.Image, room_mm: float) -> None:
+    def __init__(self, inside: np.ndarray, grid: sitk.Image, reach_mm: float) -> None:
         self.spacing = np.array(grid.GetSpacing()[::-1])
         # From indices (z, y, x) to patient coordinates (x, y, z), less the origin.
         self.axes = np.reshape(grid.GetDirection(), (3, 3)) @ np.diag(grid.GetSpacing()) @ np.eye(3)[::-1]
         self.shape = inside.shape
         self.centre = np.array([index.mean() for index in np.nonzero(inside)])
-        margins = np.ceil(room_mm / self.spacing).astype(int) + _MARGIN_VOXELS
+        margins = np.ceil(reach_mm / self.spacing).astype(int) + _MARGIN_VOXELS
         (tight,) = ndimage.find_objects(inside.astype(np.uint8))
         self.box = _within(
             [part.start - margin for part, margin in zip(tight, margins, strict=True)],
@@ -288,7 +283,7 @@ _MOVES: dict[str, _Move] = {
     "rotation": _turned,
 }
 
-_ROOM = {"erosion": 0.0, "dilation": 1.0, "translation": 0.0, "contour": 3.0, "rotation": 0.0}
+_REACH = {"erosion": 0.0, "dilation": 1.0, "translation": 0.0, "contour": 3.0, "rotation": 0.0}
 """How far outside its old surface an organ may come to lie, by amount; what moves as a whole takes its box along."""
 
 
@@ -297,18 +292,3 @@ def _within(starts: Sequence[int], stops: Sequence[int], shape: Sequence[int]) -
         slice(max(int(start), 0), min(int(stop), length))
         for start, stop, length in zip(starts, stops, shape, strict=True)
     )
-
-
-def _checked(labels: sitk.Image, place: str) -> np.ndarray:
-    array = sitk.GetArrayFromImage(labels)
-    values = np.unique(array)
-    if values[0] < 0 or values[-1] > len(ORGANS) or np.setdiff1d(values, np.arange(len(ORGANS) + 1)).size:
-        raise MaskError(
-            place,
-            "must hold 0 (background), 1 (liver) and 2 (spleen) only",
-            ", ".join(f"{value:g}" for value in values[:6]),
-            "Renumber the labels.",
-        )
-    if values[-1] == 0:
-        raise MaskError(place, "must hold an organ", "no voxel", "Mask one.")
-    return array

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from typing import Any
 
@@ -24,8 +25,8 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from hccbook.errors import MaskError
 from hccbook.images import from_array, same_grid, to_array
+from hccbook.segmentation.masks import LABELS, LABELS_IN_WORDS, check_labels, listed, other_labels
 from hccbook.settings import ORGANS
 
 VOLUME_BOUNDS_ML = {"liver": (500.0, 4000.0), "spleen": (30.0, 3000.0)}
@@ -36,7 +37,7 @@ a healthy spleen holds 100 to 300 mL, and portal hypertension can multiply that 
 The bounds are wide on purpose: they catch a wrong mask, they diagnose nothing.
 """
 
-LARGEST_EXTENT_MM = {"liver": 320.0, "spleen": 300.0}
+MAX_EXTENT_MM = {"liver": 320.0, "spleen": 300.0}
 """Longest side of the box around an organ, mm, above which its mask is suspicious.
 
 A liver is some 200 mm wide and 150 mm tall, a spleen some 110 mm long; a long right lobe and a massive spleen reach
@@ -109,8 +110,6 @@ Alignment leaves a few millimetres of a breath, a centimetre at worst; without i
 
 MAX_SEVERITY = 3.0
 """Suspicion of what cannot be worse, such as an organ without a voxel, and the most that any finding has."""
-
-_LABELS = dict(zip(ORGANS, range(1, len(ORGANS) + 1), strict=True))
 
 
 @dataclass(frozen=True)
@@ -245,7 +244,7 @@ def quality_findings(
     rule                          bound                       scale
     ============================  ==========================  =====================
     volume                        `VOLUME_BOUNDS_ML`          a doubling
-    extent                        `LARGEST_EXTENT_MM`         100 mm
+    extent                        `MAX_EXTENT_MM`         100 mm
     one piece                     `STRAY_SHARE`               10 % of the organ
     inside the image              no voxel on the edge        5 % of the organ
     mean HU                       `MEAN_HU_BOUNDS`            100 HU
@@ -274,57 +273,25 @@ def quality_findings(
     """
     findings: list[MaskFinding] = []
     for phase, measured in quality.items():
-
-        def add(organ: str, rule: str, found: str, hint: str, excess: float, scale: float, phase: str = phase) -> None:
-            beyond = round(min(excess / scale, MAX_SEVERITY), 4)
-            findings.append(MaskFinding(patient, phase, organ, rule, found, hint, beyond))
-
         if not measured["on_image_grid"]:
-            add(
-                "both",
-                "label map lies on the grid of its image",
-                "another grid",
-                "Resample the label map onto the image, or mask this image.",
-                math.inf,
-                1,
-            )
+            findings.append(MaskFinding(patient, phase, "both", *_OFF_GRID, MAX_SEVERITY))
         for organ in organs:
-            for rule in _organ_rules(organ, {name: measured.get(f"{organ}_{name}", math.nan) for name in _MEASURES}):
-                add(organ, *rule)
-        if measured["liver_left_of_spleen_mm"] >= 0:
-            add(
-                "both",
-                "liver lies to the patient's right of the spleen",
-                f"{measured['liver_left_of_spleen_mm']:.0f} mm to the left of it",
-                "Look whether the labels are swapped, or image or mask mirrored; in situs inversus it is right.",
-                measured["liver_left_of_spleen_mm"],
-                50,
-            )
+            values = defaultdict(lambda: math.nan)
+            values |= {name.removeprefix(f"{organ}_"): value for name, value in measured.items()}
+            if values["volume_ml"] == 0:
+                findings.append(MaskFinding(patient, phase, organ, *_ABSENT, MAX_SEVERITY))
+            else:
+                broken = ((rule, rule.severity(organ, values)) for rule in _RULES)
+                findings += [
+                    MaskFinding(patient, phase, organ, *rule.in_words(organ, values), beyond)
+                    for rule, beyond in broken
+                    if beyond is not None
+                ]
+        apart = measured["liver_left_of_spleen_mm"]
+        if apart >= 0:
+            found = f"{apart:.0f} mm to the left of it"
+            findings.append(MaskFinding(patient, phase, "both", _SIDES, found, _SIDES_HINT, _severity(apart, 50)))
     return findings
-
-
-def check_masks(labels: sitk.Image, image: sitk.Image | None = None) -> list[MaskFinding]:
-    """List what is suspicious about one label map.
-
-    Parameters
-    ----------
-    labels : SimpleITK.Image
-        Label map.
-    image : SimpleITK.Image, optional
-        The CT that was segmented, HU; without it the rules on grid and HU are passed over.
-
-    Returns
-    -------
-    list of MaskFinding
-        Empty where each organ is there in one piece, inside the image, of a volume within `VOLUME_BOUNDS_ML`,
-        and the liver lies to the patient's right of the spleen; see `quality_findings` for all rules.
-
-    Raises
-    ------
-    MaskError
-        If the label map holds other values than 0, 1 and 2.
-    """
-    return quality_findings({"": mask_quality(labels, image)})
 
 
 def patient_findings(
@@ -350,25 +317,16 @@ def patient_findings(
         As `quality_findings` has them.
         A label map with other values than 0, 1 and 2 is a finding here, and those voxels count as background.
     """
-    findings, known = [], {}
+    findings, judged = [], dict(labels)
     for phase, mask in labels.items():
         array = to_array(mask)
-        others = _other_labels(array)
+        others = other_labels(array)
         if others.size:
-            findings.append(
-                MaskFinding(
-                    patient,
-                    phase,
-                    "both",
-                    "label map holds 0 (background), 1 (liver) and 2 (spleen) only",
-                    ", ".join(f"{value:g}" for value in others[:6]),
-                    "Renumber the labels.",
-                    MAX_SEVERITY,
-                )
-            )
-            mask = from_array(np.where(np.isin(array, others), 0, array), mask, dtype=np.uint8)
-        known[phase] = mask
-    return findings + quality_findings(patient_quality(known, images), organs, patient)
+            rule = f"label map holds {LABELS_IN_WORDS} only"
+            found = (rule, listed(others), "Renumber the labels.")
+            findings.append(MaskFinding(patient, phase, "both", *found, MAX_SEVERITY))
+            judged[phase] = from_array(np.where(np.isin(array, others), 0, array), mask, dtype=np.uint8)
+    return findings + quality_findings(patient_quality(judged, images), organs, patient)
 
 
 def severity(findings: Iterable[MaskFinding]) -> float:
@@ -424,50 +382,18 @@ def finding_rows(findings: Iterable[MaskFinding]) -> list[dict[str, object]]:
 
 # --- measures ---------------------------------------------------------------------------------------------------------
 
-_MEASURES = (
-    "volume_ml",
-    "extent_mm",
-    "components",
-    "stray_share",
-    "border_share",
-    "mean_hu",
-    "other_tissue_share",
-    "alike_outside_share",
-    "closest_phase",
-    "phase_dice",
-    "phase_volume_ratio",
-    "phase_distance_mm",
-)
-
-
-def _other_labels(array: np.ndarray) -> np.ndarray:
-    known = array == 0
-    for label in _LABELS.values():
-        known |= array == label
-    return np.unique(array[~known])
-
-
-def _checked_labels(labels: sitk.Image, place: str = "label map") -> np.ndarray:
-    array = sitk.GetArrayViewFromImage(labels)
-    others = _other_labels(array)
-    if others.size:
-        listed = ", ".join(f"{value:g}" for value in others[:6])
-        raise MaskError(
-            place, "must hold 0 (background), 1 (liver) and 2 (spleen) only", listed, "Renumber the labels."
-        )
-    return array
-
 
 def _measured(
     labels: sitk.Image, image: sitk.Image | None
 ) -> tuple[dict[str, float | int | bool], dict[str, tuple[float, ...]]]:
     """What `mask_quality` gives, and the centre of each organ that is there in space (x, y, z), mm."""
-    array = _checked_labels(labels)
+    array = sitk.GetArrayViewFromImage(labels)
+    check_labels(array, "label map")
     on_grid = image is None or same_grid(labels, image)
     hu = sitk.GetArrayViewFromImage(image) if image is not None and on_grid else None
     quality: dict[str, float | int | bool] = {"on_image_grid": on_grid}
     centres: dict[str, tuple[float, ...]] = {}
-    for organ, label in _LABELS.items():
+    for organ, label in LABELS.items():
         measured, centre = _organ_quality(array, label, hu, labels)
         quality |= {f"{organ}_{name}": value for name, value in measured.items()}
         if centre is not None:
@@ -563,7 +489,7 @@ def _agreements(
         moved = labels[other]
         if not same_grid(moved, labels[one]):
             moved = sitk.Resample(moved, labels[one], sitk.Transform(), sitk.sitkNearestNeighbor, 0)
-        first, second = (sitk.GetArrayViewFromImage(mask) == _LABELS[organ] for mask in (labels[one], moved))
+        first, second = (sitk.GetArrayViewFromImage(mask) == LABELS[organ] for mask in (labels[one], moved))
         volumes = [quality[phase][f"{organ}_volume_ml"] for phase in (one, other)]
         agreement = {
             "phase_dice": float(
@@ -579,100 +505,137 @@ def _agreements(
 
 # --- rules ------------------------------------------------------------------------------------------------------------
 
+_OFF_GRID = (
+    "label map lies on the grid of its image",
+    "another grid",
+    "Resample the label map onto the image, or mask this image.",
+)
+_ABSENT = (
+    "must be segmented",
+    "no voxel",
+    "Look at the image; was the organ removed, or does the network miss it? Give a mask.",
+)
+_SIDES = "liver lies to the patient's right of the spleen"
+_SIDES_HINT = "Look whether the labels are swapped, or image or mask mirrored; in situs inversus it is right."
 
-def _organ_rules(organ: str, measured: Mapping[str, Any]) -> Iterator[tuple[str, str, str, float, float]]:
-    """Rules that an organ breaks in one phase: rule, found, hint, excess beyond the bound, scale of the severity."""
-    volume = measured["volume_ml"]
-    if volume == 0:
-        yield (
-            "must be segmented",
-            "no voxel",
-            "Look at the image; was the organ removed, or does the network miss it? Give a mask.",
-            math.inf,
-            1,
-        )
-        return
-    low, high = VOLUME_BOUNDS_ML[organ]
-    if not low <= volume <= high:
-        yield (
-            f"volume is {low:g} to {high:g} mL",
-            f"{volume:.0f} mL",
-            "Look whether the mask ends early or runs on into a neighbour.",
-            math.log2(low / volume if volume < low else volume / high),
-            1,
-        )
-    if measured["extent_mm"] > LARGEST_EXTENT_MM[organ]:
-        yield (
-            f"is at most {LARGEST_EXTENT_MM[organ]:g} mm long",
-            f"{measured['extent_mm']:.0f} mm",
-            "Look for a part of the mask far from the organ.",
-            measured["extent_mm"] - LARGEST_EXTENT_MM[organ],
-            100,
-        )
-    if measured["stray_share"] > STRAY_SHARE:
-        yield (
-            "is one piece",
-            f"{measured['components']} pieces, {measured['stray_share']:.1%} of it outside the largest",
-            "Remove the stray pieces, or join the organ.",
-            measured["stray_share"] - STRAY_SHARE,
-            0.1,
-        )
-    if measured["border_share"] > 0:
-        yield (
-            "lies inside the image",
-            f"{measured['border_share']:.1%} of it on the edge of the image",
-            "Look whether the scan cuts the organ off; then volume and shape are those of a part.",
-            measured["border_share"],
-            0.05,
-        )
-    low, high = MEAN_HU_BOUNDS
-    if measured["mean_hu"] < low or measured["mean_hu"] > high:
-        yield (
-            f"mean is {low:g} to {high:g} HU",
-            f"{measured['mean_hu']:.0f} HU",
-            "Look whether the mask lies on lung, fat or bone, and whether the image is in HU.",
-            max(low - measured["mean_hu"], measured["mean_hu"] - high),
-            100,
-        )
-    if measured["other_tissue_share"] > OTHER_TISSUE_SHARE:
-        low, high = SOFT_TISSUE_HU
-        yield (
-            f"at most {OTHER_TISSUE_SHARE:.0%} of it is outside {low:g} to {high:g} HU",
-            f"{measured['other_tissue_share']:.0%}",
-            "Look whether the mask runs into lung, fat or bone, or is shifted against the image.",
-            measured["other_tissue_share"] - OTHER_TISSUE_SHARE,
-            0.2,
-        )
-    if measured["alike_outside_share"] > ALIKE_OUTSIDE_SHARE:
-        yield (
-            f"at most {ALIKE_OUTSIDE_SHARE:.0%} of what lies just outside looks like it",
-            f"{measured['alike_outside_share']:.0%}",
-            "Look whether the mask ends before the organ does.",
-            measured["alike_outside_share"] - ALIKE_OUTSIDE_SHARE,
-            0.2,
-        )
-    closest = measured["closest_phase"]
-    if measured["phase_dice"] < PHASE_DICE:
-        yield (
-            f"overlaps another phase with a Dice of {PHASE_DICE:g} or more",
-            f"{measured['phase_dice']:.2f} against {closest}",
-            "Compare the phases; one mask is wrong, or the phases are not aligned.",
-            PHASE_DICE - measured["phase_dice"],
-            0.25,
-        )
-    if measured["phase_volume_ratio"] > PHASE_VOLUME_RATIO:
-        yield (
-            f"volumes of two phases differ by a factor of at most {PHASE_VOLUME_RATIO:g}",
-            f"{measured['phase_volume_ratio']:.1f} against {closest}",
-            "Compare the phases; one mask is wrong.",
-            math.log2(measured["phase_volume_ratio"] / PHASE_VOLUME_RATIO),
-            1,
-        )
-    if measured["phase_distance_mm"] > PHASE_DISTANCE_MM:
-        yield (
-            f"lies within {PHASE_DISTANCE_MM:g} mm of itself in another phase",
-            f"{measured['phase_distance_mm']:.0f} mm from {closest}",
-            "Compare the phases; one mask is wrong, or the phases are not aligned.",
-            measured["phase_distance_mm"] - PHASE_DISTANCE_MM,
-            30,
-        )
+
+def _severity(excess: float, scale: float) -> float:
+    return round(min(excess / scale, MAX_SEVERITY), 4)
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """What is expected of one organ in one phase."""
+
+    measure: str
+    bounds: Mapping[str, tuple[float, float]]  # by organ, least and most
+    scale: float
+    rule: str  # to be formatted with the bounds
+    found: str  # to be formatted with the measures
+    hint: str
+    in_doublings: bool = False
+
+    def severity(self, organ: str, measures: Mapping[str, Any]) -> float | None:
+        """Severity of a value beyond its bounds; None for one within them, and for NaN."""
+        low, high = self.bounds[organ]
+        value = measures[self.measure]
+        if low <= value <= high or math.isnan(value):
+            return None
+        if self.in_doublings:
+            return _severity(math.log2(low / value if value < low else value / high), self.scale)
+        return _severity(max(low - value, value - high), self.scale)
+
+    def in_words(self, organ: str, measures: Mapping[str, Any]) -> tuple[str, str, str]:
+        """Rule, found and hint of a finding."""
+        return self.rule.format(*self.bounds[organ]), self.found.format_map(measures), self.hint
+
+
+def _of_both(low: float, high: float) -> dict[str, tuple[float, float]]:
+    return dict.fromkeys(ORGANS, (low, high))
+
+
+_RULES = (
+    _Rule(
+        "volume_ml",
+        VOLUME_BOUNDS_ML,
+        1,
+        "volume is {0:g} to {1:g} mL",
+        "{volume_ml:.0f} mL",
+        "Look whether the mask ends early or runs on into a neighbour.",
+        in_doublings=True,
+    ),
+    _Rule(
+        "extent_mm",
+        {organ: (0, extent) for organ, extent in MAX_EXTENT_MM.items()},
+        100,
+        "is at most {1:g} mm long",
+        "{extent_mm:.0f} mm",
+        "Look for a part of the mask far from the organ.",
+    ),
+    _Rule(
+        "stray_share",
+        _of_both(0, STRAY_SHARE),
+        0.1,
+        "is one piece",
+        "{components} pieces, {stray_share:.1%} of it outside the largest",
+        "Remove the stray pieces, or join the organ.",
+    ),
+    _Rule(
+        "border_share",
+        _of_both(0, 0),
+        0.05,
+        "lies inside the image",
+        "{border_share:.1%} of it on the edge of the image",
+        "Look whether the scan cuts the organ off; then volume and shape are those of a part.",
+    ),
+    _Rule(
+        "mean_hu",
+        _of_both(*MEAN_HU_BOUNDS),
+        100,
+        "mean is {0:g} to {1:g} HU",
+        "{mean_hu:.0f} HU",
+        "Look whether the mask lies on lung, fat or bone, and whether the image is in HU.",
+    ),
+    _Rule(
+        "other_tissue_share",
+        _of_both(0, OTHER_TISSUE_SHARE),
+        0.2,
+        f"at most {{1:.0%}} of it is outside {SOFT_TISSUE_HU[0]:g} to {SOFT_TISSUE_HU[1]:g} HU",
+        "{other_tissue_share:.0%}",
+        "Look whether the mask runs into lung, fat or bone, or is shifted against the image.",
+    ),
+    _Rule(
+        "alike_outside_share",
+        _of_both(0, ALIKE_OUTSIDE_SHARE),
+        0.2,
+        "at most {1:.0%} of what lies just outside looks like it",
+        "{alike_outside_share:.0%}",
+        "Look whether the mask ends before the organ does.",
+    ),
+    _Rule(
+        "phase_dice",
+        _of_both(PHASE_DICE, 1),
+        0.25,
+        "overlaps another phase with a Dice of {0:g} or more",
+        "{phase_dice:.2f} against {closest_phase}",
+        "Compare the phases; one mask is wrong, or the phases are not aligned.",
+    ),
+    _Rule(
+        "phase_volume_ratio",
+        _of_both(1, PHASE_VOLUME_RATIO),
+        1,
+        "volumes of two phases differ by a factor of at most {1:g}",
+        "{phase_volume_ratio:.1f} against {closest_phase}",
+        "Compare the phases; one mask is wrong.",
+        in_doublings=True,
+    ),
+    _Rule(
+        "phase_distance_mm",
+        _of_both(0, PHASE_DISTANCE_MM),
+        30,
+        "lies within {1:g} mm of itself in another phase",
+        "{phase_distance_mm:.0f} mm from {closest_phase}",
+        "Compare the phases; one mask is wrong, or the phases are not aligned.",
+    ),
+)
+"""In the order in which findings are told."""

@@ -7,17 +7,20 @@ import copy
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 import torch
+from monai.losses import DeepSupervisionLoss, DiceCELoss
+from scipy.spatial.transform import Rotation
 from torch.nn import functional
 
 from hccbook.errors import MaskError, ModelError
 from hccbook.images import same_grid, to_array
 from hccbook.segmentation.checkpoint import TrainingState, fingerprint
+from hccbook.segmentation.masks import LABELS, check_labels
 from hccbook.segmentation.network import (
     IntensityNormalisation,
     Provenance,
@@ -47,16 +50,35 @@ Every patch turned is interpolated once more, and loses some of the edge that it
 """
 
 _VOXELS_KEPT = 10_000  # organ voxels an image keeps for intensities and patch centres; nnU-Net keeps as many
-_SMOOTH = 1e-5
 
 
 @dataclass(frozen=True)
-class _Case:
+class _Step:
+    """One of the two steps of the training."""
+
+    iterations: int
+    volumes: Sequence[_TrainingImage]
+    background: float  # normalised intensity of air
+
+
+@dataclass(frozen=True)
+class _TrainingImage:
     """One training image on the network's grid, cut to the body."""
 
     array: np.ndarray  # (z, y, x); HU, later normalised with air at zero
     labels: np.ndarray  # (z, y, x), uint8
-    centres: tuple[np.ndarray, ...]  # by organ that is there: (voxels, 3) indices z, y, x
+    centres: tuple[np.ndarray, ...]  # by organ: (voxels, 3) indices z, y, x
+
+    @classmethod
+    def of(cls, array: np.ndarray, labels: np.ndarray) -> _TrainingImage:
+        """With at most `_VOXELS_KEPT` voxels of each organ, spread over it."""
+        centres = []
+        for label in LABELS.values():
+            voxels = np.argwhere(labels == label)
+            if len(voxels) > _VOXELS_KEPT:
+                voxels = voxels[np.linspace(0, len(voxels) - 1, _VOXELS_KEPT).astype(int)]
+            centres.append(voxels.astype(np.int32))
+        return cls(array, labels, tuple(centres))
 
 
 def train_segmenter(
@@ -108,37 +130,29 @@ def train_segmenter(
     """
     network = _initial_network(settings)
     spacing = target_spacing([image for image, _ in cases])
-    volumes = [_case(image, labels, spacing, number) for number, (image, labels) in enumerate(cases, start=1)]
+    volumes = [_training_image(image, labels, spacing, number) for number, (image, labels) in enumerate(cases, start=1)]
     intensity = IntensityNormalisation.fit(_organ_voxels(volumes))
     # Air becomes zero, which is what patches that reach beyond the image are filled with.
-    volumes = [_Case(intensity(v.array) - np.float32(intensity.background), v.labels, v.centres) for v in volumes]
+    volumes = [
+        _TrainingImage(intensity(v.array) - np.float32(intensity.background), v.labels, v.centres) for v in volumes
+    ]
     _start_from_shares(network, volumes)
     device = choose_device(settings.device)
     network = network.to(device).train()
-    steps = [(settings.iterations, volumes)]
+    steps = [_Step(settings.iterations, volumes, intensity.background)]
     if settings.pretraining_iterations:
         coarse = [coarsened(volume, settings.coarse_factor) for volume in volumes]
-        steps.insert(0, (settings.pretraining_iterations, coarse))
+        steps.insert(0, _Step(settings.pretraining_iterations, coarse, intensity.background))
     provenance = Provenance(
-        filters=settings.filters,
-        levels=settings.levels,
-        patch_voxels=settings.patch_voxels,
         spacing_mm=spacing,
-        seed=settings.seed,
-        pretraining_iterations=settings.pretraining_iterations,
-        coarse_factor=settings.coarse_factor,
-        iterations=settings.iterations,
-        batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        momentum=settings.momentum,
-        mirror_axes=settings.mirror_axes,
         images=len(volumes),
+        **settings.model_dump(include={field.name for field in fields(Provenance)}),
     )
     state = TrainingState(network, Path(checkpoint) if checkpoint else None, fingerprint(provenance, intensity))
     state.resume()
     with _reproducible(device):
-        for number, (iterations, seen) in enumerate(steps):
-            _optimise(state, number, iterations, seen, intensity.background, settings, device, progress)
+        for number, step in enumerate(steps):
+            _optimise(state, number, step, settings, progress)
     return Segmenter(network.eval(), intensity, provenance, tuple(state.losses), device)
 
 
@@ -173,15 +187,12 @@ def target_spacing(images: Sequence[sitk.Image]) -> float:
 def _optimise(
     state: TrainingState,
     number: int,
-    iterations: int,
-    volumes: Sequence[_Case],
-    background: float,
+    step: _Step,
     settings: SegmentationSettings,
-    device: torch.device,
     progress: Callable[[int, float], None] | None,
 ) -> None:
     """One of the two steps, from where `state` stands in it."""
-    if state.done_in(number) >= iterations:
+    if state.done_in(number) >= step.iterations:
         return
     parameters = list(state.network.parameters())
     optimiser = torch.optim.SGD(
@@ -189,11 +200,10 @@ def _optimise(
     )
     state.enter(number, optimiser)
     # Either step draws its own patches.
-    seed = (settings.seed, number)
-    with _gradients(state.network, volumes, background, settings, seed, device) as gradients:
-        for step in range(state.done_in(number), iterations):
-            optimiser.param_groups[0]["lr"] = settings.learning_rate * (1 - step / iterations) ** DECAY_POWER
-            loss, slopes = gradients(step)
+    with _gradients(state.network, step, settings, (settings.seed, number)) as gradients:
+        for iteration in range(state.done_in(number), step.iterations):
+            optimiser.param_groups[0]["lr"] = settings.learning_rate * (1 - iteration / step.iterations) ** DECAY_POWER
+            loss, slopes = gradients(iteration)
             if not np.isfinite(loss):
                 raise ModelError(
                     f"segmentation, step {len(state.losses) + 1}",
@@ -211,7 +221,7 @@ def _optimise(
 
 
 def supervised_loss(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Dice plus cross-entropy over all depths of supervision.
+    """MONAI's Dice plus cross-entropy over all depths of supervision, background left out of the Dice as in nnU-Net.
 
     Parameters
     ----------
@@ -229,24 +239,11 @@ def supervised_loss(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor
     ----------
     Isensee et al., nnU-Net, Nature Methods 2021;18:203-211, Methods, training.
     """
-    weights = [0.5**depth for depth in range(outputs.shape[1])]
-    truth = functional.one_hot(labels, outputs.shape[2]).movedim(-1, 1)[:, 1:].to(outputs.dtype)
-    depths = torch.unbind(outputs, dim=1)
-    losses = [
-        weight * _dice_cross_entropy(scores, labels, truth) for weight, scores in zip(weights, depths, strict=True)
-    ]
-    return torch.stack(losses).sum() / sum(weights)
-
-
-def _dice_cross_entropy(scores: torch.Tensor, labels: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy plus one minus the mean soft Dice of the organs (background left out, as in nnU-Net)."""
-    logarithms = functional.log_softmax(scores, dim=1)
-    organs = logarithms[:, 1:].exp()
-    axes = (2, 3, 4)
-    common = (organs * truth).sum(axes)
-    both = organs.sum(axes) + truth.sum(axes)
-    dice = (2 * common + _SMOOTH) / (both + _SMOOTH)
-    return functional.nll_loss(logarithms, labels) + 1 - dice.mean()
+    weights = 0.5 ** np.arange(outputs.shape[1])
+    loss = DeepSupervisionLoss(
+        DiceCELoss(include_background=False, to_onehot_y=True, softmax=True), weights=list(weights / weights.sum())
+    )
+    return loss(list(torch.unbind(outputs, dim=1)), labels[:, None])
 
 
 # --- training set -----------------------------------------------------------------------------------------------------
@@ -258,7 +255,7 @@ def _initial_network(settings: SegmentationSettings) -> torch.nn.Module:
         return build_network(settings.filters, settings.levels, settings.patch_voxels)
 
 
-def _start_from_shares(network: torch.nn.Module, volumes: Sequence[_Case]) -> None:
+def _start_from_shares(network: torch.nn.Module, volumes: Sequence[_TrainingImage]) -> None:
     """Let each output begin at its class's share of the voxels.
 
     The spleen is about one voxel in a hundred. From even odds a run spends its first steps on learning that, and by
@@ -271,27 +268,18 @@ def _start_from_shares(network: torch.nn.Module, volumes: Sequence[_Case]) -> No
             head.conv.conv.bias.copy_(shares)
 
 
-def _case(image: sitk.Image, labels: sitk.Image, spacing: float, number: int) -> _Case:
+def _training_image(image: sitk.Image, labels: sitk.Image, spacing: float, number: int) -> _TrainingImage:
     place = f"training image {number}"
     if not same_grid(image, labels):
         raise MaskError(place, "label map must lie on the image's grid", "another grid", "Resample the label map.")
     array = to_array(network_grid(image, spacing)).astype(np.float32)
     organs = to_array(network_grid(labels, spacing, labels=True))
-    if not np.isin(organs, range(len(ORGANS) + 1)).all():
-        listed = ", ".join(f"{value:g}" for value in np.unique(organs)[:6])
-        raise MaskError(place, "label map must hold 0, 1 and 2 only", listed, "Renumber the labels.")
+    check_labels(organs, place)
     body = body_box(array)
-    array, organs = array[body], organs[body]
-    centres = []
-    for label in range(1, len(ORGANS) + 1):
-        voxels = np.argwhere(organs == label)
-        if len(voxels) > _VOXELS_KEPT:
-            voxels = voxels[np.linspace(0, len(voxels) - 1, _VOXELS_KEPT).astype(int)]
-        centres.append(voxels.astype(np.int32))
-    return _Case(array, organs.astype(np.uint8), tuple(centres))
+    return _TrainingImage.of(array[body], organs[body].astype(np.uint8))
 
 
-def coarsened(volume: _Case, factor: int) -> _Case:
+def coarsened(volume: _TrainingImage, factor: int) -> _TrainingImage:
     """Training image with voxels of `factor` times the edge: mean intensity, and the label of at least half of it.
 
     What does not fill a whole coarse voxel at the far ends is cut off.
@@ -304,13 +292,12 @@ def coarsened(volume: _Case, factor: int) -> _Case:
         return values[:z, :y, :x].reshape(blocks).mean(axis=(1, 3, 5), dtype=np.float32)
 
     labels = np.zeros(shape, np.uint8)
-    for label in range(1, len(ORGANS) + 1):
+    for label in LABELS.values():
         labels[share(volume.labels == label) >= 0.5] = label
-    centres = tuple(np.argwhere(labels == label).astype(np.int32) for label in range(1, len(ORGANS) + 1))
-    return _Case(share(volume.array), labels, centres)
+    return _TrainingImage.of(share(volume.array), labels)
 
 
-def _organ_voxels(volumes: Sequence[_Case]) -> np.ndarray:
+def _organ_voxels(volumes: Sequence[_TrainingImage]) -> np.ndarray:
     for organ, voxels in zip(ORGANS, zip(*(volume.centres for volume in volumes), strict=True), strict=True):
         if not any(len(found) for found in voxels):
             raise ModelError(
@@ -324,12 +311,7 @@ def _organ_voxels(volumes: Sequence[_Case]) -> np.ndarray:
 
 @contextlib.contextmanager
 def _gradients(
-    network: torch.nn.Module,
-    volumes: Sequence[_Case],
-    background: float,
-    settings: SegmentationSettings,
-    seed: tuple[int, int],
-    device: torch.device,
+    network: torch.nn.Module, step: _Step, settings: SegmentationSettings, seed: tuple[int, int]
 ) -> Iterator[Callable[[int], tuple[float, list[torch.Tensor]]]]:
     """Function from a step's number to its mean loss and mean gradient over the patches of the batch.
 
@@ -338,6 +320,7 @@ def _gradients(
     (Threads inside the operations split sums by their number, and gain little on volumes this small.)
     """
     parameters = list(network.parameters())
+    device = parameters[0].device
     size, stride = settings.batch_size, 2 ** (settings.levels - 1)
 
     # MONAI's network keeps the outputs of its supervision heads in itself: a replica a thread, with shared weights.
@@ -346,10 +329,10 @@ def _gradients(
 
     def one(number: int) -> tuple[torch.Tensor, Sequence[torch.Tensor]]:
         rng = np.random.default_rng([*seed, number])
-        volume = volumes[rng.integers(len(volumes))]
+        volume = step.volumes[rng.integers(len(step.volumes))]
         edges = np.array(window_shape(volume.array.shape, settings.patch_voxels, stride))
         image, labels = _patch(volume, edges, number % FOREGROUND_EVERY == 0, settings.mirror_axes, rng)
-        outputs = class_scores(replicas[number % size], (image + background)[None], device)
+        outputs = class_scores(replicas[number % size], (image + step.background)[None], device)
         loss = supervised_loss(outputs, labels[None].to(device))
         return loss.detach(), torch.autograd.grad(loss, parameters)
 
@@ -358,14 +341,14 @@ def _gradients(
         return float(sum(losses)) / size, [sum(parts) / size for parts in zip(*slopes, strict=True)]
 
     if device.type != "cpu":
-        yield lambda step: mean(map(one, range(step * size, (step + 1) * size)))
+        yield lambda number: mean(map(one, range(number * size, (number + 1) * size)))
         return
     with ThreadPoolExecutor(min(size, os.cpu_count() or 1), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        yield lambda step: mean(pool.map(one, range(step * size, (step + 1) * size)))
+        yield lambda number: mean(pool.map(one, range(number * size, (number + 1) * size)))
 
 
 def _patch(
-    volume: _Case, edges: np.ndarray, on_organ: bool, mirror_axes: str, rng: np.random.Generator
+    volume: _TrainingImage, edges: np.ndarray, on_organ: bool, mirror_axes: str, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
     shape = np.array(volume.array.shape)
     # Patches lie inside the image where it is larger than they are, and hold all of it where it is smaller.
@@ -387,7 +370,7 @@ def _patch(
 
 
 def _cut(
-    volume: _Case, start: np.ndarray, edges: np.ndarray, rng: np.random.Generator
+    volume: _TrainingImage, start: np.ndarray, edges: np.ndarray, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Patch as it is, filled up with air beyond the body."""
     shape = volume.array.shape
@@ -400,18 +383,12 @@ def _cut(
 
 
 def _turned(
-    volume: _Case, start: np.ndarray, edges: np.ndarray, rng: np.random.Generator
+    volume: _TrainingImage, start: np.ndarray, edges: np.ndarray, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Patch turned by up to 10 degrees about each axis and scaled by up to 15 %."""
     angles = rng.uniform(-np.pi / 18, np.pi / 18, 3)
     scale = rng.uniform(0.85, 1.15)
-    turn = np.eye(3)
-    for axis, angle in enumerate(angles):
-        one, other = (axis + 1) % 3, (axis + 2) % 3
-        step = np.eye(3)
-        step[one, one] = step[other, other] = np.cos(angle)
-        step[one, other], step[other, one] = -np.sin(angle), np.sin(angle)
-        turn = turn @ step
+    turn = Rotation.from_euler("XYZ", angles).as_matrix()  # about the array's axes, whatever their names
     shape = np.array(volume.array.shape, float)
     # grid_sample counts from -1 to 1 across the image, x first; a patch spans edges / shape of it.
     matrix = scale * turn * edges / shape[:, None]

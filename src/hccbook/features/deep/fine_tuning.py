@@ -1,93 +1,63 @@
-"""Fine-tuning of the network on the development cohort, with early stopping on an inner split."""
+"""Fine-tuning on the development cohort: one loop with early stopping, for the projection and for the network."""
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedKFold
 
-from hccbook.errors import DataError, ModelError, SettingsError
+from hccbook.errors import DataError, ModelError
 from hccbook.features.deep.convolutions import narrowed, widened
-from hccbook.features.deep.fine_tuned_network import FineTunedNetwork, Inputs, pooled_array
-from hccbook.features.deep.network import (
-    DEPTHS,
-    Backbone,
-    reproducible,
-    split_network,
-    weights_sum,
-)
-from hccbook.features.deep.patients import deep_table
-from hccbook.features.deep.projection import (
-    DROPOUT,
+from hccbook.features.deep.fine_tuned_network import (
+    HISTORY_COLUMNS,
     MAX_SD,
-    PROJECTED,
+    FineTunedNetwork,
+    Inputs,
     ProjectionHead,
-    checked_outcome,
-    fit_projection,
-    held_out_scores,
-    history_row,
-    inner_folds,
-    mean_and_scale,
-    one_thread,
-    random_projection,
-    tuning_epochs,
-    weight_of_hcc,
-    weighted_loss,
-    why_not_tuned,
+    Tuning,
+    pooled_array,
     z_scores,
 )
+from hccbook.features.deep.network import Backbone, reproducible, split_network, weights_sum
+
+PROJECTED = 100
+"""Values a phase in ALARM."""
 
 PATIENCE = 5
 """Epochs without a lower inner loss after which tuning stops."""
 
-_LEARNING_RATE = 1e-5
-_LOGIT_RATE = 1e-3
+INNER_FOLDS = 4
+"""One of so many patients is held out; tuning needs as many of the rarer outcome."""
+
+DROPOUT = 0.5
+"""Share of the pooled values that a training step does not see."""
+
 _WEIGHT_DECAY = 1.0
-_BATCH = 24
-_BATCH_VOXELS = _BATCH * 64**3
 _SHIFT = 16
 
-T = TypeVar("T")
 
-
-def fine_tune(
-    backbone: Backbone,
-    inputs: Inputs,
-    hcc: pd.Series,
-    *,
-    depth: str,
-    epochs: int,
-    seed: int,
-    organ: str = "liver",
-    outputs: int = PROJECTED,
-) -> FineTunedNetwork:
-    """Tune a network on the development cohort.
+def fine_tune(backbone: Backbone, inputs: Inputs, hcc: pd.Series, tuning: Tuning) -> FineTunedNetwork:
+    """Tune a network, and a projection of what it pools to 100 values, on the development cohort.
 
     Parameters
     ----------
     backbone : Backbone
         Where it starts; left as it is.
     inputs : mapping of str to mapping
-        By patient key, ``<phase>.<organ>`` to what the tuned part sees, as from `extract_deep` with the same
-        depth. Patients who are not in `hcc` are not looked at.
+        By patient key, ``<phase>.<organ>`` to what the tuned part sees, as from `extract_deep` with the same depth and
+        one organ. Patients who are not in `hcc` are not looked at.
     hcc : pandas.Series of 0 and 1
         Whether each development patient develops HCC, by patient key; nobody else may be in it.
-    depth : {"network", "last_stage", "projection"}
-        What is tuned: the whole network (for a GPU, or patience), its last residual stage, or the projection behind it
-        alone (`fit_projection`).
-    epochs : int
-        Most passes over the cohort for each part; with 0 nothing is tuned.
-    seed : int
-        Seed of the projection, of the inner split, of the batches, and of what is dropped and shifted.
-    organ : str
-        Organ whose crops are taken.
-    outputs : int
-        Values a phase.
+    tuning : Tuning
+        How deep, how long, and the seed.
 
     Returns
     -------
@@ -100,302 +70,378 @@ def fine_tune(
     SettingsError
         If the depth is unknown.
     DataError
-        If a patient or a phase is absent, inputs are of different shapes or not finite, or outcomes are other than 0
-        and 1.
+        If a patient or a phase is absent, inputs are of two organs, of different shapes or not finite, or outcomes are
+        other than 0 and 1.
     ModelError
         If the loss stops being finite.
 
     Notes
     -----
-    ALARM's way is in a supplement that is not public. With ``projection`` nothing but `fit_projection` is done. Deeper
-    ones go in two steps, because gradients through a head that has learnt nothing spoil what the network has:
-    first the projection on the network as it is, then, from its best epoch, projection and network together.
+    ALARM's way is in a supplement that is not public, and the paper does not say how 2,048 pooled values became 100
+    either. Here it goes in two steps, because gradients through a head that has learnt nothing spoil what the network
+    has: first the projection on the network as it is, then, from its best epoch, projection and network together. With
+    the depth ``projection`` the first step is all.
 
     A quarter of the development patients, stratified, with all their phases, is held out. The epoch with the least loss
-    on them is what is kept, and `PATIENCE` epochs without a lower one end each step. The loss is cross-entropy weighted
-    for the rarity of HCC; AdamW's decay draws the weights towards where they started, not to zero; half of the pooled
-    values are dropped at a time. Statistics of batch normalisation stay as they were, so that a patient's values do
-    not depend on the others in a batch. With ``network`` the crops are shifted by up to a sixteenth of their edges;
-    the input of the last stage is left as it is, because mirroring it raised the inner loss.
+    on them is what is kept, which is 0 where nothing is learnt, and `PATIENCE` epochs without a lower one end each
+    step. The loss is cross-entropy weighted for the rarity of HCC. A cohort of some 60 patients cannot tell 200,000
+    weights, so the tuning is held tight: AdamW's decay draws the weights towards where they started, not to zero, so
+    that the 100 values cannot collapse onto one, and half of the pooled values are dropped at a time. Statistics of
+    batch normalisation stay as they were, so that a patient's values do not depend on the others in a batch. With
+    ``network`` the crops are shifted by up to a sixteenth of their edges; the input of the last stage is left as it is,
+    because mirroring it raised the inner loss. Values of the development patients are in-sample.
 
     References
     ----------
-    ALARM, Methods, Feature extraction. Kumar and others, ICLR 2022, arXiv:2202.10054 (the head first). Li and others,
-    ICML 2018, arXiv:1802.01483 (decay towards the start).
+    ALARM, Methods, Feature extraction; Results: 100 x 3 deep learning signatures. Kumar and others, ICLR 2022,
+    arXiv:2202.10054 (the head first). Li and others, ICML 2018, arXiv:1802.01483 (decay towards the start).
     """
-    if depth not in DEPTHS:
-        raise SettingsError("fine_tune", f"must be one of {', '.join(DEPTHS)}", repr(depth), "Check the spelling.")
-    absent = [key for key in hcc.index if key not in inputs]
-    if absent or len(hcc) == 0:
-        found = f"none of {', '.join(map(str, absent[:3]))}" if absent else "no patient"
-        raise DataError("fine-tuning", "needs the inputs of every development patient", found, "Extract them first.")
-    own = {key: inputs[key] for key in hcc.index}
-    names = [name for name in next(iter(own.values())) if name.rpartition(".")[2] == organ]
-    if not names:
-        raise DataError("fine-tuning", f"needs the {organ} of every patient", f"none of {organ}", "Extract it first.")
-    if depth == "projection":
-        pooled = deep_table({key: {name: values[name] for name in names} for key, values in own.items()})
-        head = fit_projection(pooled, hcc, epochs=epochs, seed=seed, outputs=outputs, organ=organ, backbone=backbone)
-        tuned, facts = torch.nn.Sequential(), {}
-    else:
-        head, tuned, facts = _fine_tune(backbone, own, names, hcc, depth, epochs, seed, outputs)
-    card = {
-        **head.card,
-        "depth": depth,
-        "start": f"{backbone.name}, {backbone.origin}",
-        "start_sha256": weights_sum(backbone.module),
-        **facts,
-    }
-    card["history"] = card.pop("history")  # the longest entry comes last
-    return FineTunedNetwork(backbone, tuned, replace(head, card=card))
-
-
-def _fine_tune(
-    backbone: Backbone, own: Inputs, names: list[str], hcc: pd.Series, depth: str, epochs: int, seed: int, outputs: int
-) -> tuple[ProjectionHead, torch.nn.Module, dict[str, Any]]:
-    """Projection with its card, tuned part of the network, and what else the card says."""
-    part = split_network(backbone.module, depth)[1]
-    outcome = checked_outcome(hcc.to_frame(), hcc)
+    part = split_network(backbone.module, tuning.depth)[1]
+    outcome = _checked_outcome(hcc, inputs)
+    learnt = {key: inputs[key] for key in hcc.index}
+    names = list(learnt[hcc.index[0]])
+    organs = sorted({name.rpartition(".")[2] for name in names})
+    if len(organs) != 1:
+        raise DataError("fine-tuning", "needs the inputs of one organ", organs or "none", "Extract one organ alone.")
     with one_thread(), reproducible(backbone.device):
-        pooled = pooled_array(part, own, list(own), names, backbone)
-        split = inner_folds(outcome, seed)[0] if not (why := why_not_tuned(outcome, epochs)) else None
-        fitted, held_out = split or (np.arange(len(outcome)), np.arange(0))
-        mean, scale = mean_and_scale(pooled[fitted])
-        start = random_projection(outputs, backbone.width, seed)
-        if why:
-            state = {"weight": start.numpy(), "bias": np.zeros(outputs), "risk": np.zeros(outputs), "offset": 0.0}
-            best = _Stopped(0, state, why, [])
-            tuned = copy.deepcopy(part)
-        else:
-            z = z_scores(pooled, mean, scale)
-            best = _tuned_projection(z, outcome, start, fitted, held_out, epochs, seed)
-            volumes = [[own[key][name] for name in names] for key in own]
-            model = _Network(part, volumes[0][0].shape, mean, scale, best.state, backbone.device)
-            best = _tuned_network(model, volumes, outcome, fitted, held_out, best, depth, epochs, seed)
-            model.load_state_dict(best.state)
-            tuned, best = model.whole(part), best._replace(state=model.arrays())
-    organ, phases = names[0].rpartition(".")[2], tuple(name.rpartition(".")[0] for name in names)
+        pooled = pooled_array(part, learnt, names, backbone)
+        why_not = _why_not_tuned(outcome, tuning.epochs)
+        development = _Development.split(outcome, len(names), None if why_not else tuning.seed)
+        mean, scale = _mean_and_scale(pooled[development.fitted])
+        model = projection = _Projection(z_scores(pooled, mean, scale), tuning.seed)
+        trained = _Trained(0, why_not, [])
+        if not why_not:
+            trained = train(projection, development, tuning)
+            if tuning.depth != "projection":
+                volumes = [learnt[key][name] for key in learnt for name in names]
+                model = _Network(part, volumes, (mean, scale), projection.arrays(), backbone.device, tuning.depth)
+                trained = train(model, development, tuning, trained)
+    alone = tuning.depth == "projection"
+    last, parts = (_Projection, "projection") if alone else (_Network, f"{tuning.depth} and projection")
     card = {
         "name": "3D ResNet with a projection of its pooled values",
-        "what": f"{depth} and projection of {backbone.width} pooled values to {outputs}, tuned",
+        "what": f"{parts} of {backbone.width} pooled values to {PROJECTED}, tuned",
         "use": "research and teaching; not for clinical use",
         "data": "development cohort only",
         "patients": len(outcome),
         "hcc": int(outcome.sum()),
-        "inner_patients": len(held_out),
-        "inner_hcc": int(outcome[held_out].sum()),
+        "inner_patients": len(development.held_out),
+        "inner_hcc": int(outcome[development.held_out].sum()),
         "network": backbone.name,
         "network_weights": backbone.origin,
-        "seed": seed,
-        "epochs_allowed": epochs,
-        "epochs": best.epoch,
-        "note": best.why,
-        "inner_auc": best.history[best.epoch]["inner_auc"] if best.history else None,
-        "inner_folds": 0 if why else 1,
-        "history": best.history,
-    }
-    facts = {
-        "learning_rate": _LEARNING_RATE,
+        "seed": tuning.seed,
+        "epochs_allowed": tuning.epochs,
+        "epochs": trained.epoch,
+        "note": trained.why,
+        "inner_auc": trained.history[trained.epoch]["inner_auc"] if trained.history else None,
+        "inner_folds": 0 if why_not else 1,
+        "depth": tuning.depth,
+        "start": f"{backbone.name}, {backbone.origin}",
+        "start_sha256": weights_sum(backbone.module),
+        "learning_rate": last.learning_rate,
         "decay_towards_the_start": _WEIGHT_DECAY,
-        "batch": _BATCH,
+        "batch": last.max_batch,
         "device": backbone.device.type,
         "torch": torch.__version__,
+        "history": trained.history,
+        "organ": organs[0],
+        "phases": [name.rpartition(".")[0] for name in names],
     }
-    return ProjectionHead(organ=organ, phases=phases, mean=mean, scale=scale, card=card, **best.state), tuned, facts
+    tuned = model.whole(part) if isinstance(model, _Network) else copy.deepcopy(part)
+    return FineTunedNetwork(backbone, tuned, ProjectionHead(mean, scale, **model.arrays()), card)
 
 
-# --- early stopping --------------------------------------------------------------------------------------------------
+def _checked_outcome(hcc: pd.Series, inputs: Inputs) -> np.ndarray:
+    """Outcome of every development patient as 0.0 and 1.0, shape (patients,)."""
+    absent = [key for key in hcc.index if key not in inputs]
+    if absent or len(hcc) == 0:
+        found = f"none of {', '.join(map(str, absent[:3]))}" if absent else "no patient"
+        raise DataError("fine-tuning", "needs the inputs of every development patient", found, "Extract them first.")
+    if not hcc.index.is_unique:
+        raise DataError("hcc", "must hold each patient once", "one twice", "Pass development patients only.")
+    outcome = hcc.to_numpy()
+    if not np.isin(outcome, (0, 1)).all():
+        raise DataError("hcc", "must hold 0 and 1", sorted(set(outcome) - {0, 1})[:3], "Leave out unknown outcomes.")
+    return outcome.astype(float)
 
 
-class _Stopped(NamedTuple):
-    """Where tuning stopped: best epoch, what was kept of it, why it ended, and the history so far."""
+def _why_not_tuned(outcome: np.ndarray, epochs: int) -> str:
+    """Why nothing can be tuned; empty where it can."""
+    rarer = int(min(outcome.sum(), len(outcome) - outcome.sum()))
+    if epochs == 0:
+        return "not tuned: epochs = 0"
+    if rarer < INNER_FOLDS:
+        return f"not tuned: {rarer} patients of the rarer outcome, {INNER_FOLDS} needed to choose the epochs"
+    return ""
+
+
+def _mean_and_scale(pooled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and SD over patients, shape (phases, pooled); where a value is constant its scale is 1."""
+    mean, scale = pooled.mean(axis=0), pooled.std(axis=0)
+    return mean, np.where(scale > 1e-9 * np.maximum(np.abs(mean), 1e-9), scale, 1.0)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread an operation, put back afterwards."""
+    # The matrices are too small to be worth sharing between threads.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+# --- the loop --------------------------------------------------------------------------------------------------------
+
+
+class _Trained(NamedTuple):
+    """Where training stopped: the epoch kept, why it ended, and the history so far."""
 
     epoch: int
-    state: Any
     why: str
     history: list[dict[str, Any]]
 
 
-def _stopped_early(
-    steps: Iterator[tuple[T, float]],
-    scores: Callable[[T], tuple[float, float]],
-    keep: Callable[[T], Any],
-    epochs: int,
-    tuned: str,
-    before: _Stopped | None = None,
-) -> _Stopped:
-    """Epoch with the least inner loss, among those from where the earlier step left off.
+@dataclass(frozen=True)
+class _Development:
+    """Patients whose outcomes are learnt, and those held out to choose the epoch, by position.
 
-    `steps` gives the model before its first epoch, then after each one.
+    A sample is a phase of a patient; samples are counted patient by patient.
     """
+
+    outcome: np.ndarray
+    phases: int
+    fitted: np.ndarray
+    held_out: np.ndarray
+
+    @classmethod
+    def split(cls, outcome: np.ndarray, phases: int, seed: int | None) -> _Development:
+        """The first of the stratified folds held out; nobody without a seed."""
+        fitted, held_out = np.arange(len(outcome)), np.arange(0)
+        if seed is not None:
+            folds = StratifiedKFold(INNER_FOLDS, shuffle=True, random_state=seed % 2**32)
+            fitted, held_out = next(folds.split(outcome, outcome))
+        return cls(outcome, phases, fitted, held_out)
+
+    def samples(self, patients: np.ndarray) -> np.ndarray:
+        """All phases of some patients."""
+        return (patients[:, None] * self.phases + np.arange(self.phases)).ravel()
+
+    def loss(self, logits: torch.Tensor, samples: np.ndarray) -> torch.Tensor:
+        """Mean cross-entropy in which the patients with HCC weigh as much as the others, among those tuned on."""
+        hcc = self.outcome[self.fitted].sum()
+        weight = torch.tensor((len(self.fitted) - hcc) / max(hcc, 1.0), dtype=torch.float64).to(logits)
+        truth = torch.from_numpy(self.outcome[samples // self.phases]).to(logits)
+        return torch.nn.functional.binary_cross_entropy_with_logits(logits, truth, pos_weight=weight)
+
+    def epoch(self, model: _Model, optimiser: torch.optim.Optimizer, rng: np.random.Generator) -> float:
+        """Pass once over the samples tuned on; mean loss of the steps."""
+        samples = self.samples(self.fitted)
+        losses = []
+        for batch in model.batches(samples[rng.permutation(len(samples))]):
+            loss = self.loss(model(batch, rng), batch)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            model.decay()
+            losses.append(loss.item())
+        return float(np.mean(losses))
+
+    def scores(self, model: _Model, patients: np.ndarray) -> tuple[float, float]:
+        """Loss over patients and phases, and AUC of the patients' mean logits."""
+        samples = self.samples(patients)
+        with torch.no_grad():
+            logits = torch.cat([model(batch) for batch in model.batches(samples)])
+        by_patient = logits.reshape(-1, self.phases).mean(dim=1).cpu().numpy()
+        return float(self.loss(logits, samples)), float(roc_auc_score(self.outcome[patients], by_patient))
+
+
+def train(model: _Model, development: _Development, tuning: Tuning, before: _Trained | None = None) -> _Trained:
+    """Train what is given, and leave it as it was after the epoch with the least loss on the patients held out.
+
+    Parameters
+    ----------
+    model : _Model
+        Trained in place.
+    development : _Development
+        Who is tuned on, and who is held out.
+    tuning : Tuning
+        Most epochs, and seed.
+    before : _Trained, optional
+        The step before, whose best epoch is where `model` starts; its history goes on.
+
+    Returns
+    -------
+    _Trained
+
+    Raises
+    ------
+    ModelError
+        If the loss stops being finite.
+    """
+    rng = np.random.default_rng(np.random.SeedSequence([tuning.seed, model.stream]))
+    optimiser = model.optimiser()
     history = list(before.history) if before else []
-    offset = max(len(history) - 1, 0)
-    best, least, model_kept = before.epoch if before else 0, np.inf, None
-    why = f"{tuned}: all {epochs} epochs"
-    for number, (model, train_loss) in zip(range(epochs + 1), steps, strict=False):
-        inner_loss, inner_auc = scores(model)
+    first = max(len(history) - 1, 0)
+    best, min_loss, best_state, since = 0, np.inf, {}, 0
+    why = f"{model.name}: all {tuning.epochs} epochs"
+    for number in range(tuning.epochs + 1):
+        train_loss = development.epoch(model, optimiser, rng) if number else np.nan
+        inner_loss, inner_auc = development.scores(model, development.held_out)
         if not np.isfinite(inner_loss):
             raise ModelError(
-                f"fine-tuning, {tuned}, epoch {number}",
+                f"fine-tuning, {model.name}, epoch {number}",
                 "the loss must stay finite",
                 inner_loss,
                 "Check the inputs and the pretrained weights.",
             )
-        if number or not before:  # what the earlier step left is in the history already
-            history.append(history_row(offset + number, tuned, train_loss, inner_loss, inner_auc))
-        if inner_loss < least:
-            least, model_kept, since = inner_loss, keep(model), 0
-            best = offset + number if number or not before else before.epoch
+        if not before and not number:
+            train_loss = development.scores(model, development.fitted)[0]
+        if number or not before:  # what the step before left is in the history already
+            history.append(_history_row(first + number, model.name, train_loss, inner_loss, inner_auc))
+        if inner_loss < min_loss:
+            best, min_loss, since = number, inner_loss, 0
+            best_state = {name: value.detach().clone() for name, value in model.state_dict().items()}
         else:
             since += 1
         if since == PATIENCE:
-            why = f"{tuned}: stopped after {number} epochs, {PATIENCE} without a lower inner loss"
+            why = f"{model.name}: stopped after {number} epochs, {PATIENCE} without a lower inner loss"
             break
-    return _Stopped(best, model_kept, "; ".join(filter(None, [before.why if before else "", why])), history)
+    model.load_state_dict(best_state)
+    if before:
+        return _Trained(first + best if best else before.epoch, f"{before.why}; {why}", history)
+    return _Trained(best, why, history)
 
 
-def _tuned_projection(
-    z: np.ndarray,
-    outcome: np.ndarray,
-    start: torch.Tensor,
-    fitted: np.ndarray,
-    held_out: np.ndarray,
-    epochs: int,
-    seed: int,
-) -> _Stopped:
-    """The projection alone; its `state` is what `ProjectionHead` takes."""
-    weight = weight_of_hcc(outcome[fitted])
-    samples = torch.from_numpy(z[held_out])
-
-    def scores(model: torch.nn.Module) -> tuple[float, float]:
-        with torch.no_grad():
-            return held_out_scores(model(samples), outcome[held_out], weight)
-
-    steps = tuning_epochs(z[fitted], outcome[fitted], start, [seed, 3], _LOGIT_RATE)
-    return _stopped_early(steps, scores, lambda model: copy.deepcopy(model.arrays()), epochs, "projection")
+def _history_row(epoch: int, tuned: str, *values: float) -> dict[str, Any]:
+    """One epoch of a training history; None where there is no loss to tell."""
+    rounded = (None if np.isnan(value) else round(float(value), 6) for value in values)
+    return dict(zip(HISTORY_COLUMNS, (epoch, tuned, *rounded), strict=True))
 
 
-# --- the network -----------------------------------------------------------------------------------------------------
+# --- what is trained -------------------------------------------------------------------------------------------------
 
 
-class _Network(torch.nn.Module):
+class _Model(torch.nn.Module):
+    """A projection and its logit, with what makes the z-scores before it; from samples to logits."""
+
+    name: str
+    stream: int  # of random numbers: the steps draw different ones
+    learning_rate: float
+    max_batch: int
+
+    def batches(self, samples: np.ndarray) -> Iterator[np.ndarray]:
+        return (samples[first : first + self.batch] for first in range(0, len(samples), self.batch))
+
+    @property
+    def batch(self) -> int:
+        return self.max_batch
+
+    def decay(self) -> None:
+        """What follows an optimiser step."""
+
+    def logits(self, z: torch.Tensor, weight: torch.Tensor, rng: np.random.Generator | None) -> torch.Tensor:
+        """Logits of z-scores (n, pooled); with a generator some of them are dropped."""
+        if rng is not None:
+            kept = torch.from_numpy(rng.random(z.shape, dtype=np.float32) >= DROPOUT).to(z.device)
+            z = z * kept / (1 - DROPOUT)
+        return torch.tanh(z @ weight.T + self.bias) @ self.risk + self.offset
+
+
+class _Projection(_Model):
+    """Projection alone, from a random start; in float64, so that the number of threads cannot show in six digits."""
+
+    name, stream, learning_rate, max_batch = "projection", 3, 1e-4, 32
+    _logit_rate = 1e-3
+
+    def __init__(self, z: np.ndarray, seed: int) -> None:
+        super().__init__()
+        width = z.shape[-1]
+        self.z = torch.from_numpy(np.ascontiguousarray(z.reshape(-1, width)))
+        start = torch.from_numpy(np.random.default_rng([seed, 0]).normal(0, width**-0.5, (PROJECTED, width)))
+        self.register_buffer("start", start)
+        # The change is what is decayed, and not the projection.
+        self.change = torch.nn.Parameter(torch.zeros_like(start))
+        self.bias = torch.nn.Parameter(start.new_zeros(PROJECTED))
+        self.risk = torch.nn.Parameter(start.new_zeros(PROJECTED))
+        self.offset = torch.nn.Parameter(start.new_zeros(1))
+
+    def forward(self, samples: np.ndarray, rng: np.random.Generator | None = None) -> torch.Tensor:
+        return self.logits(self.z[torch.from_numpy(samples)], self.start + self.change, rng)
+
+    def optimiser(self) -> torch.optim.Optimizer:
+        groups = [
+            {"params": (self.change, self.bias)},
+            {"params": (self.risk, self.offset), "lr": self._logit_rate},
+        ]
+        return torch.optim.AdamW(groups, lr=self.learning_rate, weight_decay=_WEIGHT_DECAY)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What `ProjectionHead` takes."""
+        arrays = {name: getattr(self, name).detach().numpy() for name in ("bias", "risk", "offset")}
+        return {"weight": (self.start + self.change).detach().numpy(), **arrays}
+
+
+class _Network(_Model):
     """Tuned part of the network, z-scores, projection and logit, all in float32."""
+
+    stream, learning_rate, max_batch = 4, 1e-5, 24
 
     def __init__(
         self,
         part: torch.nn.Module,
-        shape: Sequence[int],
-        mean: np.ndarray,
-        scale: np.ndarray,
-        head: Mapping[str, Any],
+        volumes: Sequence[np.ndarray],
+        mean_and_scale: tuple[np.ndarray, np.ndarray],
+        head: dict[str, np.ndarray],
         device: torch.device,
+        depth: str,
     ) -> None:
         super().__init__()
-        self.part, self.taps = narrowed(part, shape)
-        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
-        self.register_buffer("scale", torch.tensor(scale, dtype=torch.float32))
-        for name in ("weight", "bias", "risk", "offset"):
-            value = torch.from_numpy(np.atleast_1d(head[name]).astype(np.float32))
-            self.register_parameter(name, torch.nn.Parameter(value))
+        self.name, self.volumes = depth, volumes
+        self.part, self.taps = narrowed(part, volumes[0].shape)
+        for name, array in zip(("mean", "scale"), mean_and_scale, strict=True):
+            self.register_buffer(name, torch.tensor(array, dtype=torch.float32))
+        for name, array in head.items():
+            self.register_parameter(name, torch.nn.Parameter(torch.from_numpy(array.astype(np.float32))))
         self.to(device).requires_grad_(True)
+        self._starts = [parameter.detach().clone() for parameter in self.parameters()]
 
-    def forward(self, inputs: torch.Tensor, phase: torch.Tensor, kept: torch.Tensor | None = None) -> torch.Tensor:
-        z = ((self.part(inputs) - self.mean[phase]) / self.scale[phase]).clamp(-MAX_SD, MAX_SD)
-        if kept is not None:
-            z = z * kept / (1 - DROPOUT)
-        return torch.tanh(z @ self.weight.T + self.bias) @ self.risk + self.offset
+    @property
+    def batch(self) -> int:
+        # Of crops larger than 64 voxels an edge, fewer fit into memory.
+        voxels = int(np.prod(self.volumes[0].shape[1:]))
+        return max(1, min(self.max_batch, self.max_batch * 64**3 // voxels))
+
+    def forward(self, samples: np.ndarray, rng: np.random.Generator | None = None) -> torch.Tensor:
+        volumes = [np.asarray(self.volumes[sample]) for sample in samples]
+        if rng is not None and self.name == "network":
+            volumes = [_shifted(volume, rng) for volume in volumes]
+        device = self.mean.device
+        phase = torch.from_numpy(samples % len(self.mean)).to(device)
+        pooled = self.part(torch.from_numpy(np.stack(volumes)).to(device))
+        z = ((pooled - self.mean[phase]) / self.scale[phase]).clamp(-MAX_SD, MAX_SD)
+        return self.logits(z, self.weight, rng)
+
+    def optimiser(self) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=0.0, fused=True)
+
+    def decay(self) -> None:
+        """Draw every weight towards where it started."""
+        with torch.no_grad():
+            for parameter, start in zip(self.parameters(), self._starts, strict=True):
+                parameter.lerp_(start, self.learning_rate * _WEIGHT_DECAY)
 
     def whole(self, part: torch.nn.Module) -> torch.nn.Module:
         """The tuned part with the shape of `part`, frozen again."""
         return widened(self.part, self.taps, part).requires_grad_(False)
 
-    def arrays(self) -> dict[str, Any]:
+    def arrays(self) -> dict[str, np.ndarray]:
         """What `ProjectionHead` takes."""
-        own = {name: getattr(self, name).detach().cpu().double().numpy() for name in ("weight", "bias", "risk")}
-        return {**own, "offset": float(self.offset.detach())}
-
-
-def _tuned_network(
-    model: _Network,
-    volumes: Sequence[Sequence[np.ndarray]],
-    outcome: np.ndarray,
-    fitted: np.ndarray,
-    held_out: np.ndarray,
-    before: _Stopped,
-    depth: str,
-    epochs: int,
-    seed: int,
-) -> _Stopped:
-    """Network and projection together; `state` is the model's."""
-    weight = weight_of_hcc(outcome[fitted])
-    phases = len(volumes[0])
-
-    def scores(model: _Network) -> tuple[float, float]:
-        samples = [(patient, phase) for patient in held_out for phase in range(phases)]
-        with torch.no_grad():
-            parts = [model(*_stacked(volumes, some, model)) for some in _batches(samples, volumes)]
-        return held_out_scores(torch.cat(parts).reshape(len(held_out), phases), outcome[held_out], weight)
-
-    def keep(model: _Network) -> dict[str, torch.Tensor]:
-        return {name: value.detach().clone() for name, value in model.state_dict().items()}
-
-    steps = _network_epochs(model, volumes, outcome, fitted, weight, [seed, 4], shift=depth == "network")
-    return _stopped_early(steps, scores, keep, epochs, depth, before)
-
-
-def _network_epochs(
-    model: _Network,
-    volumes: Sequence[Sequence[np.ndarray]],
-    outcome: np.ndarray,
-    fitted: np.ndarray,
-    weight: torch.Tensor,
-    seeds: Sequence[int],
-    shift: bool,
-) -> Iterator[tuple[_Network, float]]:
-    """The model before and after every epoch, without end, and the mean loss of the epoch's steps."""
-    rng = np.random.default_rng(np.random.SeedSequence(list(seeds)))
-    parameters = list(model.parameters())
-    start = [parameter.detach().clone() for parameter in parameters]
-    optimiser = torch.optim.AdamW(parameters, lr=_LEARNING_RATE, weight_decay=0.0, fused=True)
-    samples = [(patient, phase) for patient in fitted for phase in range(len(volumes[0]))]
-    weight = weight.to(model.mean)
-    yield model, float("nan")  # known from the step before
-    while True:
-        losses = []
-        order = [samples[place] for place in rng.permutation(len(samples))]
-        for some in _batches(order, volumes):
-            inputs, phase = _stacked(volumes, some, model, rng if shift else None)
-            kept = torch.from_numpy(rng.random((len(some), model.mean.shape[1]), dtype=np.float32) >= DROPOUT)
-            truth = torch.from_numpy(outcome[[patient for patient, _ in some]]).to(inputs)
-            loss = weighted_loss(model(inputs, phase, kept.to(inputs.device)), truth, weight)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            with torch.no_grad():
-                for parameter, origin in zip(parameters, start, strict=True):
-                    parameter.lerp_(origin, _LEARNING_RATE * _WEIGHT_DECAY)
-            losses.append(loss.item())
-        yield model, float(np.mean(losses))
-
-
-def _batches(samples: list[tuple[int, int]], volumes: Sequence[Sequence[np.ndarray]]) -> Iterator[list]:
-    # Of crops larger than 64 voxels an edge, fewer fit into memory.
-    size = max(1, min(_BATCH, _BATCH_VOXELS // int(np.prod(volumes[0][0].shape[1:]))))
-    return (samples[first : first + size] for first in range(0, len(samples), size))
-
-
-def _stacked(
-    volumes: Sequence[Sequence[np.ndarray]],
-    samples: Sequence[tuple[int, int]],
-    model: _Network,
-    rng: np.random.Generator | None = None,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Inputs (n, channels, z, y, x) and phases (n,) of some samples; with a generator each is shifted."""
-    inputs = [np.asarray(volumes[patient][phase]) for patient, phase in samples]
-    if rng is not None:
-        inputs = [_shifted(volume, rng) for volume in inputs]
-    device = model.mean.device
-    return torch.from_numpy(np.stack(inputs)).to(device), torch.tensor([phase for _, phase in samples], device=device)
+        return {
+            name: getattr(self, name).detach().cpu().double().numpy() for name in ("weight", "bias", "risk", "offset")
+        }
 
 
 def _shifted(volume: np.ndarray, rng: np.random.Generator) -> np.ndarray:

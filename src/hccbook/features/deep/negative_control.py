@@ -13,10 +13,9 @@ import pandas as pd
 import torch
 from sklearn.metrics import roc_auc_score
 
-from hccbook.features.deep.fine_tuned_network import FineTunedNetwork, Inputs
-from hccbook.features.deep.fine_tuning import fine_tune
+from hccbook.features.deep.fine_tuned_network import FineTunedNetwork, Inputs, Tuning
+from hccbook.features.deep.fine_tuning import fine_tune, one_thread
 from hccbook.features.deep.network import Backbone
-from hccbook.features.deep.projection import one_thread
 from hccbook.store import Store
 
 TUNED = "fine_tuned.safetensors"
@@ -26,21 +25,12 @@ CONTROL_COLUMNS = ("outcomes", "shuffle", "epochs", "inner_auc", "unseen_auc")
 """Columns of the negative control; `outcomes` is ``observed`` or ``shuffled``."""
 
 
-def stored_fine_tuning(
-    backbone: Backbone,
-    inputs: Inputs,
-    hcc: pd.Series,
-    *,
-    depth: str,
-    epochs: int,
-    seed: int,
-    store: Store,
-) -> Path:
+def stored_fine_tuning(backbone: Backbone, inputs: Inputs, hcc: pd.Series, tuning: Tuning, store: Store) -> Path:
     """File of the fine-tuned network: from an earlier run, or tuned now.
 
     Parameters
     ----------
-    backbone, inputs, hcc, depth, epochs, seed
+    backbone, inputs, hcc, tuning
         As for `fine_tune`.
     store : hccbook.store.Store
 
@@ -49,10 +39,10 @@ def stored_fine_tuning(
     pathlib.Path
         The weights; the model card lies beside them.
     """
-    key = store.key("fine_tuning", fine_tune, *_inputs_of(backbone, inputs, hcc, depth, epochs, seed))
+    key = store.key("fine_tuning", fine_tune, *_inputs_of(backbone, inputs, hcc, tuning))
 
     def make(folder: Path) -> None:
-        fine_tune(backbone, inputs, hcc, depth=depth, epochs=epochs, seed=seed).save(folder / TUNED)
+        fine_tune(backbone, inputs, hcc, tuning).save(folder / TUNED)
 
     return store.get_or_make(key, make) / TUNED
 
@@ -100,22 +90,13 @@ def shuffled_outcomes(
 
     Shuffles run side by side, each on one thread: their number of threads changes nothing.
     """
-    card, backbone = tuned.head.card, tuned.backbone
-    depth, epochs, seed = card["depth"], card["epochs_allowed"], card["seed"]
-    development = _inputs_of(backbone, inputs, hcc, depth, epochs, seed)
-    key = store.key(
-        "shuffled_outcomes",
-        shuffled_outcomes,
-        shuffles,
-        *development,
-        tuple(unseen.items()),
-        _sum(inputs, unseen.index),
-    )
+    development = _inputs_of(tuned.backbone, inputs, hcc, tuned.tuning)
+    patients = (tuple(unseen.items()), _sum(inputs, unseen.index))
+    key = store.key("shuffled_outcomes", shuffled_outcomes, shuffles, *development, *patients)
 
     def make(folder: Path) -> None:
-        _shuffled_table(tuned, inputs, hcc, unseen, shuffles).to_csv(
-            folder / "control.csv", index=False, lineterminator="\n"
-        )
+        table = _shuffled_table(tuned, inputs, hcc, unseen, shuffles)
+        table.to_csv(folder / "control.csv", index=False, lineterminator="\n")
 
     return pd.read_csv(store.get_or_make(key, make) / "control.csv")
 
@@ -123,18 +104,16 @@ def shuffled_outcomes(
 def _shuffled_table(
     tuned: FineTunedNetwork, inputs: Inputs, hcc: pd.Series, unseen: pd.Series, shuffles: int
 ) -> pd.DataFrame:
-    card, backbone = tuned.head.card, tuned.backbone
-    depth, epochs, seed = card["depth"], card["epochs_allowed"], card["seed"]
+    backbone, tuning = tuned.backbone, tuned.tuning
     others = {key: inputs[key] for key in unseen.index}
 
     def row(outcomes: str, number: int, model: FineTunedNetwork) -> tuple[Any, ...]:
-        own = model.head.card
         auc = roc_auc_score(unseen, model.logit(others)) if unseen.nunique() == 2 else np.nan
-        return outcomes, number, own["epochs"], own["inner_auc"], auc
+        return outcomes, number, model.card["epochs"], model.card["inner_auc"], auc
 
     def shuffled(number: int) -> tuple[Any, ...]:
-        outcome = _shuffle(hcc, number, np.random.default_rng([seed, 5, number]))
-        return row("shuffled", number, fine_tune(backbone, inputs, outcome, depth=depth, epochs=epochs, seed=seed))
+        outcome = _shuffle(hcc, number, np.random.default_rng([tuning.seed, 5, number]))
+        return row("shuffled", number, fine_tune(backbone, inputs, outcome, tuning))
 
     threads = torch.get_num_threads() if backbone.device.type == "cpu" else 1
     with (
@@ -157,11 +136,9 @@ def _shuffle(hcc: pd.Series, number: int, rng: np.random.Generator) -> pd.Series
     return pd.Series(drawn, index=hcc.index)
 
 
-def _inputs_of(
-    backbone: Backbone, inputs: Inputs, hcc: pd.Series, depth: str, epochs: int, seed: int
-) -> tuple[object, ...]:
+def _inputs_of(backbone: Backbone, inputs: Inputs, hcc: pd.Series, tuning: Tuning) -> tuple[object, ...]:
     network = (backbone.name, backbone.origin, backbone.device.type)
-    return network, (depth, epochs, seed), tuple(hcc.items()), _sum(inputs, hcc.index)
+    return network, tuning, tuple(hcc.items()), _sum(inputs, hcc.index)
 
 
 def _sum(inputs: Inputs, keys: Sequence[str]) -> str:
