@@ -97,11 +97,7 @@ def sums(totals: Mapping[str, tuple[int, Sequence[int]]], what: str = "parts aga
     """
     wrong = [
         Discrepancy(
-            CHECK,
-            cell,
-            str(whole),
-            str(sum(parts)),
-            f"{' + '.join(map(str, parts))} = {sum(parts)}, not {whole}",
+            CHECK, cell, str(whole), str(sum(parts)), f"{' + '.join(map(str, parts))} = {sum(parts)}, not {whole}"
         )
         for cell, (whole, parts) in totals.items()
         if sum(parts) != whole
