@@ -10,7 +10,6 @@ from hccbook.audit.printed import DEVIATE, Range
 from hccbook.errors import DataError
 
 CHECK = "intervals"
-"""Name of this family of checks."""
 
 
 def hanley_mcneil_se(auc: float, events: int, nonevents: int) -> float:

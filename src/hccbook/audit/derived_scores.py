@@ -13,7 +13,6 @@ from hccbook.audit.p_values import PLACES, READINGS, shifted
 from hccbook.audit.printed import Quartiles, Range
 
 CHECK = "derived_scores"
-"""Name of this family of checks."""
 
 CORRELATIONS = (-0.9, -0.6, -0.3, 0.0, 0.3, 0.6, 0.9)
 """Rank dependence between two inputs that is tried: from nearly opposite to nearly equal order."""

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from hccbook.audit.findings import CheckResult, Discrepancy
 
 CHECK = "formulas"
-"""Name of this family of checks."""
 
 
 def same_values(

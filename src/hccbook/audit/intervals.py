@@ -17,7 +17,6 @@ from hccbook.errors import DataError
 from hccbook.evaluation.diagnostic import wilson_interval
 
 CHECK = "intervals"
-"""Name of this family of checks."""
 
 
 def wald_interval(share: float, denominator: int) -> tuple[float, float]:

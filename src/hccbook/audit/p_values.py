@@ -15,7 +15,6 @@ from hccbook.audit.printed import Quartiles, Range
 from hccbook.errors import DataError
 
 CHECK = "p_values"
-"""Name of this family of checks."""
 
 PEARSON = "chi-square"
 YATES = "chi-square with Yates' correction"

@@ -9,7 +9,6 @@ from hccbook.audit.findings import CheckResult, Discrepancy
 from hccbook.audit.printed import SLACK, Quartiles
 
 CHECK = "quantiles"
-"""Name of this family of checks."""
 
 LEVELS = {"lower quartile": 0.25, "median": 0.5, "upper quartile": 0.75}
 """Quantiles that papers print."""

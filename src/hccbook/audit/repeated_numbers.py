@@ -10,7 +10,6 @@ from hccbook.audit.findings import CheckResult, Discrepancy
 from hccbook.audit.printed import Quartiles, in_digits, is_number, printed_range
 
 CHECK = "repeated_numbers"
-"""Name of this family of checks."""
 
 Printing = tuple[str, tuple[str, ...]]
 """A place, and the number with its limits as printed there."""

@@ -12,7 +12,6 @@ from hccbook.audit.printed import SLACK, Range, cut_or_rounded
 from hccbook.errors import DataError
 
 CHECK = "two_by_two"
-"""Name of this family of checks."""
 
 MEASURES = ("sensitivity", "specificity", "ppv", "npv", "accuracy", "f1")
 """Measures that the search knows."""
