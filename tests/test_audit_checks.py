@@ -248,8 +248,6 @@ def test_which_denominator():
     assert intervals.common_way([interval("sensitivity", table, "0.1", "0.2")]) == (None, 0)
     flagged = interval("ppv", table, "0.105", "0.148")
     assert intervals.ways_to_reproduce(flagged) == [("Wald", "whole cohort")]
-    with pytest.raises(DataError, match="recovered"):
-        intervals.ways_to_reproduce(whole._replace(table=None))
 
 
 def test_oversampled_cohort_as_denominator():
@@ -296,8 +294,7 @@ def test_implied_denominator_and_width():
     assert n.width < 3
     table = TwoByTwo(50, 0, 50, 0)
     ratio = intervals.width_ratio(interval("sensitivity", table, "0.451", "0.549"))
-    assert ratio.least < ratio.greatest < 0.53
-    assert ratio.least > 0.45
+    assert 0.45 < ratio.low < ratio.high < 0.53
     with pytest.raises(DataError, match="width"):
         intervals.implied_denominator(*as_printed("0.5", "0.5", "0.5"))
 

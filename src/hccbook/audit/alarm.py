@@ -177,7 +177,7 @@ def _intervals(ledger: Ledger, paper: AuditedPaper) -> None:
     sensitivities = [one for one in with_table if one.measure == "sensitivity"]
     first, exact = sensitivities[0], sensitivities[0].table.value("sensitivity")
     wider = {
-        measure: min(1 / intervals.width_ratio(one).greatest for one in with_table if one.measure == measure)
+        measure: min(1 / intervals.width_ratio(one).high for one in with_table if one.measure == measure)
         for measure in ("sensitivity", "ppv")
     }
     events = [one.table.events for one in sensitivities]

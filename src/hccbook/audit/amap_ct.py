@@ -530,11 +530,7 @@ def _features(ledger: Ledger, paper: AuditedPaper) -> None:
     ]
     ledger.record(place, counts.sums(totals, "features of both organs and kinds"))
     ledger.record(place, *widths, what=what)
-    odd = [
-        organ
-        for organ, number in radiomics.items()
-        if number % phases or not methods.is_feature_count(number // phases)
-    ]
+    odd = [organ for organ, n in radiomics.items() if n % phases or not methods.is_feature_count(n // phases)]
     number = radiomics[odd[0]] if odd else 0
     filtered = round((number / phases - methods.UNFILTERED) / methods.FILTERED)
     nearest = methods.UNFILTERED + methods.FILTERED * filtered

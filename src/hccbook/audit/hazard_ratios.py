@@ -56,7 +56,7 @@ def share_of_events(ratio: float, high: int, low: int) -> float:
 
 
 def expected_se(share: float, events: int) -> float:
-    """Standard error of a log hazard ratio of two groups, ``sqrt(1/e1 + 1/e0)`` (Schoenfeld 1983, as in `least_events`).
+    """Standard error of a log hazard ratio of two groups, ``sqrt(1/e1 + 1/e0)`` (Schoenfeld 1983).
 
     Parameters
     ----------
