@@ -374,7 +374,8 @@ def test_count_p_values():
 def test_p_from_counts():
     """ALARM's sexes in the discovery cohort: 0.314 is Yates' correction and nothing else."""
     people = [[742, 137], [41, 4]]
-    assert p_values.tests_that_reproduce(printed_range("0.314"), people) == [p_values.YATES]
+    reproducing = {name for name, p in p_values.count_p_values(people).items() if printed_range("0.314").holds(p)}
+    assert reproducing == {p_values.YATES}
     assert not p_values.from_counts("sex", printed_range("0.314"), people).discrepancies
     assert p_values.from_counts("sex", printed_range("0.014"), people).discrepancies
     assert p_values.from_counts("sex", printed_range("0.314"), people, [p_values.PEARSON]).discrepancies

@@ -294,7 +294,7 @@ def _auc_of_scores(ledger: Ledger, paper: AuditedPaper) -> None:
     results = []
     for one in fourth[~fourth["subgroup"].str.contains("18 months")].itertuples():
         cell, whole = f"AUC of {_score(one)}", rows[one.cohort, ""]
-        results.append(auc.check_width(cell, limits[cell], whole.events, whole.nonevents))
+        results.append(auc.check_width(cell, limits[cell], whole.events, whole.nonevents, ""))
     ledger.record("Table 4", *results, what="width of the AUC's interval is possible")
 
 
