@@ -61,19 +61,9 @@ class AuditedPaper(Transcription):
         return PrintedShare(", ".join(where.values()), count, total, self.range(quantity, "%", **where))
 
     def alike(self, cell: str, *printings: dict[str, str]) -> list[CheckResult]:
-        """Whether a number is printed alike wherever it is printed.
+        """Whether a number called `cell` is printed alike in the rows whose columns hold what `printings` say.
 
-        Parameters
-        ----------
-        cell : str
-            Its name.
-        *printings : dict of str to str
-            Columns of its rows, one printing or several each.
-
-        Returns
-        -------
-        list of CheckResult
-            None where it is printed once or not at all.
+        There is no result where it is printed once or not at all.
         """
         rows = [one for where in printings for one in self.select(**where).itertuples()]
         texts = [(one.place, (one.value, one.lower, one.upper)) for one in rows]
@@ -101,20 +91,7 @@ def mean_amap(table: Characteristics, rows: AmapRows, group: Group, men: float) 
 
 
 def check_amap(table: Characteristics, rows: AmapRows, men: Mapping[Group, int]) -> CheckResult:
-    """Printed aMAP of every column against its printed inputs.
-
-    Parameters
-    ----------
-    table : Characteristics
-    rows : AmapRows
-    men : mapping of Group to int
-        Men in each column.
-
-    Returns
-    -------
-    CheckResult
-        One comparison a column.
-    """
+    """Printed aMAP of every column against its printed inputs, given the men of each; one comparison a column."""
     results = [
         derived_scores.amap_from_inputs(
             f"{rows.score}, {group_name(group)}",

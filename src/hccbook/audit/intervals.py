@@ -203,7 +203,6 @@ def estimates_inside(intervals: Mapping[str, tuple[Range, Range, Range]], what: 
     Parameters
     ----------
     intervals : mapping of str to (estimate, lower, upper)
-        As printed.
     what : str
         Name of the comparison.
 
