@@ -288,11 +288,10 @@ def _auc(ledger: Ledger, paper: AuditedPaper) -> None:
         points = auc.auc_from_points([(row.measures["sensitivity"], row.measures["specificity"]) for row in rows])
         name, others, events = cohort.replace("_", " "), *(sizes[cohort, outcome] for outcome in OUTCOMES)
         what = f"width of the AUC's interval is possible: {name}"
-        ledger.record(VALIDATION, auc.check_width(f"width of the AUC's interval, {name}", limits, events, others, what))
+        width = auc.check_width(f"width of the AUC's interval, {name}", limits, events, others, what)
         what = f"AUC is not below the middle of its interval: {name}"
-        ledger.record(
-            VALIDATION, auc.check_centre(f"centre of the AUC's interval, {name}", limits, events, others, what)
-        )
+        centre = auc.check_centre(f"centre of the AUC's interval, {name}", limits, events, others, what)
+        ledger.record(VALIDATION, width, centre)
         what = f"AUC possible with the operating points of Table 2: {name}"
         ledger.record("Table 2", auc.check_possible(name, limits[0], points, what))
     others = sizes["discovery", "non-HCC"]

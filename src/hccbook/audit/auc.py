@@ -80,11 +80,6 @@ def auc_from_points(points: Sequence[tuple[Range, Range]]) -> Range:
     -------
     Range
         From the steps below the points to the steps above them.
-
-    Examples
-    --------
-    >>> auc_from_points([(Range(0.8, 0.8), Range(0.9, 0.9))])
-    Range(low=0.7200000000000001, high=0.98)
     """
     low_points = sorted((1 - spec.low, sens.low) for sens, spec in points)
     high_points = sorted((1 - spec.high, sens.high) for sens, spec in points)

@@ -92,13 +92,8 @@ def mean_amap(table: Characteristics, rows: AmapRows, group: Group, men: float) 
 
 def check_amap(table: Characteristics, rows: AmapRows, men: Mapping[Group, int]) -> CheckResult:
     """Printed aMAP of every column against its printed inputs, given the men of each; one comparison a column."""
-    results = [
-        derived_scores.amap_from_inputs(
-            f"{rows.score}, {group_name(group)}",
-            size,
-            table.quartiles[rows.score][group],
-            mean_amap(table, rows, group, men[group]),
-        )
-        for group, size in table.design.sizes.items()
-    ]
+    results = []
+    for group, size in table.design.sizes.items():
+        cell, from_inputs = f"{rows.score}, {group_name(group)}", mean_amap(table, rows, group, men[group])
+        results.append(derived_scores.amap_from_inputs(cell, size, table.quartiles[rows.score][group], from_inputs))
     return CheckResult.joined(derived_scores.CHECK, "mean aMAP against its inputs", results)

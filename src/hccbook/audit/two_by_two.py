@@ -208,15 +208,9 @@ def partitions(
         cells += len(pairs)
         for cell, (expected, parts) in pairs.items():
             if sum(parts) != expected:
-                wrong.append(
-                    Discrepancy(
-                        CHECK,
-                        f"{whole.name}, {family}, {cell}",
-                        str(expected),
-                        str(sum(parts)),
-                        f"{cell}: {' + '.join(map(str, parts))} = {sum(parts)}, not {expected}",
-                    )
-                )
+                arithmetic = f"{cell}: {' + '.join(map(str, parts))} = {sum(parts)}, not {expected}"
+                where = f"{whole.name}, {family}, {cell}"
+                wrong.append(Discrepancy(CHECK, where, str(expected), str(sum(parts)), arithmetic))
     return CheckResult(CHECK, "subgroups add up to their cohort", cells, tuple(wrong))
 
 
