@@ -5,18 +5,8 @@ apply them, and `audit` runs everything.
 """
 
 from hccbook.audit.amap_ct import two_by_two_frame
-from hccbook.audit.findings import (
-    CERTAIN,
-    IMPLIED,
-    ROUNDING,
-    AuditReport,
-)
+from hccbook.audit.findings import CERTAIN, IMPLIED, ROUNDING, AuditReport
 from hccbook.audit.papers import audit
 from hccbook.audit.printed import Range, printed_range
-from hccbook.audit.report import (
-    agreement_for_page,
-    denominator_table,
-    findings_for_page,
-    report_for_terminal,
-)
+from hccbook.audit.report import agreement_for_page, denominator_table, findings_for_page, report_for_terminal
 from hccbook.audit.two_by_two import TwoByTwo, compatible_tables

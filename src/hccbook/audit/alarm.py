@@ -9,29 +9,18 @@ import itertools
 from math import log10
 
 from hccbook import scores
-from hccbook.audit import (
-    auc,
-    calibration_counts,
-    counts,
-    derived_scores,
-    formulas,
-    intervals,
-    means_against_parts,
-    methods,
-    p_values,
-    quantiles,
-    ranges,
-    repeated_numbers,
-    significance,
-)
+from hccbook.audit import auc, counts, derived_scores, intervals, methods, p_values, quantiles, significance
 from hccbook.audit.audited_paper import AmapRows, AuditedPaper, check_amap, mean_amap
 from hccbook.audit.characteristics import Characteristics, Design, check_all, contingency, group_name
-from hccbook.audit.findings import CERTAIN, ROUNDING, Agreement, CheckResult, Finding
+from hccbook.audit.findings import CERTAIN, ROUNDING, CheckResult
+from hccbook.audit.formulas import same_values
 from hccbook.audit.ledger import Ledger
 from hccbook.audit.lookup import Transcription
+from hccbook.audit.means_against_parts import mean_of_rest
 from hccbook.audit.performance import printed_intervals, printed_limits
 from hccbook.audit.printed import Range, counts_that_print_as, printed_range, total, whole_number
-from hccbook.audit.repeated_numbers import printed_alike
+from hccbook.audit.ranges import possible_albi, within_possible
+from hccbook.audit.repeated_numbers import printed_alike, repeated_in_text
 from hccbook.audit.two_by_two import PerformanceRow, TwoByTwo
 
 PAPER = "alarm"
@@ -91,23 +80,6 @@ def read() -> AuditedPaper:
     return AuditedPaper.of(paper, Characteristics.of(table[table["row"] != "header"], design), performance)
 
 
-def audit_alarm() -> tuple[list[Finding], list[Agreement]]:
-    """Run every check on ALARM.
-
-    Returns
-    -------
-    findings : list of Finding
-    agreements : list of Agreement
-    """
-    paper = read()
-    ledger = Ledger(paper)
-    tables = (_table_1, _albi, _amap, _table_2, _intervals)
-    groups = (_risk_groups, _high_risk_size, _flagged_size, _auc, _calibration, _lead_times, _mean_lead_time)
-    for check in (*tables, *groups, _cohorts, _features, _repeated):
-        check(ledger, paper)
-    return ledger.close()
-
-
 def _table_1(ledger: Ledger, paper: AuditedPaper) -> None:
     table = paper.characteristics
     ledger.record("Table 1", *check_all(table))
@@ -122,7 +94,7 @@ def _table_1(ledger: Ledger, paper: AuditedPaper) -> None:
 def _albi(ledger: Ledger, paper: AuditedPaper) -> None:
     table, sizes = paper.characteristics, paper.characteristics.design.sizes
     printed, bilirubin, albumin = (table.quartiles[row] for row in (ALBI, AMAP.bilirubin, AMAP.albumin))
-    possible = ranges.possible_albi()
+    possible = possible_albi()
     cells = {
         f"{ALBI}, {group_name(group)}, {name}": one
         for group, quartiles in printed.items()
@@ -133,7 +105,7 @@ def _albi(ledger: Ledger, paper: AuditedPaper) -> None:
         derived_scores.albi_from_inputs(f"{ALBI}, {group_name(group)}", printed[group], one)
         for group, one in readings.items()
     ]
-    ledger.record("Table 1", ranges.within_possible(cells, possible, "ALBI"))
+    ledger.record("Table 1", within_possible(cells, possible, "ALBI"))
     ledger.record("Table 1", *results, what="ALBI against bilirubin and albumin")
     upper = printed["discovery", "HCC"][2]
     of_bilirubin, _ = paper.coefficients("aMAP formula", ALBI_TERMS)
@@ -167,7 +139,7 @@ def _amap(ledger: Ledger, paper: AuditedPaper) -> None:
         liver = of_bilirubin * log10(tbil) + of_albumin * alb
         return (age * years + male * is_male + albi * liver + platelets * plt + constant) / divisor * factor
 
-    result = formulas.same_values("aMAP formula", as_printed, scores.amap, TYPICAL_PATIENTS, within=1e-9)
+    result = same_values("aMAP formula", as_printed, scores.amap, TYPICAL_PATIENTS, within=1e-9)
     ledger.record("Table 1, footnote, sentence 3", result)
 
 
@@ -205,7 +177,7 @@ def _intervals(ledger: Ledger, paper: AuditedPaper) -> None:
     sensitivities = [one for one in with_table if one.measure == "sensitivity"]
     first, exact = sensitivities[0], sensitivities[0].table.value("sensitivity")
     wider = {
-        measure: min(1 / intervals.width_ratio(one).greatest for one in with_table if one.measure == measure)
+        measure: min(1 / intervals.width_ratio(one).high for one in with_table if one.measure == measure)
         for measure in ("sensitivity", "ppv")
     }
     events = [one.table.events for one in sensitivities]
@@ -316,11 +288,10 @@ def _auc(ledger: Ledger, paper: AuditedPaper) -> None:
         points = auc.auc_from_points([(row.measures["sensitivity"], row.measures["specificity"]) for row in rows])
         name, others, events = cohort.replace("_", " "), *(sizes[cohort, outcome] for outcome in OUTCOMES)
         what = f"width of the AUC's interval is possible: {name}"
-        ledger.record(VALIDATION, auc.check_width(f"width of the AUC's interval, {name}", limits, events, others, what))
+        width = auc.check_width(f"width of the AUC's interval, {name}", limits, events, others, what)
         what = f"AUC is not below the middle of its interval: {name}"
-        ledger.record(
-            VALIDATION, auc.check_centre(f"centre of the AUC's interval, {name}", limits, events, others, what)
-        )
+        centre = auc.check_centre(f"centre of the AUC's interval, {name}", limits, events, others, what)
+        ledger.record(VALIDATION, width, centre)
         what = f"AUC possible with the operating points of Table 2: {name}"
         ledger.record("Table 2", auc.check_possible(name, limits[0], points, what))
     others = sizes["discovery", "non-HCC"]
@@ -331,12 +302,12 @@ def _auc(ledger: Ledger, paper: AuditedPaper) -> None:
 
 
 def _calibration(ledger: Ledger, paper: AuditedPaper) -> None:
+    """Cases against those that calibrated probabilities promise: each person has at least that of the cut-off."""
     groups = []
     for group, threshold in (("high-risk", "upper threshold"), ("medium-risk", "lower threshold")):
         size, cutoff = paper.count(row=group, cohort="all"), float(paper.text("cut-off", row=threshold))
         rate = paper.range("incidence", "%", row=group)
-        expected = calibration_counts.least_expected_events([(size, cutoff)])
-        groups.append({"size": size, "cutoff": cutoff, "rate": rate, "expected": expected})
+        groups.append({"size": size, "cutoff": cutoff, "rate": rate, "expected": size * cutoff})
     holds, expected = all(one["rate"].high >= one["cutoff"] for one in groups), sum(one["expected"] for one in groups)
     ledger.expect("calibration", holds, len(groups), expected=expected, groups=groups)
 
@@ -348,7 +319,7 @@ def _lead_times(ledger: Ledger, paper: AuditedPaper) -> None:
     fits = all(len(one) == 1 for one in behind) and sum(one[0] for one in behind) == detected
     printed, numbers = " + ".join(share.text for share in shares), ", ".join(str(*one) for one in behind)
     what = f"shares of lead times are {numbers if fits else 'whole numbers'} of {detected}"
-    result, add_up = CheckResult.plain(counts.CHECK, what, fits, printed, behind), counts.shares_sum_to_one(shares)
+    result, add_up = CheckResult.plain(counts.CHECK, what, fits, printed, behind), total(shares).holds(1)
     one = CheckResult.plain(counts.CHECK, "shares of lead times add up to one", add_up, printed, "100 %")
     ledger.record(LEAD_TIME, one)
     ledger.record(LEAD_TIME, *[result] * (len(shares) if fits else 1), what=what)
@@ -361,7 +332,7 @@ def _mean_lead_time(ledger: Ledger, paper: AuditedPaper) -> None:
     by_stage = list(zip(cases, means, strict=True))
     ends = (paper.text("duration", row="window between CT and HCC diagnosis", subgroup=end) for end in ENDS)
     window, others = Range(*map(float, ends)), sum(cases) - detected
-    rest = means_against_parts.mean_of_rest(by_stage, detected, mean)
+    rest = mean_of_rest(by_stage, detected, mean)
     at_face = (sum(n * one.middle for n, one in by_stage) - detected * mean.middle) / others
     ledger.expect(
         "lead-time",
@@ -407,7 +378,7 @@ def _cohorts(ledger: Ledger, paper: AuditedPaper) -> None:
 def _features(ledger: Ledger, paper: AuditedPaper) -> None:
     one_phase, three = (paper.count(row=f"radiomics features of {some}") for some in ("one phase", "three phases"))
     phases = paper.count(row="phases", place=f"{SIGNATURES}, sentence 2")
-    images, possible = methods.filtered_images(one_phase), bool(methods.configurations(one_phase))
+    images, possible = methods.filtered_images(one_phase), methods.is_feature_count(one_phase)
     what = f"{one_phase} features are those of PyRadiomics for the image and {images} filtered ones, not listed"
     ledger.record(
         f"{SIGNATURES}, sentence 1",
@@ -424,7 +395,7 @@ def _features(ledger: Ledger, paper: AuditedPaper) -> None:
 
 
 def _repeated(ledger: Ledger, paper: AuditedPaper) -> None:
-    ledger.record("text", repeated_numbers.repeated_in_text(paper.numbers))
+    ledger.record("text", repeated_in_text(paper.numbers))
     results = []
     for one in paper.table("Table 2").itertuples():
         where = {"row": one.row, "cohort": one.cohort, "subgroup": one.subgroup}
@@ -444,3 +415,9 @@ def _repeated(ledger: Ledger, paper: AuditedPaper) -> None:
     holds, what = significance.significant_at(stated, threshold.middle), "claimed significance below the threshold"
     result = CheckResult.plain(significance.CHECK, what, bool(holds), stated, threshold)
     ledger.record("Results, Risk stratification", result)
+
+
+_TABLES = (_table_1, _albi, _amap, _table_2, _intervals)
+_GROUPS = (_risk_groups, _high_risk_size, _flagged_size, _auc, _calibration, _lead_times, _mean_lead_time)
+CHECKS = (*_TABLES, *_GROUPS, _cohorts, _features, _repeated)
+"""Every check on ALARM."""

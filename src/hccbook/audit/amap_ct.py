@@ -11,31 +11,20 @@ from math import exp
 
 import pandas as pd
 
-from hccbook.audit import (
-    auc,
-    calibration_counts,
-    characteristics,
-    counts,
-    formulas,
-    hazard_ratios,
-    horizons,
-    intervals,
-    methods,
-    p_values,
-    quantiles,
-    repeated_numbers,
-    significance,
-    two_by_two,
-)
+from hccbook.audit import auc, characteristics, counts, horizons, intervals, methods, p_values, significance
 from hccbook.audit.audited_paper import AmapRows, AuditedPaper, check_amap
 from hccbook.audit.characteristics import Characteristics, Design, Group, contingency
 from hccbook.audit.counts import PrintedShare
-from hccbook.audit.findings import CERTAIN, IMPLIED, Agreement, CheckResult, Finding
+from hccbook.audit.findings import CERTAIN, IMPLIED, CheckResult
+from hccbook.audit.formulas import other_input
+from hccbook.audit.hazard_ratios import expected_se, least_events, log_hazard_se, share_of_events
 from hccbook.audit.ledger import Ledger
 from hccbook.audit.lookup import Transcription
 from hccbook.audit.performance import performance_rows, printed_intervals, printed_limits
 from hccbook.audit.printed import printed_range, whole_number
-from hccbook.audit.repeated_numbers import printed_alike
+from hccbook.audit.quantiles import share_against_quartiles
+from hccbook.audit.repeated_numbers import printed_alike, repeated_in_text, swapped
+from hccbook.audit.two_by_two import MEASURES, nearby_sizes, partitions
 
 PAPER = "amap_ct"
 COHORTS = ("training", "validation", "test")
@@ -137,24 +126,6 @@ def two_by_two_frame() -> pd.DataFrame:
     return pd.DataFrame(lines, columns=columns).astype({name: "Int64" for name in columns[2:]})
 
 
-def audit_amap_ct() -> tuple[list[Finding], list[Agreement]]:
-    """Run every check on aMAP-CT.
-
-    Returns
-    -------
-    findings : list of Finding
-    agreements : list of Agreement
-    """
-    paper = read()
-    ledger = Ledger(paper)
-    tables = (_table_1, _p_values, _p_values_of_quartiles, _similar, _amap, _table_3, _sizes, _intervals)
-    areas = (_auc_of_model, _auc_of_scores, _auc_of_rows, _auc_of_test, _marks, _reclassification)
-    groups = (_risk_groups, _cutoff, _stepwise, _calibration, _horizons, _hazard_ratios)
-    for check in (*tables, *areas, *groups, _formula, _features, _cohorts, _repeated, _between_papers):
-        check(ledger, paper)
-    return ledger.close()
-
-
 def _table_1(ledger: Ledger, paper: AuditedPaper) -> None:
     table = paper.characteristics
     ledger.record("Table 1", *characteristics.check_all(table, but=characteristics.CHECKS_OF_P))
@@ -240,7 +211,7 @@ def _amap(ledger: Ledger, paper: AuditedPaper) -> None:
         low, not_high = table.counts[LOW_RISK][group], size - table.counts[HIGH_RISK][group]
         for name, bound, people in (("low-risk", 50.0, low), ("not high-risk", 60.0, not_high)):
             quartiles, cell = table.quartiles[AMAP.score][group], f"{name}, {group[0]}"
-            results.append(quantiles.share_against_quartiles(cell, size, quartiles, bound, people))
+            results.append(share_against_quartiles(cell, size, quartiles, bound, people))
     ledger.record("Table 1", *results, what="aMAP risk groups against the quartiles of aMAP")
 
 
@@ -249,11 +220,11 @@ def _table_3(ledger: Ledger, paper: AuditedPaper) -> None:
     rows = paper.performance
     for cohort in COHORTS:
         families = {family: [rows[key] for key in _family(paper, cohort, family)] for family in FAMILIES}
-        ledger.record("Table 3", two_by_two.partitions(rows[cohort, ""], families, paper.tables))
+        ledger.record("Table 3", partitions(rows[cohort, ""], families, paper.tables))
     men, women, whole = (rows["validation", name] for name in ("Males", "Females", ""))
     nearby = [
         {"n": n, "events": events, "table": tables[0], "sum": events + women.events}
-        for (n, events), tables in two_by_two.nearby_sizes(men).items()
+        for (n, events), tables in nearby_sizes(men).items()
     ]
     nearby = nearby if len(nearby) == 1 else []
     ledger.explain("men-validation-table", men=men, women=women, whole=whole, size=nearby, nearby=nearby)
@@ -300,9 +271,9 @@ def _auc_of_model(ledger: Ledger, paper: AuditedPaper) -> None:
         results += paper.alike(f"AUC of aMAP-CT, {cohort}", *printings)
     ledger.record("Tables 2 and 4", *results, what="AUC of aMAP-CT in both tables")
     second, fourth = (paper.select(quantity="auc", **place).set_index("cohort")["value"].to_dict() for place in places)
-    swapped = repeated_numbers.swapped(second, fourth)
-    differences = [abs(float(second[one]) - float(second[other])) for one, other in swapped]
-    ledger.explain("auc-swapped", swapped=swapped, difference=max(differences, default=0.0))
+    pairs = swapped(second, fourth)
+    differences = [abs(float(second[one]) - float(second[other])) for one, other in pairs]
+    ledger.explain("auc-swapped", swapped=pairs, difference=max(differences, default=0.0))
 
 
 def _auc_of_scores(ledger: Ledger, paper: AuditedPaper) -> None:
@@ -323,7 +294,7 @@ def _auc_of_scores(ledger: Ledger, paper: AuditedPaper) -> None:
     results = []
     for one in fourth[~fourth["subgroup"].str.contains("18 months")].itertuples():
         cell, whole = f"AUC of {_score(one)}", rows[one.cohort, ""]
-        results.append(auc.check_width(cell, limits[cell], whole.events, whole.nonevents))
+        results.append(auc.check_width(cell, limits[cell], whole.events, whole.nonevents, ""))
     ledger.record("Table 4", *results, what="width of the AUC's interval is possible")
 
 
@@ -452,6 +423,7 @@ def _stepwise(ledger: Ledger, paper: AuditedPaper) -> None:
 
 
 def _calibration(ledger: Ledger, paper: AuditedPaper) -> None:
+    """Cases against those that calibrated probabilities promise: each person has at least that of the cut-off."""
     row = "three-year incidence"
     observed = paper.range("cumulative incidence", "%", row=row, cohort="training", subgroup="high-risk")
     high = paper.count(row="group size", cohort="training", subgroup="high-risk")
@@ -463,7 +435,7 @@ def _calibration(ledger: Ledger, paper: AuditedPaper) -> None:
         percent=100 * cutoff,
         cases=observed.middle * high,
         high=high,
-        expected=calibration_counts.least_expected_events([(high, cutoff)]),
+        expected=high * cutoff,
         logistic=1 / (1 + exp(-cutoff)),
         rows=[paper.performance[cohort, ""] for cohort in COHORTS],
     )
@@ -497,20 +469,17 @@ def _hazard_ratios(ledger: Ledger, paper: AuditedPaper) -> None:
     cases = {cohort: table.counts[CASES][cohort, ""] for cohort in ("all", *COHORTS)}
     high, low = (paper.count(row="group size", cohort="training", subgroup=group) for group in RISK_GROUPS)
     ratios = {one.subgroup: one for one in paper.rows("hazard ratio", row="high-risk against low-risk").itertuples()}
-    errors = {
-        name: hazard_ratios.log_hazard_se(printed_range(one.lower), printed_range(one.upper))
-        for name, one in ratios.items()
-    }
-    needed = {name: hazard_ratios.least_events(error) for name, error in errors.items()}
+    errors = {name: log_hazard_se(printed_range(one.lower), printed_range(one.upper)) for name, one in ratios.items()}
+    needed = {name: least_events(error) for name, error in errors.items()}
     for name, events in needed.items():
         if name != "aMAP-CT":
             what = f"events enough for the interval of the hazard ratio of {name}"
-            result = CheckResult.plain(hazard_ratios.CHECK, what, events <= cases["all"], cases["all"], f"{events:.0f}")
+            result = CheckResult.plain(intervals.CHECK, what, events <= cases["all"], cases["all"], f"{events:.0f}")
             ledger.record(HAZARD_RATIOS, result)
     ratio, error = ratios["aMAP-CT"], errors["aMAP-CT"]
     # Of the people at risk the high-risk group is the printed share; its hazard is the ratio times the other's.
-    share = hazard_ratios.share_of_events(float(ratio.value), high, low)
-    expected = {cohort: hazard_ratios.expected_se(share, events) for cohort, events in cases.items()}
+    share = share_of_events(float(ratio.value), high, low)
+    expected = {cohort: expected_se(share, events) for cohort, events in cases.items()}
     enough = {cohort: se for cohort, se in expected.items() if cases[cohort] >= needed["aMAP-CT"]}
     fits = [cohort for cohort, se in enough.items() if error.low <= SE_FACTOR * se and se <= SE_FACTOR * error.high]
     ledger.expect(
@@ -533,7 +502,7 @@ def _formula(ledger: Ledger, paper: AuditedPaper) -> None:
     image, amap, constant = paper.coefficients("aMAP-CT formula", ("CT image score", "aMAP score", "constant"))
     cutoff = float(paper.text("cut-off", row="optimal cut-off"))
     quartiles = paper.characteristics.quartiles[AMAP.score][EVERYBODY]
-    needed = [formulas.other_input(one.middle, (amap, image), constant, cutoff) for one in quartiles]
+    needed = [other_input(one.middle, (amap, image), constant, cutoff) for one in quartiles]
     ledger.expect(
         "formula-scale",
         max(needed) >= FAR_OUTSIDE,
@@ -561,9 +530,7 @@ def _features(ledger: Ledger, paper: AuditedPaper) -> None:
     ]
     ledger.record(place, counts.sums(totals, "features of both organs and kinds"))
     ledger.record(place, *widths, what=what)
-    odd = [
-        organ for organ, number in radiomics.items() if number % phases or not methods.configurations(number // phases)
-    ]
+    odd = [organ for organ, n in radiomics.items() if n % phases or not methods.is_feature_count(n // phases)]
     number = radiomics[odd[0]] if odd else 0
     filtered = round((number / phases - methods.UNFILTERED) / methods.FILTERED)
     nearest = methods.UNFILTERED + methods.FILTERED * filtered
@@ -598,9 +565,9 @@ def _cohorts(ledger: Ledger, paper: AuditedPaper) -> None:
 
 
 def _repeated(ledger: Ledger, paper: AuditedPaper) -> None:
-    ledger.record("text", repeated_numbers.repeated_in_text(paper.numbers))
+    ledger.record("text", repeated_in_text(paper.numbers))
     results = []
-    for cohort, measure in itertools.product(COHORTS, (*two_by_two.MEASURES, "auc")):
+    for cohort, measure in itertools.product(COHORTS, (*MEASURES, "auc")):
         where = {"cohort": cohort, "quantity": measure}
         third = {"place": "Table 3", "row": f"{cohort.capitalize()} cohort"}
         text = [where | {"row": "aMAP-CT", "column": ""}] if measure == "auc" else []
@@ -619,3 +586,10 @@ def _between_papers(ledger: Ledger, paper: AuditedPaper) -> None:
         if here and there:
             results.append(printed_alike(row, [("ALARM", (there[0],)), ("aMAP-CT", (here[0],))]))
     ledger.record("both papers", *results, what="the PreCar cohort in both papers")
+
+
+_TABLES = (_table_1, _p_values, _p_values_of_quartiles, _similar, _amap, _table_3, _sizes, _intervals)
+_AREAS = (_auc_of_model, _auc_of_scores, _auc_of_rows, _auc_of_test, _marks, _reclassification)
+_GROUPS = (_risk_groups, _cutoff, _stepwise, _calibration, _horizons, _hazard_ratios)
+CHECKS = (*_TABLES, *_AREAS, *_GROUPS, _formula, _features, _cohorts, _repeated, _between_papers)
+"""Every check on aMAP-CT."""

@@ -6,11 +6,10 @@ import math
 from collections.abc import Sequence
 
 from hccbook.audit.findings import CheckResult, Discrepancy
-from hccbook.audit.printed import DEVIATE, Range
+from hccbook.audit.printed import DEVIATE, Range, total
 from hccbook.errors import DataError
 
 CHECK = "intervals"
-"""Name of this family of checks."""
 
 
 def hanley_mcneil_se(auc: float, events: int, nonevents: int) -> float:
@@ -44,20 +43,16 @@ def least_auc_se(auc: float, events: int, nonevents: int) -> float:
 
     With t the share of non-events above an event, the variance is ``Var(t)/m + [A(1-A) - G/2]/n``, G being the mean
     difference of two t's. G is at most ``2 SD(t)/√3`` (equality for a uniform t), which leaves a square in SD(t)
-    whose least value is ``A(1-A)/n - m/(12 n²)``. With m and n exchanged the same holds; the greater of the two
-    bounds is returned.
+    whose least value is ``A(1-A)/n - m/(12 n²)``. With m and n exchanged the same holds; the greater bound counts.
 
     Parameters
     ----------
-    auc : float
-        0 to 1.
-    events, nonevents : int
-        People with and without the outcome, 1 or more each.
+    auc, events, nonevents
+        As in `hanley_mcneil_se`.
 
     Returns
     -------
     float
-        A printed interval that is narrower than this allows cannot be that of these people.
 
     References
     ----------
@@ -85,11 +80,6 @@ def auc_from_points(points: Sequence[tuple[Range, Range]]) -> Range:
     -------
     Range
         From the steps below the points to the steps above them.
-
-    Examples
-    --------
-    >>> auc_from_points([(Range(0.8, 0.8), Range(0.9, 0.9))])
-    Range(low=0.7200000000000001, high=0.98)
     """
     low_points = sorted((1 - spec.low, sens.low) for sens, spec in points)
     high_points = sorted((1 - spec.high, sens.high) for sens, spec in points)
@@ -146,11 +136,8 @@ def auc_from_strata(strata: Sequence[tuple[int, int, Range]]) -> Range:
         Pairs within a part are known from its AUC; pairs across parts may fall either way.
     """
     m, n = sum(one[0] for one in strata), sum(one[1] for one in strata)
-    within = Range(0.0, 0.0)
-    inside = 0
-    for events, nonevents, auc in strata:
-        within = within + auc * (events * nonevents)
-        inside += events * nonevents
+    within = total(auc * (events * nonevents) for events, nonevents, auc in strata)
+    inside = sum(events * nonevents for events, nonevents, _ in strata)
     return Range(max(0.0, within.low / (m * n)), min(1.0, (within.high + m * n - inside) / (m * n)))
 
 
@@ -160,13 +147,7 @@ def auc_on_grid(auc: Range, events: int, nonevents: int) -> bool:
     return math.floor(auc.high * steps + 1e-7) >= math.ceil(auc.low * steps - 1e-7)
 
 
-def check_width(
-    cell: str,
-    limits: tuple[Range, Range, Range],
-    events: int,
-    nonevents: int,
-    what: str = "width of the AUC's interval",
-) -> CheckResult:
+def check_width(cell: str, limits: tuple[Range, Range, Range], events: int, nonevents: int, what: str) -> CheckResult:
     """Whether the interval of an AUC is as wide as these people need it to be.
 
     Parameters
@@ -220,12 +201,10 @@ def check_possible(cell: str, estimate: Range, allowed: Range, what: str, possib
 
     Parameters
     ----------
-    cell : str
-        Where it stands.
+    cell, what : str
+        Where it stands, and the name of the comparison.
     estimate, allowed : Range
         As printed, and what points, groups or strata of the curve leave.
-    what : str
-        Name of the comparison.
     possible : bool, optional
         Whether it is, where more than `allowed` decides.
 

@@ -61,19 +61,9 @@ class AuditedPaper(Transcription):
         return PrintedShare(", ".join(where.values()), count, total, self.range(quantity, "%", **where))
 
     def alike(self, cell: str, *printings: dict[str, str]) -> list[CheckResult]:
-        """Whether a number is printed alike wherever it is printed.
+        """Whether a number called `cell` is printed alike in the rows whose columns hold what `printings` say.
 
-        Parameters
-        ----------
-        cell : str
-            Its name.
-        *printings : dict of str to str
-            Columns of its rows, one printing or several each.
-
-        Returns
-        -------
-        list of CheckResult
-            None where it is printed once or not at all.
+        There is no result where it is printed once or not at all.
         """
         rows = [one for where in printings for one in self.select(**where).itertuples()]
         texts = [(one.place, (one.value, one.lower, one.upper)) for one in rows]
@@ -101,27 +91,9 @@ def mean_amap(table: Characteristics, rows: AmapRows, group: Group, men: float) 
 
 
 def check_amap(table: Characteristics, rows: AmapRows, men: Mapping[Group, int]) -> CheckResult:
-    """Printed aMAP of every column against its printed inputs.
-
-    Parameters
-    ----------
-    table : Characteristics
-    rows : AmapRows
-    men : mapping of Group to int
-        Men in each column.
-
-    Returns
-    -------
-    CheckResult
-        One comparison a column.
-    """
-    results = [
-        derived_scores.amap_from_inputs(
-            f"{rows.score}, {group_name(group)}",
-            size,
-            table.quartiles[rows.score][group],
-            mean_amap(table, rows, group, men[group]),
-        )
-        for group, size in table.design.sizes.items()
-    ]
+    """Printed aMAP of every column against its printed inputs, given the men of each; one comparison a column."""
+    results = []
+    for group, size in table.design.sizes.items():
+        cell, from_inputs = f"{rows.score}, {group_name(group)}", mean_amap(table, rows, group, men[group])
+        results.append(derived_scores.amap_from_inputs(cell, size, table.quartiles[rows.score][group], from_inputs))
     return CheckResult.joined(derived_scores.CHECK, "mean aMAP against its inputs", results)

@@ -22,11 +22,11 @@ class Design:
 
     Attributes
     ----------
-    sizes : dict of (cohort, subgroup) to int
+    sizes : dict of Group to int
         People in each column.
-    pooled : dict of (cohort, subgroup) to tuple of (cohort, subgroup)
+    pooled : dict of Group to tuple of Group
         Columns that hold everybody of other columns once.
-    contrasts : dict of str to tuple of (cohort, subgroup)
+    contrasts : dict of str to tuple of Group
         For each cohort that a p-value is printed for, the columns that it compares; the empty cohort stands for
         one p-value a row.
     """
@@ -43,11 +43,8 @@ class Characteristics:
     Attributes
     ----------
     design : Design
-    counts : dict of str to dict of Group to int
-        Counts by row; a row under a heading is ``heading: row``.
-    percentages : dict of str to dict of Group to Range
-        Percentages as shares.
-    quartiles : dict of str to dict of Group to Quartiles
+    counts, percentages, quartiles : dict of str to dict of Group to int, Range or Quartiles
+        By row, a row under a heading being ``heading: row``; percentages as shares.
     p_values : dict of str to dict of str to Range
         By row (or heading), then cohort.
     """
@@ -231,8 +228,8 @@ def check_copied(table: Characteristics) -> CheckResult:
 
 
 CHECKS_OF_P = (check_count_p_values, check_quartile_p_values)
-CHECKS_OF_QUARTILES = (check_pooled_quartiles, check_rising, check_copied)
-CHECKS = (check_percentages, check_pooled_counts, check_partitions, *CHECKS_OF_P, *CHECKS_OF_QUARTILES)
+_CHECKS_OF_QUARTILES = (check_pooled_quartiles, check_rising, check_copied)
+CHECKS = (check_percentages, check_pooled_counts, check_partitions, *CHECKS_OF_P, *_CHECKS_OF_QUARTILES)
 """Every general check of such a table."""
 
 

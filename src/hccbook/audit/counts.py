@@ -10,7 +10,6 @@ from hccbook.audit.findings import CheckResult, Discrepancy
 from hccbook.audit.printed import Range
 
 CHECK = "counts"
-"""Name of this family of checks."""
 
 
 class PrintedShare(NamedTuple):
@@ -21,7 +20,6 @@ class PrintedShare(NamedTuple):
     cell : str
         Where it stands.
     count, total : int
-        Numerator and denominator.
     share : Range
         Printed percentage as a share of 1.
     """
@@ -38,9 +36,7 @@ class PrintedShare(NamedTuple):
 
 
 def percentages(shares: Iterable[PrintedShare], what: str = "percentage against its count") -> CheckResult:
-    """Whether each printed percentage is that of its count.
-
-    ``100 x count / total``, rounded to the printed decimals, must give what is printed; a half may go either way.
+    """Whether each printed percentage is that of its count: ``100 x count / total``; a half may be rounded either way.
 
     Parameters
     ----------
@@ -87,8 +83,8 @@ def sums(totals: Mapping[str, tuple[int, Sequence[int]]], what: str = "parts aga
     ----------
     totals : mapping of str to (int, sequence of int)
         For each cell the printed total and its parts, which must not overlap.
-    what : str
-        Name of the comparison.
+    what
+        As in `percentages`.
 
     Returns
     -------
@@ -97,18 +93,9 @@ def sums(totals: Mapping[str, tuple[int, Sequence[int]]], what: str = "parts aga
     """
     wrong = [
         Discrepancy(
-            CHECK,
-            cell,
-            str(whole),
-            str(sum(parts)),
-            f"{' + '.join(map(str, parts))} = {sum(parts)}, not {whole}",
+            CHECK, cell, str(whole), str(sum(parts)), f"{' + '.join(map(str, parts))} = {sum(parts)}, not {whole}"
         )
         for cell, (whole, parts) in totals.items()
         if sum(parts) != whole
     ]
     return CheckResult(CHECK, what, len(totals), tuple(wrong))
-
-
-def shares_sum_to_one(shares: Sequence[Range]) -> bool:
-    """Whether shares of groups that cover everybody may add up to 1, given their rounding."""
-    return sum(one.low for one in shares) <= 1 + 1e-9 and sum(one.high for one in shares) >= 1 - 1e-9

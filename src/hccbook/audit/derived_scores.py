@@ -13,12 +13,11 @@ from hccbook.audit.p_values import PLACES, READINGS, shifted
 from hccbook.audit.printed import Quartiles, Range
 
 CHECK = "derived_scores"
-"""Name of this family of checks."""
 
-CORRELATIONS = (-0.9, -0.6, -0.3, 0.0, 0.3, 0.6, 0.9)
+_CORRELATIONS = (-0.9, -0.6, -0.3, 0.0, 0.3, 0.6, 0.9)
 """Rank dependence between two inputs that is tried: from nearly opposite to nearly equal order."""
 
-KEEP_QUARTILES = tuple(name for name in READINGS if name != "normal")
+_KEEP_QUARTILES = tuple(name for name in READINGS if name != "normal")
 """Readings that keep all three printed quartiles."""
 
 _ORDERS = 150
@@ -36,11 +35,11 @@ def _values(reading: Callable[..., np.ndarray], quartiles: Quartiles, by: int, s
 def _pairings(n: int) -> np.ndarray:
     """Orders in which n values of one input may meet n sorted values of another, shape (n_orders, n).
 
-    Normal copulas of every rank dependence in `CORRELATIONS`, many orders each: the same on every machine.
+    Normal copulas of every rank dependence in `_CORRELATIONS`, many orders each: the same on every machine.
     """
     rng = np.random.default_rng(20240)
     orders = []
-    for rho in CORRELATIONS:
+    for rho in _CORRELATIONS:
         first, second = rng.standard_normal((2, _ORDERS, n))
         other = rho * np.sort(first, axis=1) + math.sqrt(1 - rho**2) * second
         orders.append(other.argsort(axis=1).argsort(axis=1))
@@ -52,7 +51,7 @@ def albi_readings(n: int, bilirubin: Quartiles, albumin: Quartiles) -> Quartiles
 
     The median of ALBI is not ALBI of the medians: it depends on which bilirubin meets which albumin. So n values of
     each are laid out along their printed quartiles (the `READINGS` that keep all three) and paired at random under
-    every rank dependence of `CORRELATIONS`; the least and the greatest of what comes out is returned.
+    every rank dependence of `_CORRELATIONS`; the least and the greatest of what comes out is returned.
 
     Parameters
     ----------
@@ -75,7 +74,7 @@ def albi_readings(n: int, bilirubin: Quartiles, albumin: Quartiles) -> Quartiles
     places = np.arange(size) / max(size - 1, 1)
     orders = _pairings(size)
     quartiles_of_albi = []
-    for name in KEEP_QUARTILES:
+    for name in _KEEP_QUARTILES:
         for up_bilirubin, up_albumin in ((-1, 1), (0, 0), (1, -1)):
             first = 0.66 * np.log10(np.maximum(_values(READINGS[name], bilirubin, up_bilirubin, places), 1.0))
             second = 0.085 * _values(READINGS[name], albumin, up_albumin, places)
@@ -85,25 +84,12 @@ def albi_readings(n: int, bilirubin: Quartiles, albumin: Quartiles) -> Quartiles
     return tuple(Range(float(low), float(high)) for low, high in zip(every.min(axis=1), every.max(axis=1), strict=True))
 
 
-def mean_readings(quartiles: Quartiles, transform: Callable[[np.ndarray], np.ndarray] | None = None) -> Range:
-    """Mean of a quantity under every reading of its quartiles.
-
-    Parameters
-    ----------
-    quartiles : Quartiles
-    transform : callable, optional
-        Of the values before the mean is taken, for example ``numpy.log10``.
-
-    Returns
-    -------
-    Range
-        Over `READINGS` and the rounding of the print.
-    """
+def _mean_readings(quartiles: Quartiles, transform: Callable[[np.ndarray], np.ndarray] = np.asarray) -> Range:
+    """Mean of a (transformed) quantity over `READINGS` of its quartiles and the rounding of the print."""
     means = []
     for reading in READINGS.values():
         for by in (-1, 0, 1):
-            values = _values(reading, quartiles, by, PLACES)
-            means.append(float((values if transform is None else transform(values)).mean()))
+            means.append(float(transform(_values(reading, quartiles, by, PLACES)).mean()))
     return Range(min(means), max(means))
 
 
@@ -128,15 +114,9 @@ def mean_amap(age: Quartiles, male: Range, bilirubin: Quartiles, albumin: Quarti
     ----------
     Fan et al. 2020, J Hepatol 73:1368; ALARM, footnote of Table 1.
     """
-    liver = 0.66 * mean_readings(bilirubin, np.log10) - 0.085 * mean_readings(albumin)
-    total = 0.06 * mean_readings(age) + 0.89 * male + 0.48 * liver - 0.01 * mean_readings(platelets) + 7.4
+    liver = 0.66 * _mean_readings(bilirubin, np.log10) - 0.085 * _mean_readings(albumin)
+    total = 0.06 * _mean_readings(age) + 0.89 * male + 0.48 * liver - 0.01 * _mean_readings(platelets) + 7.4
     return total / 14.77 * 100
-
-
-def standard_error_of_mean(n: int, quartiles: Quartiles) -> float:
-    """Standard error of a mean, the standard deviation taken as the interquartile range over 1.349."""
-    lower, _, upper = quartiles
-    return (upper.high - lower.low) / 1.349 / math.sqrt(n)
 
 
 def amap_from_inputs(cell: str, n: int, printed: Quartiles, from_inputs: Range) -> CheckResult:
@@ -159,9 +139,9 @@ def amap_from_inputs(cell: str, n: int, printed: Quartiles, from_inputs: Range) 
         One comparison: it fails where the mean read from aMAP's own quartiles misses that of the inputs by more
         than three standard errors of a mean.
     """
-    mean = mean_readings(printed)
-    allowed = 3 * standard_error_of_mean(n, printed)
-    lower, median, upper = printed
+    mean, (lower, median, upper) = _mean_readings(printed), printed
+    # The standard deviation is taken as the interquartile range over 1.349.
+    allowed = 3 * ((upper.high - lower.low) / 1.349 / math.sqrt(n))
     shown = f"{from_inputs.low:.1f} to {from_inputs.high:.1f}"
     arithmetic = (
         f"printed quartiles give a mean of {mean.low:.1f} to {mean.high:.1f}, age, sex, bilirubin, albumin and "
@@ -178,10 +158,8 @@ def albi_from_inputs(cell: str, printed: Quartiles, readings: Quartiles) -> Chec
     ----------
     cell : str
         Where it stands.
-    printed : Quartiles
-        Quartiles of ALBI.
-    readings : Quartiles
-        What they can be, by `albi_readings`.
+    printed, readings : Quartiles
+        Quartiles of ALBI, and what they can be by `albi_readings`.
 
     Returns
     -------

@@ -40,7 +40,7 @@ CHECKS = {
     "significance": "claims of significance",
     "methods": "methods as named",
 }
-"""Families of checks, a module each, and what they are about; ``claims.yaml`` uses the same names."""
+"""Families of checks (`CHECK` of a module) and what they are about; ``claims.yaml`` uses the same names."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,10 @@ class Discrepancy:
 
     Attributes
     ----------
-    check : str
-        Family of the check.
-    cell : str
-        Row, column or quantity that is at fault or takes part.
-    printed, recomputed : str
-        What stands there, and what follows from the rest.
-    arithmetic : str
-        How it follows, in one line.
+    check, cell : str
+        Family of the check; row, column or quantity that is at fault or takes part.
+    printed, recomputed, arithmetic : str
+        What stands there, what follows from the rest, and how, in one line.
     """
 
     check: str
@@ -72,10 +68,8 @@ class CheckResult:
 
     Attributes
     ----------
-    check : str
-        Family of the check.
-    what : str
-        What was compared with what.
+    check, what : str
+        Family of the check; what was compared with what.
     cells : int
         Comparisons made.
     discrepancies : tuple of Discrepancy
@@ -112,18 +106,12 @@ class Finding:
 
     Attributes
     ----------
-    id : str
-        Name, unique in the audit.
-    paper : str
-        ``alarm`` or ``amap_ct``.
-    place : str
-        Table, row and column, or section and sentence.
-    check : str
-        Family of the check that found it.
-    printed, recomputed : str
-        What the paper prints, and what follows from what else it prints.
-    arithmetic : str
-        How, in one line.
+    id, paper : str
+        Name, unique in the audit; ``alarm`` or ``amap_ct``.
+    place, check : str
+        Table, row and column, or section and sentence; family of the check that found it.
+    printed, recomputed, arithmetic : str
+        What the paper prints, what follows from what else it prints, and how, in one line.
     certainty : str
         One of `CERTAINTIES`.
     consequence : str
@@ -157,10 +145,8 @@ class Agreement:
 
     Attributes
     ----------
-    paper, check, place : str
-        Transcription, family of the check, and where.
-    what : str
-        What was compared with what.
+    paper, check, place, what : str
+        Transcription, family of the check, where, and what was compared with what.
     cells : int
         Comparisons that agree.
     """
@@ -197,7 +183,7 @@ class AuditReport:
         DataError
             If the paper or the certainty is unknown.
         """
-        degree = None if certainty is None else known_certainty(certainty)
+        degree = None if certainty is None else _known_certainty(certainty)
         if paper is not None and paper not in PAPERS:
             raise DataError("paper", f"must be one of {', '.join(PAPERS)}", paper, "Correct the name.")
         checks = CHECKS if check is None else (check,) if isinstance(check, str) else check
@@ -247,29 +233,15 @@ class AuditReport:
 
     def to_json(self) -> str:
         """The whole report as JSON: ``findings`` and ``consistent``, a list of objects each."""
-        content = {
-            "findings": [asdict(one) for one in self.findings],
-            "consistent": [asdict(one) for one in self.agreements],
-        }
-        return json.dumps(content, indent=2, ensure_ascii=False)
+        content = {"findings": self.findings, "consistent": self.agreements}
+        return json.dumps(content, indent=2, ensure_ascii=False, default=asdict)
 
 
-def known_certainty(name: str) -> str:
-    """The degree of certainty that `name` means: itself, or its short form ``certain`` or ``implied``.
-
-    Raises
-    ------
-    DataError
-        If there is none of that name.
-    """
+def _known_certainty(name: str) -> str:
+    """The degree of certainty that `name` means: itself, or its short form ``certain`` or ``implied``."""
     short = {"certain": CERTAIN, "implied": IMPLIED, "rounding": ROUNDING}
     degree = short.get(name, name)
     if degree not in CERTAINTIES:
         names = ", ".join((*short, CERTAIN, IMPLIED))
         raise DataError("certainty", f"must be one of {names}", name, "Correct the name.")
     return degree
-
-
-def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Findings by paper and certainty, otherwise as they came."""
-    return tuple(sorted(findings, key=lambda one: (list(PAPERS).index(one.paper), CERTAINTIES.index(one.certainty))))

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from hccbook.audit.findings import CheckResult, Discrepancy
 
 CHECK = "formulas"
-"""Name of this family of checks."""
 
 
 def same_values(
@@ -54,10 +53,8 @@ def other_input(value: float, coefficients: tuple[float, float], constant: float
         The input that is printed, for example a median aMAP.
     coefficients : (float, float)
         Of that input, and of the other.
-    constant : float
-        Of the formula.
-    cutoff : float
-        Printed cut-off.
+    constant, cutoff : float
+        Of the formula, and the printed cut-off.
 
     Returns
     -------

@@ -6,9 +6,6 @@ import math
 
 from hccbook.audit.printed import DEVIATE, Range
 
-CHECK = "intervals"
-"""Name of this family of checks."""
-
 
 def log_hazard_se(lower: Range, upper: Range) -> Range:
     """Standard error of a log hazard ratio from its printed limits, ``ln(upper / lower) / 2z``."""
@@ -39,9 +36,10 @@ def least_events(error: Range) -> float:
 
 
 def share_of_events(ratio: float, high: int, low: int) -> float:
-    """Share of the events that a hazard ratio puts in the high-risk group.
+    """Share of the events that a hazard ratio puts in the high-risk group, ``HR n1 / (HR n1 + n0)``.
 
-    ``HR n1 / (HR n1 + n0)``: events are in proportion to people at risk times hazard.
+    Events are in proportion to people at risk times hazard; those at high risk leave the risk set sooner, so that the
+    share is a little less.
 
     Parameters
     ----------
@@ -53,13 +51,12 @@ def share_of_events(ratio: float, high: int, low: int) -> float:
     Returns
     -------
     float
-        An estimate: those at high risk leave the risk set sooner, so that it is a little less.
     """
     return ratio * high / (ratio * high + low)
 
 
 def expected_se(share: float, events: int) -> float:
-    """Standard error of a log hazard ratio of two groups, ``sqrt(1/e1 + 1/e0)``.
+    """Standard error of a log hazard ratio of two groups, ``sqrt(1/e1 + 1/e0)`` (Schoenfeld 1983).
 
     Parameters
     ----------
@@ -71,9 +68,5 @@ def expected_se(share: float, events: int) -> float:
     Returns
     -------
     float
-
-    References
-    ----------
-    Schoenfeld 1983, Biometrics 39:499.
     """
     return math.sqrt(1 / (share * events) + 1 / ((1 - share) * events))

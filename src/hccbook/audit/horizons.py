@@ -8,7 +8,6 @@ from hccbook.audit.findings import CheckResult
 from hccbook.audit.printed import Range
 
 CHECK = "horizons"
-"""Name of this family of checks."""
 
 
 def yearly_risk(cumulative: Range, years: float) -> dict[str, Range]:
@@ -32,11 +31,6 @@ def yearly_risk(cumulative: Range, years: float) -> dict[str, Range]:
         "rate": Range(*(-math.log(1 - c) / years for c in (cumulative.low, cumulative.high))),
         "share": cumulative / years,
     }
-
-
-def first_year_possible(yearly: Range, cumulative: Range) -> bool:
-    """Whether a yearly figure may be the incidence of the first year: then it is no more than the cumulative one."""
-    return yearly.low <= cumulative.high
 
 
 def share_of_high(whole: Range, high: Range, low: Range) -> Range:
@@ -84,12 +78,11 @@ def check_yearly(yearly: Range, cumulative: Range, years: float, horizon: str) -
     constant = yearly_risk(cumulative, years)
     if any(yearly.meets(reading) for reading in constant.values()):
         return CheckResult(CHECK, "annual incidence at a constant rate")
-    low, high = (
-        100 * end for end in (min(one.low for one in constant.values()), max(one.high for one in constant.values()))
-    )
+    low, high = (100 * one for one in (min(r.low for r in constant.values()), max(r.high for r in constant.values())))
     what = (
         f"annual incidence {yearly.text} % possible as that of the first year; at a constant rate "
         f"{cumulative.text} % in {horizon} are {low:.2f} to {high:.2f} % a year"
     )
-    possible = first_year_possible(yearly, cumulative)
-    return CheckResult.plain(CHECK, what, possible, f"{yearly.text} % in a year", f"no more than {cumulative.text} %")
+    # What happens in the first year is no more than what happens in all.
+    possible, most = yearly.low <= cumulative.high, f"no more than {cumulative.text} %"
+    return CheckResult.plain(CHECK, what, possible, f"{yearly.text} % in a year", most)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
-from scipy.special import betaincinv
+from statsmodels.stats.proportion import proportion_confint
 
 from hccbook.audit.findings import CheckResult, Discrepancy
 from hccbook.audit.printed import DEVIATE, Range
@@ -17,11 +16,10 @@ from hccbook.errors import DataError
 from hccbook.evaluation.diagnostic import wilson_interval
 
 CHECK = "intervals"
-"""Name of this family of checks."""
 
 
 def wald_interval(share: float, denominator: int) -> tuple[float, float]:
-    """Wald's interval of a proportion, ``p ± z sqrt(p (1 - p) / n)``, not clipped.
+    """Wald's interval of a proportion, ``p ± z sqrt(p (1 - p) / n)``; it may reach beyond 0 and 1.
 
     Parameters
     ----------
@@ -33,7 +31,6 @@ def wald_interval(share: float, denominator: int) -> tuple[float, float]:
     Returns
     -------
     lower, upper : float
-        May lie outside 0 to 1.
 
     References
     ----------
@@ -43,28 +40,9 @@ def wald_interval(share: float, denominator: int) -> tuple[float, float]:
     return share - half, share + half
 
 
-def clopper_pearson_interval(share: float, denominator: int) -> tuple[float, float]:
-    """Clopper and Pearson's exact interval of a proportion.
-
-    Parameters
-    ----------
-    share : float
-        Estimate, 0 to 1; times the denominator it need not be a whole number.
-    denominator : int
-        Number of people, 1 or more.
-
-    Returns
-    -------
-    lower, upper : float
-
-    References
-    ----------
-    Clopper and Pearson 1934, Biometrika 26:404; Brown, Cai and DasGupta 2001, Stat Sci 16:101.
-    """
-    count, tail = share * denominator, 0.025
-    lower = 0.0 if count <= 0 else float(betaincinv(count, denominator - count + 1, tail))
-    upper = 1.0 if count >= denominator else float(betaincinv(count + 1, denominator - count, 1 - tail))
-    return lower, upper
+def _clopper_pearson(share: float, denominator: int) -> tuple[float, float]:
+    lower, upper = proportion_confint(share * denominator, denominator, method="beta")
+    return float(lower), float(upper)
 
 
 def _wilson(share: float, denominator: int) -> tuple[float, float]:
@@ -75,13 +53,12 @@ def _wilson(share: float, denominator: int) -> tuple[float, float]:
 METHODS: dict[str, Callable[[float, int], tuple[float, float]]] = {
     "Wald": wald_interval,
     "Wilson": _wilson,
-    "Clopper-Pearson": clopper_pearson_interval,
+    "Clopper-Pearson": _clopper_pearson,
 }
-"""Interval methods that are tried."""
+"""Interval methods that are tried: of a share and a number of people, whose product need be no whole number."""
 
 
-def limits_text(method: str, share: float, number: int) -> str:
-    """Limits by one of `METHODS`, as papers print them."""
+def _limits_text(method: str, share: float, number: int) -> str:
     return "{:.3f} to {:.3f}".format(*METHODS[method](share, number))
 
 
@@ -96,8 +73,8 @@ class PrintedInterval(NamedTuple):
         One of the measures of `two_by_two.MEASURES` but f1.
     estimate, lower, upper : Range
         As printed.
-    table : TwoByTwo or None
-        The 2x2 table behind it, where one was recovered: its exact share is then used, not the rounded one.
+    table : TwoByTwo
+        The recovered 2x2 table behind it, whose exact share is used, not the rounded one.
     """
 
     cell: str
@@ -105,7 +82,7 @@ class PrintedInterval(NamedTuple):
     estimate: Range
     lower: Range
     upper: Range
-    table: TwoByTwo | None
+    table: TwoByTwo
 
 
 OWN, WHOLE, AUGMENTED = "own denominator", "whole cohort", "cohort balanced by oversampling"
@@ -139,14 +116,13 @@ def reproduces(limits: tuple[float, float], lower: Range, upper: Range) -> bool:
     Parameters
     ----------
     limits : (float, float)
-        Computed, may lie outside 0 to 1.
+        Computed, may lie outside 0 to 1: one above 1 agrees with a printed 1, or a unit of the last digit below it.
     lower, upper : Range
         Printed.
 
     Returns
     -------
     bool
-        A computed limit above 1 agrees with a printed one of 1, or one unit of the last digit below it.
     """
     low, high = limits
     # Half away from zero, half to even and a floating-point hair apart: all are roundings.
@@ -155,27 +131,8 @@ def reproduces(limits: tuple[float, float], lower: Range, upper: Range) -> bool:
     return fits_low and fits_high
 
 
-@lru_cache(maxsize=4096)
 def ways_to_reproduce(one: PrintedInterval) -> list[tuple[str, str]]:
-    """Every method and denominator that reproduces a printed interval.
-
-    Parameters
-    ----------
-    one : PrintedInterval
-        With a recovered table.
-
-    Returns
-    -------
-    list of (method, denominator)
-        Names in the order of `METHODS` and `DENOMINATORS`; empty where none does.
-
-    Raises
-    ------
-    DataError
-        If no table was recovered.
-    """
-    if one.table is None:
-        raise DataError(one.cell, "needs a recovered 2x2 table", "none", "Recover it first, or leave the cell out.")
+    """Every method and denominator that reproduces a printed interval, in the order of `METHODS` and `DENOMINATORS`."""
     share = one.table.value(one.measure)
     if math.isnan(share):
         return []
@@ -208,29 +165,24 @@ def common_way(intervals: Sequence[PrintedInterval]) -> tuple[tuple[str, str] | 
 def identify(intervals: Sequence[PrintedInterval]) -> CheckResult:
     """Whether one method, on each measure's own denominator, reproduces the intervals of a table.
 
-    The method is the one that reproduces most of them; what it does not reproduce is a discrepancy, which says what
-    would.
-
     Parameters
     ----------
     intervals : sequence of PrintedInterval
-        All with a recovered table.
 
     Returns
     -------
     CheckResult
-        One comparison an interval.
+        One comparison an interval, by the method that reproduces most; one that fails says what would reproduce it.
     """
-    votes = {method: sum((method, OWN) in ways_to_reproduce(one) for one in intervals) for method in METHODS}
-    method = max(votes, key=lambda name: votes[name])
+    ways_by_interval = [ways_to_reproduce(one) for one in intervals]
+    method = max(METHODS, key=lambda name: sum((name, OWN) in ways for ways in ways_by_interval))
     wrong = []
-    for one in intervals:
-        ways = ways_to_reproduce(one)
+    for one, ways in zip(intervals, ways_by_interval, strict=True):
         if (method, OWN) in ways:
             continue
         people = denominators(one.table, one.measure)
         number = people.get(OWN)
-        expected = limits_text(method, one.table.value(one.measure), number) if number else "undefined"
+        expected = _limits_text(method, one.table.value(one.measure), number) if number else "undefined"
         others = ", ".join(f"{name} on {base} ({people[base]})" for name, base in ways)
         wrong.append(
             Discrepancy(
@@ -251,7 +203,6 @@ def estimates_inside(intervals: Mapping[str, tuple[Range, Range, Range]], what: 
     Parameters
     ----------
     intervals : mapping of str to (estimate, lower, upper)
-        As printed.
     what : str
         Name of the comparison.
 
@@ -300,31 +251,19 @@ def implied_denominator(estimate: Range, lower: Range, upper: Range) -> Range:
     return Range(DEVIATE**2 * min(variances) / half.high**2, DEVIATE**2 * max(variances) / half.low**2)
 
 
-class WidthRatio(NamedTuple):
+def width_ratio(one: PrintedInterval) -> Range:
     """Width of a printed interval over that of every method on its own people.
-
-    Attributes
-    ----------
-    least, greatest : float
-        Over the methods and the rounding of the printed limits: below 1 the printed interval is narrower.
-    """
-
-    least: float
-    greatest: float
-
-
-def width_ratio(one: PrintedInterval) -> WidthRatio:
-    """How much wider or narrower a printed interval is than any method makes it from its own people.
 
     Parameters
     ----------
     one : PrintedInterval
-        With a recovered table whose measure is defined.
+        Of a measure that its table defines.
 
     Returns
     -------
-    WidthRatio
-        1 means as wide as should be. Limits are cut to 0 and 1 first, as printed ones are.
+    Range
+        Over the methods and the rounding of the printed limits; below 1 the printed interval is narrower. Limits are
+        cut to 0 and 1 first, as printed ones are.
     """
     share, number = one.table.value(one.measure), one.table.counts(one.measure)[1]
     widths = []
@@ -332,7 +271,7 @@ def width_ratio(one: PrintedInterval) -> WidthRatio:
         low, high = interval(share, number)
         widths.append(min(high, 1.0) - max(low, 0.0))
     printed = one.upper - one.lower
-    return WidthRatio(printed.low / max(widths), printed.high / min(widths))
+    return Range(printed.low / max(widths), printed.high / min(widths))
 
 
 def check_widths(intervals: Sequence[PrintedInterval], factor: float) -> CheckResult:
@@ -341,7 +280,7 @@ def check_widths(intervals: Sequence[PrintedInterval], factor: float) -> CheckRe
     Parameters
     ----------
     intervals : sequence of PrintedInterval
-        All with a recovered table whose measure is defined.
+        As `width_ratio` takes them.
     factor : float
         How much wider or narrower than any method's an interval may be.
 
@@ -353,13 +292,13 @@ def check_widths(intervals: Sequence[PrintedInterval], factor: float) -> CheckRe
     wrong = []
     for one in intervals:
         ratio = width_ratio(one)
-        if 1 / factor <= ratio.greatest and ratio.least <= factor:
+        if 1 / factor <= ratio.high and ratio.low <= factor:
             continue
-        narrow = ratio.greatest < 1 / factor
+        narrow = ratio.high < 1 / factor
         number = one.table.counts(one.measure)[1]
-        wilson = limits_text("Wilson", one.table.value(one.measure), number)
+        wilson = _limits_text("Wilson", one.table.value(one.measure), number)
         people = implied_denominator(one.estimate, one.lower, one.upper)
-        times = f"at most {ratio.greatest:.2f}" if narrow else f"at least {ratio.least:.2f}"
+        times = f"at most {ratio.high:.2f}" if narrow else f"at least {ratio.low:.2f}"
         wrong.append(
             Discrepancy(
                 CHECK,

@@ -68,13 +68,11 @@ class Ledger:
 
         Parameters
         ----------
-        name : str
-            Id of the finding, without the paper's name.
+        name, **values
+            As in `explain`.
         holds : bool
         cells : int
             Comparisons made.
-        **values : object
-            What fills the placeholders of the entry.
         """
         entry, values = self._entry(name, values)
         if holds:

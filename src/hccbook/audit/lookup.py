@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from hccbook.audit.printed import Range, printed_range, whole_number
+from hccbook.audit.printed import Range, estimate_and_limits, printed_range, whole_number
 from hccbook.errors import DataError
 from hccbook.papers import published
 
@@ -19,8 +19,7 @@ class Transcription:
 
     Attributes
     ----------
-    name : str
-        ``alarm`` or ``amap_ct``.
+    name : {'alarm', 'amap_ct'}
     numbers : pandas.DataFrame
         Its rows of `hccbook.papers.published.numbers`.
     """
@@ -88,8 +87,7 @@ class Transcription:
         chosen = chosen[chosen["lower"] != ""]
         if chosen.empty:
             raise DataError("data/published", "limits must be transcribed", f"{quantity} {where}", "Check its row.")
-        first = chosen.iloc[0]
-        return printed_range(first["value"]), printed_range(first["lower"]), printed_range(first["upper"])
+        return estimate_and_limits(next(chosen.itertuples()))
 
     def count(self, quantity: str = "count", **where: str) -> int:
         """A whole number."""

@@ -6,9 +6,6 @@ from collections.abc import Sequence
 
 from hccbook.audit.printed import Range, total
 
-CHECK = "means_against_parts"
-"""Name of this family of checks."""
-
 
 def mean_of_rest(parts: Sequence[tuple[int, Range]], some: int, mean_of_some: Range) -> Range:
     """Mean of those that a printed mean leaves out.

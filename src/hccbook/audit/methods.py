@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from typing import NamedTuple
 
 from hccbook.features.radiomics.vocabulary import FEATURES, WAVELET_BANDS
 
 CHECK = "methods"
-"""Name of this family of checks."""
 
 POOLED_WIDTH = {"ResNet-18": 512, "ResNet-50": 2048}
 """Channels behind the last average pooling of a residual network, in two dimensions or three.
@@ -19,27 +17,6 @@ He et al. 2016, CVPR, Table 1: four stages of 64, 128, 256 and 512 channels, fou
 SHAPE = len(FEATURES["shape"])
 UNFILTERED = sum(len(names) for names in FEATURES.values())
 FILTERED = UNFILTERED - SHAPE
-
-
-class Configuration(NamedTuple):
-    """A choice of images and whole feature classes.
-
-    Attributes
-    ----------
-    images : int
-        Original and filtered images.
-    per_image : int
-        Features of each of them.
-    shape : bool
-        Whether the shape features are added, once.
-    classes : tuple of str
-        Feature classes per image.
-    """
-
-    images: int
-    per_image: int
-    shape: bool
-    classes: tuple[str, ...]
 
 
 def filtered_images(count: int) -> int | None:
@@ -64,51 +41,27 @@ def filtered_images(count: int) -> int | None:
     return rest // FILTERED if rest >= 0 and rest % FILTERED == 0 else None
 
 
-def configurations(count: int, most_images: int = 40) -> list[Configuration]:
-    """Every choice of whole feature classes and images that gives a number of features.
+def is_feature_count(count: int) -> bool:
+    """Whether some choice of whole feature classes and of up to 40 images, with or without shape, gives a number.
 
     Parameters
     ----------
     count : int
         Features of one image and mask.
-    most_images : int
-        Images that are tried at most.
 
     Returns
     -------
-    list of Configuration
-        Empty where no choice of whole classes gives it: a column that is no feature may then have been counted.
+    bool
+        Where it is false, a column that is no feature may have been counted.
     """
-    textures = {name: len(names) for name, names in FEATURES.items() if name != "shape"}
-    choices = []
-    for size in range(1, len(textures) + 1):
-        for classes in itertools.combinations(textures, size):
-            per_image = sum(textures[name] for name in classes)
-            for shape in (True, False):
-                images, rest = divmod(count - shape * SHAPE, per_image)
-                if rest == 0 and 1 <= images <= most_images:
-                    choices.append(Configuration(images, per_image, shape, classes))
-    return choices
+    textures = [len(names) for name, names in FEATURES.items() if name != "shape"]
+    sizes = {sum(some) for k in range(1, len(textures) + 1) for some in itertools.combinations(textures, k)}
+    per_class = (divmod(rest, size) for size in sizes for rest in (count, count - SHAPE))
+    return any(rest == 0 and 1 <= images <= 40 for images, rest in per_class)
 
 
 def wavelet_meaning(band: str) -> str:
-    """What the name of a wavelet sub-band stands for: the filter along each axis.
-
-    Parameters
-    ----------
-    band : str
-        Three letters, one of `hccbook.features.radiomics.vocabulary.WAVELET_BANDS`.
-
-    Returns
-    -------
-    str
-        For example ``high-pass along x, low-pass along y, low-pass along z``.
-
-    Raises
-    ------
-    KeyError
-        If a letter is neither H nor L.
-    """
+    """What the three letters of a wavelet sub-band stand for: ``high-pass along x, low-pass along y, ...``."""
     passes = {"H": "high-pass", "L": "low-pass"}
     return ", ".join(f"{passes[letter]} along {axis}" for letter, axis in zip(band, "xyz", strict=True))
 

@@ -15,13 +15,12 @@ from hccbook.audit.printed import Quartiles, Range
 from hccbook.errors import DataError
 
 CHECK = "p_values"
-"""Name of this family of checks."""
 
 PEARSON = "chi-square"
 YATES = "chi-square with Yates' correction"
 FISHER = "Fisher's exact test"
 
-LEAST_GAP = 1.0
+_LEAST_GAP = 1.0
 """Standard errors by which a printed p must miss every reading of the quartiles before it counts as a finding."""
 
 
@@ -31,7 +30,7 @@ def count_p_values(counts: Sequence[Sequence[int]]) -> dict[str, float]:
     Parameters
     ----------
     counts : sequence of sequence of int, shape (n_groups, n_categories)
-        People; categories that nobody is in are left out.
+        People; empty categories are left out.
 
     Returns
     -------
@@ -54,11 +53,6 @@ def count_p_values(counts: Sequence[Sequence[int]]) -> dict[str, float]:
     return by_test
 
 
-def tests_that_reproduce(printed: Range, counts: Sequence[Sequence[int]]) -> list[str]:
-    """Tests of `count_p_values` whose p prints as `printed`."""
-    return [name for name, p in count_p_values(counts).items() if printed.holds(p)]
-
-
 def from_counts(
     cell: str, printed: Range, counts: Sequence[Sequence[int]], tests: Sequence[str] | None = None
 ) -> CheckResult:
@@ -72,12 +66,12 @@ def from_counts(
         Printed p-value.
     counts : sequence of sequence of int, shape (n_groups, n_categories)
     tests : sequence of str, optional
-        Tests that may have been used; any of `count_p_values` when left out.
+        Of `count_p_values`, those that may have been used; any when left out.
 
     Returns
     -------
     CheckResult
-        One comparison; it agrees where one of the tests gives what is printed.
+        One comparison.
     """
     by_test = {name: p for name, p in count_p_values(counts).items() if tests is None or name in tests}
     shown = ", ".join(f"{name} {p_text(p)}" for name, p in by_test.items())
@@ -95,7 +89,7 @@ def p_text(p: float) -> str:
 
 def commonest_test(cells: Sequence[tuple[Range, Sequence[Sequence[int]]]]) -> str | None:
     """The test that reproduces most printed p-values of a table; None where none reproduces any."""
-    votes = Counter(name for printed, counts in cells for name in tests_that_reproduce(printed, counts))
+    votes = Counter(name for printed, counts in cells for name, p in count_p_values(counts).items() if printed.holds(p))
     return votes.most_common(1)[0][0] if votes else None
 
 
@@ -151,15 +145,13 @@ def greatest_kruskal_wallis_p(groups: Sequence[tuple[int, Quartiles]]) -> float:
     statistic = 0.0
     for j, (n, quartiles) in enumerate(groups):
         low = high = 0.0
-        for k, (m, other) in enumerate(groups):
-            if k != j:
-                bounds = superiority_bounds(other, quartiles)
-                # A quarter of m people is a whole number of them only within one person.
-                slack = min(0.5, 1 / m + 1 / n)
-                low += m * (bounds.low - slack - 0.5)
-                high += m * (bounds.high + slack - 0.5)
-        least = max(low, -high, 0.0)
-        statistic += n * least**2
+        for m, other in (*groups[:j], *groups[j + 1 :]):
+            bounds = superiority_bounds(other, quartiles)
+            # A quarter of m people is a whole number of them only within one person.
+            slack = min(0.5, 1 / m + 1 / n)
+            low += m * (bounds.low - slack - 0.5)
+            high += m * (bounds.high + slack - 0.5)
+        statistic += n * max(low, -high, 0.0) ** 2
     return float(chi2.sf(12 / (whole * (whole + 1)) * statistic, len(groups) - 1))
 
 
@@ -266,21 +258,19 @@ def deviate_of(p: float) -> float:
     return float(norm.isf(min(max(p, 1e-300), 1.0) / 2))
 
 
-def deviates_of(printed: Range) -> Range:
+def _deviates_of(printed: Range) -> Range:
     """Absolute standard normal deviates that a printed two-sided p may stand for."""
     low, high = max(printed.low, 0.0), min(printed.high, 1.0)
     return Range(deviate_of(high), deviate_of(low) if low > 0 else math.inf)
 
 
 def quartile_discrepancy(cell: str, printed: Range, deviates: Range, groups: str) -> Discrepancy | None:
-    """A printed p-value against what its quartiles allow; None where a reading comes within `LEAST_GAP` of it.
+    """A printed p-value against what its quartiles allow; None where a reading comes within one standard error of it.
 
     Parameters
     ----------
-    cell : str
-        Where it stands.
-    printed : Range
-        Printed p-value.
+    cell, printed
+        As in `from_counts`.
     deviates : Range
         Of `mann_whitney_readings` or `kruskal_wallis_readings`; the sign does not matter.
     groups : str
@@ -290,11 +280,9 @@ def quartile_discrepancy(cell: str, printed: Range, deviates: Range, groups: str
     -------
     Discrepancy or None
     """
-    crosses = deviates.low <= 0 <= deviates.high
-    least = 0.0 if crosses else min(abs(deviates.low), abs(deviates.high))
-    readings = Range(least, max(abs(deviates.low), abs(deviates.high)))
-    stated = deviates_of(printed)
-    if readings.gap(stated) < LEAST_GAP:
+    ends = sorted((abs(deviates.low), abs(deviates.high)))
+    readings = Range(0.0 if deviates.low <= 0 <= deviates.high else ends[0], ends[1])
+    if readings.gap(_deviates_of(printed)) < _LEAST_GAP:
         return None
     most, fewest = (p_text(float(2 * norm.sf(z))) for z in (readings.low, readings.high))
     shown = most if most == fewest else f"{fewest} to {most}"

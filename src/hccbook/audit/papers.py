@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from functools import cache
 
-from hccbook.audit import intervals
-from hccbook.audit.alarm import audit_alarm
-from hccbook.audit.amap_ct import audit_amap_ct
-from hccbook.audit.findings import AuditReport, in_order
+from hccbook.audit import alarm, amap_ct
+from hccbook.audit.findings import CERTAINTIES, AuditReport
+from hccbook.audit.ledger import Ledger
 
 
 @cache
-def _everything() -> AuditReport:
-    alarm, amap_ct = audit_alarm(), audit_amap_ct()
-    return AuditReport(findings=in_order([*alarm[0], *amap_ct[0]]), agreements=(*alarm[1], *amap_ct[1]))
-
-
-def forget() -> None:
-    """Drop the kept report, so that the next `audit` works everything out again."""
-    _everything.cache_clear()
-    intervals.ways_to_reproduce.cache_clear()
+def everything() -> AuditReport:
+    """Run every check on both papers, once."""
+    findings, agreements = [], []
+    for module in (alarm, amap_ct):
+        paper = module.read()
+        ledger = Ledger(paper)
+        for check in module.CHECKS:
+            check(ledger, paper)
+        found, agreeing = ledger.close()
+        findings += sorted(found, key=lambda one: CERTAINTIES.index(one.certainty))
+        agreements += agreeing
+    return AuditReport(tuple(findings), tuple(agreements))
 
 
 def audit(paper: str | None = None, certainty: str | None = None) -> AuditReport:
@@ -44,4 +46,4 @@ def audit(paper: str | None = None, certainty: str | None = None) -> AuditReport
     DataError
         If the paper or the certainty is unknown, or a number that a check needs is not transcribed.
     """
-    return _everything().filtered(paper, certainty)
+    return everything().filtered(paper, certainty)

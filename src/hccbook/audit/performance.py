@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import pandas as pd
 
 from hccbook.audit.intervals import PrintedInterval
-from hccbook.audit.printed import Range, is_number, printed_range, whole_number
+from hccbook.audit.printed import Range, estimate_and_limits, is_number, printed_range, whole_number
 from hccbook.audit.two_by_two import MEASURES, PerformanceRow, TwoByTwo
 
 
@@ -36,19 +36,18 @@ def performance_rows(table: pd.DataFrame, keys: Sequence[str], count: str, event
             for measure in MEASURES
             if measure in first
         }
-        rows.append(
-            PerformanceRow(", ".join(map(str, name)), whole_number(first[count]), whole_number(first[events]), measures)
-        )
+        people, cases = (whole_number(first[quantity]) for quantity in (count, events))
+        rows.append(PerformanceRow(", ".join(map(str, name)), people, cases, measures))
     return rows
 
 
-def cell_name(cell: object) -> str:
+def _cell_name(cell: object) -> str:
     """Measure, cohort and subgroup of a row of a transcribed table, in words."""
     return ", ".join(filter(None, (cell.quantity, cell.cohort.replace("_", " "), cell.subgroup)))
 
 
 def printed_limits(
-    table: pd.DataFrame, name: Callable[[object], str] = cell_name
+    table: pd.DataFrame, name: Callable[[object], str] = _cell_name
 ) -> dict[str, tuple[Range, Range, Range]]:
     """Estimate, lower and upper limit of every cell of a table that prints limits.
 
@@ -62,13 +61,9 @@ def printed_limits(
     Returns
     -------
     dict of str to (Range, Range, Range)
-        In the order of print.
     """
     cells = table[table["lower"] != ""]
-    return {
-        name(one): tuple(printed_range(text) for text in (one.value, one.lower, one.upper))
-        for one in cells.itertuples()
-    }
+    return {name(one): estimate_and_limits(one) for one in cells.itertuples()}
 
 
 def printed_intervals(table: pd.DataFrame, tables: Mapping[tuple[str, str], TwoByTwo]) -> list[PrintedInterval]:
@@ -83,17 +78,9 @@ def printed_intervals(table: pd.DataFrame, tables: Mapping[tuple[str, str], TwoB
     Returns
     -------
     list of PrintedInterval
-        In the order of print.
     """
     return [
-        PrintedInterval(
-            cell=cell_name(one),
-            measure=one.quantity,
-            estimate=printed_range(one.value),
-            lower=printed_range(one.lower),
-            upper=printed_range(one.upper),
-            table=tables[one.cohort, one.subgroup],
-        )
+        PrintedInterval(_cell_name(one), one.quantity, *estimate_and_limits(one), tables[one.cohort, one.subgroup])
         for one in table.itertuples()
         if one.quantity in MEASURES[:5] and one.lower and (one.cohort, one.subgroup) in tables
     ]

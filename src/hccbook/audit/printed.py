@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from statistics import NormalDist
+from typing import NamedTuple
 
 from hccbook.errors import DataError
 
@@ -57,9 +58,9 @@ class Range:
         """Whether `value` may stand behind what was printed."""
         return self.low - slack <= value <= self.high + slack
 
-    def meets(self, other: Range, slack: float = SLACK) -> bool:
+    def meets(self, other: Range) -> bool:
         """Whether one value may stand behind both."""
-        return self.low - slack <= other.high and other.low - slack <= self.high
+        return self.low - SLACK <= other.high and other.low - SLACK <= self.high
 
     def gap(self, other: Range) -> float:
         """Distance to `other`; 0 where the two meet."""
@@ -138,20 +139,12 @@ def printed_range(text: str, unit: str = "") -> Range:
     return Range(low * scale, high * scale, text)
 
 
-def cut_or_rounded(text: str, unit: str = "") -> Range:
-    """Interval of the values behind `text` if its last digit may have been cut instead of rounded.
+def cut_or_rounded(text: str) -> Range:
+    """Interval of the values behind `text` if its last digit may have been cut: half a unit of it below, one above.
 
-    Parameters
-    ----------
-    text, unit : str
-        As for `printed_range`.
-
-    Returns
-    -------
-    Range
-        Half a unit of the last digit below, a whole one above: 0.8899 prints as 0.889 when it is cut.
+    0.8899 prints as 0.889 when it is cut instead of rounded.
     """
-    rounded = printed_range(text, unit)
+    rounded = printed_range(text)
     return Range(rounded.low, rounded.low + 1.5 * rounded.width, text)
 
 
@@ -173,16 +166,7 @@ def is_number(text: str) -> bool:
 
 
 def whole_number(text: str) -> int:
-    """The count that `text` prints.
-
-    Parameters
-    ----------
-    text : str
-        A whole number, thousands comma and all, or a word up to ten: a count is exact, not rounded.
-
-    Returns
-    -------
-    int
+    """The count that `text` prints: exact, not rounded; in digits, thousands comma and all, or a word up to twelve.
 
     Raises
     ------
@@ -193,6 +177,11 @@ def whole_number(text: str) -> int:
     if not re.fullmatch(r"\d+", bare):
         raise DataError("printed count", "must be a whole number", repr(text), "Correct the transcription.")
     return int(bare)
+
+
+def estimate_and_limits(row: NamedTuple) -> tuple[Range, Range, Range]:
+    """Estimate, lower and upper limit of a transcribed row, as printed."""
+    return printed_range(row.value), printed_range(row.lower), printed_range(row.upper)
 
 
 def total(ranges: Iterable[Range | float]) -> Range:

@@ -9,7 +9,6 @@ from hccbook.audit.findings import CheckResult, Discrepancy
 from hccbook.audit.printed import SLACK, Quartiles
 
 CHECK = "quantiles"
-"""Name of this family of checks."""
 
 LEVELS = {"lower quartile": 0.25, "median": 0.5, "upper quartile": 0.75}
 """Quantiles that papers print."""
@@ -27,7 +26,7 @@ def fewest_at_or_below(n: int, level: float) -> int:
     Returns
     -------
     int
-        Half of them, rounded up, for the median; otherwise ``n x level``, rounded down.
+        For the median half of them, rounded up; otherwise ``n x level``, rounded down.
 
     References
     ----------
@@ -36,7 +35,7 @@ def fewest_at_or_below(n: int, level: float) -> int:
     return math.ceil(n / 2) if level == 0.5 else math.floor(n * level + 1e-9)
 
 
-def enough_below(n: int, level: float) -> int:
+def _enough_below(n: int, level: float) -> int:
     """Number of values below a point that forces every definition of the quantile below it as well."""
     if level == 0.5:
         return n // 2 + 1
@@ -82,10 +81,8 @@ def pooled_quantiles(cell: str, parts: Sequence[tuple[int, Quartiles]], pooled: 
     for printed, (name, level) in zip(pooled, LEVELS.items(), strict=True):
         below = sum(_sure_below(n, quartiles, printed.low) for n, quartiles in parts)
         above = sum(_sure_below(n, _mirrored(quartiles), -printed.high) for n, quartiles in parts)
-        for side, number, needed in (
-            ("below", below, enough_below(whole, level)),
-            ("above", above, enough_below(whole, 1 - level)),
-        ):
+        for side, number, share in (("below", below, level), ("above", above, 1 - level)):
+            needed = _enough_below(whole, share)
             if number >= needed:
                 wrong.append(
                     Discrepancy(
@@ -105,8 +102,8 @@ def pooled_at_most(parts: Sequence[tuple[int, Quartiles]], name: str) -> float:
 
     Parameters
     ----------
-    parts : sequence of (n, Quartiles)
-        Groups that hold everybody of the pooled group once.
+    parts
+        As in `pooled_quantiles`.
     name : str
         One of `LEVELS`.
 
@@ -115,7 +112,7 @@ def pooled_at_most(parts: Sequence[tuple[int, Quartiles]], name: str) -> float:
     float
         Infinite where the quartiles of the parts bound nothing.
     """
-    needed = enough_below(sum(n for n, _ in parts), LEVELS[name])
+    needed = _enough_below(sum(n for n, _ in parts), LEVELS[name])
     for point in sorted(one.high for _, quartiles in parts for one in quartiles):
         beyond = math.nextafter(point, math.inf)
         if sum(_sure_below(n, quartiles, beyond) for n, quartiles in parts) >= needed:
@@ -140,13 +137,11 @@ def share_against_quartiles(cell: str, n: int, quartiles: Quartiles, point: floa
     ----------
     cell : str
         Where it stands.
-    n : int
-        People in all.
+    n, below : int
+        People in all, and as printed at or below the point.
     quartiles : Quartiles
     point : float
         Bound of a printed group, for example an aMAP of 50.
-    below : int
-        Printed number of people at or below the point.
 
     Returns
     -------

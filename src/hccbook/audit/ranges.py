@@ -9,17 +9,10 @@ from hccbook.audit.findings import CheckResult, Discrepancy
 from hccbook.audit.printed import Range
 
 CHECK = "ranges"
-"""Name of this family of checks."""
 
 
 def possible_albi() -> Range:
-    """Least and greatest ALBI of anybody: bilirubin 1 to 1000 umol/L, albumin 10 to 70 g/L.
-
-    Returns
-    -------
-    Range
-        The ends of the input ranges of `hccbook.scores.albi`, far beyond what is seen in patients.
-    """
+    """Least and greatest ALBI of anybody: bilirubin 1 to 1000 umol/L, albumin 10 to 70 g/L, far beyond what is seen."""
     return Range(float(scores.albi(1.0, 70.0)), float(scores.albi(1000.0, 10.0)))
 
 

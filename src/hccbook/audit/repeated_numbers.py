@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -10,7 +11,6 @@ from hccbook.audit.findings import CheckResult, Discrepancy
 from hccbook.audit.printed import Quartiles, in_digits, is_number, printed_range
 
 CHECK = "repeated_numbers"
-"""Name of this family of checks."""
 
 Printing = tuple[str, tuple[str, ...]]
 """A place, and the number with its limits as printed there."""
@@ -37,15 +37,9 @@ def printed_alike(quantity: str, printings: Sequence[Printing]) -> CheckResult:
     for place, texts in others:
         for one, other in zip(first, texts, strict=False):
             if one and other and not _alike(one, other):
-                wrong.append(
-                    Discrepancy(
-                        CHECK,
-                        quantity,
-                        f"{other} ({place})",
-                        f"{one} ({first_place})",
-                        f"{quantity}: {one} in {first_place}, {other} in {place}",
-                    )
-                )
+                arithmetic = f"{quantity}: {one} in {first_place}, {other} in {place}"
+                stated, elsewhere = f"{other} ({place})", f"{one} ({first_place})"
+                wrong.append(Discrepancy(CHECK, quantity, stated, elsewhere, arithmetic))
                 break
     return CheckResult(CHECK, f"{quantity} printed alike", len(others), tuple(wrong))
 
@@ -90,20 +84,10 @@ def repeated_in_text(numbers: pd.DataFrame) -> CheckResult:
 
 
 def swapped(first: Mapping[str, str], second: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Pairs of keys whose values in `second` are those of `first` exchanged.
-
-    Examples
-    --------
-    >>> swapped({"a": "1", "b": "2", "c": "3"}, {"a": "2", "b": "1", "c": "3"})
-    [('a', 'b')]
-    """
+    """Pairs of keys whose values in `second` are those of `first` exchanged."""
     keys = [key for key in first if key in second and first[key] != second[key]]
-    return [
-        (one, other)
-        for position, one in enumerate(keys)
-        for other in keys[position + 1 :]
-        if first[one] == second[other] and first[other] == second[one]
-    ]
+    pairs = itertools.combinations(keys, 2)
+    return [(one, other) for one, other in pairs if first[one] == second[other] and first[other] == second[one]]
 
 
 def copied_cells(neighbours: Sequence[tuple[tuple[str, Quartiles], tuple[str, Quartiles]]]) -> CheckResult:

@@ -17,8 +17,7 @@ from hccbook.papers import PAPERS
 
 _STYLES = {CERTAIN: "bold red", IMPLIED: "yellow"}
 
-NOTE = "Arithmetic on what is printed, rounding respected. It says what cannot be so as printed, not why."
-"""What the report is, in its own words."""
+_NOTE = "Arithmetic on what is printed, rounding respected. It says what cannot be so as printed, not why."
 
 
 def report_for_terminal(report: AuditReport) -> RenderableType:
@@ -33,7 +32,7 @@ def report_for_terminal(report: AuditReport) -> RenderableType:
     rich renderable
         For ``rich.console.Console.print``.
     """
-    parts: list[RenderableType] = [Text(NOTE, style="italic")]
+    parts: list[RenderableType] = [Text(_NOTE, style="italic")]
     for paper in PAPERS:
         for degree in CERTAINTIES:
             chosen = report.filtered(paper, degree).findings
@@ -49,13 +48,9 @@ def _finding(position: int, one: Finding) -> RenderableType:
     lines.add_column(style="dim", no_wrap=True)
     lines.add_column(overflow="fold")
     # Text, not str: brackets of an interval must not be taken for markup.
-    for name, text in (
-        ("printed", one.printed),
-        ("recomputed", one.recomputed),
-        ("arithmetic", one.arithmetic),
-        ("so what", one.consequence),
-    ):
-        lines.add_row(Text(name), Text(text))
+    for name in ("printed", "recomputed", "arithmetic"):
+        lines.add_row(Text(name), Text(getattr(one, name)))
+    lines.add_row(Text("so what"), Text(one.consequence))
     head = Text.assemble(
         (f"{position}. ", "bold"), (one.place, _STYLES.get(one.certainty, "bold")), (f"  [{one.id}]", "dim")
     )
@@ -66,13 +61,7 @@ def _denominators(report: AuditReport) -> Table:
     shown = Table("paper", "check", "what agrees", "where", "comparisons", show_lines=False)
     shown.columns[-1].justify = "right"
     for one in report.agreements:
-        shown.add_row(
-            Text(PAPERS[one.paper].title),
-            Text(CHECKS[one.check]),
-            Text(one.what),
-            Text(one.place),
-            Text(str(one.cells)),
-        )
+        shown.add_row(*map(Text, (PAPERS[one.paper].title, CHECKS[one.check], one.what, one.place, str(one.cells))))
     return shown
 
 
@@ -130,16 +119,10 @@ def findings_for_page(report: AuditReport, check: str | tuple[str, ...] | None =
         A row a finding: where and how sure, printed, recomputed, arithmetic, consequence.
     """
     findings = report.filtered(check=check).findings
-    rows = [
-        (
-            f"{PAPERS[one.paper].title}, {one.place} ({one.certainty})",
-            one.printed,
-            one.recomputed,
-            one.arithmetic,
-            one.consequence,
-        )
-        for one in findings
-    ]
+    rows = []
+    for one in findings:
+        where = f"{PAPERS[one.paper].title}, {one.place} ({one.certainty})"
+        rows.append((where, one.printed, one.recomputed, one.arithmetic, one.consequence))
     columns = ["place", "printed", "follows from the rest", "arithmetic", "what it means"]
     summary = f"{len(rows)} finding{'' if len(rows) == 1 else 's'}: {', '.join(one.id for one in findings)}"
     return PageTable(summary, pd.DataFrame(rows, columns=columns))
@@ -181,9 +164,7 @@ def denominator_table(report: AuditReport) -> pd.DataFrame:
         row: dict[str, object] = {"check": title}
         for paper in PAPERS:
             part = report.filtered(paper, check=check)
-            row |= {
-                f"{PAPERS[paper].title}: agree": part.agreeing,
-                f"{PAPERS[paper].title}: findings": len(part.findings),
-            }
+            title = PAPERS[paper].title
+            row |= {f"{title}: agree": part.agreeing, f"{title}: findings": len(part.findings)}
         rows.append(row)
     return pd.DataFrame(rows)

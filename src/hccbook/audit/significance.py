@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from scipy.stats import norm
 
+from hccbook.audit.auc import implied_se
 from hccbook.audit.findings import CheckResult, Discrepancy
-from hccbook.audit.printed import DEVIATE, Range
+from hccbook.audit.printed import Range
 
 CHECK = "significance"
-"""Name of this family of checks."""
 
 
 def check_marks(shown: Mapping[str, str], marks: Mapping[str, str], mark: str) -> CheckResult:
@@ -18,10 +18,8 @@ def check_marks(shown: Mapping[str, str], marks: Mapping[str, str], mark: str) -
 
     Parameters
     ----------
-    shown : mapping of str to str
-        For each comparison what the table prints of it.
-    marks : mapping of str to str
-        For each comparison the footnote mark printed with it; none where nothing is.
+    shown, marks : mapping of str to str
+        For each comparison what the table prints of it, and the footnote mark printed with it, if any.
     mark : str
         The mark that means significant.
 
@@ -46,7 +44,7 @@ def check_interval(cell: str, limits: tuple[Range, Range, Range], stated: Range)
     cell : str
         Where it stands.
     limits : (Range, Range, Range)
-        Estimate and limits of an effect that is 0 where there is none.
+        As `p_of_interval` takes them.
     stated : Range
         Printed p-value.
 
@@ -65,9 +63,7 @@ def check_interval(cell: str, limits: tuple[Range, Range, Range], stated: Range)
         f"a symmetric interval of this width has a standard error of {error:.3f}, "
         f"{estimate} / {error:.3f} = {estimate.middle / error:.2f}",
     )
-    return CheckResult.of_one(
-        p.low < stated.high and not reaches_no_effect(lower), f"{cell}: p-value and interval", otherwise
-    )
+    return CheckResult.of_one(p.low < stated.high and lower.low > 0, f"{cell}: p-value and interval", otherwise)
 
 
 def significant_at(p: Range, threshold: float) -> bool | None:
@@ -91,12 +87,7 @@ def p_of_interval(estimate: Range, lower: Range, upper: Range) -> Range:
     -------
     Range
     """
-    error = (upper - lower) / (2 * DEVIATE)
+    error = implied_se(lower, upper)
     deviates = [abs(end) / one for end in (estimate.low, estimate.high) for one in (error.low, error.high)]
     least = 0.0 if estimate.low <= 0 <= estimate.high else min(deviates)
     return Range(2 * float(norm.sf(max(deviates))), 2 * float(norm.sf(least)))
-
-
-def reaches_no_effect(lower: Range, null: float = 0.0) -> bool:
-    """Whether the lower limit may be at or below no effect, rounding included."""
-    return lower.low <= null

@@ -12,7 +12,6 @@ from hccbook.audit.printed import SLACK, Range, cut_or_rounded
 from hccbook.errors import DataError
 
 CHECK = "two_by_two"
-"""Name of this family of checks."""
 
 MEASURES = ("sensitivity", "specificity", "ppv", "npv", "accuracy", "f1")
 """Measures that the search knows."""
@@ -57,9 +56,6 @@ class TwoByTwo(NamedTuple):
         """Value of a measure; NaN where its denominator is 0."""
         numerator, denominator = self.counts(measure)
         return numerator / denominator if denominator else float("nan")
-
-    def __add__(self, other: tuple) -> TwoByTwo:
-        return TwoByTwo(*(a + b for a, b in zip(self, other, strict=True)))
 
     def __str__(self) -> str:
         return f"TP {self.tp}, FP {self.fp}, FN {self.fn}, TN {self.tn}"
@@ -110,9 +106,7 @@ def compatible_tables(measures: Mapping[str, Range | None], events: int, noneven
         else:
             least, greatest = (printed.low - SLACK) * denominator, (printed.high + SLACK) * denominator
             fits &= (numerator >= least) & (numerator <= greatest) & (denominator > 0)
-    return [
-        TwoByTwo(int(a), int(nonevents - b), int(events - a), int(b)) for a, b in zip(*np.nonzero(fits), strict=True)
-    ]
+    return [TwoByTwo(a, nonevents - b, events - a, b) for a, b in np.argwhere(fits).tolist()]
 
 
 class PerformanceRow(NamedTuple):
@@ -123,7 +117,7 @@ class PerformanceRow(NamedTuple):
     name : str
         Cohort or subgroup.
     n, events : int
-        Printed numbers of people, and of those with the outcome.
+        People, and those with the outcome, as printed.
     measures : dict of str to Range or None
         Printed measures, as `compatible_tables` takes them.
     """
@@ -186,10 +180,7 @@ def _misprinted(row: PerformanceRow, cut: Sequence[TwoByTwo]) -> Discrepancy:
 
 
 def partitions(
-    whole: PerformanceRow,
-    families: Mapping[str, Sequence[PerformanceRow]],
-    tables: Mapping[str, Sequence[TwoByTwo]],
-    what: str = "subgroups add up to their cohort",
+    whole: PerformanceRow, families: Mapping[str, Sequence[PerformanceRow]], tables: Mapping[str, Sequence[TwoByTwo]]
 ) -> CheckResult:
     """Whether each family of subgroups adds up to the cohort: people, events, and recovered tables.
 
@@ -198,7 +189,7 @@ def partitions(
     whole : PerformanceRow
         The cohort.
     families : mapping of str to sequence of PerformanceRow
-        Families of subgroups (sex, age, ...); each covers everybody once, so that a person is in one of each.
+        Families of subgroups (sex, age, ...); each covers everybody once.
     tables : mapping of str to sequence of TwoByTwo
         Tables of `recover`; cells are compared where every row of a family has exactly one.
 
@@ -217,37 +208,23 @@ def partitions(
         cells += len(pairs)
         for cell, (expected, parts) in pairs.items():
             if sum(parts) != expected:
-                wrong.append(
-                    Discrepancy(
-                        CHECK,
-                        f"{whole.name}, {family}, {cell}",
-                        str(expected),
-                        str(sum(parts)),
-                        f"{cell}: {' + '.join(map(str, parts))} = {sum(parts)}, not {expected}",
-                    )
-                )
-    return CheckResult(CHECK, what, cells, tuple(wrong))
+                arithmetic = f"{cell}: {' + '.join(map(str, parts))} = {sum(parts)}, not {expected}"
+                where = f"{whole.name}, {family}, {cell}"
+                wrong.append(Discrepancy(CHECK, where, str(expected), str(sum(parts)), arithmetic))
+    return CheckResult(CHECK, "subgroups add up to their cohort", cells, tuple(wrong))
 
 
-def nearby_sizes(row: PerformanceRow, reach: int = 1) -> dict[tuple[int, int], list[TwoByTwo]]:
-    """Tables that fit the printed measures when the printed group sizes are off by a few people.
-
-    Parameters
-    ----------
-    row : PerformanceRow
-        A row without a table.
-    reach : int
-        People by which n and events may differ.
+def nearby_sizes(row: PerformanceRow) -> dict[tuple[int, int], list[TwoByTwo]]:
+    """Tables that fit the printed measures of a row when its printed n or events are off by one.
 
     Returns
     -------
     dict of (n, events) to list of TwoByTwo
         Those sizes for which a table exists.
     """
-    tables_by_size = {}
-    for n in range(row.n - reach, row.n + reach + 1):
-        for events in range(max(0, row.events - reach), min(n, row.events + reach) + 1):
-            tables = compatible_tables(row.measures, events, n - events)
-            if tables:
-                tables_by_size[n, events] = tables
-    return tables_by_size
+    tables_by_size = {
+        (n, events): compatible_tables(row.measures, events, n - events)
+        for n in range(row.n - 1, row.n + 2)
+        for events in range(max(0, row.events - 1), min(n, row.events + 1) + 1)
+    }
+    return {size: tables for size, tables in tables_by_size.items() if tables}
