@@ -113,7 +113,7 @@ class AlarmModel(ScoreModel):
         "lasso_alphas", "notes",
     )  # fmt: skip
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - an estimator has its settings
         self,
         smote: Literal["before_selection", "before_model", "off"] = "before_selection",
         p_threshold: float = 0.05,

@@ -168,7 +168,7 @@ class NestedAlarmModel(ScoreModel):
         "lasso_paths", "lasso_alphas", "notes",
     )  # fmt: skip
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - an estimator has its settings
         self,
         smote: bool = True,
         p_threshold: float = 0.05,
