@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -217,10 +218,18 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+_WITHOUT_BFLOAT16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI")
+
+
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether the hardware has half-precision convolutions; without, they would be slower than whole ones."""
+    """Whether the hardware has half-precision convolutions; without, they would be slower than whole ones.
+
+    oneDNN may be limited to fewer instructions than the processor has, so that a run does what an older one would.
+    """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
+    if os.environ.get("ONEDNN_MAX_CPU_ISA", "ALL").upper() in _WITHOUT_BFLOAT16:
+        return False
     features = torch.cpu.get_capabilities()
     return bool(features.get("avx512_bf16") or features.get("amx_bf16"))
 
