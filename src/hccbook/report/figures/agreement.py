@@ -59,21 +59,16 @@ def segmentation_title(mask: str) -> str:
 def plot_agreement(ax: Axes, icc: pd.DataFrame, mask: str = "icc") -> Axes:
     """Distribution of intraclass correlations by feature family.
 
+    A box from the first to the third quartile with the median, whiskers from the 5th to the 95th percentile, families
+    from top to bottom, and the number of features beside them. Values below -0.25 end at the edge. Dashed lines part
+    poor, moderate, good and excellent. About 0.3 inches a family read well.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel; about 0.3 inches a family read well.
     icc : pandas.DataFrame
         Columns family and `mask`; a row a feature. Features without a value (constant ones) are not drawn.
     mask : str
         Column drawn: ``icc`` for all masks together, or a mask that is compared with the one used.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel: a box from the first to the third quartile with the median, whiskers from the 5th to the 95th
-        percentile, families from top to bottom, and the number of features beside them. Values below -0.25 end at the
-        edge. Dashed lines part poor, moderate, good and excellent.
 
     Raises
     ------
@@ -118,19 +113,15 @@ def plot_agreement(ax: Axes, icc: pd.DataFrame, mask: str = "icc") -> Axes:
 def plot_segmentation_auc(ax: Axes, table: pd.DataFrame, *, title: str = "") -> Axes:
     """AUC of one fitted model under several masks, with confidence intervals.
 
+    Masks from top to bottom, and beside them AUC, interval, and the p of the paired difference. About 0.35 inches a
+    mask read well.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel; about 0.35 inches a mask read well.
     table : pandas.DataFrame
         Columns mask, auc, lower, upper, difference, p; the first row is what the others are compared with.
     title : str
         Title of the panel.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; masks from top to bottom, and beside them AUC, interval, and the p of the paired difference.
 
     Raises
     ------
@@ -152,23 +143,16 @@ def plot_segmentation_auc(ax: Axes, table: pd.DataFrame, *, title: str = "") -> 
 
 @in_style()
 def plot_score_shift(ax: Axes, scores: pd.DataFrame, mask: str, *, title: str = "") -> Axes:
-    """Score of every patient under one mask against that under the one used.
+    """Score of every patient under one mask against that under the one used; on the diagonal nothing has moved.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     scores : pandas.DataFrame
         Columns hcc (0 or 1), used and `mask`: probabilities, a row a patient.
     mask : str
         Column on the vertical axis.
     title : str
         Title of the panel.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; on the diagonal nothing has moved.
 
     Raises
     ------

@@ -21,23 +21,16 @@ _TICKS = (0, 0.25, 0.5, 0.75, 1)
 def plot_calibration(
     ax: Axes, points: pd.DataFrame, *, cohort: str | None = None, summary: pd.DataFrame | None = None
 ) -> Axes:
-    """Calibration curve with its confidence band.
+    """Calibration curve with its confidence band; `legend_below` names its lines.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     points : pandas.DataFrame
         Columns cohort, model, predicted, observed, lower, upper; probabilities, points in order of `predicted`.
     cohort : str, optional
         Cohort drawn; all where not given, which must then have one model.
     summary : pandas.DataFrame, optional
         Columns cohort, model, intercept, slope, ici, e50, e90, emax; printed where there is one line.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; `legend_below` names its lines.
 
     Raises
     ------
@@ -106,21 +99,16 @@ def _write_summary(ax: Axes, summary: pd.DataFrame, cohort: str, model: str) -> 
 def plot_decision_curves(ax: Axes, curves: pd.DataFrame, *, cohort: str | None = None) -> Axes:
     """Decision curves: net benefit of acting on each model, on all and on none.
 
+    `legend_below` names its lines; the vertical axis ends a little below nought, since what lies there is only worse
+    than treating none.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     curves : pandas.DataFrame
         Columns cohort, model, threshold, net_benefit; models including ``treat all`` and ``treat none``; thresholds
         are probabilities, in order.
     cohort : str, optional
         Cohort drawn; not needed where the curves hold one.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel, whose lines `legend_below` names; the vertical axis ends a little below nought, since what
-        lies there is only worse than treating none.
 
     Raises
     ------

@@ -17,15 +17,8 @@ def plot_cost(ax: Axes, cost: pd.DataFrame) -> Axes:
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     cost : pandas.DataFrame
         Columns series (printed name), voxels, seconds; one point a row, one line a series in the order of the rows.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel.
 
     Raises
     ------

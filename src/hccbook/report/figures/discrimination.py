@@ -23,23 +23,17 @@ _POOLED, _MEAN = "pooled", "mean of folds"
 def plot_roc(ax: Axes, points: pd.DataFrame, auc: pd.DataFrame, *, cohort: str | None = None) -> Axes:
     """ROC curves of one cohort, with each model's AUC in the legend.
 
-    Three panels across the book's width are square at a height of about 3.6 inches.
+    Three panels across the book's width are square at a height of about 3.6 inches. The legend stands below it, so that
+    it covers no curve.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     points : pandas.DataFrame
         Columns cohort, model, fpr, tpr; points of each curve in order.
     auc : pandas.DataFrame
         Columns cohort, model, n, events, auc, lower, upper.
     cohort : str, optional
         Cohort drawn; not needed where the points hold one.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; the legend stands below it, so that it covers no curve.
 
     Raises
     ------
@@ -73,21 +67,16 @@ def plot_roc(ax: Axes, points: pd.DataFrame, auc: pd.DataFrame, *, cohort: str |
 def plot_cross_validated_roc(ax: Axes, auc: pd.DataFrame, points: pd.DataFrame, *, cohort: str | None = None) -> Axes:
     """ROC curves of the folds, thin, and of all out-of-fold predictions together.
 
+    A cohort without curves shows the note that says why.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     auc : pandas.DataFrame
         Columns cohort, model, n, events, auc, lower, upper, sd, note; with the rows "pooled" and "mean of folds".
     points : pandas.DataFrame
         Columns cohort, model ("fold 1", ..., "pooled"), fpr, tpr.
     cohort : str, optional
         Cohort drawn; not needed where the AUCs hold one.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; a cohort without curves shows the note that says why.
 
     Raises
     ------
@@ -137,17 +126,12 @@ def _auc_legend(ax: Axes, **look: object) -> None:
 def plot_truth(ax: Axes, table: pd.DataFrame) -> Axes:
     """Measured AUC with its confidence interval beside the AUC of an ideal observer of the planted risk.
 
+    Runs from top to bottom in the order of the table.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     table : pandas.DataFrame
         Columns run, model, auc, lower, upper, truth; a row a run (``planted``, ``none``) and model.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; runs from top to bottom in the order of the table.
 
     Raises
     ------

@@ -39,18 +39,13 @@ _BOX_LOOK = MappingProxyType(
 def plot_ridgelines(ax: Axes, densities: pd.DataFrame) -> Axes:
     """Density of each feature with and without HCC, one ridge above another.
 
+    With an empty frame it says that no feature was selected. About 0.33 inches a feature read well.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel; about 0.33 inches a feature read well.
     densities : pandas.DataFrame
         Columns variable, hcc (0, 1), x (standard deviations from the mean), density; features from top to bottom in
         the order of the frame. Each ridge is scaled to its own highest point.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; with an empty frame it says that no feature was selected.
 
     Raises
     ------
@@ -88,21 +83,16 @@ def plot_outcome_boxes(
 ) -> Axes:
     """One score with and without HCC in each cohort: boxes, the patients themselves, and the Mann-Whitney p.
 
+    `legend_below` names its colours; above each cohort its p, or that there is no test.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     differences : pandas.DataFrame
         Columns cohort, variable, hcc (0, 1), n, median, q1, q3, low, high, p, note.
     patients : pandas.DataFrame, optional
         Columns cohort, hcc and the variable; drawn as points behind the boxes.
     variable : str, optional
         Score drawn; not needed where the differences hold one.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel, whose colours `legend_below` names; above each cohort its p, or that there is no test.
 
     Raises
     ------

@@ -68,18 +68,13 @@ def _wrapped(text: str, inches: float) -> str:
 def plot_flow(ax: Axes, boxes: pd.DataFrame) -> Axes:
     """Patients from box to box, and those left out on the way.
 
+    Kept boxes beneath their parent, the others to the right of the arrow. About 0.75 inches a row of boxes read well.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel; about 0.75 inches a row of boxes read well.
     boxes : pandas.DataFrame
         Columns box, parent (empty for the first), kind ("kept"; boxes of "left out" and "would leave out" stand
         aside), label, n, events; a parent comes before its boxes. Labels that name a cohort are printed as its title.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel: kept boxes beneath their parent, the others to the right of the arrow.
 
     Raises
     ------
@@ -153,18 +148,13 @@ def _placed(rows: list) -> tuple[dict[str, tuple[float, float]], float]:
 def plot_workflow(ax: Axes, steps: pd.DataFrame) -> Axes:
     """The study's workflow: a row a stage, a box a step.
 
+    The panel takes the book's width; about 0.85 inches a stage read well.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel, the book's width; about 0.85 inches a stage read well.
     steps : pandas.DataFrame
         Columns stage, step, detail (may be empty), follows (whether the step comes after the one left of it, which
         an arrow says), in order.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel.
 
     Raises
     ------

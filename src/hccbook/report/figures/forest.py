@@ -31,19 +31,14 @@ _ROUND_RATIOS = (0.001, 0.01, 0.1, 0.2, 0.5, 1, 2, 5, 10, 100, 1000)
 def plot_forest(ax: Axes, odds_ratios: pd.DataFrame) -> Axes:
     """Odds ratios with confidence intervals on a logarithmic scale.
 
+    Right of the panel stand odds ratio, interval and p, or the note of a variable that has none. An interval that leaves the scale
+    ends in an arrow; an open marker is a penalised fit. About 0.3 inches a row read well.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel; about 0.3 inches a row read well.
     odds_ratios : pandas.DataFrame
         Columns analysis, variable, per, step, n, events, missing, odds_ratio, lower, upper, p, method, note; rows
         from top to bottom, with a heading where there are several analyses.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; right of it odds ratio, interval and p, or the note of a variable that has none. An interval
-        that leaves the scale ends in an arrow; an open marker is a penalised fit.
 
     Raises
     ------
@@ -107,21 +102,16 @@ def _odds_ratio(ax: Axes, y: float, row: object, ends: tuple[float, float]) -> N
 def plot_subgroup_forest(ax: Axes, subgroups: pd.DataFrame, *, cohort: str | None = None) -> Axes:
     """AUC with its confidence interval in each subgroup of one cohort.
 
+    Right of the panel stand patients with HCC, all patients, AUC with interval or the note, and the p of equal AUCs beside each
+    characteristic. About 0.28 inches a row read well.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel; about 0.28 inches a row read well.
     subgroups : pandas.DataFrame
         Columns cohort, characteristic, level, n, events, missing, auc, lower, upper, p_difference, note; the row of
         the characteristic "all" gives the dashed line.
     cohort : str, optional
         Cohort drawn; not needed where the frame holds one.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; right of it patients with HCC, all patients, AUC with interval or the note, and the p of
-        equal AUCs beside each characteristic.
 
     Raises
     ------

@@ -21,17 +21,12 @@ _CHANCE = CUTOFF | {"color": GREY, "zorder": 1}
 def plot_centre_effect(ax: Axes, shares: pd.DataFrame) -> Axes:
     """Share of the features whose variance lies between centres to a given share or less.
 
+    A dashed line marks what centres that do nothing would have on average.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     shares : pandas.DataFrame
         Columns stage, feature, share, chance, at_most; a line a stage, in the order of the rows.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; a dashed line marks what centres that do nothing would have on average.
 
     Raises
     ------
@@ -61,17 +56,13 @@ def plot_centre_effect(ax: Axes, shares: pd.DataFrame) -> Axes:
 def plot_harmonised_auc(ax: Axes, aucs: pd.DataFrame) -> Axes:
     """AUC of the model refitted on each variant of the features, with its interval, by cohort.
 
+    Cohorts from top to bottom, variants within them, and the numbers or the note beside them. About 0.28 inches a row
+    read well.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel; about 0.28 inches a row read well.
     aucs : pandas.DataFrame
         Columns variant, cohort, auc, lower, upper, note; a row a variant and cohort.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; cohorts from top to bottom, variants within them, and the numbers or the note beside them.
 
     Raises
     ------

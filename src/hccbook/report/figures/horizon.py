@@ -17,19 +17,14 @@ HORIZON_GROUP_COLUMNS = ("cohort", "predicted", "observed", "lower", "upper", "n
 def plot_horizon_auc(ax: Axes, auc: pd.DataFrame, *, cohort: str | None = None) -> Axes:
     """AUC at each horizon with its confidence interval, and the binary AUC at the right.
 
+    `legend_below` names its lines; a horizon without an AUC has no point.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     auc : pandas.DataFrame
         Columns cohort, model, months, cases, controls, unknown, auc, lower, upper, binary_auc, note.
     cohort : str, optional
         Cohort drawn; not needed where the frame holds one. Horizons and models keep their place in every cohort.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel, whose lines `legend_below` names; a horizon without an AUC has no point.
 
     Raises
     ------
@@ -63,22 +58,17 @@ def plot_horizon_calibration(
 ) -> Axes:
     """Prediction beside the Kaplan-Meier incidence at a horizon, by group of rising prediction.
 
+    `legend_below` names its points; under each group its HCC by the horizon and its patients; an open point stands for
+    a group of which nobody was followed to the horizon.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     groups : pandas.DataFrame
         Columns cohort, predicted, observed, lower, upper, n, events, at_risk; probabilities; groups in rising order.
     cohort : str, optional
         Cohort drawn; not needed where the frame holds one.
     months : float
         Horizon, for the label.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel, whose points `legend_below` names; under each group its HCC by the horizon and its patients;
-        an open point stands for a group of which nobody was followed to the horizon.
 
     Raises
     ------

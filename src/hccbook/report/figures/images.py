@@ -71,10 +71,11 @@ def show_slice(
 ) -> Axes:
     """One axial slice of CT in a window of 400 HU about 40 HU, with the organs segmented.
 
+    It is in mm, with R at the left and L at the right; a legend names the masks, where there are any.
+    ``ax.images[0].set_clim(low, high)`` sets another window.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     image : SimpleITK.Image
         CT, HU.
     masks : SimpleITK.Image, optional
@@ -85,12 +86,6 @@ def show_slice(
         Slice, counted from the foot; where not given, the one that holds most of the label map, or the middle one.
     title : str
         Title of the panel.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel, in mm, with R at the left and L at the right; a legend names the masks, where there are any.
-        ``ax.images[0].set_clim(low, high)`` sets another window.
 
     Raises
     ------

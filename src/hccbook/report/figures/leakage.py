@@ -34,21 +34,14 @@ OPTIMISM_COLUMNS = ("leak", "measure", "mean", "optimism", "lower", "upper")
 
 @in_style()
 def plot_leak_aucs(ax: Axes, runs: pd.DataFrame, optimism: pd.DataFrame) -> Axes:
-    """Validation AUC of every simulated cohort by experiment, with the mean.
+    """Validation AUC of every simulated cohort by experiment, with the mean; a dashed line marks 0.5, the truth.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     runs : pandas.DataFrame
         Columns seed, leak, auc; a point a row, experiments from top to bottom in the order of the rows.
     optimism : pandas.DataFrame
         Columns leak, measure, mean, optimism, lower, upper; the mean of measure ``auc`` is the stroke.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; a dashed line marks 0.5, the truth.
 
     Raises
     ------
@@ -78,19 +71,14 @@ def plot_leak_aucs(ax: Axes, runs: pd.DataFrame, optimism: pd.DataFrame) -> Axes
 def plot_leak_optimism(ax: Axes, optimism: pd.DataFrame, measure: str = "auc") -> Axes:
     """Optimism of each leak with its confidence interval.
 
+    Leaks from top to bottom in the order of the rows, and the numbers beside them.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     optimism : pandas.DataFrame
         Columns leak, measure, mean, optimism, lower, upper; the experiment ``none`` is left out.
     measure : {"auc", "youden"}
         Whose optimism.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; leaks from top to bottom in the order of the rows, and the numbers beside them.
 
     Raises
     ------

@@ -21,20 +21,15 @@ _NEAREST_LABELS = 0.045
 def plot_nomogram(ax: Axes, scales: pd.DataFrame, *, cutoffs: tuple[float, ...] = ()) -> Axes:
     """Nomogram: read points from each value, add them up, and read the probability from the total.
 
+    The panel takes the book's width; about 0.55 inches an axis read well.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel, the book's width; about 0.55 inches an axis read well.
     scales : pandas.DataFrame
         Columns axis, kind ("points", "variable", "total", "probability"), value, points, as
         `hccbook.evaluation.nomogram_scales` gives them; axes from top to bottom in the order of the frame.
     cutoffs : tuple of float
         Probabilities among the marks that part the risk groups, coloured.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel.
 
     Raises
     ------

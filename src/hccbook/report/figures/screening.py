@@ -34,18 +34,13 @@ def no_feature(ax: Axes, table: pd.DataFrame, columns: tuple[str, ...]) -> bool:
 def plot_volcano(ax: Axes, associations: pd.DataFrame) -> Axes:
     """Mann-Whitney p of every feature against its AUC.
 
+    Features with a p below 0.05, which is drawn as a line, are coloured by their direction and counted. An empty frame
+    is said to be one.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     associations : pandas.DataFrame
         Columns feature, auc, p.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; features with a p below 0.05, which is drawn as a line, are coloured by their direction and
-        counted. An empty frame is said to be one.
 
     Raises
     ------
@@ -84,18 +79,13 @@ def plot_volcano(ax: Axes, associations: pd.DataFrame) -> Axes:
 def plot_correlations(ax: Axes, correlations: pd.DataFrame) -> Axes:
     """Spearman correlations of features as a square of colours.
 
+    Its scale stands beside it; features are named where there are at most 24. With an empty frame it says that no
+    feature was selected.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     correlations : pandas.DataFrame
         Columns feature, other, rho (-1 to 1); every pair both ways round, features in the order of the frame.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel with its scale; features are named where there are at most 24. With an empty frame it says that
-        no feature was selected.
 
     Raises
     ------

@@ -20,21 +20,14 @@ DICE_COLUMNS = ("patient", "phase", "organ", "dice")
 
 @in_style()
 def plot_segmentation_loss(ax: Axes, losses: Sequence[float], pretraining: int) -> Axes:
-    """Loss of the segmentation's training, step by step.
+    """Loss of the segmentation's training: every step as a point, and the mean of each 20 as a line.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     losses : sequence of float
         Dice plus cross-entropy of each optimiser step, the pre-training's first.
     pretraining : int
         Steps of the pre-training.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel: every step as a point, and the mean of each `SMOOTHED_STEPS` as a line.
 
     References
     ----------
@@ -58,19 +51,14 @@ def plot_segmentation_loss(ax: Axes, losses: Sequence[float], pretraining: int) 
 def plot_dice(ax: Axes, dice: pd.DataFrame, *, printed: Mapping[str, float]) -> Axes:
     """Dice of each patient, by phase and organ.
 
+    Points of one column are spread sideways in order of their value, for legibility only.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     dice : pandas.DataFrame
         Columns patient, phase, organ, dice (0 to 1); a row a patient, phase and organ.
     printed : mapping of str to float
         A paper's Dice by organ, drawn as a line.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; points of one column are spread sideways in order of their value, for legibility only.
 
     Raises
     ------

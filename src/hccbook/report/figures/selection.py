@@ -24,21 +24,14 @@ def _mark_penalty(ax: Axes, penalty: float | None) -> None:
 
 @in_style()
 def plot_lasso_path(ax: Axes, path: pd.DataFrame, *, penalty: float | None = None) -> Axes:
-    """Coefficients along the LASSO path.
+    """Coefficients along the LASSO path; features that are not nought at the chosen penalty are coloured.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     path : pandas.DataFrame
         Columns feature, penalty, coefficient (of standardised features).
     penalty : float, optional
         Chosen penalty, marked.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; features that are not nought at the chosen penalty are coloured, the others grey.
 
     Raises
     ------
@@ -66,17 +59,10 @@ def plot_lasso_error(ax: Axes, error: pd.DataFrame, *, penalty: float | None = N
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     error : pandas.DataFrame
         Columns penalty, error, lower, upper; the bounds are one standard error to each side.
     penalty : float, optional
         Chosen penalty, marked.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel.
 
     Raises
     ------
@@ -94,19 +80,12 @@ def plot_lasso_error(ax: Axes, error: pd.DataFrame, *, penalty: float | None = N
 
 @in_style()
 def plot_coefficients(ax: Axes, coefficients: pd.DataFrame) -> Axes:
-    """Coefficients of the chosen features as lollipops.
+    """Coefficients of the chosen features as lollipops; a positive one raises the risk.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     coefficients : pandas.DataFrame
         Columns feature, coefficient; drawn from top to bottom in the order of the frame.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; a positive coefficient raises the risk.
 
     Raises
     ------
@@ -133,19 +112,12 @@ def plot_coefficients(ax: Axes, coefficients: pd.DataFrame) -> Axes:
 
 @in_style()
 def plot_feature_families(ax: Axes, families: pd.DataFrame) -> Axes:
-    """Number of features by family.
+    """Number of features by family, each bar with its count.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     families : pandas.DataFrame
         Columns family, n; drawn from top to bottom in the order of the frame.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel, each bar with its count.
 
     Raises
     ------

@@ -18,21 +18,15 @@ _ROOM = 0.075
 def plot_spared_missed(ax: Axes, tradeoff: pd.DataFrame, *, amap_marked: float) -> Axes:
     """Share of cancers missed against the share of CTs spared, a line an aMAP-CT cut-off.
 
+    Bars are the 95% confidence intervals of the missed share at each aMAP cut-off, whose values stand along the top.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     tradeoff : pandas.DataFrame
         Columns cohort, amap_cutoff, ct_cutoff, n, events, spared, spared_share, spared_lower, spared_upper, missed,
         missed_share, missed_lower, missed_upper, lost, high; shares are 0 to 1; one cohort.
     amap_marked : float
         aMAP cut-off that is marked by a ring on every line.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; bars are the 95% confidence intervals of the missed share at each aMAP cut-off, whose values
-        stand along the top.
 
     Raises
     ------

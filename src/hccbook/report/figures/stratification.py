@@ -27,19 +27,14 @@ _NODE_WIDTH = 0.03
 def plot_risk_waterfall(ax: Axes, patients: pd.DataFrame, cutoffs: Sequence[float]) -> Axes:
     """Patients in order of their score, coloured by outcome, over the bands of the risk groups.
 
+    A strip of ticks under the points marks each patient with HCC.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     patients : pandas.DataFrame
         Columns patient, cohort, score, hcc (0, 1), group; a row a patient, in any order.
     cutoffs : sequence of float
         One or two cut-offs on the score, ascending: low and high risk, or low, medium and high.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; a strip of ticks under the points marks each patient with HCC.
 
     Raises
     ------
@@ -119,19 +114,12 @@ def _patients(ax: Axes, ordered: pd.DataFrame, strip: tuple[float, float]) -> No
 
 @in_style()
 def plot_group_incidence(ax: Axes, groups: pd.DataFrame) -> Axes:
-    """Incidence of HCC by risk group, with confidence intervals and the counts.
+    """Incidence of HCC by risk group, with confidence intervals, and under each group its events and patients.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     groups : pandas.DataFrame
         Columns group, n, events, incidence, lower, upper; incidence and bounds are fractions (0 to 1).
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; under each group stand its events and patients.
 
     Raises
     ------
@@ -198,19 +186,14 @@ def _named(column: list[str]) -> tuple[str, dict[str, str]]:
 def plot_sankey(ax: Axes, flows: pd.DataFrame) -> Axes:
     """Flows of patients from group to group, with patients and HCC on each band.
 
+    Heights are in patients, a band has the colour of its target.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     flows : pandas.DataFrame
         Columns source, target, n, events; a node's column follows from the flows, and nodes stand from top to
         bottom in the order in which they appear. Where all nodes of a column begin with the same word
         ("aMAP low", "aMAP high"), that word stands above the column.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; heights are in patients, a band has the colour of its target.
 
     Raises
     ------

@@ -32,8 +32,6 @@ def plot_cumulative_incidence(
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     incidence : pandas.DataFrame
         Columns cohort, group, months, incidence, lower, upper; incidence and bounds are fractions (0 to 1).
     at_risk : pandas.DataFrame
@@ -44,11 +42,6 @@ def plot_cumulative_incidence(
         Cohort drawn; not needed where the frame holds one. Cohorts of one frame share a vertical scale.
     horizon_months : float, optional
         Month marked by a vertical line.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel.
 
     Raises
     ------

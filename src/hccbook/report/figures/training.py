@@ -18,19 +18,14 @@ CONTROL_COLUMNS = ("outcomes", "shuffle", "inner_auc", "unseen_auc")
 def plot_training_loss(ax: Axes, history: pd.DataFrame, *, chosen: int) -> Axes:
     """Loss on the patients tuned on, and on those held out, by epoch.
 
+    Where the tuned part changes stands a dotted line. An empty history is said to be one.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     history : pandas.DataFrame
         Columns epoch, tuned (the part that the epoch changed), train_loss, inner_loss, inner_auc.
     chosen : int
         Epoch that was kept, marked.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; where the tuned part changes stands a dotted line. An empty history is said to be one.
 
     Raises
     ------
@@ -48,21 +43,14 @@ def plot_training_loss(ax: Axes, history: pd.DataFrame, *, chosen: int) -> Axes:
 
 @in_style()
 def plot_training_auc(ax: Axes, history: pd.DataFrame, *, chosen: int) -> Axes:
-    """AUC of the held-out development patients by epoch.
+    """AUC of the held-out development patients by epoch; chance, one half, is a thin line.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     history : pandas.DataFrame
         As for `plot_training_loss`.
     chosen : int
         Epoch that was kept, marked.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; chance, one half, is a thin line.
 
     Raises
     ------
@@ -102,19 +90,12 @@ def _by_epoch(ax: Axes, history: pd.DataFrame, column: str, chosen: int, legend:
 
 @in_style()
 def plot_shuffled_outcomes(ax: Axes, control: pd.DataFrame) -> Axes:
-    """AUC after fine-tuning with the true outcomes, and with shuffled ones.
+    """AUC after fine-tuning with the true outcomes, and with shuffled ones; an AUC that is absent has no point.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     control : pandas.DataFrame
         Columns outcomes (``observed`` or ``shuffled``), shuffle, inner_auc, unseen_auc; a row a fine-tuning.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; an AUC that is absent has no point.
 
     Raises
     ------

@@ -33,24 +33,17 @@ _HATCHED = {"edgecolor": "white", "hatch": "////", "linewidth": 0}
 def plot_xtile(ax: Axes, tiles: pd.DataFrame, cuts: Sequence[float]) -> Axes:
     """X-tile's triangle: the chi-square of every pair of cut-offs, with the chosen pair marked.
 
-    To the right the low-risk group grows, downwards the high-risk group; the middle group is what is left, nobody
-    along the slanted edge. Bright red is a strong association in which a higher score means more HCC, bright green
-    one in which it means less, black none.
+    To the right the low-risk group grows, downwards the high-risk group; the middle group is what is left, nobody along
+    the slanted edge. Bright red is a strong association in which a higher score means more HCC, bright green one in
+    which it means less, black none. Its scale stands beside it. Best in a square panel.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel, best square.
     tiles : pandas.DataFrame
         Columns lower, upper (cut-offs), low_share, high_share (0 to 1), chi2, rising, as
         `hccbook.evaluation.xtile_map` gives them.
     cuts : sequence of float
         The chosen pair, lower and upper; must be among the tiles.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel with its scale.
 
     Raises
     ------
@@ -105,19 +98,14 @@ def plot_xtile(ax: Axes, tiles: pd.DataFrame, cuts: Sequence[float]) -> Axes:
 def plot_xtile_histogram(ax: Axes, patients: pd.DataFrame, cuts: Sequence[float]) -> Axes:
     """Histogram of the scores that X-tile divides, in the groups' colours, with its cut-offs.
 
+    A bar ends at each cut-off, and its hatched part is the patients with HCC.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     patients : pandas.DataFrame
         Columns score and hcc (0, 1), a row a patient.
     cuts : sequence of float
         One or two cut-offs, rising.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; a bar ends at each cut-off, and its hatched part is the patients with HCC.
 
     Raises
     ------
