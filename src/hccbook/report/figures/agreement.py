@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -13,40 +12,26 @@ from hccbook.errors import DataError
 from hccbook.report.figures.marks import CUTOFF, REFERENCE, beside, interval, name_rows
 from hccbook.report.figures.style import BLACK, BLUE, GREY, VERMILION, in_style
 from hccbook.report.tables import decimal_text, estimate_text, p_phrase, require_columns
+from hccbook.report.tables.titles import FEATURE_CLASS_TITLES
 
-FAMILY_TITLES: Mapping[str, str] = MappingProxyType(
-    {
-        "shape": "Shape",
-        "firstorder": "First order",
-        "glcm": "GLCM",
-        "gldm": "GLDM",
-        "glrlm": "GLRLM",
-        "glszm": "GLSZM",
-        "ngtdm": "NGTDM",
-        "deep": "Deep",
-    }
-)
-"""Printed names of feature families, in the order in which they are drawn."""
-
-_KINDS: Mapping[str, str] = MappingProxyType(
-    {
-        "erosion": "Eroded by {} mm",
-        "dilation": "Dilated by {} mm",
-        "translation": "Moved up by {} mm",
-        "contour": "Wavering by {} mm",
-        "rotation": "Turned by {}°",
-    }
-)
-_NAMED: Mapping[str, str] = MappingProxyType({"used": "As used", "given": "As given", "icc": "All masks together"})
+# In the order in which they are drawn.
+_FAMILIES = ("shape", "firstorder", "glcm", "gldm", "glrlm", "glszm", "ngtdm")
+_FAMILY_TITLES: Mapping[str, str] = {name: FEATURE_CLASS_TITLES[name] for name in _FAMILIES} | {"deep": "Deep"}
+_KINDS: Mapping[str, str] = {
+    "erosion": "Eroded by {} mm",
+    "dilation": "Dilated by {} mm",
+    "translation": "Moved up by {} mm",
+    "contour": "Wavering by {} mm",
+    "rotation": "Turned by {}°",
+}
+_NAMED: Mapping[str, str] = {"used": "As used", "given": "As given", "icc": "All masks together"}
 _BOUNDS = (0.5, 0.75, 0.9)
 _MIN_SHOWN = -0.25
-
-AUC_COLUMNS = ("mask", "auc", "lower", "upper", "difference", "p")
 
 
 def family_title(family: str) -> str:
     """Printed name of a feature family; one that is not known as it is."""
-    return FAMILY_TITLES.get(family, family)
+    return _FAMILY_TITLES.get(family, family)
 
 
 def segmentation_title(mask: str) -> str:
@@ -83,8 +68,8 @@ def plot_agreement(ax: Axes, icc: pd.DataFrame, mask: str = "icc") -> Axes:
     known = icc.dropna(subset=[mask])
     if known.empty:
         raise DataError("intraclass correlations", "must have a value", "none", "Leave the figure out.")
-    families = [name for name in FAMILY_TITLES if name in set(known["family"])]
-    families += [name for name in dict.fromkeys(known["family"]) if name not in FAMILY_TITLES]
+    families = known["family"].unique()
+    families = [name for name in dict.fromkeys([*_FAMILY_TITLES, *families]) if name in families]
     values = [np.maximum(known.loc[known["family"] == name, mask].to_numpy(), _MIN_SHOWN) for name in families]
     ax.boxplot(
         values,
@@ -128,7 +113,7 @@ def plot_segmentation_auc(ax: Axes, table: pd.DataFrame, *, title: str = "") -> 
     DataError
         If a column is missing.
     """
-    require_columns(table, AUC_COLUMNS, "AUC by mask")
+    require_columns(table, ("mask", "auc", "lower", "upper", "difference", "p"), "AUC by mask")
     for height, row in enumerate(table.itertuples()):
         interval(ax, height, row.auc, (row.lower, row.upper), color=VERMILION if height else BLACK)
         compared = f", {p_phrase(row.p)}" if height and not np.isnan(row.p) else ""

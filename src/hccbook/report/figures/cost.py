@@ -8,8 +8,6 @@ from matplotlib.axes import Axes
 from hccbook.report.figures.style import in_style, series_look
 from hccbook.report.tables import require_columns
 
-COST_COLUMNS = ("series", "voxels", "seconds")
-
 
 @in_style()
 def plot_cost(ax: Axes, cost: pd.DataFrame) -> Axes:
@@ -25,7 +23,7 @@ def plot_cost(ax: Axes, cost: pd.DataFrame) -> Axes:
     DataError
         If a column is missing.
     """
-    require_columns(cost, COST_COLUMNS, "cost")
+    require_columns(cost, ("series", "voxels", "seconds"), "cost")
     for position, series in enumerate(dict.fromkeys(cost["series"])):
         own = cost[cost["series"] == series].sort_values("voxels")
         ax.plot(own["voxels"], own["seconds"], marker="o", label=series, **series_look(series, position))

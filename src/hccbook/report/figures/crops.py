@@ -22,7 +22,7 @@ def show_crops(
     *,
     spacing_mm: float,
 ) -> np.ndarray:
-    """Middle axial slice of each organ crop, in the scale that the network takes.
+    """aMAP-CT Supplementary Fig. 4: middle axial slice of each organ crop, in the scale that the network takes.
 
     Parameters
     ----------
@@ -42,10 +42,6 @@ def show_crops(
     ------
     DataError
         If a crop is not three-dimensional, or there are fewer panels than crops.
-
-    References
-    ----------
-    aMAP-CT, Supplementary Fig. 4.
     """
     drawn = panel_list(axes, len(crops), "organ crops")
     for ax, (title, crop) in zip(drawn, crops.items(), strict=True):

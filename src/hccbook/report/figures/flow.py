@@ -16,8 +16,6 @@ from hccbook.report.figures.marks import note
 from hccbook.report.figures.style import BLACK, BLUE, GREY, SMALL_PT, in_style
 from hccbook.report.tables import cohort_title, decimal_text, require_columns
 
-WORKFLOW_COLUMNS = ("stage", "step", "detail", "follows")
-
 _BOX_HEIGHT = 0.62
 _BOX_WIDTH = 0.88
 _KEPT, _LEFT_OUT = "#E4EFF7", "#F3F3F3"
@@ -66,7 +64,7 @@ def _wrapped(text: str, inches: float) -> str:
 
 @in_style()
 def plot_flow(ax: Axes, boxes: pd.DataFrame) -> Axes:
-    """Patients from box to box, and those left out on the way.
+    """ALARM Figures S2 and S3: patients from box to box, and those left out on the way.
 
     Kept boxes beneath their parent, the others to the right of the arrow. About 0.75 inches a row of boxes read well.
 
@@ -80,10 +78,6 @@ def plot_flow(ax: Axes, boxes: pd.DataFrame) -> Axes:
     ------
     DataError
         If a column is missing, a parent is unknown, a box is there twice, or there is not one first box.
-
-    References
-    ----------
-    ALARM, Figures S2 and S3.
     """
     require_columns(boxes, FLOW_COLUMNS, "flow")
     rows = list(boxes.itertuples())
@@ -146,7 +140,7 @@ def _placed(rows: list) -> tuple[dict[str, tuple[float, float]], float]:
 
 @in_style()
 def plot_workflow(ax: Axes, steps: pd.DataFrame) -> Axes:
-    """The study's workflow: a row a stage, a box a step.
+    """ALARM Fig. 1: the study's workflow, a row a stage and a box a step.
 
     The panel takes the book's width; about 0.85 inches a stage read well.
 
@@ -160,12 +154,8 @@ def plot_workflow(ax: Axes, steps: pd.DataFrame) -> Axes:
     ------
     DataError
         If a column is missing.
-
-    References
-    ----------
-    ALARM, Fig. 1.
     """
-    require_columns(steps, WORKFLOW_COLUMNS, "workflow")
+    require_columns(steps, ("stage", "step", "detail", "follows"), "workflow")
     ax.set(xlim=(0, 1), ylim=(steps["stage"].nunique() - 0.5, -0.5))
     whole = _size_in(ax)[0]
     for row, (stage, of_stage) in enumerate(steps.groupby("stage", sort=False)):

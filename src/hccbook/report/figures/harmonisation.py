@@ -11,9 +11,6 @@ from hccbook.report.figures.marks import CUTOFF, TO_TOP, beside, interval, name_
 from hccbook.report.figures.style import GREY, in_style, series_look
 from hccbook.report.tables import cohort_title, estimate_text, require_columns
 
-CENTRE_EFFECT_COLUMNS = ("stage", "feature", "share", "chance", "at_most")
-HARMONISED_AUC_COLUMNS = ("variant", "cohort", "auc", "lower", "upper", "note")
-
 _CHANCE = CUTOFF | {"color": GREY, "zorder": 1}
 
 
@@ -33,7 +30,7 @@ def plot_centre_effect(ax: Axes, shares: pd.DataFrame) -> Axes:
     DataError
         If a column is missing, there is no row, or stages differ in what chance gives.
     """
-    require_columns(shares, CENTRE_EFFECT_COLUMNS, "centre effect")
+    require_columns(shares, ("stage", "feature", "share", "chance", "at_most"), "centre effect")
     if shares.empty:
         raise DataError("centre effect", "must hold features", "none", "Give features that vary.")
     chances = shares["chance"].unique()
@@ -69,7 +66,7 @@ def plot_harmonised_auc(ax: Axes, aucs: pd.DataFrame) -> Axes:
     DataError
         If a column is missing.
     """
-    require_columns(aucs, HARMONISED_AUC_COLUMNS, "AUC by harmonisation")
+    require_columns(aucs, ("variant", "cohort", "auc", "lower", "upper", "note"), "AUC by harmonisation")
     variants = list(dict.fromkeys(aucs["variant"]))
     names: dict[float, str] = {}
     height = 0.0

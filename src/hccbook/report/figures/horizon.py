@@ -8,9 +8,8 @@ from matplotlib.axes import Axes
 
 from hccbook.report.figures.marks import REFERENCE, rows_of
 from hccbook.report.figures.style import BLUE, GREY, VERMILION, in_style, panel_title, series_look
-from hccbook.report.tables import HORIZON_AUC_COLUMNS, model_title, require_columns
-
-HORIZON_GROUP_COLUMNS = ("cohort", "predicted", "observed", "lower", "upper", "n", "events", "at_risk")
+from hccbook.report.tables import model_title
+from hccbook.report.tables.schemas import HORIZON_AUC_COLUMNS
 
 
 @in_style()
@@ -31,8 +30,7 @@ def plot_horizon_auc(ax: Axes, auc: pd.DataFrame, *, cohort: str | None = None) 
     DataError
         If a column is missing, the cohort is not there, or there are several and none is named.
     """
-    require_columns(auc, HORIZON_AUC_COLUMNS, "AUC at a horizon")
-    own, cohort = rows_of(auc, "cohort", cohort, "AUC at a horizon")
+    own, cohort = rows_of(auc, HORIZON_AUC_COLUMNS, "AUC at a horizon", cohort)
     horizons, models = sorted(auc["months"].unique()), list(auc["model"].unique())
     for model, line in own.groupby("model", sort=False):
         line = line.sort_values("months")
@@ -75,8 +73,8 @@ def plot_horizon_calibration(
     DataError
         If a column is missing, the cohort is not there, or there are several and none is named.
     """
-    require_columns(groups, HORIZON_GROUP_COLUMNS, "calibration at a horizon")
-    groups, cohort = rows_of(groups, "cohort", cohort, "calibration at a horizon")
+    columns = ("cohort", "predicted", "observed", "lower", "upper", "n", "events", "at_risk")
+    groups, cohort = rows_of(groups, columns, "calibration at a horizon", cohort)
     x = np.arange(len(groups))
     ax.vlines(x + 0.08, groups["lower"], groups["upper"], color=BLUE, linewidth=1.2, alpha=0.7)
     followed = groups["at_risk"].to_numpy() > 0

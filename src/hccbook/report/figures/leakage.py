@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -14,22 +13,15 @@ from hccbook.report.figures.marks import CUTOFF, beside, interval, name_rows
 from hccbook.report.figures.style import BLUE, GREY, VERMILION, in_style
 from hccbook.report.tables import estimate_text, require_columns
 
-_LEAK_TITLES: Mapping[str, str] = MappingProxyType(
-    {
-        "none": "No leak",
-        "selection": "Selection before the split",
-        "smote": "SMOTE before the split",
-        "thresholds": "Thresholds on test data",
-        "scaling": "Scaling on all data",
-        "all": "All four",
-    }
-)
-"""Printed names of the experiments; a name that is not here is printed as it is."""
-
-_MEASURE_TITLES: Mapping[str, str] = MappingProxyType({"auc": "AUC", "youden": "Sensitivity + specificity − 1"})
-
-RUN_COLUMNS = ("seed", "leak", "auc")
-OPTIMISM_COLUMNS = ("leak", "measure", "mean", "optimism", "lower", "upper")
+_LEAK_TITLES: Mapping[str, str] = {
+    "none": "No leak",
+    "selection": "Selection before the split",
+    "smote": "SMOTE before the split",
+    "thresholds": "Thresholds on test data",
+    "scaling": "Scaling on all data",
+    "all": "All four",
+}
+_MEASURE_TITLES: Mapping[str, str] = {"auc": "AUC", "youden": "Sensitivity + specificity − 1"}
 
 
 @in_style()
@@ -48,7 +40,7 @@ def plot_leak_aucs(ax: Axes, runs: pd.DataFrame, optimism: pd.DataFrame) -> Axes
     DataError
         If a column is missing, or an experiment has no mean.
     """
-    require_columns(runs, RUN_COLUMNS, "AUC by leak")
+    require_columns(runs, ("seed", "leak", "auc"), "AUC by leak")
     means = _of_measure(optimism, "auc").set_index("leak")["mean"]
     leaks = list(dict.fromkeys(runs["leak"]))
     absent = [leak for leak in leaks if leak not in means.index]
@@ -97,7 +89,7 @@ def plot_leak_optimism(ax: Axes, optimism: pd.DataFrame, measure: str = "auc") -
 
 
 def _of_measure(optimism: pd.DataFrame, measure: str) -> pd.DataFrame:
-    require_columns(optimism, OPTIMISM_COLUMNS, "optimism")
+    require_columns(optimism, ("leak", "measure", "mean", "optimism", "lower", "upper"), "optimism")
     own = optimism[optimism["measure"] == measure]
     if own.empty:
         known = ", ".join(optimism["measure"].unique())

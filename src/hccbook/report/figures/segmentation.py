@@ -12,15 +12,12 @@ from hccbook.report.figures.marks import CUTOFF
 from hccbook.report.figures.style import BLACK, BLUE, ORANGE, ORGAN_COLOURS, in_style
 from hccbook.report.tables import require_columns
 
-SMOOTHED_STEPS = 20
-"""Optimiser steps that a point of the loss curve averages."""
-
-DICE_COLUMNS = ("patient", "phase", "organ", "dice")
+_SMOOTHED_STEPS = 20
 
 
 @in_style()
 def plot_segmentation_loss(ax: Axes, losses: Sequence[float], pretraining: int) -> Axes:
-    """Loss of the segmentation's training: every step as a point, and the mean of each 20 as a line.
+    """Loss of the segmentation's training: every optimiser step as a point, and the mean of each 20 as a line.
 
     Parameters
     ----------
@@ -39,7 +36,7 @@ def plot_segmentation_loss(ax: Axes, losses: Sequence[float], pretraining: int) 
             continue
         steps = start + 1 + np.arange(len(values))
         ax.plot(steps, values, ".", color=colour, markersize=2, alpha=0.35)
-        count = max(1, len(values) // SMOOTHED_STEPS)
+        count = max(1, len(values) // _SMOOTHED_STEPS)
         smooth = [[block.mean() for block in np.array_split(part, count)] for part in (steps, values)]
         ax.plot(*smooth, color=colour, label=name)
     ax.set(xlabel="Optimiser step", ylabel="Loss", ylim=(0, None), xlim=(0, len(losses) + 1))
@@ -69,7 +66,7 @@ def plot_dice(ax: Axes, dice: pd.DataFrame, *, printed: Mapping[str, float]) -> 
     ----------
     aMAP-CT, Results, Model construction.
     """
-    require_columns(dice, DICE_COLUMNS, "Dice")
+    require_columns(dice, ("patient", "phase", "organ", "dice"), "Dice")
     phases = list(dict.fromkeys(dice["phase"]))
     organs = list(dict.fromkeys(dice["organ"]))
     slot = 0.8 / len(organs)

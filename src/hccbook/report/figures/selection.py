@@ -10,11 +10,6 @@ from hccbook.report.figures.marks import CUTOFF, TO_TOP, note
 from hccbook.report.figures.style import BLUE, GREY, VERMILION, in_style, series_look
 from hccbook.report.tables import decimal_text, feature_title, require_columns
 
-PATH_COLUMNS = ("feature", "penalty", "coefficient")
-ERROR_COLUMNS = ("penalty", "error", "lower", "upper")
-COEFFICIENT_COLUMNS = ("feature", "coefficient")
-FAMILY_COLUMNS = ("family", "n")
-
 
 def _mark_penalty(ax: Axes, penalty: float | None) -> None:
     if penalty is not None:
@@ -38,7 +33,7 @@ def plot_lasso_path(ax: Axes, path: pd.DataFrame, *, penalty: float | None = Non
     DataError
         If a column is missing.
     """
-    require_columns(path, PATH_COLUMNS, "LASSO path")
+    require_columns(path, ("feature", "penalty", "coefficient"), "LASSO path")
     kept = 0
     for _, line in path.groupby("feature", sort=False):
         line = line.sort_values("penalty")
@@ -69,7 +64,7 @@ def plot_lasso_error(ax: Axes, error: pd.DataFrame, *, penalty: float | None = N
     DataError
         If a column is missing.
     """
-    require_columns(error, ERROR_COLUMNS, "LASSO error")
+    require_columns(error, ("penalty", "error", "lower", "upper"), "LASSO error")
     line = error.sort_values("penalty")
     ax.fill_between(line["penalty"], line["lower"], line["upper"], color=BLUE, alpha=0.18, linewidth=0)
     ax.plot(line["penalty"], line["error"], color=BLUE)
@@ -80,7 +75,7 @@ def plot_lasso_error(ax: Axes, error: pd.DataFrame, *, penalty: float | None = N
 
 @in_style()
 def plot_coefficients(ax: Axes, coefficients: pd.DataFrame) -> Axes:
-    """Coefficients of the chosen features as lollipops; a positive one raises the risk.
+    """ALARM Fig. 2B: coefficients of the chosen features as lollipops; a positive one raises the risk.
 
     Parameters
     ----------
@@ -91,12 +86,8 @@ def plot_coefficients(ax: Axes, coefficients: pd.DataFrame) -> Axes:
     ------
     DataError
         If a column is missing.
-
-    References
-    ----------
-    ALARM, Fig. 2B.
     """
-    require_columns(coefficients, COEFFICIENT_COLUMNS, "coefficients")
+    require_columns(coefficients, ("feature", "coefficient"), "coefficients")
     y = range(len(coefficients))
     values = coefficients["coefficient"].to_numpy(float)
     colours = [VERMILION if value > 0 else BLUE for value in values]
@@ -112,7 +103,7 @@ def plot_coefficients(ax: Axes, coefficients: pd.DataFrame) -> Axes:
 
 @in_style()
 def plot_feature_families(ax: Axes, families: pd.DataFrame) -> Axes:
-    """Number of features by family, each bar with its count.
+    """ALARM Figure S4: number of features by family, each bar with its count.
 
     Parameters
     ----------
@@ -123,12 +114,8 @@ def plot_feature_families(ax: Axes, families: pd.DataFrame) -> Axes:
     ------
     DataError
         If a column is missing.
-
-    References
-    ----------
-    ALARM, Figure S4.
     """
-    require_columns(families, FAMILY_COLUMNS, "feature families")
+    require_columns(families, ("family", "n"), "feature families")
     y = range(len(families))
     ax.barh(y, families["n"], color=BLUE, height=0.66)
     for place, n in zip(y, families["n"], strict=True):

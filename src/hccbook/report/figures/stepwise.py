@@ -9,7 +9,8 @@ from matplotlib.ticker import PercentFormatter
 from hccbook.report.figures.layout import legend_below
 from hccbook.report.figures.marks import TO_TOP, note
 from hccbook.report.figures.style import GREY, in_style, panel_title, series_look
-from hccbook.report.tables import TRADEOFF_COLUMNS, decimal_text, require_columns
+from hccbook.report.tables import decimal_text
+from hccbook.report.tables.schemas import TRADEOFF_COLUMNS, require_columns
 
 _ROOM = 0.075
 
@@ -55,10 +56,9 @@ def plot_spared_missed(ax: Axes, tradeoff: pd.DataFrame, *, amap_marked: float) 
     named: list[float] = []
     # The marked cut-off is named whatever happens, the others where there is room.
     for row in sorted(first.itertuples(), key=lambda one: one.amap_cutoff != amap_marked):
-        if any(abs(row.spared_share - other) < _ROOM for other in named):
-            continue
-        named.append(row.spared_share)
-        note(ax, f"{row.amap_cutoff:g}", (row.spared_share, 1), (0, 3), TO_TOP, ha="center", color=GREY)
+        if all(abs(row.spared_share - other) >= _ROOM for other in named):
+            named.append(row.spared_share)
+            note(ax, f"{row.amap_cutoff:g}", (row.spared_share, 1), (0, 3), TO_TOP, ha="center", color=GREY)
     note(ax, "aMAP cut-off", (0, 1), (0, 14), "axes fraction", color=GREY)
     cohort = str(tradeoff["cohort"].iloc[0])
     ax.set_title(panel_title(cohort) if cohort else "", pad=26)

@@ -15,17 +15,15 @@ from matplotlib.ticker import PercentFormatter
 from hccbook.errors import DataError
 from hccbook.report.figures.marks import CUTOFF, TO_SIDE, beside, note
 from hccbook.report.figures.style import BLACK, FONT_PT, GREY, OUTCOME_COLOURS, group_colour, in_style
-from hccbook.report.tables import INCIDENCE_COLUMNS, decimal_text, group_title, require_columns
-
-PATIENT_COLUMNS = ("patient", "cohort", "score", "hcc", "group")
-FLOW_COLUMNS = ("source", "target", "n", "events")
+from hccbook.report.tables import decimal_text, group_title
+from hccbook.report.tables.schemas import INCIDENCE_COLUMNS, require_columns
 
 _NODE_WIDTH = 0.03
 
 
 @in_style()
 def plot_risk_waterfall(ax: Axes, patients: pd.DataFrame, cutoffs: Sequence[float]) -> Axes:
-    """Patients in order of their score, coloured by outcome, over the bands of the risk groups.
+    """ALARM Fig. 5A: patients in order of their score, coloured by outcome, over the bands of the risk groups.
 
     A strip of ticks under the points marks each patient with HCC.
 
@@ -40,12 +38,8 @@ def plot_risk_waterfall(ax: Axes, patients: pd.DataFrame, cutoffs: Sequence[floa
     ------
     DataError
         If a column is missing, or the cut-offs do not ascend or are not one or two.
-
-    References
-    ----------
-    ALARM, Fig. 5A.
     """
-    require_columns(patients, PATIENT_COLUMNS, "patients' scores")
+    require_columns(patients, ("patient", "cohort", "score", "hcc", "group"), "patients' scores")
     cutoffs, groups = ascending_cutoffs(cutoffs)
     ordered = patients.sort_values(["score", "patient"], kind="stable")
     low, high = score_range(ordered["score"], cutoffs, margin=0.04)
@@ -162,12 +156,11 @@ def _columns(flows: pd.DataFrame) -> list[list[str]]:
             break
         column.update(moved)
     else:
-        raise DataError(
-            "flows",
+        rule, hint = (
             "must run one way, from column to column",
-            "a node that flows back to itself",
             "Name the nodes by column, such as 'aMAP low' and 'Final low'.",
         )
+        raise DataError("flows", rule, "a node that flows back to itself", hint)
     return [[node for node in nodes if column[node] == place] for place in range(max(column.values()) + 1)]
 
 
@@ -184,7 +177,7 @@ def _named(column: list[str]) -> tuple[str, dict[str, str]]:
 
 @in_style()
 def plot_sankey(ax: Axes, flows: pd.DataFrame) -> Axes:
-    """Flows of patients from group to group, with patients and HCC on each band.
+    """aMAP-CT Fig. 4A: flows of patients from group to group, with patients and HCC on each band.
 
     Heights are in patients, a band has the colour of its target.
 
@@ -199,12 +192,8 @@ def plot_sankey(ax: Axes, flows: pd.DataFrame) -> Axes:
     ------
     DataError
         If a column is missing, a flow is there twice, flows run in a circle, or no patient flows.
-
-    References
-    ----------
-    aMAP-CT, Fig. 4A.
     """
-    require_columns(flows, FLOW_COLUMNS, "flows")
+    require_columns(flows, ("source", "target", "n", "events"), "flows")
     flows = flows[flows["n"] > 0]
     if flows.empty:
         raise DataError("flows", "must have patients", "none", "Check the stepwise groups.")

@@ -10,9 +10,6 @@ from hccbook.report.figures.marks import TO_TOP, note
 from hccbook.report.figures.style import BLACK, BLUE, GREY, ORANGE, PALE, VERMILION, in_style
 from hccbook.report.tables import require_columns
 
-HISTORY_COLUMNS = ("epoch", "tuned", "train_loss", "inner_loss", "inner_auc")
-CONTROL_COLUMNS = ("outcomes", "shuffle", "inner_auc", "unseen_auc")
-
 
 @in_style()
 def plot_training_loss(ax: Axes, history: pd.DataFrame, *, chosen: int) -> Axes:
@@ -32,9 +29,8 @@ def plot_training_loss(ax: Axes, history: pd.DataFrame, *, chosen: int) -> Axes:
     DataError
         If a column is missing.
     """
-    if history.empty:
-        return _not_tuned(ax)
-    require_columns(history, HISTORY_COLUMNS, "training history")
+    if _not_tuned(ax, history):
+        return ax
     ax.plot(history["epoch"], history["train_loss"], color=ORANGE, linestyle=(0, (5, 1.5)), label="Tuned on")
     ax.plot(history["epoch"], history["inner_loss"], color=BLUE, label="Held out")
     ax.set(ylabel="Loss")
@@ -57,19 +53,22 @@ def plot_training_auc(ax: Axes, history: pd.DataFrame, *, chosen: int) -> Axes:
     DataError
         If a column is missing.
     """
-    if history.empty:
-        return _not_tuned(ax)
-    require_columns(history, HISTORY_COLUMNS, "training history")
+    if _not_tuned(ax, history):
+        return ax
     ax.axhline(0.5, color=GREY, linewidth=0.8)
     ax.plot(history["epoch"], history["inner_auc"], color=BLUE, label="Held out")
     ax.set(ylabel="AUC", ylim=(-0.03, 1.03))
     return _by_epoch(ax, history, "inner_auc", chosen, "lower right")
 
 
-def _not_tuned(ax: Axes) -> Axes:
+def _not_tuned(ax: Axes, history: pd.DataFrame) -> bool:
+    """Whether the history has no epoch, which the panel then says."""
+    if len(history):
+        require_columns(history, ("epoch", "tuned", "train_loss", "inner_loss", "inner_auc"), "training history")
+        return False
     ax.set_axis_off()
     note(ax, "not tuned", (0.5, 0.5), (0, 0), "axes fraction", ha="center")
-    return ax
+    return True
 
 
 def _by_epoch(ax: Axes, history: pd.DataFrame, column: str, chosen: int, legend: str) -> Axes:
@@ -102,7 +101,7 @@ def plot_shuffled_outcomes(ax: Axes, control: pd.DataFrame) -> Axes:
     DataError
         If a column is missing.
     """
-    require_columns(control, CONTROL_COLUMNS, "shuffled outcomes")
+    require_columns(control, ("outcomes", "shuffle", "inner_auc", "unseen_auc"), "shuffled outcomes")
     ax.axhline(0.5, color=GREY, linewidth=0.8)
     looks = {"observed": ("Outcomes as they are", "o", VERMILION), "shuffled": ("Outcomes shuffled", "D", PALE)}
     for outcomes, (label, marker, colour) in looks.items():

@@ -1,6 +1,6 @@
 """Columns that a tidy frame must have before it is typeset or drawn, whatever others it has.
 
-Those of characteristics, centres and hazard ratios are declared where the frames are made.
+Those of characteristics, centres, subgroups and hazard ratios are declared where the frames are made.
 """
 
 from __future__ import annotations
@@ -40,7 +40,6 @@ RATE_COLUMNS = ("cohort", "group", "n", "events", "person_years", "rate", "lower
 SEGMENTATION_COLUMNS = ("n", "mean", "least", "p5", "hd95_mm", "surface_dice", "tolerance_mm")
 """Masks, mean, least and 5th percentile of the Dice, median of the 95th percentile Hausdorff distance (mm), mean
 surface Dice, and its tolerance (mm)."""
-SUBGROUP_COLUMNS = ("cohort", "characteristic", "level", *_AREA, "p_difference", "note")
 SUBGROUP_PERFORMANCE_COLUMNS = ("characteristic", "level", *PERFORMANCE_COLUMNS)
 TRADEOFF_COLUMNS = (
     "amap_cutoff", "ct_cutoff", "n", "events", "spared", "spared_share", "spared_lower", "spared_upper", "missed",
