@@ -71,19 +71,10 @@ def plot_agreement(ax: Axes, icc: pd.DataFrame, mask: str = "icc") -> Axes:
     families = known["family"].unique()
     families = [name for name in dict.fromkeys([*_FAMILY_TITLES, *families]) if name in families]
     values = [np.maximum(known.loc[known["family"] == name, mask].to_numpy(), _MIN_SHOWN) for name in families]
-    ax.boxplot(
-        values,
-        orientation="horizontal",
-        positions=range(len(families)),
-        widths=0.6,
-        whis=(5, 95),
-        showfliers=False,
-        patch_artist=True,
-        boxprops={"facecolor": "#CFE3F1", "edgecolor": BLUE},
-        medianprops={"color": BLUE, "linewidth": 2.2},
-        whiskerprops={"color": BLUE},
-        capprops={"color": BLUE},
-    )
+    look = {"widths": 0.6, "whis": (5, 95), "showfliers": False, "patch_artist": True}
+    look |= {"boxprops": {"facecolor": "#CFE3F1", "edgecolor": BLUE}, "medianprops": {"color": BLUE, "linewidth": 2.2}}
+    look |= {"whiskerprops": {"color": BLUE}, "capprops": {"color": BLUE}}
+    ax.boxplot(values, orientation="horizontal", positions=range(len(families)), **look)
     for bound in _BOUNDS:
         ax.axvline(bound, **CUTOFF | {"color": GREY, "linewidth": 0.8, "zorder": 0})
     for height, own in enumerate(values):

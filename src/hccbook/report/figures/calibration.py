@@ -7,10 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from hccbook.errors import DataError
-from hccbook.report.figures.marks import REFERENCE, note, only_row, quarter_ticks, rows_of
+from hccbook.report.figures.marks import REFERENCE, note, quarter_ticks
 from hccbook.report.figures.style import SMALL_PT, in_style, panel_title, series_look
 from hccbook.report.tables import cohort_title, decimal_text, model_title
-from hccbook.report.tables.schemas import CALIBRATION_COLUMNS, require_columns
+from hccbook.report.tables.schemas import CALIBRATION_COLUMNS, only_row, require_columns, rows_of
 
 
 @in_style()
@@ -60,12 +60,9 @@ def _series(points: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Points of each line by its label, which is what differs between the lines."""
     cohorts, models = (points[column].unique() for column in ("cohort", "model"))
     if len(cohorts) > 1 and len(models) > 1:
-        raise DataError(
-            "calibration points",
-            "must hold one cohort or one model for one panel",
-            f"cohorts {', '.join(sorted(cohorts))} and models {', '.join(sorted(models))}",
-            "Select the rows of one, or draw a panel each.",
-        )
+        rule = "must hold one cohort or one model for one panel"
+        found = f"cohorts {', '.join(sorted(cohorts))} and models {', '.join(sorted(models))}"
+        raise DataError("calibration points", rule, found, "Select the rows of one, or draw a panel each.")
     by, title = ("cohort", cohort_title) if len(cohorts) > 1 else ("model", model_title)
     return {title(name): line for name, line in points.groupby(by, sort=False)}
 

@@ -11,17 +11,11 @@ from hccbook.errors import DataError
 from hccbook.report.figures.layout import panel_list
 from hccbook.report.figures.style import SMALL_PT, in_style
 
-_REACH = 4.0
-"""Value of a crop that is white; its negative is black."""
+_REACH = 4.0  # value of a crop that is white; its negative is black
 
 
 @in_style()
-def show_crops(
-    axes: np.ndarray | Sequence[Axes],
-    crops: Mapping[str, np.ndarray],
-    *,
-    spacing_mm: float,
-) -> np.ndarray:
+def show_crops(axes: np.ndarray | Sequence[Axes], crops: Mapping[str, np.ndarray], *, spacing_mm: float) -> np.ndarray:
     """aMAP-CT Supplementary Fig. 4: middle axial slice of each organ crop, in the scale that the network takes.
 
     Parameters

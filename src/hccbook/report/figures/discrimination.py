@@ -8,20 +8,10 @@ from matplotlib.axes import Axes
 
 from hccbook.errors import DataError
 from hccbook.report.figures.layout import legend_under
-from hccbook.report.figures.marks import (
-    REFERENCE,
-    TO_SIDE,
-    beside,
-    interval,
-    name_rows,
-    note,
-    only_row,
-    quarter_ticks,
-    rows_of,
-)
+from hccbook.report.figures.marks import REFERENCE, TO_SIDE, beside, interval, name_rows, note, quarter_ticks
 from hccbook.report.figures.style import BLUE, VERMILION, in_style, panel_title, series_look
 from hccbook.report.tables import decimal_text, estimate_text, model_title
-from hccbook.report.tables.schemas import AUC_COLUMNS, require_columns
+from hccbook.report.tables.schemas import AUC_COLUMNS, only_row, require_columns, rows_of
 
 _ROC_COLUMNS = ("cohort", "model", "fpr", "tpr")
 _RUN_TITLES = {"planted": "Risk planted in the images", "none": "Images carry nothing"}

@@ -9,10 +9,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from hccbook.report.figures.layout import legend_under, panel_list
-from hccbook.report.figures.marks import TO_TOP, name_rows, note, rows_of
+from hccbook.report.figures.marks import TO_TOP, name_rows, note
 from hccbook.report.figures.screening import no_feature
 from hccbook.report.figures.style import BLACK, GREY, OUTCOME_COLOURS, VERMILION, in_style, panel_title
-from hccbook.report.tables import feature_title, p_phrase, require_columns, variable_title
+from hccbook.report.tables import feature_title, p_phrase, variable_title
+from hccbook.report.tables.schemas import require_columns, rows_of
 
 _OVERLAP = 1.2
 _OUTCOMES = ((0, "No HCC"), (1, "HCC"))

@@ -37,17 +37,9 @@ def _box(
     ax: Axes, middle: tuple[float, float], size: tuple[float, float], colour: str = _KEPT, edge: str = BLUE
 ) -> None:
     across, down = np.abs(np.diff([ax.get_xlim(), ax.get_ylim()])[:, 0]) / _size_in(ax)  # data an inch
-    corner = FancyBboxPatch(
-        (middle[0] - size[0] / 2, middle[1] - size[1] / 2),
-        *size,
-        boxstyle=f"round,pad=0,rounding_size={_CORNER_IN * across:.4f}",
-        mutation_aspect=down / across,
-        facecolor=colour,
-        edgecolor=edge,
-        linewidth=0.9,
-        zorder=2,
-    )
-    ax.add_patch(corner)
+    corner = middle[0] - size[0] / 2, middle[1] - size[1] / 2
+    shape = {"boxstyle": f"round,pad=0,rounding_size={_CORNER_IN * across:.4f}", "mutation_aspect": down / across}
+    ax.add_patch(FancyBboxPatch(corner, *size, **shape, facecolor=colour, edgecolor=edge, linewidth=0.9, zorder=2))
 
 
 def _arrow(ax: Axes, *corners: tuple[float, float]) -> None:

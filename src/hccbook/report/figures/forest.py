@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator, StrMethodFormatter
 
 from hccbook.evaluation.subgroups import SUBGROUP_COLUMNS
-from hccbook.report.figures.marks import CUTOFF, REFERENCE, TO_SIDE, beside, name_rows, note, rows_of
+from hccbook.report.figures.marks import CUTOFF, REFERENCE, TO_SIDE, beside, name_rows, note
 from hccbook.report.figures.style import BLUE, GREY, in_style, panel_title
-from hccbook.report.tables.schemas import ODDS_RATIO_COLUMNS, require_columns
+from hccbook.report.tables.schemas import ODDS_RATIO_COLUMNS, require_columns, rows_of
 from hccbook.report.tables.titles import variable_title
 from hccbook.report.tables.typesetting import area_text, odds_ratio_text, p_phrase, p_text, step_text
 

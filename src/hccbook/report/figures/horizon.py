@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from hccbook.report.figures.marks import REFERENCE, rows_of
+from hccbook.report.figures.marks import REFERENCE
 from hccbook.report.figures.style import BLUE, GREY, VERMILION, in_style, panel_title, series_look
 from hccbook.report.tables import model_title
-from hccbook.report.tables.schemas import HORIZON_AUC_COLUMNS
+from hccbook.report.tables.schemas import HORIZON_AUC_COLUMNS, rows_of
 
 
 @in_style()

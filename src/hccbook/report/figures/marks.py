@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.text import Annotation
 
-from hccbook.errors import DataError
 from hccbook.report.figures.style import BLACK, GREY, SMALL_PT
-from hccbook.report.tables.schemas import require_columns
 
 REFERENCE: Mapping[str, object] = {"color": GREY, "linewidth": 0.8, "linestyle": (0, (2, 2)), "zorder": 1}
 """Line of what would be without an effect, such as an AUC of one half."""
@@ -52,41 +49,6 @@ def interval(ax: Axes, y: float, value: float, limits: tuple[float, float], **lo
     look = {"marker": "o", "markersize": 6, "zorder": 3} | look
     ax.plot(limits, [y, y], color=look["color"], linewidth=2, zorder=2)
     ax.plot(value, y, linestyle="none", **look)
-
-
-def rows_of(
-    table: pd.DataFrame, columns: Iterable[str], place: str, value: str | None, by: str = "cohort"
-) -> tuple[pd.DataFrame, str]:
-    """Rows of one cohort, or of one value of another column; of the only one where none is named.
-
-    Raises
-    ------
-    DataError
-        If a column is missing, there are several values and none is named, or the one named is not there.
-    """
-    require_columns(table, columns, place)
-    values = list(table[by].unique())
-    named = ", ".join(map(str, values))
-    if value is None and len(values) > 1:
-        raise DataError(place, f"must hold one {by} for one panel", named, f"Name the {by}.")
-    value = values[0] if value is None else value
-    if value not in values:
-        raise DataError(place, f"must hold the {by} {value}", named, "Check the spelling.")
-    return table[table[by] == value], value
-
-
-def only_row(table: pd.DataFrame, place: str, hint: str, **key: str) -> pd.Series:
-    """The one row with these values.
-
-    Raises
-    ------
-    DataError
-        If there is none, or several.
-    """
-    rows = table[(table[list(key)] == pd.Series(key)).all(axis=1)]
-    if len(rows) != 1:
-        raise DataError(", ".join((place, *map(str, key.values()))), "must have one row", f"{len(rows)} rows", hint)
-    return rows.iloc[0]
 
 
 def quarter_ticks(ax: Axes) -> None:

@@ -170,9 +170,8 @@ def _named(column: list[str]) -> tuple[str, dict[str, str]]:
     shared = all(len(part) == 2 and part[0] == parts[0][0] for part in parts)
     bare = [part[1] for part in parts] if shared else column
     titles = [group_title(name) for name in bare]
-    return parts[0][0] if shared else "", {
-        node: title[:1].upper() + title[1:] for node, title in zip(column, titles, strict=True)
-    }
+    titles = [title[:1].upper() + title[1:] for title in titles]
+    return parts[0][0] if shared else "", dict(zip(column, titles, strict=True))
 
 
 @in_style()

@@ -169,21 +169,13 @@ def stamp_synthetic(figure: Figure) -> Figure:
         return figure
     if figure.get_layout_engine() is None:
         figure.set_layout_engine("constrained")
-    strip = _STAMP_STRIP_PT / 72 / figure.get_size_inches()[1]
+    width, height = figure.get_size_inches()
+    strip = _STAMP_STRIP_PT / 72 / height
     figure.get_layout_engine().set(rect=(0, 0, 1, 1 - strip))
+    box = {"boxstyle": "square,pad=0.25", "facecolor": "white", "edgecolor": VERMILION, "linewidth": 0.8}
+    look = {"ha": "right", "va": "center", "fontsize": SMALL_PT, "fontweight": "bold", "color": VERMILION, "bbox": box}
     with in_style():
-        text = figure.text(
-            1 - 6 / 72 / figure.get_size_inches()[0],
-            1 - strip / 2,
-            STAMP_TEXT,
-            ha="right",
-            va="center",
-            fontsize=SMALL_PT,
-            fontweight="bold",
-            color=VERMILION,
-            bbox={"boxstyle": "square,pad=0.25", "facecolor": "white", "edgecolor": VERMILION, "linewidth": 0.8},
-        )
-    text.set_gid(_STAMP_ID)
+        text = figure.text(1 - 6 / 72 / width, 1 - strip / 2, STAMP_TEXT, gid=_STAMP_ID, **look)
     # In the layout, so that a notebook, which cuts a figure to its content, does not cut it off.
     text.set_in_layout(True)
     return figure
@@ -225,12 +217,8 @@ def save_figure(figure: Figure, path: str | Path, *, synthetic: bool, dpi: int) 
     if synthetic:
         stamp_synthetic(figure)
     elif is_stamped(figure):
-        raise DataError(
-            path.name,
-            "must be saved as synthetic, since it carries the stamp",
-            "synthetic=False",
-            "Pass synthetic=True, or draw the figure anew from the patients' data.",
-        )
+        hint = "Pass synthetic=True, or draw the figure anew from the patients' data."
+        raise DataError(path.name, "must be saved as synthetic, since it carries the stamp", "synthetic=False", hint)
     with in_style(), atomic_path(path) as part:
         figure.savefig(part, dpi=dpi, metadata=metadata[path.suffix])
     return path

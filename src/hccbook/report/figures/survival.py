@@ -8,9 +8,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from hccbook.report.figures.marks import REFERENCE, note, only_row, rows_of
+from hccbook.report.figures.marks import REFERENCE, note
 from hccbook.report.figures.style import group_colour, in_style, panel_title
-from hccbook.report.tables import decimal_text, group_title, p_phrase, require_columns
+from hccbook.report.tables import decimal_text, group_title, p_phrase
+from hccbook.report.tables.schemas import only_row, require_columns, rows_of
 
 
 @in_style()

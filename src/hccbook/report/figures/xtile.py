@@ -59,11 +59,12 @@ def plot_xtile(ax: Axes, tiles: pd.DataFrame, cuts: Sequence[float]) -> Axes:
     signed = tiles.assign(signed=np.where(tiles["rising"], tiles["chi2"], -tiles["chi2"]))
     square = signed.pivot(index="high_share", columns="low_share", values="signed").sort_index().sort_index(axis=1)
     greatest = float(tiles["chi2"].max())
+    look = {"cmap": _TILE_COLOURS, "vmin": -greatest, "vmax": greatest, "shading": "nearest", "rasterized": True}
     drawn = ax.pcolormesh(
         square.columns.to_numpy(),
         square.index.to_numpy(),
         np.ma.masked_invalid(square.to_numpy()),
-        **{"cmap": _TILE_COLOURS, "vmin": -greatest, "vmax": greatest, "shading": "nearest", "rasterized": True},
+        **look,
     )
     ax.plot([0, 1, 0, 0], [0, 0, 1, 0], color=GREY, linewidth=0.8)
     best = chosen.iloc[0]
