@@ -133,11 +133,7 @@ def _alarm(run: RunPaths) -> dict[str, Any] | None:
     cuts = json.loads((folder / "cutoffs.json").read_text(encoding="utf-8"))["cuts"]
     if len(cuts) != 2 or not cuts[0] < cuts[1]:
         raise DataError("alarm/cutoffs.json", "must hold two rising cut-offs", cuts, "Run the stage alarm again.")
-    return {
-        "combination": content["combination"],
-        "cuts": cuts,
-        "oversampled": content["parameters"]["smote"] != "off",
-    }
+    return {"combination": content["combination"], "cuts": cuts, "oversampled": content["parameters"]["smote"] != "off"}
 
 
 def _amap_ct(run: RunPaths, stepwise: Mapping[str, Any]) -> dict[str, Any] | None:
