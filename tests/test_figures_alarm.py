@@ -15,6 +15,7 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import FancyBboxPatch
 
 from hccbook.errors import DataError
+from hccbook.evaluation.subgroups import SUBGROUP_COLUMNS
 from hccbook.report import figures, tables
 from hccbook.report.figures import style
 
@@ -226,7 +227,7 @@ def odds_ratios() -> pd.DataFrame:
         ("multivariable", "deep", "SD", 0.3, 100, 20, 0, 150.0, 8.0, 4e6, 0.0001, "Firth", "Firth: separated"),
         ("multivariable", "male", "", np.nan, 100, 20, 0, *[np.nan] * 4, "", "not estimable: the same value"),
     ]
-    return pd.DataFrame(rows, columns=list(tables.ODDS_RATIO_COLUMNS))
+    return pd.DataFrame(rows, columns=list(tables.schemas.ODDS_RATIO_COLUMNS))
 
 
 def test_forest_prints_what_it_is_given(ax, odds_ratios):
@@ -271,7 +272,7 @@ def subgroups() -> pd.DataFrame:
         ("unseen", "sex", "Men", 50, 12, 0, 0.84, 0.7, 0.95, np.nan, "no comparison: a level has no interval"),
         ("unseen", "sex", "Women", 10, 0, 0, *[np.nan] * 4, "no patient with HCC; no comparison"),
     ]
-    return pd.DataFrame(rows, columns=list(tables.SUBGROUP_COLUMNS))
+    return pd.DataFrame(rows, columns=list(SUBGROUP_COLUMNS))
 
 
 def test_subgroup_forest_prints_what_it_is_given(ax, subgroups):
@@ -541,7 +542,7 @@ def test_calibration_prints_e50_and_e90(ax):
         }
     )
     summary = pd.DataFrame(
-        [("unseen", "alarm", -0.1, 0.9, 0.02, 0.015, 0.06, 0.1)], columns=list(tables.CALIBRATION_COLUMNS)
+        [("unseen", "alarm", -0.1, 0.9, 0.02, 0.015, 0.06, 0.1)], columns=list(tables.schemas.CALIBRATION_COLUMNS)
     )
     figures.plot_calibration(ax, points, summary=summary)
     assert "E50 0.015\nE90 0.060" in _texts(ax)

@@ -27,7 +27,7 @@ def _tradeoff(n_amap: int = 3) -> pd.DataFrame:
         for cut in (0.2, 0.4)
         for k, low in enumerate(np.linspace(45, 55, n_amap))
     ]
-    return pd.DataFrame(rows, columns=["cohort", *tables.TRADEOFF_COLUMNS])
+    return pd.DataFrame(rows, columns=["cohort", *tables.schemas.TRADEOFF_COLUMNS])
 
 
 def _horizon_auc() -> pd.DataFrame:
@@ -37,7 +37,7 @@ def _horizon_auc() -> pd.DataFrame:
         for model in ("amap_ct", "amap")
         for months, auc in ((12.0, 0.7), (36.0, 0.8))
     ]
-    return pd.DataFrame(rows, columns=list(tables.HORIZON_AUC_COLUMNS))
+    return pd.DataFrame(rows, columns=list(tables.schemas.HORIZON_AUC_COLUMNS))
 
 
 def _leaves_the_figure(figure) -> bool:

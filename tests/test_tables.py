@@ -36,7 +36,7 @@ def auc() -> pd.DataFrame:
         ("training", "amap", 809, 24, 0.643, 0.517, 0.757),
         ("test", "amap_ct", 1254, 83, 0.815, 0.762, 0.868),
     ]
-    return pd.DataFrame(rows, columns=list(tables.AUC_COLUMNS))
+    return pd.DataFrame(rows, columns=list(tables.schemas.AUC_COLUMNS))
 
 
 def _characteristic(
@@ -329,9 +329,8 @@ def test_incidence_by_hand():
 
 def test_calibration_by_hand():
     """Intercept and slope with two places, errors with three."""
-    summary = pd.DataFrame(
-        [("test", "alarm", -0.125, 0.94, 0.0213, 0.01, 0.04, math.nan)], columns=list(tables.CALIBRATION_COLUMNS)
-    )
+    row = ("test", "alarm", -0.125, 0.94, 0.0213, 0.01, 0.04, math.nan)
+    summary = pd.DataFrame([row], columns=list(tables.schemas.CALIBRATION_COLUMNS))
     laid = tables.calibration_table(summary)
     assert list(laid.loc[("Test cohort", "ALARM")]) == ["−0.13", "0.94", "0.021", "0.010", "0.040", "n.a."]
 
@@ -451,7 +450,7 @@ def test_odds_ratio_text(ratio, text):
 )
 def test_step_text(per, step, text):
     """What an odds ratio is per, after the variable's name."""
-    assert tables.step_text(per, step) == text
+    assert tables.typesetting.step_text(per, step) == text
 
 
 def test_alarm_table_s2_adds_up():

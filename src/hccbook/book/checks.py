@@ -16,18 +16,11 @@ from hccbook.run import RunPaths, project_root
 _LOADED = {"script": "src", "link": "href", "img": "src", "iframe": "src", "source": "src", "embed": "src"}
 _LINKED_RESOURCES = {"stylesheet", "preload", "prefetch", "modulepreload", "preconnect", "icon", "manifest"}
 _CSS_FETCH = re.compile(r"""(?:url\(\s*|@import\s+)["']?((?:https?:)?//[^"')\s]+)""", re.IGNORECASE)
-
-
 _ITEM_ID = re.compile(rf"^({'|'.join(paper.slug for paper in PAPERS.values())})-")
 
 
 class BookError(HccbookError):
     """A book that cannot be rendered, or that lacks what it lists."""
-
-
-def _private_folders() -> list[str]:
-    folders = {str(project_root()), str(Path.home())}
-    return sorted(folder for folder in folders if len(folder) > 1)
 
 
 def refuse_paths(place: str, text: str) -> None:
@@ -38,13 +31,18 @@ def refuse_paths(place: str, text: str) -> None:
     BookError
         Names the place and the folder.
     """
-    for folder in _private_folders():
+    for folder in sorted({str(project_root()), str(Path.home())} - {"/"}):
         found = re.search(re.escape(folder) + r"(?![\w-])\S{0,40}", text)
         if found:
             raise BookError(
                 place, "must show no folder of this machine", found.group(),
                 "Print a path relative to the run, then run the stage again.",
             )  # fmt: skip
+
+
+def item_files(item: Item) -> list[str]:
+    """Files that an item names: data and figure, as far as it has them."""
+    return [name for name in (item.data, item.figure) if name is not None]
 
 
 def check_items(html: Path, run: RunPaths, listed: Iterable[Item]) -> None:
@@ -64,18 +62,15 @@ def check_items(html: Path, run: RunPaths, listed: Iterable[Item]) -> None:
     BookError
         Lists everything that is missing.
     """
-    missing: list[str] = []
+    missing = []
     pages: dict[str, BeautifulSoup | None] = {}
     for item in listed:
         if item.is_planned:
             continue
-        files = [name for name in (item.data, item.figure) if name is not None]
-        missing += [f"{item.id}: file {name}" for name in files if not (run.root / name).is_file()]
+        missing += [f"{item.id}: file {name}" for name in item_files(item) if not (run.root / name).is_file()]
         if item.page not in pages:
             page = html / "notebooks" / f"{item.page}.html"
-            pages[item.page] = (
-                BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser") if page.is_file() else None
-            )
+            pages[item.page] = _soup(page) if page.is_file() else None
         missing += _missing_on_page(item, pages[item.page])
     if missing:
         raise BookError(
@@ -122,8 +117,7 @@ def check_self_contained(html: Path) -> None:
     BookError
         Names the pages and what they fetch, miss or show.
     """
-    fetched: list[str] = []
-    broken: list[str] = []
+    fetched, broken = [], []
     for page in sorted(html.rglob("*.html")):
         name = page.relative_to(html).as_posix()
         if name.startswith("_static/"):

@@ -12,7 +12,7 @@ from typing import Any
 import nbformat
 import yaml
 
-from hccbook.book.checks import BookError, refuse_paths
+from hccbook.book.checks import BookError, item_files, refuse_paths
 from hccbook.book.generated_pages import api_pages, assumptions_page, results_page
 from hccbook.book.web_pages import web_files
 from hccbook.papers import PAPERS
@@ -64,8 +64,7 @@ def lay_out(run: RunPaths, source: Path) -> Path:
     pages["_toc.yml"] = _toc(set(notebooks), list(reference))
     pages |= {f"notebooks/{name}.ipynb": _readable(name, notebook) for name, notebook in notebooks.items()}
     pages |= _item_files(listed, run) | _contact_sheets(papers, run)
-    stepwise = used.get("stepwise_stratification", {})
-    web = web_files(run, papers, synthetic=synthetic, stepwise=stepwise)
+    web = web_files(run, papers, synthetic=synthetic, stepwise=used.get("stepwise_stratification", {}))
     pages |= {f"assets/{name}": content for name, content in web.items()}
     written = {write_if_changed(source / name, content) for name, content in pages.items()}
     for file in sorted(source.rglob("*")):
@@ -75,7 +74,7 @@ def lay_out(run: RunPaths, source: Path) -> Path:
 
 
 def _item_files(listed: Iterable[Item], run: RunPaths) -> dict[str, str | bytes]:
-    names = [name for item in listed for name in (item.data, item.figure) if name is not None]
+    names = [name for item in listed for name in item_files(item)]
     return {f"files/{Path(name).name}": _without_paths(name, (run.root / name).read_bytes()) for name in names}
 
 
@@ -97,22 +96,15 @@ def papers_of(run: RunPaths) -> tuple[str, ...]:
 def _executed(run: RunPaths, stage: str) -> nbformat.NotebookNode:
     file = run.executed_notebook(stage)
     if not file.is_file():
-        raise BookError(
-            f"{run.root.name}/notebooks/{file.name}",
-            "the book needs every notebook executed",
-            "no such file",
-            f"Run that stage first: hccbook run --profile {run.root.name} --until {stage}.",
-        )
+        hint = f"Run that stage first: hccbook run --profile {run.root.name} --until {stage}."
+        place = f"{run.root.name}/notebooks/{file.name}"
+        raise BookError(place, "the book needs every notebook executed", "no such file", hint)
     notebook = nbformat.read(file, as_version=4)
     for number, cell in enumerate(notebook.cells, start=1):
-        if cell.cell_type != "code":
-            continue
-        expected = "raises-exception" in cell.metadata.get("tags", [])
-        failed = [output for output in cell.outputs if output.output_type == "error"]
-        if failed and not expected:
-            raise BookError(
-                f"{file.name}, cell {number}", "must have run", failed[0].ename, f"Run stage {stage} again."
-            )
+        failed = [output for output in cell.get("outputs", []) if output.output_type == "error"]
+        if failed and "raises-exception" not in cell.metadata.get("tags", []):
+            place, hint = f"{file.name}, cell {number}", f"Run stage {stage} again."
+            raise BookError(place, "must have run", failed[0].ename, hint)
     return notebook
 
 
@@ -123,7 +115,7 @@ def _parameters(notebook: nbformat.NotebookNode) -> dict[str, Any]:
 def _refuse_missing(listed: Iterable[Item], run: RunPaths, notebooks: Mapping[str, nbformat.NotebookNode]) -> None:
     files, anchors = [], []
     for item in listed:
-        files += [name for name in (item.data, item.figure) if name is not None and not (run.root / name).is_file()]
+        files += [name for name in item_files(item) if not (run.root / name).is_file()]
         if not item.is_planned and not any(
             cell.cell_type == "markdown" and f"({item.id})=" in cell.source
             for cell in notebooks.get(item.page or "", nbformat.v4.new_notebook()).cells
@@ -189,9 +181,6 @@ def write_if_changed(file: Path, content: str | bytes) -> Path:
     return file
 
 
-# --- notebooks as pages -----------------------------------------------------------------------------------------------
-
-
 def _readable(name: str, notebook: nbformat.NotebookNode) -> str:
     """Notebook as readers see it: this run's parameters folded away, no machine's paths, no run-time stamps."""
     notebook.metadata.pop("papermill", None)
@@ -210,8 +199,7 @@ def _readable(name: str, notebook: nbformat.NotebookNode) -> str:
             cell.metadata["tags"] = [*tags, "remove-cell"]
     text = nbformat.writes(notebook)
     for number, cell in enumerate(notebook.cells, start=1):
-        shown = [cell.source, *_texts(cell)]
-        refuse_paths(f"{name}.ipynb, cell {number}", "\n".join(shown))
+        refuse_paths(f"{name}.ipynb, cell {number}", "\n".join([cell.source, *_texts(cell)]))
     return text
 
 

@@ -58,8 +58,7 @@ def build_book(run: RunPaths, *, out: Path | None = None) -> Path:
         stamp.unlink(missing_ok=True)
         _render(source, out)
         write_if_changed(stamp, json.dumps(state, indent=1) + "\n")
-    listed = [item for item in items() if item.paper in papers_of(run)]
-    check_items(html, run, listed)
+    check_items(html, run, [item for item in items() if item.paper in papers_of(run)])
     check_self_contained(html)
     return html / "index.html"
 

@@ -17,15 +17,10 @@ from hccbook.models.model_file import read_model
 from hccbook.run import RunPaths, book_source_dir
 from hccbook.settings import StepwiseSettings
 
-WEB_FILES = ("web_pages.css", "web_scores.js", "web_fields.js", "web_nomogram.js", "web_calculator.js")
-"""Style and scripts of both pages, in ``book/_static``."""
-
-MODELS_FILE = "models.js"
-"""Script that hands the pages what `web_data` collects, as ``window.hccbookModels``."""
-
-OTHER_UNITS: Mapping[str, Mapping[str, float]] = {"bilirubin": {"mg/dL": 17.1}, "albumin": {"g/dL": 10.0}}
-"""Units that a reader may switch to, by quantity, with the factor that gives the unit of the scores."""
-
+# Style and scripts of both pages, in ``book/_static``.
+_WEB_FILES = ("web_pages.css", "web_scores.js", "web_fields.js", "web_nomogram.js", "web_calculator.js")
+# Units that a reader may switch to, by quantity, with the factor that gives the unit of the scores.
+_OTHER_UNITS: Mapping[str, Mapping[str, float]] = {"bilirubin": {"mg/dL": 17.1}, "albumin": {"g/dL": 10.0}}
 _HBV_DNA = ("hbv_dna_iu_ml", "hbv_dna_copies_ml")
 
 
@@ -60,7 +55,7 @@ def web_files(
     # Plain ASCII, so that the page's encoding cannot matter; no value holds "</", which would end the script early.
     script = f"window.hccbookModels = {json.dumps(data, indent=1, allow_nan=False)};\n"
     folder = book_source_dir() / "_static"
-    return {MODELS_FILE: script.encode("ascii"), **{name: (folder / name).read_bytes() for name in WEB_FILES}}
+    return {"models.js": script.encode("ascii"), **{name: (folder / name).read_bytes() for name in _WEB_FILES}}
 
 
 def web_data(
@@ -102,7 +97,7 @@ def _units() -> dict[str, list[dict[str, Any]]]:
     units = {
         name: [
             {"unit": quantity.unit, "quantity": name, "factor": 1.0},
-            *({"unit": unit, "quantity": name, "factor": by} for unit, by in OTHER_UNITS.get(name, {}).items()),
+            *({"unit": unit, "quantity": name, "factor": by} for unit, by in _OTHER_UNITS.get(name, {}).items()),
         ]
         for name, quantity in scores.QUANTITIES.items()
         if name not in _HBV_DNA
@@ -138,11 +133,7 @@ def _alarm(run: RunPaths) -> dict[str, Any] | None:
     cuts = json.loads((folder / "cutoffs.json").read_text(encoding="utf-8"))["cuts"]
     if len(cuts) != 2 or not cuts[0] < cuts[1]:
         raise DataError("alarm/cutoffs.json", "must hold two rising cut-offs", cuts, "Run the stage alarm again.")
-    return {
-        "combination": content["combination"],
-        "cuts": cuts,
-        "oversampled": content["parameters"]["smote"] != "off",
-    }
+    return {"combination": content["combination"], "cuts": cuts, "oversampled": content["parameters"]["smote"] != "off"}
 
 
 def _amap_ct(run: RunPaths, stepwise: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -1,10 +1,10 @@
 """Figures: draw tidy tables and images; no statistic is computed here.
 
-Every function takes and returns matplotlib Axes; `panels` makes a figure in the book's style, `plot_panels` draws one
-figure function a cohort, and `save_figure` writes the figure and stamps it SYNTHETIC where its patients are simulated.
+Every `plot_` and `show_` function draws on matplotlib Axes and returns them: one panel, ``ax``, or the several that its
+docstring names. What it says of its picture stands before its parameters; inches are those of a panel's height.
+`panels` makes a figure in the book's style, `plot_panels` draws one figure function a cohort, and `save_figure` writes
+the figure and stamps it SYNTHETIC where its patients are simulated.
 """
-
-from __future__ import annotations
 
 from hccbook.report.figures.agreement import (
     family_title,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -13,40 +12,26 @@ from hccbook.errors import DataError
 from hccbook.report.figures.marks import CUTOFF, REFERENCE, beside, interval, name_rows
 from hccbook.report.figures.style import BLACK, BLUE, GREY, VERMILION, in_style
 from hccbook.report.tables import decimal_text, estimate_text, p_phrase, require_columns
+from hccbook.report.tables.titles import FEATURE_CLASS_TITLES
 
-FAMILY_TITLES: Mapping[str, str] = MappingProxyType(
-    {
-        "shape": "Shape",
-        "firstorder": "First order",
-        "glcm": "GLCM",
-        "gldm": "GLDM",
-        "glrlm": "GLRLM",
-        "glszm": "GLSZM",
-        "ngtdm": "NGTDM",
-        "deep": "Deep",
-    }
-)
-"""Printed names of feature families, in the order in which they are drawn."""
-
-_KINDS: Mapping[str, str] = MappingProxyType(
-    {
-        "erosion": "Eroded by {} mm",
-        "dilation": "Dilated by {} mm",
-        "translation": "Moved up by {} mm",
-        "contour": "Wavering by {} mm",
-        "rotation": "Turned by {}°",
-    }
-)
-_NAMED: Mapping[str, str] = MappingProxyType({"used": "As used", "given": "As given", "icc": "All masks together"})
+# In the order in which they are drawn.
+_FAMILIES = ("shape", "firstorder", "glcm", "gldm", "glrlm", "glszm", "ngtdm")
+_FAMILY_TITLES: Mapping[str, str] = {name: FEATURE_CLASS_TITLES[name] for name in _FAMILIES} | {"deep": "Deep"}
+_KINDS: Mapping[str, str] = {
+    "erosion": "Eroded by {} mm",
+    "dilation": "Dilated by {} mm",
+    "translation": "Moved up by {} mm",
+    "contour": "Wavering by {} mm",
+    "rotation": "Turned by {}°",
+}
+_NAMED: Mapping[str, str] = {"used": "As used", "given": "As given", "icc": "All masks together"}
 _BOUNDS = (0.5, 0.75, 0.9)
 _MIN_SHOWN = -0.25
-
-AUC_COLUMNS = ("mask", "auc", "lower", "upper", "difference", "p")
 
 
 def family_title(family: str) -> str:
     """Printed name of a feature family; one that is not known as it is."""
-    return FAMILY_TITLES.get(family, family)
+    return _FAMILY_TITLES.get(family, family)
 
 
 def segmentation_title(mask: str) -> str:
@@ -59,21 +44,16 @@ def segmentation_title(mask: str) -> str:
 def plot_agreement(ax: Axes, icc: pd.DataFrame, mask: str = "icc") -> Axes:
     """Distribution of intraclass correlations by feature family.
 
+    A box from the first to the third quartile with the median, whiskers from the 5th to the 95th percentile, families
+    from top to bottom, and the number of features beside them. Values below -0.25 end at the edge. Dashed lines part
+    poor, moderate, good and excellent. About 0.3 inches a family read well.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel; about 0.3 inches a family read well.
     icc : pandas.DataFrame
         Columns family and `mask`; a row a feature. Features without a value (constant ones) are not drawn.
     mask : str
         Column drawn: ``icc`` for all masks together, or a mask that is compared with the one used.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel: a box from the first to the third quartile with the median, whiskers from the 5th to the 95th
-        percentile, families from top to bottom, and the number of features beside them. Values below -0.25 end at the
-        edge. Dashed lines part poor, moderate, good and excellent.
 
     Raises
     ------
@@ -88,22 +68,13 @@ def plot_agreement(ax: Axes, icc: pd.DataFrame, mask: str = "icc") -> Axes:
     known = icc.dropna(subset=[mask])
     if known.empty:
         raise DataError("intraclass correlations", "must have a value", "none", "Leave the figure out.")
-    families = [name for name in FAMILY_TITLES if name in set(known["family"])]
-    families += [name for name in dict.fromkeys(known["family"]) if name not in FAMILY_TITLES]
+    families = known["family"].unique()
+    families = [name for name in dict.fromkeys([*_FAMILY_TITLES, *families]) if name in families]
     values = [np.maximum(known.loc[known["family"] == name, mask].to_numpy(), _MIN_SHOWN) for name in families]
-    ax.boxplot(
-        values,
-        orientation="horizontal",
-        positions=range(len(families)),
-        widths=0.6,
-        whis=(5, 95),
-        showfliers=False,
-        patch_artist=True,
-        boxprops={"facecolor": "#CFE3F1", "edgecolor": BLUE},
-        medianprops={"color": BLUE, "linewidth": 2.2},
-        whiskerprops={"color": BLUE},
-        capprops={"color": BLUE},
-    )
+    look = {"widths": 0.6, "whis": (5, 95), "showfliers": False, "patch_artist": True}
+    look |= {"boxprops": {"facecolor": "#CFE3F1", "edgecolor": BLUE}, "medianprops": {"color": BLUE, "linewidth": 2.2}}
+    look |= {"whiskerprops": {"color": BLUE}, "capprops": {"color": BLUE}}
+    ax.boxplot(values, orientation="horizontal", positions=range(len(families)), **look)
     for bound in _BOUNDS:
         ax.axvline(bound, **CUTOFF | {"color": GREY, "linewidth": 0.8, "zorder": 0})
     for height, own in enumerate(values):
@@ -118,26 +89,22 @@ def plot_agreement(ax: Axes, icc: pd.DataFrame, mask: str = "icc") -> Axes:
 def plot_segmentation_auc(ax: Axes, table: pd.DataFrame, *, title: str = "") -> Axes:
     """AUC of one fitted model under several masks, with confidence intervals.
 
+    Masks from top to bottom, and beside them AUC, interval, and the p of the paired difference. About 0.35 inches a
+    mask read well.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel; about 0.35 inches a mask read well.
     table : pandas.DataFrame
         Columns mask, auc, lower, upper, difference, p; the first row is what the others are compared with.
     title : str
         Title of the panel.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; masks from top to bottom, and beside them AUC, interval, and the p of the paired difference.
 
     Raises
     ------
     DataError
         If a column is missing.
     """
-    require_columns(table, AUC_COLUMNS, "AUC by mask")
+    require_columns(table, ("mask", "auc", "lower", "upper", "difference", "p"), "AUC by mask")
     for height, row in enumerate(table.itertuples()):
         interval(ax, height, row.auc, (row.lower, row.upper), color=VERMILION if height else BLACK)
         compared = f", {p_phrase(row.p)}" if height and not np.isnan(row.p) else ""
@@ -152,23 +119,16 @@ def plot_segmentation_auc(ax: Axes, table: pd.DataFrame, *, title: str = "") -> 
 
 @in_style()
 def plot_score_shift(ax: Axes, scores: pd.DataFrame, mask: str, *, title: str = "") -> Axes:
-    """Score of every patient under one mask against that under the one used.
+    """Score of every patient under one mask against that under the one used; on the diagonal nothing has moved.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     scores : pandas.DataFrame
         Columns hcc (0 or 1), used and `mask`: probabilities, a row a patient.
     mask : str
         Column on the vertical axis.
     title : str
         Title of the panel.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; on the diagonal nothing has moved.
 
     Raises
     ------

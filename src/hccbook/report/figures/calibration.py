@@ -7,26 +7,20 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from hccbook.errors import DataError
-from hccbook.report.figures.marks import REFERENCE, note, rows_of
+from hccbook.report.figures.marks import REFERENCE, note, quarter_ticks
 from hccbook.report.figures.style import SMALL_PT, in_style, panel_title, series_look
-from hccbook.report.tables import CALIBRATION_COLUMNS, cohort_title, decimal_text, model_title, require_columns
-
-CALIBRATION_POINT_COLUMNS = ("cohort", "model", "predicted", "observed", "lower", "upper")
-DECISION_COLUMNS = ("cohort", "model", "threshold", "net_benefit")
-
-_TICKS = (0, 0.25, 0.5, 0.75, 1)
+from hccbook.report.tables import cohort_title, decimal_text, model_title
+from hccbook.report.tables.schemas import CALIBRATION_COLUMNS, only_row, require_columns, rows_of
 
 
 @in_style()
 def plot_calibration(
     ax: Axes, points: pd.DataFrame, *, cohort: str | None = None, summary: pd.DataFrame | None = None
 ) -> Axes:
-    """Calibration curve with its confidence band.
+    """ALARM Fig. 4A: calibration curve with its confidence band; `legend_below` names its lines.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     points : pandas.DataFrame
         Columns cohort, model, predicted, observed, lower, upper; probabilities, points in order of `predicted`.
     cohort : str, optional
@@ -34,24 +28,17 @@ def plot_calibration(
     summary : pandas.DataFrame, optional
         Columns cohort, model, intercept, slope, ici, e50, e90, emax; printed where there is one line.
 
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; `legend_below` names its lines.
-
     Raises
     ------
     DataError
         If a column is missing, the cohort is not there, there are several cohorts and several models, or a line has
         no summary or two.
-
-    References
-    ----------
-    ALARM, Fig. 4A.
     """
-    require_columns(points, CALIBRATION_POINT_COLUMNS, "calibration points")
-    if cohort is not None:
-        points, _ = rows_of(points, "cohort", cohort, "calibration points")
+    columns = ("cohort", "model", "predicted", "observed", "lower", "upper")
+    if cohort is None:
+        require_columns(points, columns, "calibration points")
+    else:
+        points, _ = rows_of(points, columns, "calibration points", cohort)
     series = _series(points)
     ax.plot([0, 1], [0, 1], **REFERENCE | {"zorder": 2}, label="Perfect calibration")
     for position, (label, line) in enumerate(series.items()):
@@ -61,10 +48,9 @@ def plot_calibration(
     if summary is not None and len(series) == 1:
         _write_summary(ax, summary, *points[["cohort", "model"]].iloc[0])
     # In one of several panels the longer label would meet its neighbour's.
-    ax.set(xlabel="Predicted probability of HCC" if cohort is None else "Predicted probability")
-    ax.set(xlim=(0, 1), ylim=(0, 1), ylabel="Observed proportion")
-    ax.set_xticks(_TICKS, [f"{tick:g}" for tick in _TICKS])
-    ax.set_yticks(_TICKS, [f"{tick:g}" for tick in _TICKS])
+    ax.set_xlabel("Predicted probability of HCC" if cohort is None else "Predicted probability")
+    ax.set_ylabel("Observed proportion")
+    quarter_ticks(ax)
     if points["cohort"].nunique() == 1:
         ax.set_title(panel_title(points["cohort"].iloc[0]))
     return ax
@@ -74,22 +60,16 @@ def _series(points: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Points of each line by its label, which is what differs between the lines."""
     cohorts, models = (points[column].unique() for column in ("cohort", "model"))
     if len(cohorts) > 1 and len(models) > 1:
-        raise DataError(
-            "calibration points",
-            "must hold one cohort or one model for one panel",
-            f"cohorts {', '.join(sorted(cohorts))} and models {', '.join(sorted(models))}",
-            "Select the rows of one, or draw a panel each.",
-        )
+        rule = "must hold one cohort or one model for one panel"
+        found = f"cohorts {', '.join(sorted(cohorts))} and models {', '.join(sorted(models))}"
+        raise DataError("calibration points", rule, found, "Select the rows of one, or draw a panel each.")
     by, title = ("cohort", cohort_title) if len(cohorts) > 1 else ("model", model_title)
     return {title(name): line for name, line in points.groupby(by, sort=False)}
 
 
 def _write_summary(ax: Axes, summary: pd.DataFrame, cohort: str, model: str) -> None:
     require_columns(summary, CALIBRATION_COLUMNS, "calibration summary")
-    rows = summary[(summary["cohort"] == cohort) & (summary["model"] == model)]
-    if len(rows) != 1:
-        raise DataError(f"calibration summary, {cohort}, {model}", "must have one row", f"{len(rows)} rows", "Add it.")
-    row = rows.iloc[0]
+    row = only_row(summary, "calibration summary", "Add it.", cohort=cohort, model=model)
     lines = (
         f"Intercept {decimal_text(row['intercept'], 2)}",
         f"Slope {decimal_text(row['slope'], 2)}",
@@ -104,35 +84,25 @@ def _write_summary(ax: Axes, summary: pd.DataFrame, cohort: str, model: str) -> 
 
 @in_style()
 def plot_decision_curves(ax: Axes, curves: pd.DataFrame, *, cohort: str | None = None) -> Axes:
-    """Decision curves: net benefit of acting on each model, on all and on none.
+    """ALARM Fig. 4B: decision curves, the net benefit of acting on each model, on all and on none.
+
+    `legend_below` names its lines; the vertical axis ends a little below nought, since what lies there is only worse
+    than treating none.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     curves : pandas.DataFrame
         Columns cohort, model, threshold, net_benefit; models including ``treat all`` and ``treat none``; thresholds
         are probabilities, in order.
     cohort : str, optional
         Cohort drawn; not needed where the curves hold one.
 
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel, whose lines `legend_below` names; the vertical axis ends a little below nought, since what
-        lies there is only worse than treating none.
-
     Raises
     ------
     DataError
         If a column is missing, the cohort is not there, or there are several and none is named.
-
-    References
-    ----------
-    ALARM, Fig. 4B.
     """
-    require_columns(curves, DECISION_COLUMNS, "decision curves")
-    curves, cohort = rows_of(curves, "cohort", cohort, "decision curves")
+    curves, cohort = rows_of(curves, ("cohort", "model", "threshold", "net_benefit"), "decision curves", cohort)
     for position, (model, line) in enumerate(curves.groupby("model", sort=False)):
         title = model_title(model)
         ax.plot(line["threshold"], line["net_benefit"], **series_look(title, position), label=title)

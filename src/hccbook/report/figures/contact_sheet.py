@@ -19,6 +19,7 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from hccbook.errors import DataError
 from hccbook.images import same_grid
+from hccbook.report.figures.images import lps_volume
 from hccbook.report.figures.style import ORGAN_COLOURS, STAMP_TEXT, VERMILION
 from hccbook.settings import ORGANS
 
@@ -127,15 +128,8 @@ _Box = tuple[slice, slice, slice]
 
 
 def _volume(image: sitk.Image, labels: sitk.Image | None) -> _Volume:
-    turned, turned_labels = (
-        part if part is None or np.allclose(part.GetDirection(), np.eye(3).ravel()) else sitk.DICOMOrient(part, "LPS")
-        for part in (image, labels)
-    )
-    return _Volume(
-        sitk.GetArrayFromImage(turned),
-        None if turned_labels is None else sitk.GetArrayFromImage(turned_labels),
-        turned.GetSpacing()[::-1],
-    )
+    hu, edges = lps_volume(image)
+    return _Volume(hu, None if labels is None else lps_volume(labels).array, edges)
 
 
 def _layout(volumes: Sequence[_Volume]) -> tuple[list[_Cut], _Box]:

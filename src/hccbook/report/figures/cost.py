@@ -8,8 +8,6 @@ from matplotlib.axes import Axes
 from hccbook.report.figures.style import in_style, series_look
 from hccbook.report.tables import require_columns
 
-COST_COLUMNS = ("series", "voxels", "seconds")
-
 
 @in_style()
 def plot_cost(ax: Axes, cost: pd.DataFrame) -> Axes:
@@ -17,22 +15,15 @@ def plot_cost(ax: Axes, cost: pd.DataFrame) -> Axes:
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     cost : pandas.DataFrame
         Columns series (printed name), voxels, seconds; one point a row, one line a series in the order of the rows.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel.
 
     Raises
     ------
     DataError
         If a column is missing.
     """
-    require_columns(cost, COST_COLUMNS, "cost")
+    require_columns(cost, ("series", "voxels", "seconds"), "cost")
     for position, series in enumerate(dict.fromkeys(cost["series"])):
         own = cost[cost["series"] == series].sort_values("voxels")
         ax.plot(own["voxels"], own["seconds"], marker="o", label=series, **series_look(series, position))

@@ -11,18 +11,12 @@ from hccbook.errors import DataError
 from hccbook.report.figures.layout import panel_list
 from hccbook.report.figures.style import SMALL_PT, in_style
 
-_REACH = 4.0
-"""Value of a crop that is white; its negative is black."""
+_REACH = 4.0  # value of a crop that is white; its negative is black
 
 
 @in_style()
-def show_crops(
-    axes: np.ndarray | Sequence[Axes],
-    crops: Mapping[str, np.ndarray],
-    *,
-    spacing_mm: float,
-) -> np.ndarray:
-    """Middle axial slice of each organ crop, in the scale that the network takes.
+def show_crops(axes: np.ndarray | Sequence[Axes], crops: Mapping[str, np.ndarray], *, spacing_mm: float) -> np.ndarray:
+    """aMAP-CT Supplementary Fig. 4: middle axial slice of each organ crop, in the scale that the network takes.
 
     Parameters
     ----------
@@ -42,10 +36,6 @@ def show_crops(
     ------
     DataError
         If a crop is not three-dimensional, or there are fewer panels than crops.
-
-    References
-    ----------
-    aMAP-CT, Supplementary Fig. 4.
     """
     drawn = panel_list(axes, len(crops), "organ crops")
     for ax, (title, crop) in zip(drawn, crops.items(), strict=True):

@@ -8,27 +8,25 @@ from matplotlib.axes import Axes
 
 from hccbook.errors import DataError
 from hccbook.report.figures.layout import legend_under
-from hccbook.report.figures.marks import REFERENCE, TO_SIDE, beside, interval, name_rows, note, rows_of
+from hccbook.report.figures.marks import REFERENCE, TO_SIDE, beside, interval, name_rows, note, quarter_ticks
 from hccbook.report.figures.style import BLUE, VERMILION, in_style, panel_title, series_look
-from hccbook.report.tables import AUC_COLUMNS, decimal_text, estimate_text, model_title, require_columns
+from hccbook.report.tables import decimal_text, estimate_text, model_title
+from hccbook.report.tables.schemas import AUC_COLUMNS, only_row, require_columns, rows_of
 
-ROC_COLUMNS = ("cohort", "model", "fpr", "tpr")
-TRUTH_COLUMNS = ("run", "model", "auc", "lower", "upper", "truth")
-
+_ROC_COLUMNS = ("cohort", "model", "fpr", "tpr")
 _RUN_TITLES = {"planted": "Risk planted in the images", "none": "Images carry nothing"}
 _POOLED, _MEAN = "pooled", "mean of folds"
 
 
 @in_style()
 def plot_roc(ax: Axes, points: pd.DataFrame, auc: pd.DataFrame, *, cohort: str | None = None) -> Axes:
-    """ROC curves of one cohort, with each model's AUC in the legend.
+    """ALARM Fig. 3, aMAP-CT Fig. 1: ROC curves of one cohort, with each model's AUC in the legend.
 
-    Three panels across the book's width are square at a height of about 3.6 inches.
+    Three panels across the book's width are square at a height of about 3.6 inches. The legend stands below it, so that
+    it covers no curve.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     points : pandas.DataFrame
         Columns cohort, model, fpr, tpr; points of each curve in order.
     auc : pandas.DataFrame
@@ -36,32 +34,19 @@ def plot_roc(ax: Axes, points: pd.DataFrame, auc: pd.DataFrame, *, cohort: str |
     cohort : str, optional
         Cohort drawn; not needed where the points hold one.
 
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; the legend stands below it, so that it covers no curve.
-
     Raises
     ------
     DataError
         If a column is missing, the cohort is not there, or a curve has no AUC or two.
-
-    References
-    ----------
-    ALARM, Fig. 3; aMAP-CT, Fig. 1.
     """
-    require_columns(points, ROC_COLUMNS, "ROC points")
     require_columns(auc, AUC_COLUMNS, "AUC table")
-    points, cohort = rows_of(points, "cohort", cohort, "ROC points")
+    points, cohort = rows_of(points, _ROC_COLUMNS, "ROC points", cohort)
     _roc_axes(ax, cohort)
     curves = points.groupby("model", sort=False)
     for position, (model, curve) in enumerate(curves):
-        area = auc[(auc["cohort"] == cohort) & (auc["model"] == model)]
-        if len(area) != 1:
-            place = f"AUC table, {cohort}, {model}"
-            raise DataError(place, "must have one row", f"{len(area)} rows", "Compute the AUC of each curve.")
+        area = only_row(auc, "AUC table", "Compute the AUC of each curve.", cohort=cohort, model=model)
         title = model_title(model)
-        label = f"{title} {estimate_text(*area[['auc', 'lower', 'upper']].iloc[0])}"
+        label = f"{title} {estimate_text(*area[['auc', 'lower', 'upper']])}"
         # The paper's own model, listed first, lies on top.
         look = {**series_look(title, position), "zorder": 3 + len(curves) - position}
         ax.plot(curve["fpr"], curve["tpr"], label=label, clip_on=False, **look)
@@ -71,12 +56,12 @@ def plot_roc(ax: Axes, points: pd.DataFrame, auc: pd.DataFrame, *, cohort: str |
 
 @in_style()
 def plot_cross_validated_roc(ax: Axes, auc: pd.DataFrame, points: pd.DataFrame, *, cohort: str | None = None) -> Axes:
-    """ROC curves of the folds, thin, and of all out-of-fold predictions together.
+    """ALARM Figure S14: ROC curves of the folds, thin, and of all out-of-fold predictions together.
+
+    A cohort without curves shows the note that says why.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     auc : pandas.DataFrame
         Columns cohort, model, n, events, auc, lower, upper, sd, note; with the rows "pooled" and "mean of folds".
     points : pandas.DataFrame
@@ -84,22 +69,12 @@ def plot_cross_validated_roc(ax: Axes, auc: pd.DataFrame, points: pd.DataFrame, 
     cohort : str, optional
         Cohort drawn; not needed where the AUCs hold one.
 
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; a cohort without curves shows the note that says why.
-
     Raises
     ------
     DataError
         If a column is missing or the cohort has no pooled row.
-
-    References
-    ----------
-    ALARM, Figure S14.
     """
-    require_columns(auc, (*AUC_COLUMNS, "sd", "note"), "cross-validated AUC")
-    areas, cohort = rows_of(auc, "cohort", cohort, "cross-validated AUC")
+    areas, cohort = rows_of(auc, (*AUC_COLUMNS, "sd", "note"), "cross-validated AUC", cohort)
     areas = areas.set_index("model")
     if _POOLED not in areas.index:
         raise DataError("cross-validated AUC", f"must have {cohort}, {_POOLED}", "no row", "Check the spelling.")
@@ -108,7 +83,7 @@ def plot_cross_validated_roc(ax: Axes, auc: pd.DataFrame, points: pd.DataFrame, 
     if np.isnan(pooled["auc"]):
         ax.text(0.5, 0.5, str(pooled["note"]).replace(": ", ":\n"), ha="center", va="center", wrap=True)
         return ax
-    require_columns(points, ROC_COLUMNS, "cross-validated ROC")
+    require_columns(points, _ROC_COLUMNS, "cross-validated ROC")
     curves = dict(list(points[points["cohort"] == cohort].groupby("model", sort=False)))
     whole = curves.pop(_POOLED)
     for position, curve in enumerate(curves.values()):
@@ -123,10 +98,8 @@ def plot_cross_validated_roc(ax: Axes, auc: pd.DataFrame, points: pd.DataFrame, 
 
 def _roc_axes(ax: Axes, cohort: str) -> None:
     ax.plot([0, 1], [0, 1], **REFERENCE)
-    ticks = [0, 0.25, 0.5, 0.75, 1]
-    ax.set(xlim=(0, 1), ylim=(0, 1), title=panel_title(cohort), xlabel="1 − specificity", ylabel="Sensitivity")
-    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    ax.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.set(title=panel_title(cohort), xlabel="1 − specificity", ylabel="Sensitivity")
+    quarter_ticks(ax)
 
 
 def _auc_legend(ax: Axes, **look: object) -> None:
@@ -137,24 +110,19 @@ def _auc_legend(ax: Axes, **look: object) -> None:
 def plot_truth(ax: Axes, table: pd.DataFrame) -> Axes:
     """Measured AUC with its confidence interval beside the AUC of an ideal observer of the planted risk.
 
+    Runs from top to bottom in the order of the table.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     table : pandas.DataFrame
         Columns run, model, auc, lower, upper, truth; a row a run (``planted``, ``none``) and model.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; runs from top to bottom in the order of the table.
 
     Raises
     ------
     DataError
         If a column is missing.
     """
-    require_columns(table, TRUTH_COLUMNS, "AUC beside truth")
+    require_columns(table, ("run", "model", "auc", "lower", "upper", "truth"), "AUC beside truth")
     names: dict[float, str] = {}
     y = 0.0
     for run, of_run in table.groupby("run", sort=False):

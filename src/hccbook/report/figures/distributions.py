@@ -2,68 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from types import MappingProxyType
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from hccbook.report.figures.layout import legend_under, panel_list
-from hccbook.report.figures.marks import TO_TOP, name_rows, note, rows_of
+from hccbook.report.figures.marks import TO_TOP, name_rows, note
 from hccbook.report.figures.screening import no_feature
 from hccbook.report.figures.style import BLACK, GREY, OUTCOME_COLOURS, VERMILION, in_style, panel_title
-from hccbook.report.tables import feature_title, p_phrase, require_columns, variable_title
-
-DENSITY_COLUMNS = ("variable", "hcc", "x", "density")
-BOX_COLUMNS = ("cohort", "variable", "hcc", "n", "median", "q1", "q3", "low", "high", "p", "note")
-OVERSAMPLING_COLUMNS = ("radiomics", "deep", "y", "synthetic")
+from hccbook.report.tables import feature_title, p_phrase, variable_title
+from hccbook.report.tables.schemas import require_columns, rows_of
 
 _OVERLAP = 1.2
 _OUTCOMES = ((0, "No HCC"), (1, "HCC"))
-_BOX_LOOK = MappingProxyType(
-    {
-        "widths": 0.3,
-        "patch_artist": True,
-        "boxprops": {"facecolor": "none", "edgecolor": BLACK, "linewidth": 0.9, "zorder": 3},
-        "medianprops": {"color": BLACK, "linewidth": 1.6, "zorder": 4},
-        "whiskerprops": {"color": BLACK, "linewidth": 0.9},
-        "capprops": {"color": BLACK, "linewidth": 0.9},
-        "showfliers": False,
-        "manage_ticks": False,
-    }
-)
+_BOX_LOOK: Mapping[str, object] = {
+    "widths": 0.3,
+    "patch_artist": True,
+    "boxprops": {"facecolor": "none", "edgecolor": BLACK, "linewidth": 0.9, "zorder": 3},
+    "medianprops": {"color": BLACK, "linewidth": 1.6, "zorder": 4},
+    "whiskerprops": {"color": BLACK, "linewidth": 0.9},
+    "capprops": {"color": BLACK, "linewidth": 0.9},
+    "showfliers": False,
+    "manage_ticks": False,
+}
 
 
 @in_style()
 def plot_ridgelines(ax: Axes, densities: pd.DataFrame) -> Axes:
-    """Density of each feature with and without HCC, one ridge above another.
+    """ALARM Fig. 2A: density of each feature with and without HCC, one ridge above another.
+
+    With an empty frame it says that no feature was selected. About 0.33 inches a feature read well.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel; about 0.33 inches a feature read well.
     densities : pandas.DataFrame
         Columns variable, hcc (0, 1), x (standard deviations from the mean), density; features from top to bottom in
         the order of the frame. Each ridge is scaled to its own highest point.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; with an empty frame it says that no feature was selected.
 
     Raises
     ------
     DataError
         If a column is missing.
-
-    References
-    ----------
-    ALARM, Fig. 2A.
     """
-    if no_feature(ax, densities, DENSITY_COLUMNS):
+    if no_feature(ax, densities, ("variable", "hcc", "x", "density"), "densities"):
         return ax
-    require_columns(densities, DENSITY_COLUMNS, "densities")
     names = densities["variable"].unique()
     for place, (_, ridge) in enumerate(densities.groupby("variable", sort=False)):
         scale = _OVERLAP / float(ridge["density"].max())
@@ -88,21 +72,16 @@ def plot_outcome_boxes(
 ) -> Axes:
     """One score with and without HCC in each cohort: boxes, the patients themselves, and the Mann-Whitney p.
 
+    `legend_below` names its colours; above each cohort its p, or that there is no test.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     differences : pandas.DataFrame
         Columns cohort, variable, hcc (0, 1), n, median, q1, q3, low, high, p, note.
     patients : pandas.DataFrame, optional
         Columns cohort, hcc and the variable; drawn as points behind the boxes.
     variable : str, optional
         Score drawn; not needed where the differences hold one.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel, whose colours `legend_below` names; above each cohort its p, or that there is no test.
 
     Raises
     ------
@@ -113,8 +92,8 @@ def plot_outcome_boxes(
     ----------
     ALARM, Figure S12.
     """
-    require_columns(differences, BOX_COLUMNS, "differences")
-    differences, variable = rows_of(differences, "variable", variable, "differences")
+    columns = ("cohort", "variable", "hcc", "n", "median", "q1", "q3", "low", "high", "p", "note")
+    differences, variable = rows_of(differences, columns, "differences", variable, by="variable")
     if patients is not None:
         require_columns(patients, ("cohort", "hcc", variable), "patients")
     cohorts = differences["cohort"].unique()
@@ -144,7 +123,7 @@ def plot_outcome_boxes(
 
 @in_style()
 def plot_oversampling(axes: np.ndarray | Sequence[Axes], points: pd.DataFrame) -> np.ndarray:
-    """The discovery cohort before and after Borderline-SMOTE, on its two image scores.
+    """ALARM Figure S1: the discovery cohort before and after Borderline-SMOTE, on its two image scores.
 
     Parameters
     ----------
@@ -162,12 +141,8 @@ def plot_oversampling(axes: np.ndarray | Sequence[Axes], points: pd.DataFrame) -
     ------
     DataError
         If a column is missing or there are fewer than two panels.
-
-    References
-    ----------
-    ALARM, Figure S1.
     """
-    require_columns(points, OVERSAMPLING_COLUMNS, "oversampled cohort")
+    require_columns(points, ("radiomics", "deep", "y", "synthetic"), "oversampled cohort")
     drawn = panel_list(axes, 2, "oversampling")
     made = points["synthetic"].to_numpy(bool)
     looks = {

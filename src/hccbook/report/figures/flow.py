@@ -16,8 +16,6 @@ from hccbook.report.figures.marks import note
 from hccbook.report.figures.style import BLACK, BLUE, GREY, SMALL_PT, in_style
 from hccbook.report.tables import cohort_title, decimal_text, require_columns
 
-WORKFLOW_COLUMNS = ("stage", "step", "detail", "follows")
-
 _BOX_HEIGHT = 0.62
 _BOX_WIDTH = 0.88
 _KEPT, _LEFT_OUT = "#E4EFF7", "#F3F3F3"
@@ -39,17 +37,9 @@ def _box(
     ax: Axes, middle: tuple[float, float], size: tuple[float, float], colour: str = _KEPT, edge: str = BLUE
 ) -> None:
     across, down = np.abs(np.diff([ax.get_xlim(), ax.get_ylim()])[:, 0]) / _size_in(ax)  # data an inch
-    corner = FancyBboxPatch(
-        (middle[0] - size[0] / 2, middle[1] - size[1] / 2),
-        *size,
-        boxstyle=f"round,pad=0,rounding_size={_CORNER_IN * across:.4f}",
-        mutation_aspect=down / across,
-        facecolor=colour,
-        edgecolor=edge,
-        linewidth=0.9,
-        zorder=2,
-    )
-    ax.add_patch(corner)
+    corner = middle[0] - size[0] / 2, middle[1] - size[1] / 2
+    shape = {"boxstyle": f"round,pad=0,rounding_size={_CORNER_IN * across:.4f}", "mutation_aspect": down / across}
+    ax.add_patch(FancyBboxPatch(corner, *size, **shape, facecolor=colour, edgecolor=edge, linewidth=0.9, zorder=2))
 
 
 def _arrow(ax: Axes, *corners: tuple[float, float]) -> None:
@@ -66,29 +56,20 @@ def _wrapped(text: str, inches: float) -> str:
 
 @in_style()
 def plot_flow(ax: Axes, boxes: pd.DataFrame) -> Axes:
-    """Patients from box to box, and those left out on the way.
+    """ALARM Figures S2 and S3: patients from box to box, and those left out on the way.
+
+    Kept boxes beneath their parent, the others to the right of the arrow. About 0.75 inches a row of boxes read well.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel; about 0.75 inches a row of boxes read well.
     boxes : pandas.DataFrame
         Columns box, parent (empty for the first), kind ("kept"; boxes of "left out" and "would leave out" stand
         aside), label, n, events; a parent comes before its boxes. Labels that name a cohort are printed as its title.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel: kept boxes beneath their parent, the others to the right of the arrow.
 
     Raises
     ------
     DataError
         If a column is missing, a parent is unknown, a box is there twice, or there is not one first box.
-
-    References
-    ----------
-    ALARM, Figures S2 and S3.
     """
     require_columns(boxes, FLOW_COLUMNS, "flow")
     rows = list(boxes.itertuples())
@@ -151,31 +132,22 @@ def _placed(rows: list) -> tuple[dict[str, tuple[float, float]], float]:
 
 @in_style()
 def plot_workflow(ax: Axes, steps: pd.DataFrame) -> Axes:
-    """The study's workflow: a row a stage, a box a step.
+    """ALARM Fig. 1: the study's workflow, a row a stage and a box a step.
+
+    The panel takes the book's width; about 0.85 inches a stage read well.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel, the book's width; about 0.85 inches a stage read well.
     steps : pandas.DataFrame
         Columns stage, step, detail (may be empty), follows (whether the step comes after the one left of it, which
         an arrow says), in order.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel.
 
     Raises
     ------
     DataError
         If a column is missing.
-
-    References
-    ----------
-    ALARM, Fig. 1.
     """
-    require_columns(steps, WORKFLOW_COLUMNS, "workflow")
+    require_columns(steps, ("stage", "step", "detail", "follows"), "workflow")
     ax.set(xlim=(0, 1), ylim=(steps["stage"].nunique() - 0.5, -0.5))
     whole = _size_in(ax)[0]
     for row, (stage, of_stage) in enumerate(steps.groupby("stage", sort=False)):

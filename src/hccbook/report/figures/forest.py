@@ -7,20 +7,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator, StrMethodFormatter
 
-from hccbook.report.figures.marks import CUTOFF, REFERENCE, TO_SIDE, beside, name_rows, note, rows_of
+from hccbook.evaluation.subgroups import SUBGROUP_COLUMNS
+from hccbook.report.figures.marks import CUTOFF, REFERENCE, TO_SIDE, beside, name_rows, note
 from hccbook.report.figures.style import BLUE, GREY, in_style, panel_title
-from hccbook.report.tables import (
-    ODDS_RATIO_COLUMNS,
-    SUBGROUP_COLUMNS,
-    decimal_text,
-    estimate_text,
-    odds_ratio_text,
-    p_phrase,
-    p_text,
-    require_columns,
-    step_text,
-    variable_title,
-)
+from hccbook.report.tables.schemas import ODDS_RATIO_COLUMNS, require_columns, rows_of
+from hccbook.report.tables.titles import variable_title
+from hccbook.report.tables.typesetting import area_text, odds_ratio_text, p_phrase, p_text, step_text
 
 _FURTHEST = 1e3  # a limit beyond an odds ratio of a thousand is an arrow
 _MIN_RATIO = 1e-3
@@ -29,30 +21,21 @@ _ROUND_RATIOS = (0.001, 0.01, 0.1, 0.2, 0.5, 1, 2, 5, 10, 100, 1000)
 
 @in_style()
 def plot_forest(ax: Axes, odds_ratios: pd.DataFrame) -> Axes:
-    """Odds ratios with confidence intervals on a logarithmic scale.
+    """ALARM Figure S13: odds ratios with confidence intervals on a logarithmic scale.
+
+    Right of the panel stand odds ratio, interval and p, or the note of a variable that has none. An interval that
+    leaves the scale ends in an arrow; an open marker is a penalised fit. About 0.3 inches a row read well.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel; about 0.3 inches a row read well.
     odds_ratios : pandas.DataFrame
         Columns analysis, variable, per, step, n, events, missing, odds_ratio, lower, upper, p, method, note; rows
         from top to bottom, with a heading where there are several analyses.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; right of it odds ratio, interval and p, or the note of a variable that has none. An interval
-        that leaves the scale ends in an arrow; an open marker is a penalised fit.
 
     Raises
     ------
     DataError
         If a column is missing.
-
-    References
-    ----------
-    ALARM, Figure S13.
     """
     require_columns(odds_ratios, ODDS_RATIO_COLUMNS, "odds ratios")
     known = odds_ratios.dropna(subset=["odds_ratio"])
@@ -96,44 +79,33 @@ def _odds_ratio(ax: Axes, y: float, row: object, ends: tuple[float, float]) -> N
         if not inside:
             ax.plot(end, y, mark, color=BLUE, markersize=6, clip_on=False, zorder=3)
     face = "white" if row.method == "Firth" else BLUE
-    ax.plot(
-        np.clip(row.odds_ratio, low, high), y, "s", markerfacecolor=face, markeredgecolor=BLUE, markersize=6, zorder=4
-    )
+    look = {"markerfacecolor": face, "markeredgecolor": BLUE, "markersize": 6, "zorder": 4}
+    ax.plot(np.clip(row.odds_ratio, low, high), y, "s", **look)
     beside(ax, y, odds_ratio_text(row.odds_ratio, row.lower, row.upper), 8)
     beside(ax, y, p_text(row.p), 126)
 
 
 @in_style()
 def plot_subgroup_forest(ax: Axes, subgroups: pd.DataFrame, *, cohort: str | None = None) -> Axes:
-    """AUC with its confidence interval in each subgroup of one cohort.
+    """ALARM Figure S15: AUC with its confidence interval in each subgroup of one cohort.
+
+    Right of the panel stand patients with HCC, all patients, AUC with interval or the note, and the p of equal AUCs
+    beside each characteristic. About 0.28 inches a row read well.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel; about 0.28 inches a row read well.
     subgroups : pandas.DataFrame
         Columns cohort, characteristic, level, n, events, missing, auc, lower, upper, p_difference, note; the row of
         the characteristic "all" gives the dashed line.
     cohort : str, optional
         Cohort drawn; not needed where the frame holds one.
 
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; right of it patients with HCC, all patients, AUC with interval or the note, and the p of
-        equal AUCs beside each characteristic.
-
     Raises
     ------
     DataError
         If a column is missing, or there are several cohorts and none is named.
-
-    References
-    ----------
-    ALARM, Figure S15.
     """
-    require_columns(subgroups, SUBGROUP_COLUMNS, "subgroups")
-    subgroups, cohort = rows_of(subgroups, "cohort", cohort, "subgroups")
+    subgroups, cohort = rows_of(subgroups, SUBGROUP_COLUMNS, "subgroups", cohort)
     names: dict[float, str] = {}
     y = 0.0
     for characteristic, levels in subgroups.groupby("characteristic", sort=False):
@@ -166,11 +138,9 @@ def _subgroup_auc(ax: Axes, y: float, row: object, *, whole: bool) -> None:
     ax.plot(row.auc, y, "D" if whole else "s", color=BLUE, markersize=7 if whole else 6, zorder=3)
     if whole:
         ax.axvline(row.auc, **CUTOFF | {"color": BLUE, "linewidth": 0.8, "zorder": 1})
-    if np.isnan(row.lower):
-        beside(ax, y, f"{decimal_text(row.auc, 3)} (no interval)", 76)
-        return
-    ax.plot([row.lower, row.upper], [y, y], color=BLUE, linewidth=1.8, zorder=2)
-    beside(ax, y, estimate_text(row.auc, row.lower, row.upper), 76)
+    if not np.isnan(row.lower):
+        ax.plot([row.lower, row.upper], [y, y], color=BLUE, linewidth=1.8, zorder=2)
+    beside(ax, y, area_text(row.auc, row.lower, row.upper), 76)
 
 
 def _heading(ax: Axes, y: float, text: str) -> None:

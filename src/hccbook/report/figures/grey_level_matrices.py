@@ -27,20 +27,15 @@ _READABLE_FROM = 0.179
 def show_grey_levels(ax: Axes, levels: np.ndarray, *, title: str = "") -> Axes:
     """One slice of grey levels, each written in its pixel.
 
+    A higher level is lighter, as in CT.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     levels : ndarray of int, shape (y, x)
         Grey levels from 1; 0 lies outside the region and is hatched. Intensities may be drawn too, if all of them are
         above 0.
     title : str
         Title of the panel.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; a higher level is lighter, as in CT.
 
     Raises
     ------
@@ -74,10 +69,10 @@ def plot_grey_level_matrix(
 ) -> Axes:
     """A matrix counted from grey levels, each count written in its cell.
 
+    The larger a number, the darker its cell, and a zero is pale.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     matrix : ndarray, shape (n_rows, n_columns)
         Counts, or other numbers from 0; whole numbers are written as such, others with two decimals.
     columns : str
@@ -86,11 +81,6 @@ def plot_grey_level_matrix(
         Name of each; 1, 2, 3, ... if absent.
     title : str
         Title of the panel.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; the larger a number, the darker its cell, and a zero is pale.
 
     Raises
     ------

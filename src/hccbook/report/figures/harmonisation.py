@@ -11,9 +11,6 @@ from hccbook.report.figures.marks import CUTOFF, TO_TOP, beside, interval, name_
 from hccbook.report.figures.style import GREY, in_style, series_look
 from hccbook.report.tables import cohort_title, estimate_text, require_columns
 
-CENTRE_EFFECT_COLUMNS = ("stage", "feature", "share", "chance", "at_most")
-HARMONISED_AUC_COLUMNS = ("variant", "cohort", "auc", "lower", "upper", "note")
-
 _CHANCE = CUTOFF | {"color": GREY, "zorder": 1}
 
 
@@ -21,24 +18,19 @@ _CHANCE = CUTOFF | {"color": GREY, "zorder": 1}
 def plot_centre_effect(ax: Axes, shares: pd.DataFrame) -> Axes:
     """Share of the features whose variance lies between centres to a given share or less.
 
+    A dashed line marks what centres that do nothing would have on average.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     shares : pandas.DataFrame
         Columns stage, feature, share, chance, at_most; a line a stage, in the order of the rows.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; a dashed line marks what centres that do nothing would have on average.
 
     Raises
     ------
     DataError
         If a column is missing, there is no row, or stages differ in what chance gives.
     """
-    require_columns(shares, CENTRE_EFFECT_COLUMNS, "centre effect")
+    require_columns(shares, ("stage", "feature", "share", "chance", "at_most"), "centre effect")
     if shares.empty:
         raise DataError("centre effect", "must hold features", "none", "Give features that vary.")
     chances = shares["chance"].unique()
@@ -61,24 +53,20 @@ def plot_centre_effect(ax: Axes, shares: pd.DataFrame) -> Axes:
 def plot_harmonised_auc(ax: Axes, aucs: pd.DataFrame) -> Axes:
     """AUC of the model refitted on each variant of the features, with its interval, by cohort.
 
+    Cohorts from top to bottom, variants within them, and the numbers or the note beside them. About 0.28 inches a row
+    read well.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel; about 0.28 inches a row read well.
     aucs : pandas.DataFrame
         Columns variant, cohort, auc, lower, upper, note; a row a variant and cohort.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; cohorts from top to bottom, variants within them, and the numbers or the note beside them.
 
     Raises
     ------
     DataError
         If a column is missing.
     """
-    require_columns(aucs, HARMONISED_AUC_COLUMNS, "AUC by harmonisation")
+    require_columns(aucs, ("variant", "cohort", "auc", "lower", "upper", "note"), "AUC by harmonisation")
     variants = list(dict.fromkeys(aucs["variant"]))
     names: dict[float, str] = {}
     height = 0.0

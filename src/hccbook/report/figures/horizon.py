@@ -6,38 +6,31 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from hccbook.report.figures.marks import REFERENCE, rows_of
+from hccbook.report.figures.marks import REFERENCE
 from hccbook.report.figures.style import BLUE, GREY, VERMILION, in_style, panel_title, series_look
-from hccbook.report.tables import HORIZON_AUC_COLUMNS, model_title, require_columns
-
-HORIZON_GROUP_COLUMNS = ("cohort", "predicted", "observed", "lower", "upper", "n", "events", "at_risk")
+from hccbook.report.tables import model_title
+from hccbook.report.tables.schemas import HORIZON_AUC_COLUMNS, rows_of
 
 
 @in_style()
 def plot_horizon_auc(ax: Axes, auc: pd.DataFrame, *, cohort: str | None = None) -> Axes:
     """AUC at each horizon with its confidence interval, and the binary AUC at the right.
 
+    `legend_below` names its lines; a horizon without an AUC has no point.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     auc : pandas.DataFrame
         Columns cohort, model, months, cases, controls, unknown, auc, lower, upper, binary_auc, note.
     cohort : str, optional
         Cohort drawn; not needed where the frame holds one. Horizons and models keep their place in every cohort.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel, whose lines `legend_below` names; a horizon without an AUC has no point.
 
     Raises
     ------
     DataError
         If a column is missing, the cohort is not there, or there are several and none is named.
     """
-    require_columns(auc, HORIZON_AUC_COLUMNS, "AUC at a horizon")
-    own, cohort = rows_of(auc, "cohort", cohort, "AUC at a horizon")
+    own, cohort = rows_of(auc, HORIZON_AUC_COLUMNS, "AUC at a horizon", cohort)
     horizons, models = sorted(auc["months"].unique()), list(auc["model"].unique())
     for model, line in own.groupby("model", sort=False):
         line = line.sort_values("months")
@@ -63,10 +56,11 @@ def plot_horizon_calibration(
 ) -> Axes:
     """Prediction beside the Kaplan-Meier incidence at a horizon, by group of rising prediction.
 
+    `legend_below` names its points; under each group its HCC by the horizon and its patients; an open point stands for
+    a group of which nobody was followed to the horizon.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     groups : pandas.DataFrame
         Columns cohort, predicted, observed, lower, upper, n, events, at_risk; probabilities; groups in rising order.
     cohort : str, optional
@@ -74,19 +68,13 @@ def plot_horizon_calibration(
     months : float
         Horizon, for the label.
 
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel, whose points `legend_below` names; under each group its HCC by the horizon and its patients;
-        an open point stands for a group of which nobody was followed to the horizon.
-
     Raises
     ------
     DataError
         If a column is missing, the cohort is not there, or there are several and none is named.
     """
-    require_columns(groups, HORIZON_GROUP_COLUMNS, "calibration at a horizon")
-    groups, cohort = rows_of(groups, "cohort", cohort, "calibration at a horizon")
+    columns = ("cohort", "predicted", "observed", "lower", "upper", "n", "events", "at_risk")
+    groups, cohort = rows_of(groups, columns, "calibration at a horizon", cohort)
     x = np.arange(len(groups))
     ax.vlines(x + 0.08, groups["lower"], groups["upper"], color=BLUE, linewidth=1.2, alpha=0.7)
     followed = groups["at_risk"].to_numpy() > 0

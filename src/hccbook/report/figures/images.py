@@ -22,22 +22,28 @@ _WINDOW_HU = (-160.0, 240.0)  # 400 HU wide about a level of 40 HU
 _SCALE_BAR_MM = 50.0
 
 
-class _Volume(NamedTuple):
+class Volume(NamedTuple):
     """Array (z, y, x) in LPS order with its voxel edges (z, y, x), mm."""
 
     array: np.ndarray
     edges: tuple[float, float, float]
 
 
-def _volume(image: sitk.Image, place: str, grid: _Volume | None = None) -> _Volume:
+def lps_volume(image: sitk.Image) -> Volume:
+    """An image turned to LPS, if it is not so already."""
+    if not np.allclose(image.GetDirection(), np.eye(3).ravel()):
+        image = sitk.DICOMOrient(image, "LPS")
+    return Volume(sitk.GetArrayFromImage(image), image.GetSpacing()[::-1])
+
+
+def _volume(image: sitk.Image, place: str, grid: Volume | None = None) -> Volume:
     if image.GetDimension() != 3:
         raise DataError(place, "must have three dimensions", image.GetDimension(), "Pass the whole volume.")
-    turned = sitk.DICOMOrient(image, "LPS")
-    array = sitk.GetArrayFromImage(turned)
-    if grid is not None and array.shape != grid.array.shape:
-        found = f"{array.shape} on {grid.array.shape}"
+    volume = lps_volume(image)
+    if grid is not None and volume.array.shape != grid.array.shape:
+        found = f"{volume.array.shape} on {grid.array.shape}"
         raise DataError(place, "must lie on the image's grid", found, "Resample it.")
-    return _Volume(array, turned.GetSpacing()[::-1])
+    return volume
 
 
 def largest_slice(labels: sitk.Image) -> int:
@@ -71,10 +77,11 @@ def show_slice(
 ) -> Axes:
     """One axial slice of CT in a window of 400 HU about 40 HU, with the organs segmented.
 
+    It is in mm, with R at the left and L at the right; a legend names the masks, where there are any.
+    ``ax.images[0].set_clim(low, high)`` sets another window.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     image : SimpleITK.Image
         CT, HU.
     masks : SimpleITK.Image, optional
@@ -85,12 +92,6 @@ def show_slice(
         Slice, counted from the foot; where not given, the one that holds most of the label map, or the middle one.
     title : str
         Title of the panel.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel, in mm, with R at the left and L at the right; a legend names the masks, where there are any.
-        ``ax.images[0].set_clim(low, high)`` sets another window.
 
     Raises
     ------
@@ -113,7 +114,7 @@ def show_slice(
     return ax
 
 
-def _show_plane(ax: Axes, volume: _Volume, index: int) -> None:
+def _show_plane(ax: Axes, volume: Volume, index: int) -> None:
     """One axial slice in mm, without axes, and the letters of the patient's sides."""
     last = len(volume.array) - 1
     if not 0 <= index <= last:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -14,48 +13,34 @@ from hccbook.report.figures.marks import CUTOFF, beside, interval, name_rows
 from hccbook.report.figures.style import BLUE, GREY, VERMILION, in_style
 from hccbook.report.tables import estimate_text, require_columns
 
-_LEAK_TITLES: Mapping[str, str] = MappingProxyType(
-    {
-        "none": "No leak",
-        "selection": "Selection before the split",
-        "smote": "SMOTE before the split",
-        "thresholds": "Thresholds on test data",
-        "scaling": "Scaling on all data",
-        "all": "All four",
-    }
-)
-"""Printed names of the experiments; a name that is not here is printed as it is."""
-
-_MEASURE_TITLES: Mapping[str, str] = MappingProxyType({"auc": "AUC", "youden": "Sensitivity + specificity − 1"})
-
-RUN_COLUMNS = ("seed", "leak", "auc")
-OPTIMISM_COLUMNS = ("leak", "measure", "mean", "optimism", "lower", "upper")
+_LEAK_TITLES: Mapping[str, str] = {
+    "none": "No leak",
+    "selection": "Selection before the split",
+    "smote": "SMOTE before the split",
+    "thresholds": "Thresholds on test data",
+    "scaling": "Scaling on all data",
+    "all": "All four",
+}
+_MEASURE_TITLES: Mapping[str, str] = {"auc": "AUC", "youden": "Sensitivity + specificity − 1"}
 
 
 @in_style()
 def plot_leak_aucs(ax: Axes, runs: pd.DataFrame, optimism: pd.DataFrame) -> Axes:
-    """Validation AUC of every simulated cohort by experiment, with the mean.
+    """Validation AUC of every simulated cohort by experiment, with the mean; a dashed line marks 0.5, the truth.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     runs : pandas.DataFrame
         Columns seed, leak, auc; a point a row, experiments from top to bottom in the order of the rows.
     optimism : pandas.DataFrame
         Columns leak, measure, mean, optimism, lower, upper; the mean of measure ``auc`` is the stroke.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; a dashed line marks 0.5, the truth.
 
     Raises
     ------
     DataError
         If a column is missing, or an experiment has no mean.
     """
-    require_columns(runs, RUN_COLUMNS, "AUC by leak")
+    require_columns(runs, ("seed", "leak", "auc"), "AUC by leak")
     means = _of_measure(optimism, "auc").set_index("leak")["mean"]
     leaks = list(dict.fromkeys(runs["leak"]))
     absent = [leak for leak in leaks if leak not in means.index]
@@ -78,19 +63,14 @@ def plot_leak_aucs(ax: Axes, runs: pd.DataFrame, optimism: pd.DataFrame) -> Axes
 def plot_leak_optimism(ax: Axes, optimism: pd.DataFrame, measure: str = "auc") -> Axes:
     """Optimism of each leak with its confidence interval.
 
+    Leaks from top to bottom in the order of the rows, and the numbers beside them.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     optimism : pandas.DataFrame
         Columns leak, measure, mean, optimism, lower, upper; the experiment ``none`` is left out.
     measure : {"auc", "youden"}
         Whose optimism.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; leaks from top to bottom in the order of the rows, and the numbers beside them.
 
     Raises
     ------
@@ -109,7 +89,7 @@ def plot_leak_optimism(ax: Axes, optimism: pd.DataFrame, measure: str = "auc") -
 
 
 def _of_measure(optimism: pd.DataFrame, measure: str) -> pd.DataFrame:
-    require_columns(optimism, OPTIMISM_COLUMNS, "optimism")
+    require_columns(optimism, ("leak", "measure", "mean", "optimism", "lower", "upper"), "optimism")
     own = optimism[optimism["measure"] == measure]
     if own.empty:
         known = ", ".join(optimism["measure"].unique())

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.text import Annotation
 
-from hccbook.errors import DataError
 from hccbook.report.figures.style import BLACK, GREY, SMALL_PT
 
-REFERENCE: Mapping[str, object] = MappingProxyType(
-    {"color": GREY, "linewidth": 0.8, "linestyle": (0, (2, 2)), "zorder": 1}
-)
+REFERENCE: Mapping[str, object] = {"color": GREY, "linewidth": 0.8, "linestyle": (0, (2, 2)), "zorder": 1}
 """Line of what would be without an effect, such as an AUC of one half."""
 
-CUTOFF: Mapping[str, object] = MappingProxyType({"color": BLACK, "linewidth": 0.9, "linestyle": (0, (4, 2))})
+CUTOFF: Mapping[str, object] = {"color": BLACK, "linewidth": 0.9, "linestyle": (0, (4, 2))}
 """Line at a cut-off or another chosen value."""
 
 TO_SIDE, TO_TOP = ("axes fraction", "data"), ("data", "axes fraction")
@@ -56,19 +51,9 @@ def interval(ax: Axes, y: float, value: float, limits: tuple[float, float], **lo
     ax.plot(value, y, linestyle="none", **look)
 
 
-def rows_of(table: pd.DataFrame, column: str, value: str | None, place: str) -> tuple[pd.DataFrame, str]:
-    """Rows of one cohort, or of one value of another column; of the only one where none is named.
-
-    Raises
-    ------
-    DataError
-        If there are several and none is named, or the one named is not there.
-    """
-    values = list(table[column].unique())
-    named = ", ".join(map(str, values))
-    if value is None and len(values) > 1:
-        raise DataError(place, f"must hold one {column} for one panel", named, f"Name the {column}.")
-    value = values[0] if value is None else value
-    if value not in values:
-        raise DataError(place, f"must hold the {column} {value}", named, "Check the spelling.")
-    return table[table[column] == value], value
+def quarter_ticks(ax: Axes) -> None:
+    """Both axes from 0 to 1, with a tick at each quarter."""
+    ticks = (0, 0.25, 0.5, 0.75, 1)
+    ax.set(xlim=(0, 1), ylim=(0, 1))
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.set_yticks(ticks, [f"{tick:g}" for tick in ticks])

@@ -10,8 +10,6 @@ from hccbook.report.figures.marks import note
 from hccbook.report.figures.style import BLACK, BLUE, GREY, SMALL_PT, VERMILION, in_style
 from hccbook.report.tables import require_columns, variable_title
 
-NOMOGRAM_COLUMNS = ("axis", "kind", "value", "points")
-
 _TITLES = {"points": "Points", "total": "Total points", "probability": "Probability of HCC"}
 _LEFT = 0.22
 _NEAREST_LABELS = 0.045
@@ -19,33 +17,24 @@ _NEAREST_LABELS = 0.045
 
 @in_style()
 def plot_nomogram(ax: Axes, scales: pd.DataFrame, *, cutoffs: tuple[float, ...] = ()) -> Axes:
-    """Nomogram: read points from each value, add them up, and read the probability from the total.
+    """ALARM Figure S17: nomogram; read points from each value, add them up, and read the probability from the total.
+
+    The panel takes the book's width; about 0.55 inches an axis read well.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel, the book's width; about 0.55 inches an axis read well.
     scales : pandas.DataFrame
         Columns axis, kind ("points", "variable", "total", "probability"), value, points, as
         `hccbook.evaluation.nomogram_scales` gives them; axes from top to bottom in the order of the frame.
     cutoffs : tuple of float
         Probabilities among the marks that part the risk groups, coloured.
 
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel.
-
     Raises
     ------
     DataError
         If a column is missing.
-
-    References
-    ----------
-    ALARM, Figure S17.
     """
-    require_columns(scales, NOMOGRAM_COLUMNS, "nomogram scales")
+    require_columns(scales, ("axis", "kind", "value", "points"), "nomogram scales")
     greatest = float(scales.loc[scales["kind"].isin(["total", "probability"]), "points"].max())
     count = scales["axis"].nunique()
     for row, (axis, marks) in enumerate(scales.groupby("axis", sort=False)):

@@ -12,17 +12,21 @@ from hccbook.report.figures.marks import CUTOFF, TO_SIDE, note
 from hccbook.report.figures.style import BLUE, GREY, VERMILION, in_style
 from hccbook.report.tables import decimal_text, feature_title, require_columns
 
-ASSOCIATION_COLUMNS = ("feature", "auc", "p")
-CORRELATION_COLUMNS = ("feature", "other", "rho")
-
 _MAX_P = 0.05
 _MAX_NAMES = 24
 _CORRELATION_COLOURS = LinearSegmentedColormap.from_list("correlation", [BLUE, "#FFFFFF", VERMILION])
 
 
-def no_feature(ax: Axes, table: pd.DataFrame, columns: tuple[str, ...]) -> bool:
-    """Whether a frame with these columns has no row; the panel then says that no feature was selected."""
+def no_feature(ax: Axes, table: pd.DataFrame, columns: tuple[str, ...], place: str) -> bool:
+    """Whether a frame with these columns has no row; the panel then says that no feature was selected.
+
+    Raises
+    ------
+    DataError
+        If a column is missing.
+    """
     if len(table) or not set(columns) <= set(table.columns):
+        require_columns(table, columns, place)
         return False
     with in_style():
         ax.text(0.5, 0.5, "No feature was selected", ha="center", va="center", transform=ax.transAxes)
@@ -32,33 +36,23 @@ def no_feature(ax: Axes, table: pd.DataFrame, columns: tuple[str, ...]) -> bool:
 
 @in_style()
 def plot_volcano(ax: Axes, associations: pd.DataFrame) -> Axes:
-    """Mann-Whitney p of every feature against its AUC.
+    """ALARM Figures S5 to S11: Mann-Whitney p of every feature against its AUC.
+
+    Features with a p below 0.05, which is drawn as a line, are coloured by their direction and counted. An empty frame
+    is said to be one.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     associations : pandas.DataFrame
         Columns feature, auc, p.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; features with a p below 0.05, which is drawn as a line, are coloured by their direction and
-        counted. An empty frame is said to be one.
 
     Raises
     ------
     DataError
         If a column is missing.
-
-    References
-    ----------
-    ALARM, Figures S5 to S11.
     """
-    if no_feature(ax, associations, ASSOCIATION_COLUMNS):
+    if no_feature(ax, associations, ("feature", "auc", "p"), "feature associations"):
         return ax
-    require_columns(associations, ASSOCIATION_COLUMNS, "feature associations")
     auc, p = associations["auc"].to_numpy(float), associations["p"].to_numpy(float)
     # A p of 0 is one below the least number: it is drawn at that.
     height = -np.log10(np.maximum(p, np.finfo(float).tiny))
@@ -82,33 +76,23 @@ def plot_volcano(ax: Axes, associations: pd.DataFrame) -> Axes:
 
 @in_style()
 def plot_correlations(ax: Axes, correlations: pd.DataFrame) -> Axes:
-    """Spearman correlations of features as a square of colours.
+    """ALARM Figures S5 to S11: Spearman correlations of features as a square of colours.
+
+    Its scale stands beside it; features are named where there are at most 24. With an empty frame it says that no
+    feature was selected.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     correlations : pandas.DataFrame
         Columns feature, other, rho (-1 to 1); every pair both ways round, features in the order of the frame.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel with its scale; features are named where there are at most 24. With an empty frame it says that
-        no feature was selected.
 
     Raises
     ------
     DataError
         If a column is missing or a pair is.
-
-    References
-    ----------
-    ALARM, Figures S5 to S11.
     """
-    if no_feature(ax, correlations, CORRELATION_COLUMNS):
+    if no_feature(ax, correlations, ("feature", "other", "rho"), "correlations"):
         return ax
-    require_columns(correlations, CORRELATION_COLUMNS, "correlations")
     names = list(dict.fromkeys(correlations["feature"]))
     square = correlations.pivot(index="feature", columns="other", values="rho").reindex(index=names, columns=names)
     if square.isna().any(axis=None):

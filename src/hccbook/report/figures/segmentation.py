@@ -12,29 +12,19 @@ from hccbook.report.figures.marks import CUTOFF
 from hccbook.report.figures.style import BLACK, BLUE, ORANGE, ORGAN_COLOURS, in_style
 from hccbook.report.tables import require_columns
 
-SMOOTHED_STEPS = 20
-"""Optimiser steps that a point of the loss curve averages."""
-
-DICE_COLUMNS = ("patient", "phase", "organ", "dice")
+_SMOOTHED_STEPS = 20
 
 
 @in_style()
 def plot_segmentation_loss(ax: Axes, losses: Sequence[float], pretraining: int) -> Axes:
-    """Loss of the segmentation's training, step by step.
+    """Loss of the segmentation's training: every optimiser step as a point, and the mean of each 20 as a line.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     losses : sequence of float
         Dice plus cross-entropy of each optimiser step, the pre-training's first.
     pretraining : int
         Steps of the pre-training.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel: every step as a point, and the mean of each `SMOOTHED_STEPS` as a line.
 
     References
     ----------
@@ -46,7 +36,7 @@ def plot_segmentation_loss(ax: Axes, losses: Sequence[float], pretraining: int) 
             continue
         steps = start + 1 + np.arange(len(values))
         ax.plot(steps, values, ".", color=colour, markersize=2, alpha=0.35)
-        count = max(1, len(values) // SMOOTHED_STEPS)
+        count = max(1, len(values) // _SMOOTHED_STEPS)
         smooth = [[block.mean() for block in np.array_split(part, count)] for part in (steps, values)]
         ax.plot(*smooth, color=colour, label=name)
     ax.set(xlabel="Optimiser step", ylabel="Loss", ylim=(0, None), xlim=(0, len(losses) + 1))
@@ -58,19 +48,14 @@ def plot_segmentation_loss(ax: Axes, losses: Sequence[float], pretraining: int) 
 def plot_dice(ax: Axes, dice: pd.DataFrame, *, printed: Mapping[str, float]) -> Axes:
     """Dice of each patient, by phase and organ.
 
+    Points of one column are spread sideways in order of their value, for legibility only.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     dice : pandas.DataFrame
         Columns patient, phase, organ, dice (0 to 1); a row a patient, phase and organ.
     printed : mapping of str to float
         A paper's Dice by organ, drawn as a line.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; points of one column are spread sideways in order of their value, for legibility only.
 
     Raises
     ------
@@ -81,7 +66,7 @@ def plot_dice(ax: Axes, dice: pd.DataFrame, *, printed: Mapping[str, float]) -> 
     ----------
     aMAP-CT, Results, Model construction.
     """
-    require_columns(dice, DICE_COLUMNS, "Dice")
+    require_columns(dice, ("patient", "phase", "organ", "dice"), "Dice")
     phases = list(dict.fromkeys(dice["phase"]))
     organs = list(dict.fromkeys(dice["organ"]))
     slot = 0.8 / len(organs)

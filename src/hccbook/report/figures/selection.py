@@ -10,11 +10,6 @@ from hccbook.report.figures.marks import CUTOFF, TO_TOP, note
 from hccbook.report.figures.style import BLUE, GREY, VERMILION, in_style, series_look
 from hccbook.report.tables import decimal_text, feature_title, require_columns
 
-PATH_COLUMNS = ("feature", "penalty", "coefficient")
-ERROR_COLUMNS = ("penalty", "error", "lower", "upper")
-COEFFICIENT_COLUMNS = ("feature", "coefficient")
-FAMILY_COLUMNS = ("family", "n")
-
 
 def _mark_penalty(ax: Axes, penalty: float | None) -> None:
     if penalty is not None:
@@ -24,28 +19,21 @@ def _mark_penalty(ax: Axes, penalty: float | None) -> None:
 
 @in_style()
 def plot_lasso_path(ax: Axes, path: pd.DataFrame, *, penalty: float | None = None) -> Axes:
-    """Coefficients along the LASSO path.
+    """Coefficients along the LASSO path; features that are not nought at the chosen penalty are coloured.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     path : pandas.DataFrame
         Columns feature, penalty, coefficient (of standardised features).
     penalty : float, optional
         Chosen penalty, marked.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; features that are not nought at the chosen penalty are coloured, the others grey.
 
     Raises
     ------
     DataError
         If a column is missing.
     """
-    require_columns(path, PATH_COLUMNS, "LASSO path")
+    require_columns(path, ("feature", "penalty", "coefficient"), "LASSO path")
     kept = 0
     for _, line in path.groupby("feature", sort=False):
         line = line.sort_values("penalty")
@@ -66,24 +54,17 @@ def plot_lasso_error(ax: Axes, error: pd.DataFrame, *, penalty: float | None = N
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     error : pandas.DataFrame
         Columns penalty, error, lower, upper; the bounds are one standard error to each side.
     penalty : float, optional
         Chosen penalty, marked.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel.
 
     Raises
     ------
     DataError
         If a column is missing.
     """
-    require_columns(error, ERROR_COLUMNS, "LASSO error")
+    require_columns(error, ("penalty", "error", "lower", "upper"), "LASSO error")
     line = error.sort_values("penalty")
     ax.fill_between(line["penalty"], line["lower"], line["upper"], color=BLUE, alpha=0.18, linewidth=0)
     ax.plot(line["penalty"], line["error"], color=BLUE)
@@ -94,30 +75,19 @@ def plot_lasso_error(ax: Axes, error: pd.DataFrame, *, penalty: float | None = N
 
 @in_style()
 def plot_coefficients(ax: Axes, coefficients: pd.DataFrame) -> Axes:
-    """Coefficients of the chosen features as lollipops.
+    """ALARM Fig. 2B: coefficients of the chosen features as lollipops; a positive one raises the risk.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     coefficients : pandas.DataFrame
         Columns feature, coefficient; drawn from top to bottom in the order of the frame.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; a positive coefficient raises the risk.
 
     Raises
     ------
     DataError
         If a column is missing.
-
-    References
-    ----------
-    ALARM, Fig. 2B.
     """
-    require_columns(coefficients, COEFFICIENT_COLUMNS, "coefficients")
+    require_columns(coefficients, ("feature", "coefficient"), "coefficients")
     y = range(len(coefficients))
     values = coefficients["coefficient"].to_numpy(float)
     colours = [VERMILION if value > 0 else BLUE for value in values]
@@ -133,30 +103,19 @@ def plot_coefficients(ax: Axes, coefficients: pd.DataFrame) -> Axes:
 
 @in_style()
 def plot_feature_families(ax: Axes, families: pd.DataFrame) -> Axes:
-    """Number of features by family.
+    """ALARM Figure S4: number of features by family, each bar with its count.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     families : pandas.DataFrame
         Columns family, n; drawn from top to bottom in the order of the frame.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel, each bar with its count.
 
     Raises
     ------
     DataError
         If a column is missing.
-
-    References
-    ----------
-    ALARM, Figure S4.
     """
-    require_columns(families, FAMILY_COLUMNS, "feature families")
+    require_columns(families, ("family", "n"), "feature families")
     y = range(len(families))
     ax.barh(y, families["n"], color=BLUE, height=0.66)
     for place, n in zip(y, families["n"], strict=True):

@@ -9,7 +9,8 @@ from matplotlib.ticker import PercentFormatter
 from hccbook.report.figures.layout import legend_below
 from hccbook.report.figures.marks import TO_TOP, note
 from hccbook.report.figures.style import GREY, in_style, panel_title, series_look
-from hccbook.report.tables import TRADEOFF_COLUMNS, decimal_text, require_columns
+from hccbook.report.tables import decimal_text
+from hccbook.report.tables.schemas import TRADEOFF_COLUMNS, require_columns
 
 _ROOM = 0.075
 
@@ -18,21 +19,15 @@ _ROOM = 0.075
 def plot_spared_missed(ax: Axes, tradeoff: pd.DataFrame, *, amap_marked: float) -> Axes:
     """Share of cancers missed against the share of CTs spared, a line an aMAP-CT cut-off.
 
+    Bars are the 95% confidence intervals of the missed share at each aMAP cut-off, whose values stand along the top.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     tradeoff : pandas.DataFrame
         Columns cohort, amap_cutoff, ct_cutoff, n, events, spared, spared_share, spared_lower, spared_upper, missed,
         missed_share, missed_lower, missed_upper, lost, high; shares are 0 to 1; one cohort.
     amap_marked : float
         aMAP cut-off that is marked by a ring on every line.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; bars are the 95% confidence intervals of the missed share at each aMAP cut-off, whose values
-        stand along the top.
 
     Raises
     ------
@@ -61,10 +56,9 @@ def plot_spared_missed(ax: Axes, tradeoff: pd.DataFrame, *, amap_marked: float) 
     named: list[float] = []
     # The marked cut-off is named whatever happens, the others where there is room.
     for row in sorted(first.itertuples(), key=lambda one: one.amap_cutoff != amap_marked):
-        if any(abs(row.spared_share - other) < _ROOM for other in named):
-            continue
-        named.append(row.spared_share)
-        note(ax, f"{row.amap_cutoff:g}", (row.spared_share, 1), (0, 3), TO_TOP, ha="center", color=GREY)
+        if all(abs(row.spared_share - other) >= _ROOM for other in named):
+            named.append(row.spared_share)
+            note(ax, f"{row.amap_cutoff:g}", (row.spared_share, 1), (0, 3), TO_TOP, ha="center", color=GREY)
     note(ax, "aMAP cut-off", (0, 1), (0, 14), "axes fraction", color=GREY)
     cohort = str(tradeoff["cohort"].iloc[0])
     ax.set_title(panel_title(cohort) if cohort else "", pad=26)

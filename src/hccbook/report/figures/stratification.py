@@ -15,42 +15,31 @@ from matplotlib.ticker import PercentFormatter
 from hccbook.errors import DataError
 from hccbook.report.figures.marks import CUTOFF, TO_SIDE, beside, note
 from hccbook.report.figures.style import BLACK, FONT_PT, GREY, OUTCOME_COLOURS, group_colour, in_style
-from hccbook.report.tables import INCIDENCE_COLUMNS, decimal_text, group_title, require_columns
-
-PATIENT_COLUMNS = ("patient", "cohort", "score", "hcc", "group")
-FLOW_COLUMNS = ("source", "target", "n", "events")
+from hccbook.report.tables import decimal_text, group_title
+from hccbook.report.tables.schemas import INCIDENCE_COLUMNS, require_columns
 
 _NODE_WIDTH = 0.03
 
 
 @in_style()
 def plot_risk_waterfall(ax: Axes, patients: pd.DataFrame, cutoffs: Sequence[float]) -> Axes:
-    """Patients in order of their score, coloured by outcome, over the bands of the risk groups.
+    """ALARM Fig. 5A: patients in order of their score, coloured by outcome, over the bands of the risk groups.
+
+    A strip of ticks under the points marks each patient with HCC.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     patients : pandas.DataFrame
         Columns patient, cohort, score, hcc (0, 1), group; a row a patient, in any order.
     cutoffs : sequence of float
         One or two cut-offs on the score, ascending: low and high risk, or low, medium and high.
 
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; a strip of ticks under the points marks each patient with HCC.
-
     Raises
     ------
     DataError
         If a column is missing, or the cut-offs do not ascend or are not one or two.
-
-    References
-    ----------
-    ALARM, Fig. 5A.
     """
-    require_columns(patients, PATIENT_COLUMNS, "patients' scores")
+    require_columns(patients, ("patient", "cohort", "score", "hcc", "group"), "patients' scores")
     cutoffs, groups = ascending_cutoffs(cutoffs)
     ordered = patients.sort_values(["score", "patient"], kind="stable")
     low, high = score_range(ordered["score"], cutoffs, margin=0.04)
@@ -119,19 +108,12 @@ def _patients(ax: Axes, ordered: pd.DataFrame, strip: tuple[float, float]) -> No
 
 @in_style()
 def plot_group_incidence(ax: Axes, groups: pd.DataFrame) -> Axes:
-    """Incidence of HCC by risk group, with confidence intervals and the counts.
+    """Incidence of HCC by risk group, with confidence intervals, and under each group its events and patients.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     groups : pandas.DataFrame
         Columns group, n, events, incidence, lower, upper; incidence and bounds are fractions (0 to 1).
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; under each group stand its events and patients.
 
     Raises
     ------
@@ -174,12 +156,11 @@ def _columns(flows: pd.DataFrame) -> list[list[str]]:
             break
         column.update(moved)
     else:
-        raise DataError(
-            "flows",
+        rule, hint = (
             "must run one way, from column to column",
-            "a node that flows back to itself",
             "Name the nodes by column, such as 'aMAP low' and 'Final low'.",
         )
+        raise DataError("flows", rule, "a node that flows back to itself", hint)
     return [[node for node in nodes if column[node] == place] for place in range(max(column.values()) + 1)]
 
 
@@ -189,39 +170,29 @@ def _named(column: list[str]) -> tuple[str, dict[str, str]]:
     shared = all(len(part) == 2 and part[0] == parts[0][0] for part in parts)
     bare = [part[1] for part in parts] if shared else column
     titles = [group_title(name) for name in bare]
-    return parts[0][0] if shared else "", {
-        node: title[:1].upper() + title[1:] for node, title in zip(column, titles, strict=True)
-    }
+    titles = [title[:1].upper() + title[1:] for title in titles]
+    return parts[0][0] if shared else "", dict(zip(column, titles, strict=True))
 
 
 @in_style()
 def plot_sankey(ax: Axes, flows: pd.DataFrame) -> Axes:
-    """Flows of patients from group to group, with patients and HCC on each band.
+    """aMAP-CT Fig. 4A: flows of patients from group to group, with patients and HCC on each band.
+
+    Heights are in patients, a band has the colour of its target.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     flows : pandas.DataFrame
         Columns source, target, n, events; a node's column follows from the flows, and nodes stand from top to
         bottom in the order in which they appear. Where all nodes of a column begin with the same word
         ("aMAP low", "aMAP high"), that word stands above the column.
 
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; heights are in patients, a band has the colour of its target.
-
     Raises
     ------
     DataError
         If a column is missing, a flow is there twice, flows run in a circle, or no patient flows.
-
-    References
-    ----------
-    aMAP-CT, Fig. 4A.
     """
-    require_columns(flows, FLOW_COLUMNS, "flows")
+    require_columns(flows, ("source", "target", "n", "events"), "flows")
     flows = flows[flows["n"] > 0]
     if flows.empty:
         raise DataError("flows", "must have patients", "none", "Check the stepwise groups.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -22,45 +21,40 @@ FONT_PT = 9.0
 SMALL_PT = 8.0
 """Size of tick labels, legends and notes, points."""
 
-SCREEN_DPI = 110
-"""Resolution at which a notebook shows a figure, dots per inch."""
-
 # Okabe and Ito (2008), told apart with every common colour vision deficiency.
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
 VERMILION, SKY, BLACK, GREY = "#D55E00", "#56B4E9", "#000000", "#767676"
 
-STYLE = MappingProxyType(
-    {
-        "figure.dpi": SCREEN_DPI,
-        "figure.facecolor": "white",
-        "font.family": "sans-serif",
-        "font.sans-serif": ["DejaVu Sans"],
-        "font.size": FONT_PT,
-        "axes.titlesize": FONT_PT,
-        "axes.titleweight": "bold",
-        "axes.titlelocation": "left",
-        "axes.labelsize": FONT_PT,
-        "axes.linewidth": 0.8,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.axisbelow": True,
-        "axes.unicode_minus": True,
-        "xtick.labelsize": SMALL_PT,
-        "ytick.labelsize": SMALL_PT,
-        "legend.fontsize": SMALL_PT,
-        "legend.title_fontsize": SMALL_PT,
-        "legend.frameon": False,
-        "legend.handlelength": 1.8,
-        "legend.borderaxespad": 0.3,
-        "lines.linewidth": 1.6,
-        "lines.solid_capstyle": "butt",
-        "image.interpolation": "nearest",
-        # Text stays text in vector files, and the same figure gives the same bytes.
-        "svg.fonttype": "none",
-        "svg.hashsalt": "hccbook",
-        "pdf.fonttype": 42,
-    }
-)
+STYLE: Mapping[str, object] = {
+    "figure.dpi": 110,  # at which a notebook shows a figure
+    "figure.facecolor": "white",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": FONT_PT,
+    "axes.titlesize": FONT_PT,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": FONT_PT,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.unicode_minus": True,
+    "xtick.labelsize": SMALL_PT,
+    "ytick.labelsize": SMALL_PT,
+    "legend.fontsize": SMALL_PT,
+    "legend.title_fontsize": SMALL_PT,
+    "legend.frameon": False,
+    "legend.handlelength": 1.8,
+    "legend.borderaxespad": 0.3,
+    "lines.linewidth": 1.6,
+    "lines.solid_capstyle": "butt",
+    "image.interpolation": "nearest",
+    # Text stays text in vector files, and the same figure gives the same bytes.
+    "svg.fonttype": "none",
+    "svg.hashsalt": "hccbook",
+    "pdf.fonttype": 42,
+}
 """Matplotlib settings of the book's figures."""
 
 STAMP_TEXT = "SYNTHETIC DATA"
@@ -72,7 +66,7 @@ _STAMP_STRIP_PT = 17.0
 
 def in_style():
     """Context, and decorator, in which matplotlib's settings are those of the book."""
-    return mpl.rc_context(dict(STYLE))
+    return mpl.rc_context(STYLE)
 
 
 LineLook = Mapping[str, object]
@@ -80,23 +74,21 @@ LineLook = Mapping[str, object]
 
 
 def _look(color: str, linestyle: str | tuple = "-", linewidth: float = 1.6) -> LineLook:
-    return MappingProxyType({"color": color, "linestyle": linestyle, "linewidth": linewidth})
+    return {"color": color, "linestyle": linestyle, "linewidth": linewidth}
 
 
 _DASHED, _DASH_DOTTED, _DOTTED = (0, (5, 1.5)), (0, (4, 1.2, 1, 1.2)), (0, (1.5, 1.2))
-_MODEL_LOOKS: Mapping[str, LineLook] = MappingProxyType(
-    {
-        "ALARM": _look(BLUE, "-", 2.0),
-        "aMAP-CT": _look(BLUE, "-", 2.0),
-        "Radiomics": _look(ORANGE, _DASHED),
-        "aMAP + liver": _look(ORANGE, _DASHED),
-        "Deep learning": _look(GREEN, _DASH_DOTTED),
-        "aMAP + spleen": _look(GREEN, _DASH_DOTTED),
-        "aMAP": _look(PURPLE, _DOTTED),
-        "Treat all": _look(GREY, "-", 1.2),
-        "Treat none": _look(BLACK, "-", 1.2),
-    }
-)
+_MODEL_LOOKS: Mapping[str, LineLook] = {
+    "ALARM": _look(BLUE, "-", 2.0),
+    "aMAP-CT": _look(BLUE, "-", 2.0),
+    "Radiomics": _look(ORANGE, _DASHED),
+    "aMAP + liver": _look(ORANGE, _DASHED),
+    "Deep learning": _look(GREEN, _DASH_DOTTED),
+    "aMAP + spleen": _look(GREEN, _DASH_DOTTED),
+    "aMAP": _look(PURPLE, _DOTTED),
+    "Treat all": _look(GREY, "-", 1.2),
+    "Treat none": _look(BLACK, "-", 1.2),
+}
 _OTHER_LOOKS = (
     _look(BLUE),
     _look(ORANGE, _DASHED),
@@ -128,20 +120,18 @@ def series_look(title: str, position: int = 0) -> LineLook:
 PALE = "#9A9A9A"
 """Grey of what stands back: patients without HCC, controls, zeros."""
 
-_GROUP_COLOURS: Mapping[str, str] = MappingProxyType(
-    {
-        "Low risk": BLUE,
-        "Medium risk": ORANGE,
-        "High risk": VERMILION,
-        "Super high risk": VERMILION,
-        "Not needed": PALE,
-    }
-)
+_GROUP_COLOURS: Mapping[str, str] = {
+    "Low risk": BLUE,
+    "Medium risk": ORANGE,
+    "High risk": VERMILION,
+    "Super high risk": VERMILION,
+    "Not needed": PALE,
+}
 
-OUTCOME_COLOURS: Mapping[int, str] = MappingProxyType({0: PALE, 1: VERMILION})
+OUTCOME_COLOURS: Mapping[int, str] = {0: PALE, 1: VERMILION}
 """Colour by outcome, 0 no HCC and 1 HCC."""
 
-ORGAN_COLOURS: Mapping[str, str] = MappingProxyType({"liver": ORANGE, "spleen": SKY})
+ORGAN_COLOURS: Mapping[str, str] = {"liver": ORANGE, "spleen": SKY}
 """Colour by organ, of masks on CT and of points."""
 
 
@@ -179,21 +169,13 @@ def stamp_synthetic(figure: Figure) -> Figure:
         return figure
     if figure.get_layout_engine() is None:
         figure.set_layout_engine("constrained")
-    strip = _STAMP_STRIP_PT / 72 / figure.get_size_inches()[1]
+    width, height = figure.get_size_inches()
+    strip = _STAMP_STRIP_PT / 72 / height
     figure.get_layout_engine().set(rect=(0, 0, 1, 1 - strip))
+    box = {"boxstyle": "square,pad=0.25", "facecolor": "white", "edgecolor": VERMILION, "linewidth": 0.8}
+    look = {"ha": "right", "va": "center", "fontsize": SMALL_PT, "fontweight": "bold", "color": VERMILION, "bbox": box}
     with in_style():
-        text = figure.text(
-            1 - 6 / 72 / figure.get_size_inches()[0],
-            1 - strip / 2,
-            STAMP_TEXT,
-            ha="right",
-            va="center",
-            fontsize=SMALL_PT,
-            fontweight="bold",
-            color=VERMILION,
-            bbox={"boxstyle": "square,pad=0.25", "facecolor": "white", "edgecolor": VERMILION, "linewidth": 0.8},
-        )
-    text.set_gid(_STAMP_ID)
+        text = figure.text(1 - 6 / 72 / width, 1 - strip / 2, STAMP_TEXT, gid=_STAMP_ID, **look)
     # In the layout, so that a notebook, which cuts a figure to its content, does not cut it off.
     text.set_in_layout(True)
     return figure
@@ -235,12 +217,8 @@ def save_figure(figure: Figure, path: str | Path, *, synthetic: bool, dpi: int) 
     if synthetic:
         stamp_synthetic(figure)
     elif is_stamped(figure):
-        raise DataError(
-            path.name,
-            "must be saved as synthetic, since it carries the stamp",
-            "synthetic=False",
-            "Pass synthetic=True, or draw the figure anew from the patients' data.",
-        )
+        hint = "Pass synthetic=True, or draw the figure anew from the patients' data."
+        raise DataError(path.name, "must be saved as synthetic, since it carries the stamp", "synthetic=False", hint)
     with in_style(), atomic_path(path) as part:
         figure.savefig(part, dpi=dpi, metadata=metadata[path.suffix])
     return path

@@ -8,14 +8,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from hccbook.errors import DataError
-from hccbook.report.figures.marks import REFERENCE, note, rows_of
+from hccbook.report.figures.marks import REFERENCE, note
 from hccbook.report.figures.style import group_colour, in_style, panel_title
-from hccbook.report.tables import decimal_text, group_title, p_phrase, require_columns
-
-CUMULATIVE_COLUMNS = ("cohort", "group", "months", "incidence", "lower", "upper")
-AT_RISK_COLUMNS = ("cohort", "group", "months", "at_risk", "events")
-LOGRANK_COLUMNS = ("cohort", "chi2", "p")
+from hccbook.report.tables import decimal_text, group_title, p_phrase
+from hccbook.report.tables.schemas import only_row, require_columns, rows_of
 
 
 @in_style()
@@ -32,8 +28,6 @@ def plot_cumulative_incidence(
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     incidence : pandas.DataFrame
         Columns cohort, group, months, incidence, lower, upper; incidence and bounds are fractions (0 to 1).
     at_risk : pandas.DataFrame
@@ -45,11 +39,6 @@ def plot_cumulative_incidence(
     horizon_months : float, optional
         Month marked by a vertical line.
 
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel.
-
     Raises
     ------
     DataError
@@ -59,13 +48,13 @@ def plot_cumulative_incidence(
     ----------
     aMAP-CT, Fig. 2 and 4B.
     """
-    require_columns(incidence, CUMULATIVE_COLUMNS, "cumulative incidence")
-    require_columns(at_risk, AT_RISK_COLUMNS, "numbers at risk")
+    columns = ("cohort", "group", "months", "incidence", "lower", "upper")
+    curves, of_cohort = rows_of(incidence, columns, "cumulative incidence", cohort)
+    require_columns(at_risk, ("cohort", "group", "months", "at_risk", "events"), "numbers at risk")
     top = max(0.02, 1.1 * float(incidence["upper"].max()))
     if cohort is not None:
         top = min(top, 1.0)
-    curves, cohort = rows_of(incidence, "cohort", cohort, "cumulative incidence")
-    counts = at_risk[at_risk["cohort"] == cohort]
+    counts = at_risk[at_risk["cohort"] == of_cohort]
     ticks = sorted(counts["months"].unique())
     if horizon_months is not None:
         ax.axvline(horizon_months, **REFERENCE)
@@ -77,18 +66,16 @@ def plot_cumulative_incidence(
         ax.fill_between(line["months"], line["lower"], line["upper"], **band)
         ax.step(line["months"], line["incidence"], where="post", color=colours[group], label=title)
     end = float(max([*ticks, curves["months"].max()]))
-    ax.set(xlim=(0, end), ylim=(0, top), title=panel_title(cohort))
+    ax.set(xlim=(0, end), ylim=(0, top), title=panel_title(of_cohort))
     ax.set(xlabel="Months", ylabel="Cumulative incidence of HCC")
     ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0 if top > 0.05 else 1))
     # White behind it, for the horizon's line passes there.
     legend = ax.legend(loc="upper left", frameon=True, facecolor="white", edgecolor="none", framealpha=0.85)
     if logrank is not None:
-        require_columns(logrank, LOGRANK_COLUMNS, "log-rank test")
-        row = logrank[logrank["cohort"] == cohort]
-        if len(row) != 1:
-            raise DataError(f"log-rank test, {cohort}", "must have one row", f"{len(row)} rows", "Add the test.")
-        legend.set_title(f"Log-rank {p_phrase(row.iloc[0]['p'])}")
+        require_columns(logrank, ("cohort", "chi2", "p"), "log-rank test")
+        test = only_row(logrank, "log-rank test", "Add the test.", cohort=of_cohort)
+        legend.set_title(f"Log-rank {p_phrase(test['p'])}")
         legend.set_alignment("left")
     _write_at_risk(ax, counts, colours, ticks)
     return ax

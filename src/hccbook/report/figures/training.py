@@ -10,36 +10,27 @@ from hccbook.report.figures.marks import TO_TOP, note
 from hccbook.report.figures.style import BLACK, BLUE, GREY, ORANGE, PALE, VERMILION, in_style
 from hccbook.report.tables import require_columns
 
-HISTORY_COLUMNS = ("epoch", "tuned", "train_loss", "inner_loss", "inner_auc")
-CONTROL_COLUMNS = ("outcomes", "shuffle", "inner_auc", "unseen_auc")
-
 
 @in_style()
 def plot_training_loss(ax: Axes, history: pd.DataFrame, *, chosen: int) -> Axes:
     """Loss on the patients tuned on, and on those held out, by epoch.
 
+    Where the tuned part changes stands a dotted line. An empty history is said to be one.
+
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     history : pandas.DataFrame
         Columns epoch, tuned (the part that the epoch changed), train_loss, inner_loss, inner_auc.
     chosen : int
         Epoch that was kept, marked.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; where the tuned part changes stands a dotted line. An empty history is said to be one.
 
     Raises
     ------
     DataError
         If a column is missing.
     """
-    if history.empty:
-        return _not_tuned(ax)
-    require_columns(history, HISTORY_COLUMNS, "training history")
+    if _not_tuned(ax, history):
+        return ax
     ax.plot(history["epoch"], history["train_loss"], color=ORANGE, linestyle=(0, (5, 1.5)), label="Tuned on")
     ax.plot(history["epoch"], history["inner_loss"], color=BLUE, label="Held out")
     ax.set(ylabel="Loss")
@@ -48,40 +39,36 @@ def plot_training_loss(ax: Axes, history: pd.DataFrame, *, chosen: int) -> Axes:
 
 @in_style()
 def plot_training_auc(ax: Axes, history: pd.DataFrame, *, chosen: int) -> Axes:
-    """AUC of the held-out development patients by epoch.
+    """AUC of the held-out development patients by epoch; chance, one half, is a thin line.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     history : pandas.DataFrame
         As for `plot_training_loss`.
     chosen : int
         Epoch that was kept, marked.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; chance, one half, is a thin line.
 
     Raises
     ------
     DataError
         If a column is missing.
     """
-    if history.empty:
-        return _not_tuned(ax)
-    require_columns(history, HISTORY_COLUMNS, "training history")
+    if _not_tuned(ax, history):
+        return ax
     ax.axhline(0.5, color=GREY, linewidth=0.8)
     ax.plot(history["epoch"], history["inner_auc"], color=BLUE, label="Held out")
     ax.set(ylabel="AUC", ylim=(-0.03, 1.03))
     return _by_epoch(ax, history, "inner_auc", chosen, "lower right")
 
 
-def _not_tuned(ax: Axes) -> Axes:
+def _not_tuned(ax: Axes, history: pd.DataFrame) -> bool:
+    """Whether the history has no epoch, which the panel then says."""
+    if len(history):
+        require_columns(history, ("epoch", "tuned", "train_loss", "inner_loss", "inner_auc"), "training history")
+        return False
     ax.set_axis_off()
     note(ax, "not tuned", (0.5, 0.5), (0, 0), "axes fraction", ha="center")
-    return ax
+    return True
 
 
 def _by_epoch(ax: Axes, history: pd.DataFrame, column: str, chosen: int, legend: str) -> Axes:
@@ -102,26 +89,19 @@ def _by_epoch(ax: Axes, history: pd.DataFrame, column: str, chosen: int, legend:
 
 @in_style()
 def plot_shuffled_outcomes(ax: Axes, control: pd.DataFrame) -> Axes:
-    """AUC after fine-tuning with the true outcomes, and with shuffled ones.
+    """AUC after fine-tuning with the true outcomes, and with shuffled ones; an AUC that is absent has no point.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     control : pandas.DataFrame
         Columns outcomes (``observed`` or ``shuffled``), shuffle, inner_auc, unseen_auc; a row a fine-tuning.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; an AUC that is absent has no point.
 
     Raises
     ------
     DataError
         If a column is missing.
     """
-    require_columns(control, CONTROL_COLUMNS, "shuffled outcomes")
+    require_columns(control, ("outcomes", "shuffle", "inner_auc", "unseen_auc"), "shuffled outcomes")
     ax.axhline(0.5, color=GREY, linewidth=0.8)
     looks = {"observed": ("Outcomes as they are", "o", VERMILION), "shuffled": ("Outcomes shuffled", "D", PALE)}
     for outcomes, (label, marker, colour) in looks.items():

@@ -17,14 +17,10 @@ from hccbook.report.figures.stratification import ascending_cutoffs, score_range
 from hccbook.report.figures.style import BLACK, GREY, group_colour, in_style
 from hccbook.report.tables import decimal_text, group_title, require_columns
 
-MAP_COLUMNS = ("lower", "upper", "low_share", "high_share", "chi2", "rising")
-SCORE_COLUMNS = ("score", "hcc")
-
 # X-tile's own: black for no association, red where a high score means a bad course, green where a good one.
 # An odd number of steps puts black at nought.
-_TILE_COLOURS = LinearSegmentedColormap.from_list(
-    "x-tile", ["#3DFFB0", "#009E73", "#000000", "#D5300A", "#FFB48A"], N=257
-)
+_TILES = ["#3DFFB0", "#009E73", "#000000", "#D5300A", "#FFB48A"]
+_TILE_COLOURS = LinearSegmentedColormap.from_list("x-tile", _TILES, N=257)
 _BINS = 40
 _HATCHED = {"edgecolor": "white", "hatch": "////", "linewidth": 0}
 
@@ -33,24 +29,17 @@ _HATCHED = {"edgecolor": "white", "hatch": "////", "linewidth": 0}
 def plot_xtile(ax: Axes, tiles: pd.DataFrame, cuts: Sequence[float]) -> Axes:
     """X-tile's triangle: the chi-square of every pair of cut-offs, with the chosen pair marked.
 
-    To the right the low-risk group grows, downwards the high-risk group; the middle group is what is left, nobody
-    along the slanted edge. Bright red is a strong association in which a higher score means more HCC, bright green
-    one in which it means less, black none.
+    To the right the low-risk group grows, downwards the high-risk group; the middle group is what is left, nobody along
+    the slanted edge. Bright red is a strong association in which a higher score means more HCC, bright green one in
+    which it means less, black none. Its scale stands beside it. Best in a square panel.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel, best square.
     tiles : pandas.DataFrame
         Columns lower, upper (cut-offs), low_share, high_share (0 to 1), chi2, rising, as
         `hccbook.evaluation.xtile_map` gives them.
     cuts : sequence of float
         The chosen pair, lower and upper; must be among the tiles.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel with its scale.
 
     Raises
     ------
@@ -61,25 +50,21 @@ def plot_xtile(ax: Axes, tiles: pd.DataFrame, cuts: Sequence[float]) -> Axes:
     ----------
     Camp et al. 2004, Clin Cancer Res 10:7252, Fig. 1. ALARM, Figure S16.
     """
-    require_columns(tiles, MAP_COLUMNS, "X-tile map")
+    require_columns(tiles, ("lower", "upper", "low_share", "high_share", "chi2", "rising"), "X-tile map")
     lower, upper = (float(cut) for cut in cuts)
     chosen = tiles[np.isclose(tiles["lower"], lower, rtol=1e-9) & np.isclose(tiles["upper"], upper, rtol=1e-9)]
     if len(chosen) != 1:
-        raise DataError(
-            "X-tile map", f"must have the pair {lower:g}, {upper:g} once", f"{len(chosen)} rows", "Give its own cuts."
-        )
+        rule = f"must have the pair {lower:g}, {upper:g} once"
+        raise DataError("X-tile map", rule, f"{len(chosen)} rows", "Give its own cuts.")
     signed = tiles.assign(signed=np.where(tiles["rising"], tiles["chi2"], -tiles["chi2"]))
     square = signed.pivot(index="high_share", columns="low_share", values="signed").sort_index().sort_index(axis=1)
     greatest = float(tiles["chi2"].max())
+    look = {"cmap": _TILE_COLOURS, "vmin": -greatest, "vmax": greatest, "shading": "nearest", "rasterized": True}
     drawn = ax.pcolormesh(
         square.columns.to_numpy(),
         square.index.to_numpy(),
         np.ma.masked_invalid(square.to_numpy()),
-        cmap=_TILE_COLOURS,
-        vmin=-greatest,
-        vmax=greatest,
-        shading="nearest",
-        rasterized=True,
+        **look,
     )
     ax.plot([0, 1, 0, 0], [0, 0, 1, 0], color=GREY, linewidth=0.8)
     best = chosen.iloc[0]
@@ -103,32 +88,23 @@ def plot_xtile(ax: Axes, tiles: pd.DataFrame, cuts: Sequence[float]) -> Axes:
 
 @in_style()
 def plot_xtile_histogram(ax: Axes, patients: pd.DataFrame, cuts: Sequence[float]) -> Axes:
-    """Histogram of the scores that X-tile divides, in the groups' colours, with its cut-offs.
+    """ALARM Figure S16: histogram of the scores that X-tile divides, in the groups' colours, with its cut-offs.
+
+    A bar ends at each cut-off, and its hatched part is the patients with HCC.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        Panel.
     patients : pandas.DataFrame
         Columns score and hcc (0, 1), a row a patient.
     cuts : sequence of float
         One or two cut-offs, rising.
 
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same panel; a bar ends at each cut-off, and its hatched part is the patients with HCC.
-
     Raises
     ------
     DataError
         If a column is missing or the cut-offs do not rise.
-
-    References
-    ----------
-    ALARM, Figure S16.
     """
-    require_columns(patients, SCORE_COLUMNS, "scores")
+    require_columns(patients, ("score", "hcc"), "scores")
     cuts, groups = ascending_cutoffs(cuts)
     score, hcc = patients["score"].to_numpy(float), patients["hcc"].to_numpy() == 1
     low, high = score_range(patients["score"], cuts)

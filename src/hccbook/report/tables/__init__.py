@@ -33,16 +33,7 @@ from hccbook.report.tables.estimates import (
     segmentation_table,
 )
 from hccbook.report.tables.printed import as_printed, beside_printed
-from hccbook.report.tables.schemas import (
-    AUC_COLUMNS,
-    CALIBRATION_COLUMNS,
-    HORIZON_AUC_COLUMNS,
-    INCIDENCE_COLUMNS,
-    ODDS_RATIO_COLUMNS,
-    SUBGROUP_COLUMNS,
-    TRADEOFF_COLUMNS,
-    require_columns,
-)
+from hccbook.report.tables.schemas import require_columns
 from hccbook.report.tables.titles import cohort_title, feature_title, group_title, model_title, variable_title
 from hccbook.report.tables.typesetting import (
     SYNTHETIC_NOTICE,
@@ -52,6 +43,5 @@ from hccbook.report.tables.typesetting import (
     odds_ratio_text,
     p_phrase,
     p_text,
-    step_text,
 )
 from hccbook.report.tables.workflow import alarm_workflow, amap_ct_workflow

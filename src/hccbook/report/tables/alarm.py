@@ -38,10 +38,6 @@ def alarm_table_2(performance: pd.DataFrame, *, counts: bool = True) -> pd.DataF
     ------
     DataError
         If a column is missing or a cohort, cut-off and measure is there twice.
-
-    References
-    ----------
-    ALARM, Table 2.
     """
     schemas.require_columns(performance, schemas.PERFORMANCE_COLUMNS, "diagnostic performance")
     key = ("cohort", "measure", "cutoff")
@@ -57,7 +53,7 @@ def alarm_table_2(performance: pd.DataFrame, *, counts: bool = True) -> pd.DataF
 
 
 def alarm_table_s2(counts: pd.DataFrame) -> pd.DataFrame:
-    """ALARM Table S2: extracted features by class and image, of one phase and organ.
+    """ALARM Table S2: extracted features by class and image, a phase and organ (printed: 1,223 a phase, 3,669 in all).
 
     Parameters
     ----------
@@ -74,10 +70,6 @@ def alarm_table_s2(counts: pd.DataFrame) -> pd.DataFrame:
     ------
     DataError
         If a column is missing, or phases or organs have other features.
-
-    References
-    ----------
-    ALARM, Table S2: 1,223 a phase, 3,669 in all.
     """
     schemas.require_columns(counts, schemas.FEATURE_COUNT_COLUMNS, "feature counts")
     squares = {
@@ -116,10 +108,6 @@ def alarm_table_s3(combinations: pd.DataFrame) -> pd.DataFrame:
     ------
     DataError
         If a column is missing or a combination is there twice in a cohort.
-
-    References
-    ----------
-    ALARM, Table S3.
     """
     schemas.require_columns(combinations, schemas.COMBINATION_COLUMNS, "combinations")
     rows = Lookup(combinations, ("combination", "cohort"), "combinations, {cohort}, {combination}")
@@ -156,10 +144,6 @@ def alarm_table_s4(tests: pd.DataFrame) -> pd.DataFrame:
     ------
     DataError
         If a column is missing.
-
-    References
-    ----------
-    ALARM, Table S4.
     """
     schemas.require_columns(tests, schemas.DELONG_COLUMNS, "DeLong tests")
     columns = {
@@ -191,10 +175,6 @@ def alarm_table_s5(nri: pd.DataFrame) -> pd.DataFrame:
     ------
     DataError
         If a column is missing or a comparison is there twice.
-
-    References
-    ----------
-    ALARM, Table S5.
     """
     schemas.require_columns(nri, schemas.NRI_COLUMNS, "net reclassification")
     compared = ["cohort", "model", "compared_with"]
@@ -228,10 +208,6 @@ def alarm_table_s6(idi: pd.DataFrame) -> pd.DataFrame:
     ------
     DataError
         If a column is missing.
-
-    References
-    ----------
-    ALARM, Table S6.
     """
     schemas.require_columns(idi, schemas.IDI_COLUMNS, "integrated discrimination")
     columns = {
@@ -263,10 +239,6 @@ def alarm_formulas(scores: Mapping[str, LinearScore]) -> pd.DataFrame:
     ------
     DataError
         If there is no score.
-
-    References
-    ----------
-    ALARM, Supplementary A8.
     """
     if not scores:
         raise DataError("formulas", "must have at least one score", "none", "Give the model's scores by name.")

@@ -8,6 +8,7 @@ import pandas as pd
 
 from hccbook.cohort.centres import CENTRE_COLUMNS
 from hccbook.errors import DataError
+from hccbook.evaluation.subgroups import SUBGROUP_COLUMNS
 from hccbook.report.tables import cells, schemas, titles
 from hccbook.report.tables.layout import Lookup, lay
 from hccbook.report.tables.typesetting import (
@@ -56,10 +57,6 @@ def amap_ct_table_2(performance: pd.DataFrame, auc: pd.DataFrame, *, model: str 
     ------
     DataError
         If a column is missing, there are several cut-offs, or the model has no AUC or two in a cohort.
-
-    References
-    ----------
-    aMAP-CT, Table 2.
     """
     schemas.require_columns(performance, schemas.PERFORMANCE_COLUMNS, "diagnostic performance")
     schemas.require_columns(auc, schemas.AUC_COLUMNS, "AUC table")
@@ -93,7 +90,7 @@ def amap_ct_table_3(auc: pd.DataFrame, performance: pd.DataFrame, *, intervals: 
     Parameters
     ----------
     auc : pandas.DataFrame
-        Tidy, with `SUBGROUP_COLUMNS`; its row "all" of a cohort comes first.
+        Tidy, with `hccbook.evaluation.subgroups.SUBGROUP_COLUMNS`; its row "all" of a cohort comes first.
     performance : pandas.DataFrame
         Tidy, with `SUBGROUP_PERFORMANCE_COLUMNS`; the whole cohort has the characteristic "all"; one cut-off only.
     intervals : bool
@@ -108,12 +105,8 @@ def amap_ct_table_3(auc: pd.DataFrame, performance: pd.DataFrame, *, intervals: 
     ------
     DataError
         If a column is missing, there are several cut-offs, or a subgroup is there twice.
-
-    References
-    ----------
-    aMAP-CT, Table 3; Supplementary Table 6.
     """
-    schemas.require_columns(auc, schemas.SUBGROUP_COLUMNS, "AUC in subgroups")
+    schemas.require_columns(auc, SUBGROUP_COLUMNS, "AUC in subgroups")
     schemas.require_columns(performance, schemas.SUBGROUP_PERFORMANCE_COLUMNS, "performance in subgroups")
     _require_one_cutoff(performance, "performance in subgroups", "must have one cut-off")
     key, place = ["cohort", "characteristic", "level"], "subgroups, {cohort}, {characteristic} {level}"
@@ -158,10 +151,6 @@ def amap_ct_table_4(comparison: pd.DataFrame) -> pd.DataFrame:
     ------
     DataError
         If a column is missing or a score is there twice in a cohort.
-
-    References
-    ----------
-    aMAP-CT, Table 4.
     """
     schemas.require_columns(comparison, schemas.COMPARISON_COLUMNS, "comparison of scores")
     titled = _with_score_titles(comparison)
@@ -200,10 +189,6 @@ def amap_ct_table_s1(centres: pd.DataFrame) -> pd.DataFrame:
     ------
     DataError
         If a column is missing.
-
-    References
-    ----------
-    aMAP-CT, Supplementary Table 1.
     """
     schemas.require_columns(centres, CENTRE_COLUMNS, "centres")
     columns = {
@@ -238,10 +223,6 @@ def amap_ct_table_s2(images: pd.DataFrame) -> pd.DataFrame:
     ------
     DataError
         If a column is missing or a characteristic is there twice.
-
-    References
-    ----------
-    aMAP-CT, Supplementary Table 2.
     """
     schemas.require_columns(images, schemas.IMAGE_COLUMNS, "image characteristics")
     rows = Lookup(images, schemas.IMAGE_COLUMNS[:3], "image characteristics, {centre}, {phase}, {characteristic}")
@@ -321,10 +302,6 @@ def coefficient_table(weights: pd.DataFrame) -> pd.DataFrame:
     ------
     DataError
         If a column is missing.
-
-    References
-    ----------
-    aMAP-CT, Supplementary Table 4.
     """
     if weights.empty:
         lines = pd.DataFrame({"Phase": ["none"], "Organ": "none", "Feature": "none was selected", "coefficient": None})
@@ -359,10 +336,6 @@ def amap_ct_table_s7(comparison: pd.DataFrame, performance: pd.DataFrame) -> pd.
     ------
     DataError
         If a column is missing or a score is there twice in a cohort.
-
-    References
-    ----------
-    aMAP-CT, Supplementary Table 7.
     """
     schemas.require_columns(comparison, schemas.COMPARISON_COLUMNS, "comparison of scores")
     columns = ("cohort", "model", "measure", "value", "lower", "upper", "p", "p_holm")
@@ -388,7 +361,7 @@ def amap_ct_table_s7(comparison: pd.DataFrame, performance: pd.DataFrame) -> pd.
 
 
 def amap_ct_table_s8(comparisons: pd.DataFrame, weights: pd.DataFrame) -> pd.DataFrame:
-    """aMAP-CT Supplementary Table 8: what adding the spleen's volume does.
+    """aMAP-CT Supplementary Table 8 and Discussion: what adding the spleen's volume does.
 
     Parameters
     ----------
@@ -407,10 +380,6 @@ def amap_ct_table_s8(comparisons: pd.DataFrame, weights: pd.DataFrame) -> pd.Dat
     ------
     DataError
         If a column is missing or a weight is there twice.
-
-    References
-    ----------
-    aMAP-CT, Discussion; Supplementary Table 8.
     """
     schemas.require_columns(comparisons, schemas.DELONG_COLUMNS, "model comparisons")
     schemas.require_columns(weights, ("model", "term", "weight"), "weights")
@@ -427,7 +396,7 @@ def amap_ct_table_s8(comparisons: pd.DataFrame, weights: pd.DataFrame) -> pd.Dat
 
 
 def reclassification_table(flows: pd.DataFrame) -> pd.DataFrame:
-    """From aMAP's three groups to the two of the stepwise strategy: HCC and patients.
+    """aMAP-CT Fig. 4A: from aMAP's three groups to the two of the stepwise strategy, HCC and patients.
 
     Parameters
     ----------
@@ -443,10 +412,6 @@ def reclassification_table(flows: pd.DataFrame) -> pd.DataFrame:
     ------
     DataError
         If a column is missing, no flow starts at aMAP, or one is there twice.
-
-    References
-    ----------
-    aMAP-CT, Fig. 4A.
     """
     schemas.require_columns(flows, ("source", "target", "n", "events"), "flows")
     first = flows[flows["source"].str.startswith("aMAP ") & flows["target"].str.startswith("aMAP-CT ")]

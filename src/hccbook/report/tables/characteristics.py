@@ -35,10 +35,6 @@ def alarm_table_1(characteristics: pd.DataFrame, *, places: Mapping[str, int] | 
     ------
     DataError
         If a column is missing, a row is there twice, or a characteristic has two p-values in a cohort.
-
-    References
-    ----------
-    ALARM, Table 1.
     """
     table = _prepared(characteristics, places)
     compared: dict[Hashable, dict[tuple[str, str], Hashable]] = {}
@@ -68,10 +64,6 @@ def amap_ct_table_1(characteristics: pd.DataFrame, *, places: Mapping[str, int] 
     DataError
         If a column is missing, there are several subgroups, a row is there twice,
         or a characteristic has two p-values.
-
-    References
-    ----------
-    aMAP-CT, Table 1.
     """
     table = _prepared(characteristics, places)
     subgroups = table["subgroup"].unique()

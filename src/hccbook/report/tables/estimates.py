@@ -125,7 +125,7 @@ def rate_table(rates: pd.DataFrame) -> pd.DataFrame:
 
 
 def hazard_ratio_table(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
-    """Hazard ratios of HCC, of risk groups or a step of a score.
+    """aMAP-CT Supplementary Table 5: hazard ratios of HCC, of risk groups or a step of a score.
 
     Parameters
     ----------
@@ -142,10 +142,6 @@ def hazard_ratio_table(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
     ------
     DataError
         If a column is missing.
-
-    References
-    ----------
-    aMAP-CT, Supplementary Table 5.
     """
     schemas.require_columns(hazard_ratios, HAZARD_RATIO_COLUMNS, "hazard ratios")
     columns = {

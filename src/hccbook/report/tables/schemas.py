@@ -1,6 +1,6 @@
-"""Columns that a tidy frame must have before it is typeset or drawn, whatever others it has.
+"""What a tidy frame must have before it is typeset or drawn: columns, whatever others there are, and rows.
 
-Those of characteristics, centres and hazard ratios are declared where the frames are made.
+Those of characteristics, centres, subgroups and hazard ratios are declared where the frames are made.
 """
 
 from __future__ import annotations
@@ -40,7 +40,6 @@ RATE_COLUMNS = ("cohort", "group", "n", "events", "person_years", "rate", "lower
 SEGMENTATION_COLUMNS = ("n", "mean", "least", "p5", "hd95_mm", "surface_dice", "tolerance_mm")
 """Masks, mean, least and 5th percentile of the Dice, median of the 95th percentile Hausdorff distance (mm), mean
 surface Dice, and its tolerance (mm)."""
-SUBGROUP_COLUMNS = ("cohort", "characteristic", "level", *_AREA, "p_difference", "note")
 SUBGROUP_PERFORMANCE_COLUMNS = ("characteristic", "level", *PERFORMANCE_COLUMNS)
 TRADEOFF_COLUMNS = (
     "amap_cutoff", "ct_cutoff", "n", "events", "spared", "spared_share", "spared_lower", "spared_upper", "missed",
@@ -68,12 +67,9 @@ def require_columns(table: pd.DataFrame, columns: Iterable[str], place: str) -> 
     columns = list(columns)
     missing = [name for name in columns if name not in table.columns]
     if missing:
-        raise DataError(
-            place,
-            f"must have the columns {', '.join(columns)}",
-            f"no {', '.join(missing)} among {', '.join(map(str, table.columns)) or 'no columns'}",
-            "Pass the tidy frame as the evaluation returns it.",
-        )
+        found = f"no {', '.join(missing)} among {', '.join(map(str, table.columns)) or 'no columns'}"
+        hint = "Pass the tidy frame as the evaluation returns it."
+        raise DataError(place, f"must have the columns {', '.join(columns)}", found, hint)
     if table.empty:
         raise DataError(place, "must have at least one row", "none", "Check the stage that made it.")
 
@@ -98,3 +94,38 @@ def require_once(table: pd.DataFrame, key: list[str], place: str) -> None:
     twice = table[table.duplicated(key)]
     if len(twice):
         raise DataError(place.format_map(twice.iloc[0]), "must be there once", "twice", "Drop the duplicates.")
+
+
+def rows_of(
+    table: pd.DataFrame, columns: Iterable[str], place: str, value: str | None, by: str = "cohort"
+) -> tuple[pd.DataFrame, str]:
+    """Rows of one cohort, or of one value of another column; of the only one where none is named.
+
+    Raises
+    ------
+    DataError
+        If a column is missing, there are several values and none is named, or the one named is not there.
+    """
+    require_columns(table, columns, place)
+    values = list(table[by].unique())
+    named = ", ".join(map(str, values))
+    if value is None and len(values) > 1:
+        raise DataError(place, f"must hold one {by} for one panel", named, f"Name the {by}.")
+    value = values[0] if value is None else value
+    if value not in values:
+        raise DataError(place, f"must hold the {by} {value}", named, "Check the spelling.")
+    return table[table[by] == value], value
+
+
+def only_row(table: pd.DataFrame, place: str, hint: str, **key: str) -> pd.Series:
+    """The one row with these values.
+
+    Raises
+    ------
+    DataError
+        If there is none, or several.
+    """
+    rows = table[(table[list(key)] == pd.Series(key)).all(axis=1)]
+    if len(rows) != 1:
+        raise DataError(", ".join((place, *map(str, key.values()))), "must have one row", f"{len(rows)} rows", hint)
+    return rows.iloc[0]

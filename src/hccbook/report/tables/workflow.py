@@ -48,7 +48,7 @@ _AMAP_CT_MODEL = (
 
 
 def alarm_workflow(cohorts: pd.DataFrame, selection: pd.DataFrame) -> pd.DataFrame:
-    """ALARM's workflow.
+    """ALARM Fig. 1: the workflow.
 
     Parameters
     ----------
@@ -67,10 +67,6 @@ def alarm_workflow(cohorts: pd.DataFrame, selection: pd.DataFrame) -> pd.DataFra
     ------
     DataError
         If a column is missing or a block lacks a step.
-
-    References
-    ----------
-    ALARM, Fig. 1.
     """
     patients = _patients(cohorts)
     require_columns(selection, ("block", "step", "features"), "selection counts")
@@ -85,7 +81,7 @@ def alarm_workflow(cohorts: pd.DataFrame, selection: pd.DataFrame) -> pd.DataFra
 
 
 def amap_ct_workflow(cohorts: pd.DataFrame, selection: pd.DataFrame) -> pd.DataFrame:
-    """aMAP-CT's pipeline.
+    """aMAP-CT Supplementary Fig. 1: the pipeline.
 
     Parameters
     ----------
@@ -103,10 +99,6 @@ def amap_ct_workflow(cohorts: pd.DataFrame, selection: pd.DataFrame) -> pd.DataF
     ------
     DataError
         If a column is missing.
-
-    References
-    ----------
-    aMAP-CT, Supplementary Fig. 1.
     """
     patients = _patients(cohorts)
     require_columns(selection, ("organ", "kind", "extracted", "selected"), "selection counts")
