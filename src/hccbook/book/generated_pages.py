@@ -111,13 +111,16 @@ def api_pages() -> dict[str, str]:
     """
     parts: dict[str, list[Path]] = {}
     for file in sorted(_PACKAGE.rglob("*.py")):
-        folder = file.relative_to(_PACKAGE).parent.as_posix().replace("/", ".")
-        if file.name != "__init__.py":
-            parts.setdefault("foundations" if folder == "." else folder, []).append(file)
+        parts.setdefault(".".join(file.relative_to(_PACKAGE).parts[:-1]), []).append(file)
     return {
-        part: _TEMPLATES.get_template("api.md.j2").render(
-            title=part.capitalize() if part == "foundations" else f"hccbook.{part}",
-            modules=[".".join(file.relative_to(_PACKAGE.parent).with_suffix("").parts) for file in files],
+        part or "foundations": _TEMPLATES.get_template("api.md.j2").render(
+            title=f"hccbook.{part}" if part else "Foundations",
+            package=f"hccbook.{part}" if part else "hccbook",
+            modules=[
+                ".".join(file.relative_to(_PACKAGE.parent).with_suffix("").parts)
+                for file in files
+                if file.name != "__init__.py"
+            ],
             # A page is rendered anew when a docstring on it has changed.
             digest=digest(*files),
         )

@@ -1,5 +1,4 @@
-"""Stages in order, and what runs them.
+"""A module a stage, what they share, and what executes the notebooks (`runner`).
 
-Notebooks import `stages`, `files`, `items` and `pictures`; `runner` executes notebooks.
 Nothing is imported here, so that a notebook loads only what it needs.
 """
