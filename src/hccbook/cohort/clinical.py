@@ -32,12 +32,8 @@ def clinical_table(manifest: pd.DataFrame) -> pd.DataFrame:
     roles = role_of_cohort()
     without = int((~manifest["cohort"].isin(list(roles))).sum())
     if without:
-        raise DataError(
-            "cohort",
-            f"must be one of {', '.join(roles)}",
-            f"{without} patients without",
-            "Fill in the column with cohort.assign_cohorts first.",
-        )
+        hint = "Fill in the column with cohort.assign_cohorts first."
+        raise DataError("cohort", f"must be one of {', '.join(roles)}", f"{without} patients without", hint)
     kept = [
         name for name, column in COLUMNS.items() if name in manifest and column.kind != "path" and name != "patient_id"
     ]

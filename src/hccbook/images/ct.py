@@ -52,19 +52,13 @@ def _checked_hu(image: sitk.Image, place: str) -> sitk.Image:
     fractional = np.issubdtype(array.dtype, np.floating)
     low, high = float(array.min()), float(array.max())
     if low < HU_LIMITS[0] or high > HU_LIMITS[1]:
-        raise ImageError(
-            place,
-            f"values must be HU, {HU_LIMITS[0]:g} to {HU_LIMITS[1]:g}",
-            f"{low:g} to {high:g}",
-            "Check that rescale slope and intercept were applied once, and padding is a CT number such as -1024.",
-        )
+        found = f"{low:g} to {high:g}"
+        hint = "Check that rescale slope and intercept were applied once, and padding is a CT number such as -1024."
+        raise ImageError(place, f"values must be HU, {HU_LIMITS[0]:g} to {HU_LIMITS[1]:g}", found, hint)
     if low >= 0 or high <= 0:
-        raise ImageError(
-            place,
-            "values must be HU, in which fat and air are below 0 and soft tissue above",
-            f"{low:g} to {high:g}",
-            "Convert the original series with its rescale intercept, and without window or normalisation.",
-        )
+        rule = "values must be HU, in which fat and air are below 0 and soft tissue above"
+        hint = "Convert the original series with its rescale intercept, and without window or normalisation."
+        raise ImageError(place, rule, f"{low:g} to {high:g}", hint)
     cast = sitk.Cast(image, sitk.sitkFloat32 if fractional else sitk.sitkInt16)
     set_frame_of_reference(cast, frame_of_reference(image))
     return cast

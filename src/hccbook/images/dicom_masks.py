@@ -95,12 +95,9 @@ def check_is_not_another(organ: str | None, names: Collection[str], place: str) 
         return
     others = [name for name in names for other in ORGANS if _plain(name) == other != _plain(organ)]
     if others:
-        raise MaskError(
-            place,
-            f"must be a mask of the {organ}",
-            f"one that is named or coded {_plain(others[0])!r}",
-            "Correct the path, or the name or code in the file.",
-        )
+        found = f"one that is named or coded {_plain(others[0])!r}"
+        hint = "Correct the path, or the name or code in the file."
+        raise MaskError(place, f"must be a mask of the {organ}", found, hint)
 
 
 def check_frame_of_reference(named: Collection[str], image: sitk.Image, place: str) -> None:
@@ -109,12 +106,9 @@ def check_frame_of_reference(named: Collection[str], image: sitk.Image, place: s
     of_mask = {str(uid).strip() for uid in named if uid and str(uid).strip()}
     if of_image and of_mask and of_mask != {of_image}:
         # Identifiers stay out of the message: they lead back to the patient.
-        raise MaskError(
-            place,
-            "masks must name the frame of reference of their image",
-            "another one, so that equal coordinates are not equal places",
-            "Name the masks that were drawn on this series, or on one of the same session.",
-        )
+        found = "another one, so that equal coordinates are not equal places"
+        hint = "Name the masks that were drawn on this series, or on one of the same session."
+        raise MaskError(place, "masks must name the frame of reference of their image", found, hint)
 
 
 def _plain(name: str) -> str:

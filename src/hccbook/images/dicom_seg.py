@@ -82,12 +82,9 @@ def read_segment(file: Path, name: str, organ: str | None, image: sitk.Image, pl
             _check_slices(seg, placements, grid, place)
             return _marked(seg, part.number, placements, grid, place)
     except UNREADABLE as failure:
-        raise MaskError(
-            place,
-            "DICOM SEG must be readable, with segments and the position of every frame",
-            reason(failure),
-            "Export the segmentation again, or convert it to NIfTI.",
-        ) from failure
+        rule = "DICOM SEG must be readable, with segments and the position of every frame"
+        hint = "Export the segmentation again, or convert it to NIfTI."
+        raise MaskError(place, rule, reason(failure), hint) from failure
 
 
 def _part(segment: Dataset) -> Part:
@@ -169,12 +166,8 @@ def _marked(seg: Segmentation, number: int, placements: Sequence[Placement], ima
             if int(identified.ReferencedSegmentNumber) != number:
                 continue
         if placement in covered:
-            raise MaskError(
-                place,
-                "every position must hold one frame of a segment",
-                "several in one place",
-                "Export one object a phase or time point.",
-            )
+            hint = "Export one object a phase or time point."
+            raise MaskError(place, "every position must hold one frame of a segment", "several in one place", hint)
         covered.add(placement)
         stored = seg.get_stored_frame(index + 1)
         if kind == "FRACTIONAL":

@@ -53,12 +53,9 @@ def from_array(array: np.ndarray, reference: sitk.Image, dtype: type | None = No
         If the shapes differ.
     """
     if tuple(array.shape) != reference.GetSize()[::-1]:
-        raise ImageError(
-            "array",
-            f"must have the shape of its reference, {reference.GetSize()[::-1]} (z, y, x)",
-            tuple(array.shape),
-            "Pass the image that the array was made from.",
-        )
+        rule = f"must have the shape of its reference, {reference.GetSize()[::-1]} (z, y, x)"
+        hint = "Pass the image that the array was made from."
+        raise ImageError("array", rule, tuple(array.shape), hint)
     if array.dtype == bool and dtype is None:
         dtype = np.uint8
     image = sitk.GetImageFromArray(np.ascontiguousarray(array if dtype is None else array.astype(dtype)))

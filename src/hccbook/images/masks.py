@@ -73,12 +73,10 @@ def read_mask(path: str | Path, image: sitk.Image, place: str | None = None, org
     else:
         kind = modality(file)
         if kind not in _READERS:
-            raise MaskError(
-                place,
-                "mask must be a NIfTI file (.nii, .nii.gz), a DICOM SEG or a DICOM RTSTRUCT",
-                f"a DICOM object of modality {kind}" if kind else f"a file ending in {ending(file)!r}",
-                "Name the file that holds the mask; convert other formats to NIfTI.",
-            )
+            rule = "mask must be a NIfTI file (.nii, .nii.gz), a DICOM SEG or a DICOM RTSTRUCT"
+            found = f"a DICOM object of modality {kind}" if kind else f"a file ending in {ending(file)!r}"
+            hint = "Name the file that holds the mask; convert other formats to NIfTI."
+            raise MaskError(place, rule, found, hint)
         marked = _READERS[kind](file, part, organ, image, place)
     if not marked.any():
         raise MaskError(place, "mask must hold at least one voxel of the organ", "an empty mask", "Segment the organ.")
@@ -152,32 +150,22 @@ def _file_of_folder(folder: Path, part: str, organ: str | None, place: str) -> t
     files = sorted(file.name for file in folder.iterdir() if is_nifti(file))
     found = f"{len(objects)} SEG or RTSTRUCT objects" if objects else "no SEG or RTSTRUCT object"
     found += f" and the NIfTI files {listed(files, _LONGEST_LIST)}" if files else " and no NIfTI file"
-    raise MaskError(
-        place,
-        "folder must hold one mask of the organ: " + (f"{name}.nii.gz, or " if name else "") + "one SEG or RTSTRUCT",
-        found,
-        "Name the file itself, with '#' and its label or name where it holds several organs.",
-    )
+    rule = "folder must hold one mask of the organ: " + (f"{name}.nii.gz, or " if name else "") + "one SEG or RTSTRUCT"
+    hint = "Name the file itself, with '#' and its label or name where it holds several organs."
+    raise MaskError(place, rule, found, hint)
 
 
 def _read_labelled(file: Path, part: str, image: sitk.Image, place: str) -> np.ndarray:
     """Voxels of an image that a NIfTI file marks with 1, or with the label asked for."""
     if part and not (part.isascii() and part.isdigit() and int(part) > 0):
-        raise MaskError(
-            place,
-            "a whole number above 0 must stand behind '#' of a NIfTI file",
-            repr(part),
-            "Write the label of the organ, as in FILE.nii.gz#5; names are known to SEG and RTSTRUCT only.",
-        )
+        hint = "Write the label of the organ, as in FILE.nii.gz#5; names are known to SEG and RTSTRUCT only."
+        raise MaskError(place, "a whole number above 0 must stand behind '#' of a NIfTI file", repr(part), hint)
     mask = read_nifti(file, place, MaskError)
     placement = find_placement(Grid.of(mask), Grid.of(image))
     if placement is None:
-        raise MaskError(
-            place,
-            "mask must lie on the grid of its image, or on a part of it",
-            f"mask {Grid.of(mask)} and image {Grid.of(image)}",
-            "Resample the mask onto the image (nearest neighbour), or name the mask that was drawn on this image.",
-        )
+        rule = "mask must lie on the grid of its image, or on a part of it"
+        hint = "Resample the mask onto the image (nearest neighbour), or name the mask that was drawn on this image."
+        raise MaskError(place, rule, f"mask {Grid.of(mask)} and image {Grid.of(image)}", hint)
     array = sitk.GetArrayViewFromImage(mask)
     values = np.unique(array)
     found = "the values " + listed([f"{value:g}" for value in values[:7]], 6, rest=", ...")
@@ -227,18 +215,12 @@ def read_label_map(path: str | Path, image: sitk.Image | None = None, place: str
         raise MaskError(place, "label map must be a file", f"no file {path.name!r}", "Run the segmentation stage.")
     labels = read_nifti(path, place, MaskError)
     if image is not None and not same_grid(labels, image):
-        raise MaskError(
-            place,
-            "label map must lie on the grid of its image",
-            f"{labels.GetSize()} and {image.GetSize()} voxels (x, y, z) or another place",
-            "Run the segmentation stage again on this image.",
-        )
+        found = f"{labels.GetSize()} and {image.GetSize()} voxels (x, y, z) or another place"
+        hint = "Run the segmentation stage again on this image."
+        raise MaskError(place, "label map must lie on the grid of its image", found, hint)
     array = to_array(labels)
     if array.min() < 0 or array.max() > 255 or not np.array_equal(array, np.floor(array)):
-        raise MaskError(
-            place,
-            "label map must hold whole numbers from 0 to 255",
-            f"{array.min():g} to {array.max():g}",
-            "Write it as uint8: 0 background, 1 liver, 2 spleen.",
-        )
+        found = f"{array.min():g} to {array.max():g}"
+        hint = "Write it as uint8: 0 background, 1 liver, 2 spleen."
+        raise MaskError(place, "label map must hold whole numbers from 0 to 255", found, hint)
     return from_array(array, labels if image is None else image, dtype=np.uint8)

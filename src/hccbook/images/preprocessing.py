@@ -121,12 +121,9 @@ def resample(
     """
     grid = working_grid(image, spacing_mm) if grid is None else grid
     if grid.spacing_mm != spacing_mm:
-        raise DataError(
-            "working grid",
-            f"must have the spacing asked for, {spacing_mm:g} mm",
-            f"{grid.spacing_mm:g} mm",
-            "Make it anew.",
-        )
+        found = f"{grid.spacing_mm:g} mm"
+        hint = "Make it anew."
+        raise DataError("working grid", f"must have the spacing asked for, {spacing_mm:g} mm", found, hint)
     resampler = sitk.ResampleImageFilter()
     # One thread: patients run side by side already, and the result must not depend on how many.
     resampler.SetNumberOfThreads(1)
@@ -286,12 +283,9 @@ def translation(image: sitk.Image, target: AlignmentTarget) -> sitk.TranslationT
     finally:
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
     if float(np.linalg.norm(offset)) > _MAX_SHIFT_MM:
-        raise ImageError(
-            "phases",
-            f"must match within {_MAX_SHIFT_MM:g} mm, further than breathing goes",
-            f"a shift of {np.linalg.norm(offset):.0f} mm",
-            "Check that both belong to this patient and study, or set align_phases to false.",
-        )
+        found = f"a shift of {np.linalg.norm(offset):.0f} mm"
+        hint = "Check that both belong to this patient and study, or set align_phases to false."
+        raise ImageError("phases", f"must match within {_MAX_SHIFT_MM:g} mm, further than breathing goes", found, hint)
     # A hundredth of a millimetre is finer than the registration; further digits would carry rounding noise.
     return sitk.TranslationTransform(3, [round(float(value), 2) + 0.0 for value in target.turn @ offset])
 
@@ -312,12 +306,8 @@ def _best_offset(moving: sitk.Image, target: sitk.Image, region: sitk.Image) -> 
     try:
         found = registration.Execute(target, moving)
     except RuntimeError as failure:
-        raise ImageError(
-            "phases",
-            "must show the same part of the body",
-            "two that do not overlap",
-            "Check that both belong to this patient and study, or set align_phases to false.",
-        ) from failure
+        hint = "Check that both belong to this patient and study, or set align_phases to false."
+        raise ImageError("phases", "must show the same part of the body", "two that do not overlap", hint) from failure
     return found.GetParameters()
 
 

@@ -89,12 +89,9 @@ def read_region(file: Path, name: str, organ: str | None, image: sitk.Image, pla
             contours = [contour for item in drawn for contour in item.get("ContourSequence") or ()]
             items = [(str(contour.ContourGeometricType), _points(contour)) for contour in contours]
     except UNREADABLE as failure:
-        raise MaskError(
-            place,
-            "DICOM RTSTRUCT must be readable, with names and contours",
-            reason(failure),
-            "Export the structure set again, or convert it to NIfTI.",
-        ) from failure
+        found = reason(failure)
+        hint = "Export the structure set again, or convert it to NIfTI."
+        raise MaskError(place, "DICOM RTSTRUCT must be readable, with names and contours", found, hint) from failure
     open_types = sorted({kind for kind, _ in items if kind not in _FILLED_TYPES})
     if open_types:
         hint = "Export the organ's mask alone, as closed contours."
@@ -162,12 +159,9 @@ def _levels(indices: Sequence[np.ndarray], axis: int, grid: Grid, place: str) ->
         raise MaskError(place, "contours must lie within their image", found, _OTHER_IMAGE)
     missing = int(np.ptp(levels)) + 1 - len(np.unique(levels))
     if missing:
-        raise MaskError(
-            place,
-            "every slice between the lowest and the highest contour must have a contour",
-            f"{missing} slices without",
-            hint + " Where the gap is meant, give the mask as NIfTI.",
-        )
+        rule = "every slice between the lowest and the highest contour must have a contour"
+        hint = hint + " Where the gap is meant, give the mask as NIfTI."
+        raise MaskError(place, rule, f"{missing} slices without", hint)
     return levels
 
 

@@ -69,20 +69,15 @@ def checked_range(
         If an intensity is NaN or infinite, or there are more than `MAX_GREY_LEVELS`.
     """
     if not np.isfinite(values).all():
-        raise DataError(
-            f"{image} image",
-            "must be finite in the organ",
-            f"{np.count_nonzero(~np.isfinite(values))} voxels that are not",
-            "Leave this image type out: it cannot be taken of an image of zeros.",
-        )
+        found = f"{np.count_nonzero(~np.isfinite(values))} voxels that are not"
+        hint = "Leave this image type out: it cannot be taken of an image of zeros."
+        raise DataError(f"{image} image", "must be finite in the organ", found, hint)
     low, high = extremes = np.array([values.min(), values.max()])
     width = settings.image_bin_widths.get(image_type, settings.bin_width)
     levels = settings.bin_count or int((float(high) - float(low)) // width) + 1
     if levels > MAX_GREY_LEVELS:
-        raise DataError(
-            f"{image} image",
-            f"must have at most {MAX_GREY_LEVELS:,} grey levels in the organ",
-            f"{levels:,} (intensities {low:g} to {high:g}, bin width {width:g})",
-            "Widen the bins, or clip the intensities to a window.",
-        )
+        rule = f"must have at most {MAX_GREY_LEVELS:,} grey levels in the organ"
+        found = f"{levels:,} (intensities {low:g} to {high:g}, bin width {width:g})"
+        hint = "Widen the bins, or clip the intensities to a window."
+        raise DataError(f"{image} image", rule, found, hint)
     return extremes, width

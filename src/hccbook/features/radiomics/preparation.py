@@ -80,10 +80,7 @@ def _narrowed(image: sitk.Image, organ: sitk.Image, settings: ExtractionSettings
     try:
         narrowed = imageoperations.resegmentMask(image, organ, **settings.pyradiomics_options())
     except ValueError:
-        raise MaskError(
-            "organ",
-            "must keep at least two voxels within resegment_range",
-            f"{list(settings.resegment_range)} ({settings.resegment_mode})",
-            "Widen the range.",
-        ) from None
+        found = f"{list(settings.resegment_range)} ({settings.resegment_mode})"
+        hint = "Widen the range."
+        raise MaskError("organ", "must keep at least two voxels within resegment_range", found, hint) from None
     return sitk.GetArrayFromImage(narrowed) != 0

@@ -23,10 +23,7 @@ _LANES = 32
 
 
 def neighbour_offsets(
-    shape: tuple[int, int, int],
-    distances: tuple[int, ...] = (1,),
-    force_2d: bool = False,
-    force_2d_axis: int = 0,
+    shape: tuple[int, int, int], distances: tuple[int, ...] = (1,), force_2d: bool = False, force_2d_axis: int = 0
 ) -> np.ndarray:
     """Steps to neighbours, one of each pair of opposite directions.
 
