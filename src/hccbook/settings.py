@@ -397,7 +397,7 @@ def _describe(error: ErrorDetails, fields: Mapping[str, Any]) -> tuple[str, str,
         found = repr(error["input"]) if place else "the opposite"
         return place, error["msg"].removeprefix("Value error, "), found, "Correct the value."
     *section, name = error["loc"]
-    known = list(fields[section[0]].annotation.model_fields if section else fields)
+    known = list(fields[str(section[0])].annotation.model_fields if section else fields)
     if name in _RENAMED:
         return place, "must be a known setting", f"{name!r}", f"It is called {_RENAMED[name]!r} now."
     near = difflib.get_close_matches(str(name), known, n=1)

@@ -14,29 +14,18 @@ from hccbook.images.remarks import UNREADABLE, listed, quiet
 from hccbook.images.series import frame_of_reference
 from hccbook.settings import ORGANS
 
-SEGMENTATION, STRUCTURES = "SEG", "RTSTRUCT"
-"""Modalities of DICOM objects that hold masks."""
+SEGMENTATION, STRUCTURES = "SEG", "RTSTRUCT"  # modalities of DICOM objects that hold masks
 
 _LONGEST_LIST = 12  # names in an error; TotalSegmentator's objects hold more than a hundred
 
 
 @dataclass(frozen=True)
 class Part:
-    """A segment of a SEG or a region of an RTSTRUCT.
+    """A segment of a SEG or a region of an RTSTRUCT."""
 
-    Attributes
-    ----------
-    number : int
-        Number under which the object refers to it.
-    name : str
-        Its label or name, as the user who drew it wrote it.
-    organ : str
-        Organ that its code stands for; empty where the code stands for none that is known.
-    """
-
-    number: int
-    name: str
-    organ: str = ""
+    number: int  # under which the object refers to it
+    name: str  # its label or name, as the user who drew it wrote it
+    organ: str = ""  # that its code stands for; empty where the code stands for none that is known
 
 
 def modality(file: Path) -> str:
@@ -54,7 +43,6 @@ def choose_part(parts: Sequence[Part], name: str, organ: str | None, place: str)
     Parameters
     ----------
     parts : sequence of Part
-        All that the object holds.
     name : str
         Name that the user chose, upper and lower case alike; empty for the part whose name or code is the organ.
     organ : str or None

@@ -37,21 +37,18 @@ def read_mask(path: str | Path, image: sitk.Image, place: str | None = None, org
         - a folder that holds one SEG or RTSTRUCT object.
 
     image : SimpleITK.Image
-        The image that the mask belongs to, as `read_image` returns it: of a DICOM series, it knows its frame of
-        reference.
+        The image that the mask belongs to, as `read_image` returns it: with the frame of reference of a DICOM series.
     place : str, optional
         How errors name the mask; the name of the file if absent.
     organ : str, optional
-        Organ that the mask is of, such as ``"liver"``. If absent, a file that holds more than one must say which
-        is meant behind ``#``.
+        Organ that the mask is of, such as ``"liver"``; if absent, ``#`` must say which one of several is meant.
 
     Returns
     -------
     SimpleITK.Image
         uint8, 0 and 1, with exactly the geometry of `image`. A mask whose voxels are those of `image` in another
         order of axes, in another direction, or a part of them, is put there voxel by voxel; nothing is interpolated.
-        Which series a SEG or RTSTRUCT was drawn on is not compared: the phases of a session share one frame of
-        reference, and masks of one may be meant for another.
+        Which series a SEG or RTSTRUCT was drawn on is not compared: masks of one phase may be meant for another.
 
     Raises
     ------
@@ -63,8 +60,7 @@ def read_mask(path: str | Path, image: sitk.Image, place: str | None = None, org
 
     References
     ----------
-    TotalSegmentator 2, ``map_to_binary.py``, task ``total``: in its file of all labels, 1 is the
-    spleen and 5 the liver.
+    TotalSegmentator 2, ``map_to_binary.py``, task ``total``: in its file of labels, 1 is the spleen and 5 the liver.
     """
     place = Path(path).name if place is None else place
     file, part = mask_file(path, organ, place)
@@ -89,8 +85,7 @@ def split_mask_path(path: str | Path) -> tuple[Path, str]:
     Parameters
     ----------
     path : path-like
-        Path, with or without ``#`` and a label or name behind it. A ``#`` within the name of a file or folder that
-        is there belongs to that name.
+        With or without ``#`` and a label or name behind it; a ``#`` within the name of what is there belongs to it.
 
     Returns
     -------
@@ -170,12 +165,10 @@ def _read_labelled(file: Path, part: str, image: sitk.Image, place: str) -> np.n
     values = np.unique(array)
     found = "the values " + listed([f"{value:g}" for value in values[:7]], 6, rest=", ...")
     if not part and not np.isin(values, (0, 1)).all():
-        raise MaskError(
-            place,
-            "mask must hold 0 (background) and 1 (organ) only",
-            found,
-            "Write one file an organ, with 1 inside it and 0 outside; or name the organ's label, as in FILE.nii.gz#5.",
+        hint = (
+            "Write one file an organ, with 1 inside it and 0 outside; or name the organ's label, as in FILE.nii.gz#5."
         )
+        raise MaskError(place, "mask must hold 0 (background) and 1 (organ) only", found, hint)
     if part and not np.array_equal(values, np.rint(values)):
         raise MaskError(place, "labels must be whole numbers", found, "Write a label map, not shares.")
     label = int(part or 1)
@@ -196,7 +189,7 @@ def read_label_map(path: str | Path, image: sitk.Image | None = None, place: str
     image : SimpleITK.Image, optional
         The image that it belongs to; its geometry is taken over.
     place : str, optional
-        How errors name the label map; the name of the file if absent.
+        As of `read_mask`.
 
     Returns
     -------
@@ -206,8 +199,7 @@ def read_label_map(path: str | Path, image: sitk.Image | None = None, place: str
     Raises
     ------
     MaskError
-        If the file is missing or unreadable, lies on another grid than `image`, or holds other values than
-        whole numbers from 0 to 255.
+        If the file is missing or unreadable, lies on another grid, or holds other than whole numbers from 0 to 255.
     """
     path = Path(path)
     place = path.name if place is None else place

@@ -15,12 +15,11 @@ import numpy as np
 import SimpleITK as sitk
 
 from hccbook.errors import ImageError, MaskError
+from hccbook.images.geometry import check_volume
 from hccbook.images.remarks import quiet, reason
 from hccbook.store import atomic_path
 
 NIFTI_ENDINGS = (".nii", ".nii.gz")
-"""Endings of image and mask files."""
-
 _HEADER_BYTES = 348
 _HEADER = np.dtype(
     {
@@ -81,10 +80,7 @@ def read_nifti(path: Path, place: str, error: type[ImageError] | type[MaskError]
             image = sitk.ReadImage(str(plain), imageIO="NiftiImageIO")
     except (OSError, EOFError, zlib.error, RuntimeError, ValueError) as failure:
         raise error(place, "file must be readable", reason(failure), "Copy or convert the file again.") from failure
-    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
-        found = f"{image.GetDimension()} dimensions of {image.GetNumberOfComponentsPerPixel()} values"
-        hint = "Write one volume a file, in grey values."
-        raise error(place, "image must be 3-D with one value a voxel", found, hint)
+    check_volume(image, "image", error, place, "Write one volume a file, in grey values.")
     return image
 
 

@@ -15,30 +15,15 @@ from hccbook.errors import ImageError
 from hccbook.images.geometry import GRID_TOLERANCE_MM, Grid, same_grid
 from hccbook.images.remarks import UNREADABLE, listed, quiet, reason
 
-FRAME_OF_REFERENCE_KEY = "0020|0052"
-"""Metadata of an image under which the FrameOfReferenceUID of its series is kept, named as ITK names DICOM's tags."""
-
+_FRAME_OF_REFERENCE_KEY = "0020|0052"  # of an image's metadata, named as ITK names DICOM's tags
 _SLICE_GAP_TOLERANCE = 0.02  # share of the slice distance; vendors round positions to 0.01 mm
 _COSINE_TOLERANCE = 1e-3
 _ONE_RECONSTRUCTION = "Keep the slices of one reconstruction in the folder."
 _NO_DICOM_ENDINGS = {".txt", ".json", ".xml", ".csv", ".md", ".pdf", ".jpg", ".jpeg", ".png", ".ini", ".db", ".inf"}
 _HEADER_TAGS = [
-    "Modality",
-    "ImageType",
-    "PatientID",
-    "SeriesInstanceUID",
-    "FrameOfReferenceUID",
-    "SeriesNumber",
-    "SeriesDescription",
-    "NumberOfFrames",
-    "Rows",
-    "Columns",
-    "PixelSpacing",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "RescaleSlope",
-    "RescaleIntercept",
-    "PixelData",
+    *("Modality", "ImageType", "PatientID", "SeriesInstanceUID", "FrameOfReferenceUID", "SeriesNumber"),
+    *("SeriesDescription", "NumberOfFrames", "Rows", "Columns", "PixelSpacing", "ImagePositionPatient"),
+    *("ImageOrientationPatient", "RescaleSlope", "RescaleIntercept", "PixelData"),
 ]
 
 
@@ -58,9 +43,8 @@ def read_series(folder: Path, place: str) -> sitk.Image:
         with quiet():
             image = reader.Execute()
     except RuntimeError as failure:
-        raise ImageError(
-            place, "every slice must be readable", reason(failure), "Export the series again, uncompressed if need be."
-        ) from failure
+        hint = "Export the series again, uncompressed if need be."
+        raise ImageError(place, "every slice must be readable", reason(failure), hint) from failure
     if not same_grid(image, expected, tolerance=max(GRID_TOLERANCE_MM, min(expected.GetSpacing()) / 4)):
         found = f"{Grid.of(expected)} and {Grid.of(image)}"
         hint = "Export the series again, or convert it to NIfTI and look at it beside the original."
@@ -74,12 +58,12 @@ def read_series(folder: Path, place: str) -> sitk.Image:
 def set_frame_of_reference(image: sitk.Image, uid: str) -> None:
     """Say in which coordinate system of the scanner an image lies; nothing is kept where that is not known."""
     if uid:
-        image.SetMetaData(FRAME_OF_REFERENCE_KEY, uid)
+        image.SetMetaData(_FRAME_OF_REFERENCE_KEY, uid)
 
 
 def frame_of_reference(image: sitk.Image) -> str:
     """Unique identifier of the coordinate system that an image's DICOM series named; empty where none is known."""
-    return image.GetMetaData(FRAME_OF_REFERENCE_KEY) if image.HasMetaDataKey(FRAME_OF_REFERENCE_KEY) else ""
+    return image.GetMetaData(_FRAME_OF_REFERENCE_KEY) if image.HasMetaDataKey(_FRAME_OF_REFERENCE_KEY) else ""
 
 
 def possible_dicom(folder: Path) -> list[Path]:
@@ -102,9 +86,8 @@ def _read_headers(folder: Path, place: str) -> dict[Path, Dataset]:
         folders = sum(entry.is_dir() for entry in folder.iterdir())
         files = sum(entry.is_file() and not entry.name.startswith(".") for entry in folder.iterdir())
         found = f"no DICOM slice in {files} files" + (f", but {folders} folders" if folders else "")
-        raise ImageError(
-            place, "folder must hold the DICOM slices of a series", found, "Name the folder in which the slices lie."
-        )
+        hint = "Name the folder in which the slices lie."
+        raise ImageError(place, "folder must hold the DICOM slices of a series", found, hint)
     return headers
 
 
@@ -144,12 +127,9 @@ def _check_one_series(headers: Sequence[Dataset], place: str) -> None:
 def _check_slices(headers: Sequence[Dataset], place: str) -> None:
     frames = sum(int(header.get("NumberOfFrames") or 1) > 1 for header in headers)
     if frames:
-        raise ImageError(
-            place,
-            "every file must hold one slice",
-            f"{frames} files of several frames (enhanced CT)",
-            "Export classic CT slices, or convert the series to NIfTI.",
-        )
+        found = f"{frames} files of several frames (enhanced CT)"
+        hint = "Export classic CT slices, or convert the series to NIfTI."
+        raise ImageError(place, "every file must hold one slice", found, hint)
     original = "Export the original series, not a derived or screen-captured one."
     required: tuple[tuple[str, Callable[[Dataset], object], str], ...] = (
         (

@@ -11,6 +11,7 @@ from hccbook.features.radiomics.engines import find_engine
 from hccbook.features.radiomics.extraction_settings import ExtractionSettings
 from hccbook.features.radiomics.guards import check_region
 from hccbook.images import from_array, same_grid, to_array
+from hccbook.images.geometry import check_volume
 
 
 def extract_features(
@@ -78,7 +79,7 @@ def extract_features(
 
 
 def _check_image(image: sitk.Image, place: str) -> None:
-    _check_volume(image, "image", ImageError, place, "Pass one phase, as a volume.")
+    check_volume(image, "image", ImageError, place, "Pass one phase, as a volume.")
     array = sitk.GetArrayViewFromImage(image)
     if not np.isfinite(array).all():
         found = f"{np.count_nonzero(~np.isfinite(array))} voxels that are NaN or infinite"
@@ -86,16 +87,8 @@ def _check_image(image: sitk.Image, place: str) -> None:
         raise ImageError(place, "image must be finite", found, hint)
 
 
-def _check_volume(
-    volume: sitk.Image, what: str, error: type[ImageError] | type[MaskError], place: str, hint: str
-) -> None:
-    if volume.GetDimension() != 3 or volume.GetNumberOfComponentsPerPixel() != 1:
-        found = f"{volume.GetDimension()} dimensions of {volume.GetNumberOfComponentsPerPixel()} values"
-        raise error(place, f"{what} must be 3-D with one value a voxel", found, hint)
-
-
 def _organ(image: sitk.Image, mask: sitk.Image, settings: ExtractionSettings, place: str) -> np.ndarray:
-    _check_volume(mask, "mask", MaskError, place, "Write one organ, or a label map, a file.")
+    check_volume(mask, "mask", MaskError, place, "Write one organ, or a label map, a file.")
     if not same_grid(image, mask):
         raise MaskError(
             place,
