@@ -13,7 +13,6 @@ from typing import Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic_core import ErrorDetails
 
 from hccbook.errors import SettingsError
 from hccbook.papers import PAPERS
@@ -391,13 +390,13 @@ _RENAMED = {
 }
 
 
-def _describe(error: ErrorDetails, fields: Mapping[str, Any]) -> tuple[str, str, str, str]:
+def _describe(error: Mapping[str, Any], fields: Mapping[str, Any]) -> tuple[str, str, str, str]:
     place = ".".join(str(part) for part in error["loc"])
     if error["type"] != "extra_forbidden":
         found = repr(error["input"]) if place else "the opposite"
         return place, error["msg"].removeprefix("Value error, "), found, "Correct the value."
     *section, name = error["loc"]
-    known = list(fields[str(section[0])].annotation.model_fields if section else fields)
+    known = list(fields[section[0]].annotation.model_fields if section else fields)
     if name in _RENAMED:
         return place, "must be a known setting", f"{name!r}", f"It is called {_RENAMED[name]!r} now."
     near = difflib.get_close_matches(str(name), known, n=1)
