@@ -213,6 +213,14 @@ class FeatureSettings(Settings):
         return count
 
 
+_MIN_ICC = Field(
+    0.0,
+    ge=0,
+    le=1,
+    description="Least intraclass correlation between masks of a feature that may be selected; 0 for any.",
+)
+
+
 class AlarmSettings(Settings):
     """Selection, scores and model of ALARM."""
 
@@ -220,12 +228,7 @@ class AlarmSettings(Settings):
     smote: Literal["before_selection", "before_model", "off"] = Field(
         "before_selection", description="Where Borderline-SMOTE 1 enters; the paper leaves the order open."
     )
-    min_icc: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="Least intraclass correlation between masks of a feature that may be selected; 0 for any.",
-    )
+    min_icc: float = _MIN_ICC
     p_threshold: float = Field(0.05, gt=0, le=1, description="Mann-Whitney p below which a feature stays.")
     spearman_threshold: float = Field(
         0.9, gt=0, le=1, description="Absolute Spearman correlation above which one of two features goes."
@@ -240,12 +243,7 @@ class AmapCtSettings(Settings):
     """Selection, scores and model of aMAP-CT."""
 
     seed: int = Field(20240718, ge=0, description="Seed of folds and bootstrap.")
-    min_icc: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="Least intraclass correlation between masks of a feature that may be selected; 0 for any.",
-    )
+    min_icc: float = _MIN_ICC
     lasso_folds: int = Field(3, ge=2, description="Folds that choose the LASSO penalty (paper: 3).")
     lambda_rule: Literal["min", "1se"] = Field("min", description="Penalty at the least error, or one SE above it.")
     cutoff_rule: Literal["youden", "xtile"] = Field("youden", description="What 'optimal cut-off' means.")
