@@ -15,6 +15,7 @@ from hccbook.images.geometry import physical_extent
 from hccbook.images.patients import FACTS_COLUMNS, preprocess_patient
 from hccbook.images.preprocessing import (
     AIR_HU,
+    AlignmentTarget,
     align_phase,
     discretise,
     labels_on_grid,
@@ -216,7 +217,7 @@ def test_known_breathing_is_found(shift):
     """Organs that moved up or down in a still body, in another contrast, are found within a third of a voxel."""
     fixed, *_ = field_image(contrast=60, seed=1)
     moving, *_ = field_image(shift, contrast=20, seed=2)
-    offset = np.array(align_phase(moving, fixed).GetOffset())
+    offset = np.array(align_phase(moving, AlignmentTarget.of(fixed)).GetOffset())
     assert abs(offset[2] - shift[2]) < SPACING_MM / 3
     assert np.abs(offset[:2]).max() < SPACING_MM / 3
 
@@ -230,7 +231,7 @@ def test_breathing_of_a_patient_who_lies_turned(degrees):
     for image in images:
         image.SetOrigin((turn @ image.GetOrigin()).tolist())
         image.SetDirection(turn.ravel().tolist())
-    found = align_phase(images[1], images[0]).GetOffset()
+    found = align_phase(images[1], AlignmentTarget.of(images[0])).GetOffset()
     np.testing.assert_allclose(found, (0, -10 * s, 10 * c), atol=SPACING_MM / 3)
 
 
@@ -239,18 +240,18 @@ def test_alignment_of_whole_image_on_other_grid():
     fixed, *_ = field_image()
     moving = sitk.Image(fixed)
     moving.SetOrigin((-166.0, -133.0, -101.0))
-    np.testing.assert_allclose(align_phase(moving, fixed).GetOffset(), (4, -3, 9), atol=0.5)
+    np.testing.assert_allclose(align_phase(moving, AlignmentTarget.of(fixed)).GetOffset(), (4, -3, 9), atol=0.5)
 
 
 def test_alignment_repeats_itself():
     """Two calls, and another number of threads, give the same bits."""
     fixed, *_ = field_image(seed=1)
     moving, *_ = field_image((0, 0, 6.0), seed=2)
-    first = align_phase(moving, fixed).GetOffset()
+    first = align_phase(moving, AlignmentTarget.of(fixed)).GetOffset()
     before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     try:
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(3)
-        assert align_phase(moving, fixed).GetOffset() == first
+        assert align_phase(moving, AlignmentTarget.of(fixed)).GetOffset() == first
     finally:
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
 
@@ -261,7 +262,7 @@ def test_alignment_without_overlap():
     moving = sitk.Image(fixed)
     moving.SetOrigin((1000.0, 0.0, 0.0))
     with pytest.raises(ImageError, match="same part of the body"):
-        align_phase(moving, fixed)
+        align_phase(moving, AlignmentTarget.of(fixed))
 
 
 # --- one patient -----------------------------------------------------------------------------------------------------

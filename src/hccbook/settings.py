@@ -38,6 +38,17 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     @classmethod
+    def checked(cls, place: str, fields: Mapping[str, Any], others: str = "more") -> Self:
+        """Settings of these fields; the first wrong one is a `SettingsError` that says how many `others` there are."""
+        try:
+            return cls(**fields)
+        except ValidationError as error:
+            first, *rest = error.errors()
+            where, rule, found, hint = _describe(first, cls.model_fields)
+            tail = f" ({len(rest)} {others}.)" if rest else ""
+            raise SettingsError(f"{place}: {where}" if where else place, rule, found, hint + tail) from error
+
+    @classmethod
     def of(cls, parameters: Mapping[str, Any]) -> Self:
         """Settings out of a notebook's parameters, of which others may hold something else: pass ``globals()``."""
         return cls(**{name: parameters[name] for name in cls.model_fields})
@@ -120,12 +131,10 @@ class SegmentationSettings(Settings):
     """Source of the liver and spleen masks, and the network's training."""
 
     mask_source: Literal["network", "manifest", "nnunet"] = Field(
-        "network",
-        description="Masks from the trained network, from the mask columns of the manifest, or from nnU-Net.",
+        "network", description="Masks from the trained network, from the mask columns of the manifest, or from nnU-Net."
     )
     predictions: str = Field(
-        "",
-        description="Folder of nnU-Net's predictions, absolute or relative to the project; for mask_source nnunet.",
+        "", description="Folder of nnU-Net's predictions, absolute or relative to the project; for mask_source nnunet."
     )
     weights: str = Field("", description="Local file of trained weights (safetensors); empty to train here.")
     contact_sheets: bool = Field(True, description="Whether a sheet with every patient's masks is drawn.")
@@ -204,6 +213,14 @@ class FeatureSettings(Settings):
         return count
 
 
+_MIN_ICC = Field(
+    0.0,
+    ge=0,
+    le=1,
+    description="Least intraclass correlation between masks of a feature that may be selected; 0 for any.",
+)
+
+
 class AlarmSettings(Settings):
     """Selection, scores and model of ALARM."""
 
@@ -211,12 +228,7 @@ class AlarmSettings(Settings):
     smote: Literal["before_selection", "before_model", "off"] = Field(
         "before_selection", description="Where Borderline-SMOTE 1 enters; the paper leaves the order open."
     )
-    min_icc: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="Least intraclass correlation between masks of a feature that may be selected; 0 for any.",
-    )
+    min_icc: float = _MIN_ICC
     p_threshold: float = Field(0.05, gt=0, le=1, description="Mann-Whitney p below which a feature stays.")
     spearman_threshold: float = Field(
         0.9, gt=0, le=1, description="Absolute Spearman correlation above which one of two features goes."
@@ -231,12 +243,7 @@ class AmapCtSettings(Settings):
     """Selection, scores and model of aMAP-CT."""
 
     seed: int = Field(20240718, ge=0, description="Seed of folds and bootstrap.")
-    min_icc: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="Least intraclass correlation between masks of a feature that may be selected; 0 for any.",
-    )
+    min_icc: float = _MIN_ICC
     lasso_folds: int = Field(3, ge=2, description="Folds that choose the LASSO penalty (paper: 3).")
     lambda_rule: Literal["min", "1se"] = Field("min", description="Penalty at the least error, or one SE above it.")
     cutoff_rule: Literal["youden", "xtile"] = Field("youden", description="What 'optimal cut-off' means.")
@@ -381,17 +388,28 @@ _RENAMED = {
 }
 
 
-def _describe(error: dict[str, Any], profile_fields: dict[str, Any]) -> tuple[str, str, object, str]:
+def _describe(error: Mapping[str, Any], fields: Mapping[str, Any]) -> tuple[str, str, str, str]:
     place = ".".join(str(part) for part in error["loc"])
     if error["type"] != "extra_forbidden":
-        return place, error["msg"].removeprefix("Value error, "), repr(error["input"]), "Correct the value."
-    section, name = (error["loc"][0], error["loc"][-1]) if len(error["loc"]) > 1 else (None, error["loc"][0])
-    known = list(profile_fields) if section is None else list(profile_fields[section].annotation.model_fields)
+        found = repr(error["input"]) if place else "the opposite"
+        return place, error["msg"].removeprefix("Value error, "), found, "Correct the value."
+    *section, name = error["loc"]
+    known = list(fields[section[0]].annotation.model_fields if section else fields)
     if name in _RENAMED:
         return place, "must be a known setting", f"{name!r}", f"It is called {_RENAMED[name]!r} now."
     near = difflib.get_close_matches(str(name), known, n=1)
     hint = f"Did you mean {near[0]!r}? " if near else ""
     return place, "must be a known setting", f"{name!r}", f"{hint}Known here: {', '.join(known)}."
+
+
+def read_yaml(file: Path) -> Any:
+    """Content of a YAML file; what is no YAML is a `SettingsError` that names file and line."""
+    try:
+        return yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = file.name if mark is None else f"{file.name}, line {mark.line + 1}"
+        raise SettingsError(place, "must be valid YAML", str(error).splitlines()[0], "Correct the syntax.") from error
 
 
 def load_profile(file: str | Path) -> Profile:
@@ -415,22 +433,9 @@ def load_profile(file: str | Path) -> Profile:
     file = Path(file)
     if not file.is_file():
         others = sorted(path.stem for path in file.parent.glob("*.yaml")) if file.parent.is_dir() else []
-        raise SettingsError(
-            file.name, "profile must exist", "no such file", f"Profiles at hand: {', '.join(others) or 'none'}."
-        )
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", None)
-        where = f"{file.name}, line {line + 1}" if line is not None else file.name
-        raise SettingsError(where, "must be valid YAML", str(error).splitlines()[0], "Correct the syntax.") from error
+        hint = f"Profiles at hand: {', '.join(others) or 'none'}."
+        raise SettingsError(file.name, "profile must exist", "no such file", hint)
+    content = read_yaml(file) or {}
     if not isinstance(content, dict):
         raise SettingsError(file.name, "must hold named sections", type(content).__name__, "See profiles/demo.yaml.")
-    try:
-        return Profile(**content)
-    except ValidationError as error:
-        first = _describe(dict(error.errors()[0]), Profile.model_fields)
-        more = len(error.errors()) - 1
-        place, rule, found, hint = first
-        tail = f" ({more} more wrong settings in this file.)" if more else ""
-        raise SettingsError(f"{file.name}: {place}", rule, found, hint + tail) from error
+    return Profile.checked(file.name, content, "more wrong settings in this file")

@@ -13,15 +13,12 @@ from hccbook.papers import PAPERS
 from hccbook.settings import ORGANS
 
 CENTRE_COLUMNS = (
-    "centre", "cohorts", "n", "events", "median_months", "person_years", "rate", "lower", "upper", "note",
-)  # fmt: skip
+    *("centre", "cohorts", "n", "events", "median_months", "person_years", "rate", "lower", "upper", "note"),
+)
 """Columns of `centre_table`."""
 
-IMAGE_FACTS = ("source_spacing_x_mm", "source_spacing_z_mm", "source_size_x", "source_size_z")
-"""What preprocessing keeps of every image as it was acquired."""
-
-INTENSITIES = ("original_firstorder_Median", "original_firstorder_InterquartileRange")
-"""Features that say how bright an organ is, and how much its voxels differ, HU."""
+_IMAGE_FACTS = ("source_spacing_x_mm", "source_spacing_z_mm", "source_size_x", "source_size_z")
+_INTENSITIES = ("original_firstorder_Median", "original_firstorder_InterquartileRange")
 
 
 def centre_table(clinical: pd.DataFrame, rates: pd.DataFrame) -> pd.DataFrame:
@@ -37,9 +34,8 @@ def centre_table(clinical: pd.DataFrame, rates: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns centre, cohorts (its cohorts, joined by commas), n, events, median_months (of the follow-up as it
-        is, to HCC or last visit), person_years, rate, lower, upper (a person-year), note. A centre without HCC has
-        rate 0, an upper limit and a note.
+        Columns `CENTRE_COLUMNS`: cohorts are joined by commas, median_months is of the follow-up to HCC or last visit,
+        rate, lower and upper are a person-year. A centre without HCC has rate 0, an upper limit and a note.
 
     Raises
     ------
@@ -73,7 +69,7 @@ def image_characteristics(facts: pd.DataFrame, features: pd.DataFrame, centre: p
     Parameters
     ----------
     facts : pandas.DataFrame
-        From preprocessing: columns patient, phase and those of `IMAGE_FACTS`.
+        From preprocessing: columns patient, phase, and voxel edge (mm) and size along x and z of the source.
     features : pandas.DataFrame
         Radiomics, index the patient; columns ``<phase>.<organ>.<feature>``. HU are those within the window.
     centre : pandas.Series
@@ -82,8 +78,8 @@ def image_characteristics(facts: pd.DataFrame, features: pd.DataFrame, centre: p
     Returns
     -------
     pandas.DataFrame
-        Columns centre, phase, characteristic (of `IMAGE_FACTS`, or ``<organ>.<feature>`` of `INTENSITIES`), n,
-        median, q1, q3, least, greatest; centres in alphabetical order.
+        Columns centre, phase, characteristic (a fact, or ``<organ>.<feature>`` for the median and interquartile range
+        of an organ's HU), n, median, q1, q3, least, greatest; centres in alphabetical order.
 
     Raises
     ------
@@ -94,19 +90,19 @@ def image_characteristics(facts: pd.DataFrame, features: pd.DataFrame, centre: p
     ----------
     aMAP-CT, Supplementary Table 2.
     """
-    absent = [name for name in ("patient", "phase", *IMAGE_FACTS) if name not in facts]
+    absent = [name for name in ("patient", "phase", *_IMAGE_FACTS) if name not in facts]
     if absent:
         raise DataError("image facts", f"must have a column {absent[0]!r}", "none", "Give the preprocessing's table.")
     unknown = facts.loc[~facts["patient"].isin(centre.index), "patient"]
     if len(unknown):
         raise DataError("centre", "must have every patient", f"no {unknown.iloc[0]}", "Give the cohort's table.")
-    columns = [".".join(parts) for parts in itertools.product(facts["phase"].unique(), ORGANS, INTENSITIES)]
+    columns = [".".join(parts) for parts in itertools.product(facts["phase"].unique(), ORGANS, _INTENSITIES)]
     absent = [name for name in columns if name not in features]
     if absent:
         raise DataError("features", f"must have a column {absent[0]}", "none", "Extract first-order features.")
     organs = features[columns].rename_axis("patient").reset_index().melt("patient", var_name="column")
     organs[["phase", "characteristic"]] = organs.pop("column").str.split(".", n=1, expand=True).to_numpy()
-    long = pd.concat([facts.melt(["patient", "phase"], list(IMAGE_FACTS), "characteristic"), organs])
+    long = pd.concat([facts.melt(["patient", "phase"], list(_IMAGE_FACTS), "characteristic"), organs])
     long["centre"] = long["patient"].map(centre).astype(str)
     for name in ("phase", "characteristic"):
         long[name] = pd.Categorical(long[name], long[name].unique())

@@ -14,23 +14,11 @@ from hccbook.papers import find_paper
 from hccbook.scores import amap_group
 
 CHARACTERISTICS_COLUMNS = (
-    "characteristic",
-    "level",
-    "cohort",
-    "subgroup",
-    "n",
-    "median",
-    "q1",
-    "q3",
-    "count",
-    "percent",
-    "p_value",
+    *("characteristic", "level", "cohort", "subgroup", "n", "median", "q1", "q3", "count", "percent", "p_value"),
 )
 """Columns of the tidy Table 1."""
 
 _MIN_EXPECTED = 5.0  # expected count in every cell from which chi-square holds
-_FISHER_CELLS = 4  # Fisher's exact test is computed for 2 x 2 tables
-
 _LEVELS = {
     "male": (True,),
     "hcc": (1,),
@@ -45,9 +33,9 @@ def characteristics(table: pd.DataFrame, paper: str) -> pd.DataFrame:
 
     ALARM compares patients with and without HCC within all patients and within each cohort, continuous values by the
     Mann-Whitney U test; aMAP-CT compares the three cohorts, continuous values by the Kruskal-Wallis test.
-    Counts are compared by the chi-square test, with Yates' correction for a 2 x 2 table, or by Fisher's exact test for
-    a 2 x 2 table in which an expected count is below 5. With the correction the printed counts by sex give ALARM's
-    printed p-values. Quartiles are interpolated linearly.
+    Counts are compared by the chi-square test, of a 2 x 2 table with Yates' correction (which gives ALARM's printed
+    p-values by sex), or by Fisher's exact test where an expected count of it is below 5.
+    Quartiles are interpolated linearly.
 
     Parameters
     ----------
@@ -63,8 +51,8 @@ def characteristics(table: pd.DataFrame, paper: str) -> pd.DataFrame:
         ``level`` is empty but for characteristics with several (etiology, aMAP risk group, BCLC stage).
         ``cohort`` is ``all`` or ``overall`` or the name of a cohort; ``subgroup`` is ``non_hcc`` or ``hcc`` for ALARM
         and ``all`` for aMAP-CT. ``n`` counts patients with a value; ``percent`` is of `n`, 0 to 100.
-        The p-value of a comparison stands on all its rows. In an empty group `n` and `count` are 0 and the rest NaN;
-        a p-value is NaN where a group is empty or all values are the same. BCLC stages have no p-value.
+        A comparison's p-value stands on all its rows; it is NaN for BCLC stages, and where a group is empty or all
+        values are the same. In an empty group `n` and `count` are 0 and the rest NaN.
 
     Raises
     ------
@@ -78,8 +66,8 @@ def characteristics(table: pd.DataFrame, paper: str) -> pd.DataFrame:
     of_paper = find_paper(paper)
     foreign = sorted(set(table["cohort"]) - set(of_paper.cohorts))
     if foreign:
-        known = ", ".join(of_paper.cohorts)
-        raise DataError("cohort", f"must be one of {known}", repr(foreign[0]), "Pass the table of this paper's cohort.")
+        rule, hint = f"must be one of {', '.join(of_paper.cohorts)}", "Pass the table of this paper's cohort."
+        raise DataError("cohort", rule, repr(foreign[0]), hint)
     values = table.assign(male=table["sex"] == "male", amap_group=amap_group(table["amap"]))
     if of_paper.causes:
         told_apart = ("", *of_paper.causes)
@@ -162,6 +150,6 @@ def _p_value(name: str, groups: Sequence[pd.DataFrame]) -> float:
     group_of = np.repeat(np.arange(len(known)), [len(group) for group in known])
     counts = stats.contingency.crosstab(group_of, together.astype(str)).count
     chi_square = stats.chi2_contingency(counts, correction=True)  # Yates, for 2 x 2 tables only
-    if counts.size == _FISHER_CELLS and chi_square.expected_freq.min() < _MIN_EXPECTED:
+    if counts.shape == (2, 2) and chi_square.expected_freq.min() < _MIN_EXPECTED:
         return float(stats.fisher_exact(counts).pvalue)
     return float(chi_square.pvalue)

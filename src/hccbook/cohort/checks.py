@@ -18,9 +18,7 @@ from hccbook.images.geometry import physical_extent
 from hccbook.parallel import map_patients
 from hccbook.settings import PHASES
 
-MIN_OVERLAP = 0.5
-"""Least share of the smaller of two phases' volumes that must lie in the other."""
-
+_MIN_OVERLAP = 0.5  # share of the smaller of two phases' volumes that must lie in the other
 _PARALLEL_FROM = 8  # patients; starting worker processes takes longer than reading fewer
 
 
@@ -29,10 +27,8 @@ def check_manifest(path: str | Path, phases: Sequence[str] = PHASES, *, workers:
 
     Parameters
     ----------
-    path : path-like
-        CSV, see `read_manifest`.
-    phases : sequence of str
-        Contrast phases that every patient must have.
+    path, phases
+        As of `read_manifest`.
     workers : int, optional
         Processes side by side; one a core where there are many patients, if absent.
 
@@ -75,8 +71,8 @@ def _check_images(files: pd.DataFrame) -> list[tuple[str, str, str, str]]:
             findings.append((column, error.rule, str(error.found), error.hint))
     for first, second in itertools.combinations(images, 2):
         shared = _overlap(images[first], images[second])
-        if shared < MIN_OVERLAP:
-            rule = f"must show the part of the body that {first} shows, {MIN_OVERLAP:.0%} of it or more"
+        if shared < _MIN_OVERLAP:
+            rule = f"must show the part of the body that {first} shows, {_MIN_OVERLAP:.0%} of it or more"
             hint = "Check that both paths belong to this patient and study, and keep the scanner's coordinates."
             findings.append((second, rule, f"{shared:.0%}", hint))
     return findings

@@ -32,15 +32,10 @@ def clinical_table(manifest: pd.DataFrame) -> pd.DataFrame:
     roles = role_of_cohort()
     without = int((~manifest["cohort"].isin(list(roles))).sum())
     if without:
-        raise DataError(
-            "cohort",
-            f"must be one of {', '.join(roles)}",
-            f"{without} patients without",
-            "Fill in the column with cohort.assign_cohorts first.",
-        )
-    kept = [
-        name for name, column in COLUMNS.items() if name in manifest and column.kind != "path" and name != "patient_id"
-    ]
+        hint = "Fill in the column with cohort.assign_cohorts first."
+        raise DataError("cohort", f"must be one of {', '.join(roles)}", f"{without} patients without", hint)
+    others = {"patient_id", *(name for name, column in COLUMNS.items() if column.kind == "path")}
+    kept = [name for name in COLUMNS if name in manifest and name not in others]
     table = manifest[kept].copy()
     table.insert(kept.index("cohort") + 1, "role", table["cohort"].map(roles))
     table["albi"] = albi(table["bilirubin"], table["albumin"])

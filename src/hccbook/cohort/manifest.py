@@ -36,12 +36,8 @@ class Problem(BaseModel):
         The patient, as the user named them; None where no single patient is meant.
     column : str or None
         The column; None where the whole line or file is meant.
-    rule : str
-        What must hold there.
-    found : str
-        What was found instead.
-    hint : str
-        What the user can do about it.
+    rule, found, hint : str
+        As of `hccbook.errors.HccbookError`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -126,9 +122,8 @@ def _columns() -> dict[str, ManifestColumn]:
         organs = ORGANS if "<organ>" in pattern else ("",)
         phases = PHASES if "<phase>" in pattern else ("",)
         for organ, phase in itertools.product(organs, phases):
-            name, meaning = (
-                text.replace("<organ>", organ).replace("<phase>", phase) for text in (pattern, entry["meaning"])
-            )
+            texts = (pattern, entry["meaning"])
+            name, meaning = (text.replace("<organ>", organ).replace("<phase>", phase) for text in texts)
             columns[name] = ManifestColumn(**entry | {"meaning": meaning})
     return columns
 
@@ -276,26 +271,17 @@ def _parse(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
     header = ["centre" if name == "center" and "centre" not in header else name for name in header]
     if not body:
         raise ManifestError(path.name, "must hold at least one patient", "a header and no rows", "Add a row a patient.")
-    problems = [
-        Problem(
-            column=name or None,
-            rule="every column must have a name of its own",
-            found=f"{count} columns " + (f"named {name!r}" if name else "without a name"),
-            hint="Rename or remove all but one.",
-        )
-        for name, count in sorted(Counter(header).items())
-        if count > 1
-    ]
+    problems = []
+    for name, count in sorted(Counter(header).items()):
+        if count > 1:
+            rule = "every column must have a name of its own"
+            found = f"{count} columns " + (f"named {name!r}" if name else "without a name")
+            problems.append(Problem(column=name or None, rule=rule, found=found, hint="Rename or remove all but one."))
     width = len(header)
+    rule = f"must have {width} values, one a column"
+    hint = "Put text that holds a comma in double quotes; add or remove commas."
     problems += [
-        Problem(
-            line=line,
-            rule=f"must have {width} values, one a column",
-            found=f"{len(row)} values",
-            hint="Put text that holds a comma in double quotes; add or remove commas.",
-        )
-        for line, row in body
-        if len(row) != width
+        Problem(line=line, rule=rule, found=f"{len(row)} values", hint=hint) for line, row in body if len(row) != width
     ]
     raw = pd.DataFrame([(row + [""] * width)[:width] for _, row in body], columns=header, dtype=object)
     raw = raw.loc[:, ~raw.columns.duplicated()].drop(columns="", errors="ignore")
@@ -313,9 +299,8 @@ def _csv_rows(path: Path) -> list[tuple[int, list[str]]]:
                 rows.append((last + 1, cells))
             last = reader.line_num
     except csv.Error as error:
-        raise ManifestError(
-            f"{path.name}, line {reader.line_num}", "must be valid CSV", str(error), "Check the quotes on that line."
-        ) from error
+        place = f"{path.name}, line {reader.line_num}"
+        raise ManifestError(place, "must be valid CSV", str(error), "Check the quotes on that line.") from error
     if not rows:
         raise ManifestError(path.name, "must hold a header and a row a patient", "an empty file", "Fill it in.")
     header = rows[0][1]
@@ -496,11 +481,9 @@ def _unlikely_medians(typed: pd.DataFrame, problems: list[Problem]) -> list[Prob
 def _cross_checks(typed: pd.DataFrame, raw: pd.DataFrame) -> list[Problem]:
     problems = []
     if {"bclc", "hcc"} <= set(typed):
+        rule, hint = "must be empty where hcc is 0", "Leave the stage empty, or correct hcc."
         for row in np.flatnonzero(typed["bclc"].notna() & (typed["hcc"] == 0)):
-            hint = "Leave the stage empty, or correct hcc."
-            problems.append(
-                problem_at(raw, row, "bclc", "must be empty where hcc is 0", repr(typed["bclc"][row]), hint)
-            )
+            problems.append(problem_at(raw, row, "bclc", rule, repr(typed["bclc"][row]), hint))
     if "cohort" in typed:
         given = set(typed["cohort"].dropna())
         mixed = [paper.name for paper in PAPERS.values() if given & set(paper.cohorts)]

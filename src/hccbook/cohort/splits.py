@@ -48,8 +48,8 @@ def assign_cohorts(manifest: pd.DataFrame, paper: str, seed: int) -> pd.Series:
     given = manifest["cohort"].fillna("")
     unknown = sorted(set(given) - set(roles) - {""})
     if unknown:
-        known = ", ".join(roles)
-        raise DataError("cohort", f"must be one of {known}", repr(unknown[0]), "Correct it, or leave it empty.")
+        rule = f"must be one of {', '.join(roles)}"
+        raise DataError("cohort", rule, repr(unknown[0]), "Correct it, or leave it empty.")
     cohorts = given.map(lambda name: of_paper.cohort_of_role[roles[name]] if name else "").rename("cohort")
     sizes = manifest["centre"].value_counts()
     largest = min(sizes.index[sizes == sizes.max()])

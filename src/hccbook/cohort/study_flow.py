@@ -8,7 +8,6 @@ from hccbook.errors import DataError
 from hccbook.papers import find_paper
 
 FLOW_COLUMNS = ("box", "parent", "kind", "label", "n", "events")
-"""Columns of the tables that `study_flow` and `enrolment` return."""
 
 
 def eligibility(table: pd.DataFrame, paper: str) -> pd.DataFrame:
@@ -56,8 +55,6 @@ def eligibility(table: pd.DataFrame, paper: str) -> pd.DataFrame:
 def study_flow(clinical: pd.DataFrame, failures: pd.DataFrame, paper: str) -> pd.DataFrame:
     """Patients from the manifest to the cohorts analysed, as boxes of a flow diagram.
 
-    Whom the paper's own criteria would leave out is said and nothing is removed: those patients are analysed.
-
     Parameters
     ----------
     clinical : pandas.DataFrame
@@ -71,7 +68,7 @@ def study_flow(clinical: pd.DataFrame, failures: pd.DataFrame, paper: str) -> pd
     -------
     pandas.DataFrame
         Columns box, parent, kind ("kept", "left out" or "would leave out"), label, n, events; a box's parent comes
-        before it. A patient whom several criteria would leave out counts at the first.
+        before it. Patients whom the paper's own criteria would leave out, counted at the first, are analysed.
 
     Raises
     ------
@@ -125,9 +122,8 @@ def enrolment(clinical: pd.DataFrame) -> pd.DataFrame:
         centres = sorted(cohorts_of.index[[one == among for one in cohorts_of]], key=str)
         part = clinical[clinical["centre"].isin(centres)]
         box = "+".join(map(str, centres))
-        label = (
-            f"Centre {centres[0]}" if len(centres) == 1 else f"{len(centres)} centres, {centres[0]} to {centres[-1]}"
-        )
+        several = f"{len(centres)} centres, {centres[0]} to {centres[-1]}"
+        label = several if len(centres) > 1 else f"Centre {centres[0]}"
         rows.append((box, "all", "kept", label, len(part), int(part["hcc"].sum())))
         for cohort in among:
             outcomes = part.loc[part["cohort"] == cohort, "hcc"]

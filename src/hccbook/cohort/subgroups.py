@@ -8,8 +8,7 @@ import pandas as pd
 from hccbook.errors import DataError
 from hccbook.scores import RISK_GROUPS, amap_group
 
-AGE_BOUNDS = (45.0, 55.0)
-"""Years that part the ages in aMAP-CT's Table 3, as its signs say: up to 45, above 45 and below 55, 55 and more."""
+_AGE_BOUNDS = (45.0, 55.0)  # years; in aMAP-CT's Table 3, up to 45, above 45 and below 55, 55 and more
 
 
 def _sexes(clinical: pd.DataFrame, columns: tuple[str, ...], men: str, women: str) -> pd.Categorical:
@@ -37,7 +36,7 @@ def clinical_subgroups(clinical: pd.DataFrame, afp: float = 20.0) -> pd.DataFram
     -------
     pandas.DataFrame, shape (n_patients, 3)
         Categorical columns age, sex, afp whose levels say the bound; missing where the value is. Ages part at the
-        median of these patients, since ALARM prints no bound.
+        median of these patients: for them too, ALARM prints no bound.
 
     Raises
     ------
@@ -56,14 +55,8 @@ def clinical_subgroups(clinical: pd.DataFrame, afp: float = 20.0) -> pd.DataFram
         codes = np.where(values.isna(), -1, (values >= at).astype(int))
         return pd.Categorical.from_codes(codes, levels)
 
-    return pd.DataFrame(
-        {
-            "age": halves(clinical["age"], clinical["age"].median(), "years"),
-            "sex": sexes,
-            "afp": halves(clinical["afp"], afp, "μg/L"),
-        },
-        index=clinical.index,
-    )
+    age = halves(clinical["age"], clinical["age"].median(), "years")
+    return pd.DataFrame({"age": age, "sex": sexes, "afp": halves(clinical["afp"], afp, "μg/L")}, clinical.index)
 
 
 def amap_ct_subgroups(clinical: pd.DataFrame, amap_low: float = 50.0, amap_high: float = 60.0) -> pd.DataFrame:
@@ -97,13 +90,8 @@ def amap_ct_subgroups(clinical: pd.DataFrame, amap_low: float = 50.0, amap_high:
     age = clinical["age"].to_numpy(dtype=float)
     if not np.isfinite(age).all():
         raise DataError("age", "must not be missing", f"{int((~np.isfinite(age)).sum())} missing", "Fill it in.")
-    young, old = AGE_BOUNDS
+    young, old = _AGE_BOUNDS
     bands = [f"≤{young:g}", f"{young:g}–{old:g}", f"≥{old:g}"]
-    return pd.DataFrame(
-        {
-            "sex": sexes,
-            "age": pd.Categorical.from_codes(np.where(age <= young, 0, np.where(age < old, 1, 2)), bands),
-            "amap_group": pd.Categorical(amap_group(clinical["amap"], amap_low, amap_high), RISK_GROUPS),
-        },
-        index=clinical.index,
-    )
+    ages = pd.Categorical.from_codes(np.where(age <= young, 0, np.where(age < old, 1, 2)), bands)
+    groups = pd.Categorical(amap_group(clinical["amap"], amap_low, amap_high), RISK_GROUPS)
+    return pd.DataFrame({"sex": sexes, "age": ages, "amap_group": groups}, clinical.index)

@@ -11,8 +11,7 @@ from hccbook.errors import ImageError
 from hccbook.images.nifti import read_nifti
 from hccbook.images.series import frame_of_reference, read_series, set_frame_of_reference
 
-HU_LIMITS = (-8192.0, 32767.0)
-"""Values below or above are no CT numbers, not even of padding or metal."""
+_HU_LIMITS = (-8192.0, 32767.0)  # beyond them are no CT numbers, not even of padding or metal
 
 
 def read_image(path: str | Path, place: str | None = None) -> sitk.Image:
@@ -28,9 +27,8 @@ def read_image(path: str | Path, place: str | None = None) -> sitk.Image:
     Returns
     -------
     SimpleITK.Image
-        3-D, int16 (or float32 where the file holds fractions), in HU.
-        The slices of a series are sorted along their normal; rescale slope and intercept are applied,
-        and the frame of reference is kept in the metadata, under DICOM's tag ``0020|0052``.
+        3-D, int16 (or float32 where the file holds fractions), in HU. The slices of a series are sorted along their
+        normal, and the frame of reference is kept in the metadata, under DICOM's tag ``0020|0052``.
 
     Raises
     ------
@@ -51,20 +49,14 @@ def _checked_hu(image: sitk.Image, place: str) -> sitk.Image:
     array = sitk.GetArrayViewFromImage(image)
     fractional = np.issubdtype(array.dtype, np.floating)
     low, high = float(array.min()), float(array.max())
-    if low < HU_LIMITS[0] or high > HU_LIMITS[1]:
-        raise ImageError(
-            place,
-            f"values must be HU, {HU_LIMITS[0]:g} to {HU_LIMITS[1]:g}",
-            f"{low:g} to {high:g}",
-            "Check that rescale slope and intercept were applied once, and padding is a CT number such as -1024.",
-        )
+    if low < _HU_LIMITS[0] or high > _HU_LIMITS[1]:
+        found = f"{low:g} to {high:g}"
+        hint = "Check that rescale slope and intercept were applied once, and padding is a CT number such as -1024."
+        raise ImageError(place, f"values must be HU, {_HU_LIMITS[0]:g} to {_HU_LIMITS[1]:g}", found, hint)
     if low >= 0 or high <= 0:
-        raise ImageError(
-            place,
-            "values must be HU, in which fat and air are below 0 and soft tissue above",
-            f"{low:g} to {high:g}",
-            "Convert the original series with its rescale intercept, and without window or normalisation.",
-        )
+        rule = "values must be HU, in which fat and air are below 0 and soft tissue above"
+        hint = "Convert the original series with its rescale intercept, and without window or normalisation."
+        raise ImageError(place, rule, f"{low:g} to {high:g}", hint)
     cast = sitk.Cast(image, sitk.sitkFloat32 if fractional else sitk.sitkInt16)
     set_frame_of_reference(cast, frame_of_reference(image))
     return cast

@@ -14,29 +14,18 @@ from hccbook.images.remarks import UNREADABLE, listed, quiet
 from hccbook.images.series import frame_of_reference
 from hccbook.settings import ORGANS
 
-SEGMENTATION, STRUCTURES = "SEG", "RTSTRUCT"
-"""Modalities of DICOM objects that hold masks."""
+SEGMENTATION, STRUCTURES = "SEG", "RTSTRUCT"  # modalities of DICOM objects that hold masks
 
 _LONGEST_LIST = 12  # names in an error; TotalSegmentator's objects hold more than a hundred
 
 
 @dataclass(frozen=True)
 class Part:
-    """A segment of a SEG or a region of an RTSTRUCT.
+    """A segment of a SEG or a region of an RTSTRUCT."""
 
-    Attributes
-    ----------
-    number : int
-        Number under which the object refers to it.
-    name : str
-        Its label or name, as the user who drew it wrote it.
-    organ : str
-        Organ that its code stands for; empty where the code stands for none that is known.
-    """
-
-    number: int
-    name: str
-    organ: str = ""
+    number: int  # under which the object refers to it
+    name: str  # its label or name, as the user who drew it wrote it
+    organ: str = ""  # that its code stands for; empty where the code stands for none that is known
 
 
 def modality(file: Path) -> str:
@@ -54,7 +43,6 @@ def choose_part(parts: Sequence[Part], name: str, organ: str | None, place: str)
     Parameters
     ----------
     parts : sequence of Part
-        All that the object holds.
     name : str
         Name that the user chose, upper and lower case alike; empty for the part whose name or code is the organ.
     organ : str or None
@@ -95,12 +83,9 @@ def check_is_not_another(organ: str | None, names: Collection[str], place: str) 
         return
     others = [name for name in names for other in ORGANS if _plain(name) == other != _plain(organ)]
     if others:
-        raise MaskError(
-            place,
-            f"must be a mask of the {organ}",
-            f"one that is named or coded {_plain(others[0])!r}",
-            "Correct the path, or the name or code in the file.",
-        )
+        found = f"one that is named or coded {_plain(others[0])!r}"
+        hint = "Correct the path, or the name or code in the file."
+        raise MaskError(place, f"must be a mask of the {organ}", found, hint)
 
 
 def check_frame_of_reference(named: Collection[str], image: sitk.Image, place: str) -> None:
@@ -109,12 +94,9 @@ def check_frame_of_reference(named: Collection[str], image: sitk.Image, place: s
     of_mask = {str(uid).strip() for uid in named if uid and str(uid).strip()}
     if of_image and of_mask and of_mask != {of_image}:
         # Identifiers stay out of the message: they lead back to the patient.
-        raise MaskError(
-            place,
-            "masks must name the frame of reference of their image",
-            "another one, so that equal coordinates are not equal places",
-            "Name the masks that were drawn on this series, or on one of the same session.",
-        )
+        found = "another one, so that equal coordinates are not equal places"
+        hint = "Name the masks that were drawn on this series, or on one of the same session."
+        raise MaskError(place, "masks must name the frame of reference of their image", found, hint)
 
 
 def _plain(name: str) -> str:

@@ -36,10 +36,9 @@ def read_segment(file: Path, name: str, organ: str | None, image: sitk.Image, pl
     """Voxels of an image that a segment marks.
 
     Every frame is put where its own position says, so that frames may come in any order and empty ones be left out.
-    highdicom's own way to a volume (``Segmentation.get_volume``, ``Volume.match_geometry``, version 0.28) does not
-    serve: it cuts off what lies outside the image and passes over every second slice of a finer object without a word,
-    takes a lone frame that gives its slice thickness alone for a slice of 1 mm, and refuses neighbouring frames where
-    the slice distance declared is another one, and positions rounded to hundredths of a millimetre.
+    highdicom's own way to a volume (``Segmentation.get_volume``, ``Volume.match_geometry``, version 0.28) cuts off what
+    lies outside the image and passes over every second slice of a finer object without a word, takes a lone frame for
+    a slice of 1 mm, and refuses positions rounded to hundredths of a millimetre.
 
     Parameters
     ----------
@@ -48,7 +47,7 @@ def read_segment(file: Path, name: str, organ: str | None, image: sitk.Image, pl
     name : str
         Label of the segment; empty for the one whose label or coded type is the organ.
     organ : str or None
-        Organ that the segment must be.
+        Organ that the mask must be of.
     image : SimpleITK.Image
         Image whose voxels are marked.
     place : str
@@ -82,12 +81,9 @@ def read_segment(file: Path, name: str, organ: str | None, image: sitk.Image, pl
             _check_slices(seg, placements, grid, place)
             return _marked(seg, part.number, placements, grid, place)
     except UNREADABLE as failure:
-        raise MaskError(
-            place,
-            "DICOM SEG must be readable, with segments and the position of every frame",
-            reason(failure),
-            "Export the segmentation again, or convert it to NIfTI.",
-        ) from failure
+        rule = "DICOM SEG must be readable, with segments and the position of every frame"
+        hint = "Export the segmentation again, or convert it to NIfTI."
+        raise MaskError(place, rule, reason(failure), hint) from failure
 
 
 def _part(segment: Dataset) -> Part:
@@ -127,20 +123,13 @@ def _placements(frames: Sequence[Grid], image: Grid, place: str) -> list[Placeme
     several = len({placement.axes for placement in placements if placement is not None}) > 1
     stray = [frame for frame, placement in zip(frames, placements, strict=True) if placement is None or several]
     if stray:
-        raise MaskError(
-            place,
-            "mask must lie on the grid of its image, or on a part of it",
-            f"{len(stray)} of {len(frames)} frames elsewhere, such as {stray[0]}, and image {image}",
-            _OTHER_IMAGE,
-        )
+        found = f"{len(stray)} of {len(frames)} frames elsewhere, such as {stray[0]}, and image {image}"
+        raise MaskError(place, "mask must lie on the grid of its image, or on a part of it", found, _OTHER_IMAGE)
     return placements
 
 
 def _check_slices(seg: Segmentation, placements: Sequence[Placement], image: Grid, place: str) -> None:
-    """Refuse frames that may be coarser slices.
-
-    Where no two frames are neighbours, slices between them may have been left out as empty, or have never been there.
-    """
+    """Refuse frames without neighbours: slices between them may be left out as empty, or may never have been there."""
     axis = placements[0].axes.index(2)
     levels = sorted({placement.start[axis] for placement in placements})
     if math.gcd(*(int(step) for step in np.diff(levels))) == 1:
@@ -149,13 +138,9 @@ def _check_slices(seg: Segmentation, placements: Sequence[Placement], image: Gri
     measures = _group(seg, 0, "PixelMeasuresSequence")
     declared = measures.get("SpacingBetweenSlices") or measures.get("SliceThickness")
     if declared is None or abs(float(declared) - distance) > _SPACING_TOLERANCE * distance:
-        found = "no slice distance" if declared is None else f"slices of {float(declared):.3g} mm"
-        raise MaskError(
-            place,
-            f"mask must have the slices of its image, every {distance:.3g} mm",
-            f"{found}, and no two frames next to each other",
-            _OTHER_IMAGE,
-        )
+        rule = f"mask must have the slices of its image, every {distance:.3g} mm"
+        thick = "no slice distance" if declared is None else f"slices of {float(declared):.3g} mm"
+        raise MaskError(place, rule, f"{thick}, and no two frames next to each other", _OTHER_IMAGE)
 
 
 def _marked(seg: Segmentation, number: int, placements: Sequence[Placement], image: Grid, place: str) -> np.ndarray:
@@ -165,16 +150,12 @@ def _marked(seg: Segmentation, number: int, placements: Sequence[Placement], ima
     covered: set[Placement] = set()
     for index, placement in enumerate(placements):
         if kind != "LABELMAP":
-            identified = _group(seg, index, "SegmentIdentificationSequence")
-            if int(identified.ReferencedSegmentNumber) != number:
+            segment = _group(seg, index, "SegmentIdentificationSequence").ReferencedSegmentNumber
+            if int(segment) != number:
                 continue
         if placement in covered:
-            raise MaskError(
-                place,
-                "every position must hold one frame of a segment",
-                "several in one place",
-                "Export one object a phase or time point.",
-            )
+            hint = "Export one object a phase or time point."
+            raise MaskError(place, "every position must hold one frame of a segment", "several in one place", hint)
         covered.add(placement)
         stored = seg.get_stored_frame(index + 1)
         if kind == "FRACTIONAL":

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
-from hccbook.errors import ImageError
+from hccbook.errors import ImageError, MaskError
 
 GRID_TOLERANCE_MM = 0.05
 """Distance between corresponding corners up to which two grids are the same."""
@@ -17,11 +17,6 @@ GRID_TOLERANCE_MM = 0.05
 
 def to_array(image: sitk.Image) -> np.ndarray:
     """Voxel values of an image.
-
-    Parameters
-    ----------
-    image : SimpleITK.Image
-        Image of size (x, y, z).
 
     Returns
     -------
@@ -53,17 +48,23 @@ def from_array(array: np.ndarray, reference: sitk.Image, dtype: type | None = No
         If the shapes differ.
     """
     if tuple(array.shape) != reference.GetSize()[::-1]:
-        raise ImageError(
-            "array",
-            f"must have the shape of its reference, {reference.GetSize()[::-1]} (z, y, x)",
-            tuple(array.shape),
-            "Pass the image that the array was made from.",
-        )
+        rule = f"must have the shape of its reference, {reference.GetSize()[::-1]} (z, y, x)"
+        hint = "Pass the image that the array was made from."
+        raise ImageError("array", rule, tuple(array.shape), hint)
     if array.dtype == bool and dtype is None:
         dtype = np.uint8
     image = sitk.GetImageFromArray(np.ascontiguousarray(array if dtype is None else array.astype(dtype)))
     image.CopyInformation(reference)
     return image
+
+
+def check_volume(
+    image: sitk.Image, what: str, error: type[ImageError] | type[MaskError], place: str, hint: str
+) -> None:
+    """Raise `error` for an image or mask (`what`) that is not 3-D, or holds several values a voxel."""
+    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
+        found = f"{image.GetDimension()} dimensions of {image.GetNumberOfComponentsPerPixel()} values"
+        raise error(place, f"{what} must be 3-D with one value a voxel", found, hint)
 
 
 def same_grid(a: sitk.Image, b: sitk.Image, tolerance: float = GRID_TOLERANCE_MM) -> bool:
@@ -79,7 +80,7 @@ def same_grid(a: sitk.Image, b: sitk.Image, tolerance: float = GRID_TOLERANCE_MM
     Returns
     -------
     bool
-        True if the sizes agree and so do the positions of all eight corner voxels.
+        Whether the sizes agree, and the positions of all eight corner voxels.
     """
     if a.GetSize() != b.GetSize():
         return False
@@ -108,12 +109,7 @@ def volume_ml(mask: sitk.Image, label: int | None = None) -> float:
 
 
 def physical_extent(image: sitk.Image) -> tuple[np.ndarray, np.ndarray]:
-    """Corners of the axis-aligned box around all voxels of an image, outer voxel faces included.
-
-    Parameters
-    ----------
-    image : SimpleITK.Image
-        3-D image of any orientation.
+    """Corners of the axis-aligned box around all voxels of a 3-D image, outer voxel faces included.
 
     Returns
     -------
@@ -159,8 +155,7 @@ class Grid:
 
     def __str__(self) -> str:
         edges = np.linalg.norm(self.steps, axis=0)
-        size = " x ".join(str(length) for length in self.size)
-        spacing = " x ".join(f"{edge:.3g}" for edge in edges)
+        size, spacing = " x ".join(map(str, self.size)), " x ".join(f"{edge:.3g}" for edge in edges)
         origin = ", ".join(f"{value:.1f}" for value in self.origin)
         cosines = (self.steps / edges).ravel().tolist()
         axes = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(cosines)
@@ -186,15 +181,7 @@ class Placement:
     start: tuple[int, int, int]
 
     def add(self, marked: np.ndarray, target: np.ndarray) -> None:
-        """Mark the voxels of one grid in an array of the other one.
-
-        Parameters
-        ----------
-        marked : ndarray of bool, shape (z, y, x)
-            Voxels on the first grid.
-        target : ndarray of bool, shape (z, y, x)
-            Voxels on the other grid; changed in place, and what it marks already stays.
-        """
+        """Mark the voxels (z, y, x) of the first grid in an array (z, y, x) of the other one, besides what it marks."""
         # Both transposes only turn the index order, (z, y, x) to (x, y, z), in which `axes` counts.
         moved = np.flip(marked.T.transpose(self.axes), [axis for axis in range(3) if self.flipped[axis]])
         box = tuple(slice(first, first + length) for first, length in zip(self.start, moved.shape, strict=True))
@@ -216,7 +203,7 @@ def find_placement(grid: Grid, other: Grid, tolerance: float = GRID_TOLERANCE_MM
     Returns
     -------
     Placement or None
-        None where a voxel of `grid` is none of `other`, or lies outside it.
+        None where a voxel of `grid` is none of `other`.
     """
     turned = np.linalg.inv(other.steps) @ grid.steps
     whole = np.rint(turned).astype(int)

@@ -37,21 +37,18 @@ def read_mask(path: str | Path, image: sitk.Image, place: str | None = None, org
         - a folder that holds one SEG or RTSTRUCT object.
 
     image : SimpleITK.Image
-        The image that the mask belongs to, as `read_image` returns it: of a DICOM series, it knows its frame of
-        reference.
+        The image that the mask belongs to, as `read_image` returns it: with the frame of reference of a DICOM series.
     place : str, optional
         How errors name the mask; the name of the file if absent.
     organ : str, optional
-        Organ that the mask is of, such as ``"liver"``. If absent, a file that holds more than one must say which
-        is meant behind ``#``.
+        Organ that the mask is of, such as ``"liver"``; if absent, ``#`` must say which one of several is meant.
 
     Returns
     -------
     SimpleITK.Image
         uint8, 0 and 1, with exactly the geometry of `image`. A mask whose voxels are those of `image` in another
         order of axes, in another direction, or a part of them, is put there voxel by voxel; nothing is interpolated.
-        Which series a SEG or RTSTRUCT was drawn on is not compared: the phases of a session share one frame of
-        reference, and masks of one may be meant for another.
+        Which series a SEG or RTSTRUCT was drawn on is not compared: masks of one phase may be meant for another.
 
     Raises
     ------
@@ -63,8 +60,7 @@ def read_mask(path: str | Path, image: sitk.Image, place: str | None = None, org
 
     References
     ----------
-    TotalSegmentator 2, ``map_to_binary.py``, task ``total``: in its file of all labels, 1 is the
-    spleen and 5 the liver.
+    TotalSegmentator 2, ``map_to_binary.py``, task ``total``: in its file of labels, 1 is the spleen and 5 the liver.
     """
     place = Path(path).name if place is None else place
     file, part = mask_file(path, organ, place)
@@ -73,12 +69,10 @@ def read_mask(path: str | Path, image: sitk.Image, place: str | None = None, org
     else:
         kind = modality(file)
         if kind not in _READERS:
-            raise MaskError(
-                place,
-                "mask must be a NIfTI file (.nii, .nii.gz), a DICOM SEG or a DICOM RTSTRUCT",
-                f"a DICOM object of modality {kind}" if kind else f"a file ending in {ending(file)!r}",
-                "Name the file that holds the mask; convert other formats to NIfTI.",
-            )
+            rule = "mask must be a NIfTI file (.nii, .nii.gz), a DICOM SEG or a DICOM RTSTRUCT"
+            found = f"a DICOM object of modality {kind}" if kind else f"a file ending in {ending(file)!r}"
+            hint = "Name the file that holds the mask; convert other formats to NIfTI."
+            raise MaskError(place, rule, found, hint)
         marked = _READERS[kind](file, part, organ, image, place)
     if not marked.any():
         raise MaskError(place, "mask must hold at least one voxel of the organ", "an empty mask", "Segment the organ.")
@@ -91,8 +85,7 @@ def split_mask_path(path: str | Path) -> tuple[Path, str]:
     Parameters
     ----------
     path : path-like
-        Path, with or without ``#`` and a label or name behind it. A ``#`` within the name of a file or folder that
-        is there belongs to that name.
+        With or without ``#`` and a label or name behind it; a ``#`` within the name of what is there belongs to it.
 
     Returns
     -------
@@ -152,42 +145,30 @@ def _file_of_folder(folder: Path, part: str, organ: str | None, place: str) -> t
     files = sorted(file.name for file in folder.iterdir() if is_nifti(file))
     found = f"{len(objects)} SEG or RTSTRUCT objects" if objects else "no SEG or RTSTRUCT object"
     found += f" and the NIfTI files {listed(files, _LONGEST_LIST)}" if files else " and no NIfTI file"
-    raise MaskError(
-        place,
-        "folder must hold one mask of the organ: " + (f"{name}.nii.gz, or " if name else "") + "one SEG or RTSTRUCT",
-        found,
-        "Name the file itself, with '#' and its label or name where it holds several organs.",
-    )
+    rule = "folder must hold one mask of the organ: " + (f"{name}.nii.gz, or " if name else "") + "one SEG or RTSTRUCT"
+    hint = "Name the file itself, with '#' and its label or name where it holds several organs."
+    raise MaskError(place, rule, found, hint)
 
 
 def _read_labelled(file: Path, part: str, image: sitk.Image, place: str) -> np.ndarray:
     """Voxels of an image that a NIfTI file marks with 1, or with the label asked for."""
     if part and not (part.isascii() and part.isdigit() and int(part) > 0):
-        raise MaskError(
-            place,
-            "a whole number above 0 must stand behind '#' of a NIfTI file",
-            repr(part),
-            "Write the label of the organ, as in FILE.nii.gz#5; names are known to SEG and RTSTRUCT only.",
-        )
+        hint = "Write the label of the organ, as in FILE.nii.gz#5; names are known to SEG and RTSTRUCT only."
+        raise MaskError(place, "a whole number above 0 must stand behind '#' of a NIfTI file", repr(part), hint)
     mask = read_nifti(file, place, MaskError)
     placement = find_placement(Grid.of(mask), Grid.of(image))
     if placement is None:
-        raise MaskError(
-            place,
-            "mask must lie on the grid of its image, or on a part of it",
-            f"mask {Grid.of(mask)} and image {Grid.of(image)}",
-            "Resample the mask onto the image (nearest neighbour), or name the mask that was drawn on this image.",
-        )
+        rule = "mask must lie on the grid of its image, or on a part of it"
+        hint = "Resample the mask onto the image (nearest neighbour), or name the mask that was drawn on this image."
+        raise MaskError(place, rule, f"mask {Grid.of(mask)} and image {Grid.of(image)}", hint)
     array = sitk.GetArrayViewFromImage(mask)
     values = np.unique(array)
     found = "the values " + listed([f"{value:g}" for value in values[:7]], 6, rest=", ...")
     if not part and not np.isin(values, (0, 1)).all():
-        raise MaskError(
-            place,
-            "mask must hold 0 (background) and 1 (organ) only",
-            found,
-            "Write one file an organ, with 1 inside it and 0 outside; or name the organ's label, as in FILE.nii.gz#5.",
+        hint = (
+            "Write one file an organ, with 1 inside it and 0 outside; or name the organ's label, as in FILE.nii.gz#5."
         )
+        raise MaskError(place, "mask must hold 0 (background) and 1 (organ) only", found, hint)
     if part and not np.array_equal(values, np.rint(values)):
         raise MaskError(place, "labels must be whole numbers", found, "Write a label map, not shares.")
     label = int(part or 1)
@@ -208,7 +189,7 @@ def read_label_map(path: str | Path, image: sitk.Image | None = None, place: str
     image : SimpleITK.Image, optional
         The image that it belongs to; its geometry is taken over.
     place : str, optional
-        How errors name the label map; the name of the file if absent.
+        As of `read_mask`.
 
     Returns
     -------
@@ -218,8 +199,7 @@ def read_label_map(path: str | Path, image: sitk.Image | None = None, place: str
     Raises
     ------
     MaskError
-        If the file is missing or unreadable, lies on another grid than `image`, or holds other values than
-        whole numbers from 0 to 255.
+        If the file is missing or unreadable, lies on another grid, or holds other than whole numbers from 0 to 255.
     """
     path = Path(path)
     place = path.name if place is None else place
@@ -227,18 +207,12 @@ def read_label_map(path: str | Path, image: sitk.Image | None = None, place: str
         raise MaskError(place, "label map must be a file", f"no file {path.name!r}", "Run the segmentation stage.")
     labels = read_nifti(path, place, MaskError)
     if image is not None and not same_grid(labels, image):
-        raise MaskError(
-            place,
-            "label map must lie on the grid of its image",
-            f"{labels.GetSize()} and {image.GetSize()} voxels (x, y, z) or another place",
-            "Run the segmentation stage again on this image.",
-        )
+        found = f"{labels.GetSize()} and {image.GetSize()} voxels (x, y, z) or another place"
+        hint = "Run the segmentation stage again on this image."
+        raise MaskError(place, "label map must lie on the grid of its image", found, hint)
     array = to_array(labels)
     if array.min() < 0 or array.max() > 255 or not np.array_equal(array, np.floor(array)):
-        raise MaskError(
-            place,
-            "label map must hold whole numbers from 0 to 255",
-            f"{array.min():g} to {array.max():g}",
-            "Write it as uint8: 0 background, 1 liver, 2 spleen.",
-        )
+        found = f"{array.min():g} to {array.max():g}"
+        hint = "Write it as uint8: 0 background, 1 liver, 2 spleen."
+        raise MaskError(place, "label map must hold whole numbers from 0 to 255", found, hint)
     return from_array(array, labels if image is None else image, dtype=np.uint8)

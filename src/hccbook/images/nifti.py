@@ -15,12 +15,11 @@ import numpy as np
 import SimpleITK as sitk
 
 from hccbook.errors import ImageError, MaskError
+from hccbook.images.geometry import check_volume
 from hccbook.images.remarks import quiet, reason
 from hccbook.store import atomic_path
 
 NIFTI_ENDINGS = (".nii", ".nii.gz")
-"""Endings of image and mask files."""
-
 _HEADER_BYTES = 348
 _HEADER = np.dtype(
     {
@@ -67,12 +66,9 @@ def ending(path: Path) -> str:
 
 def _check_ending(path: Path, place: str, error: type[ImageError] | type[MaskError]) -> None:
     if not is_nifti(path):
-        raise error(
-            place,
-            "file must be NIfTI (.nii or .nii.gz)" + (", or a folder of DICOM slices" if error is ImageError else ""),
-            f"a file ending in {ending(path)!r}",
-            "For DICOM, name the folder of the series; convert other formats to NIfTI.",
-        )
+        rule = "file must be NIfTI (.nii or .nii.gz)" + (", or a folder of DICOM slices" if error is ImageError else "")
+        hint = "For DICOM, name the folder of the series; convert other formats to NIfTI."
+        raise error(place, rule, f"a file ending in {ending(path)!r}", hint)
 
 
 def read_nifti(path: Path, place: str, error: type[ImageError] | type[MaskError]) -> sitk.Image:
@@ -84,13 +80,7 @@ def read_nifti(path: Path, place: str, error: type[ImageError] | type[MaskError]
             image = sitk.ReadImage(str(plain), imageIO="NiftiImageIO")
     except (OSError, EOFError, zlib.error, RuntimeError, ValueError) as failure:
         raise error(place, "file must be readable", reason(failure), "Copy or convert the file again.") from failure
-    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
-        raise error(
-            place,
-            "image must be 3-D with one value a voxel",
-            f"{image.GetDimension()} dimensions of {image.GetNumberOfComponentsPerPixel()} values",
-            "Write one volume a file, in grey values.",
-        )
+    check_volume(image, "image", error, place, "Write one volume a file, in grey values.")
     return image
 
 
@@ -122,39 +112,23 @@ def _check_file(path: Path, place: str, error: type[ImageError] | type[MaskError
     voxels, start = math.prod(sizes), int(header["start"])
     expected, length = voxels * int(header["bits"]) // 8, max(0, path.stat().st_size - start)
     if length < expected:
-        raise error(
-            place,
-            f"file must be whole, with {expected} bytes of voxels",
-            f"{length} bytes",
-            "Copy or convert the file again.",
-        )
+        hint = "Copy or convert the file again."
+        raise error(place, f"file must be whole, with {expected} bytes of voxels", f"{length} bytes", hint)
     kind = _FLOAT_TYPES.get(int(header["type"]))
     values = np.memmap(path, order + kind, "r", start, (voxels,)) if kind and voxels > 0 else np.empty(0)
     wrong = values.size - np.count_nonzero(np.isfinite(values))
     if wrong:
-        raise error(
-            place,
-            "every value must be finite",
-            f"{wrong} values that are NaN or infinite",
-            "Convert the original series again; fill voxels outside the field of view with -1024 HU.",
-        )
+        hint = "Convert the original series again; fill voxels outside the field of view with -1024 HU."
+        raise error(place, "every value must be finite", f"{wrong} values that are NaN or infinite", hint)
     # Axes of length 1 behind the last longer one do not count.
     dimensions = max((axis for axis, size in enumerate(sizes, start=1) if size > 1), default=0)
     if dimensions != 3:
-        raise error(
-            place,
-            "image must be 3-D",
-            f"{dimensions} dimensions",
-            "Write one volume a file: split phases or time points, and stack single slices.",
-        )
+        hint = "Write one volume a file: split phases or time points, and stack single slices."
+        raise error(place, "image must be 3-D", f"{dimensions} dimensions", hint)
     edges = header["edges"][1:4].tolist()
     if not all(math.isfinite(edge) and edge != 0 for edge in edges):
-        raise error(
-            place,
-            "voxel edges must be above 0 mm",
-            " x ".join(f"{edge:g}" for edge in edges) + " mm",
-            "Convert the original DICOM series again, or correct pixdim in the header.",
-        )
+        hint = "Convert the original DICOM series again, or correct pixdim in the header."
+        raise error(place, "voxel edges must be above 0 mm", " x ".join(f"{edge:g}" for edge in edges) + " mm", hint)
 
 
 def _header(path: Path, place: str, error: type[ImageError] | type[MaskError]) -> tuple[str, np.void]:

@@ -12,27 +12,15 @@ import SimpleITK as sitk
 
 from hccbook.errors import ImageError
 from hccbook.images import from_array, mask_file, read_image, read_mask, to_array, volume_ml, write_image
-from hccbook.images.preprocessing import AlignmentTarget, label_map, resample, translation, working_grid
+from hccbook.images.preprocessing import AlignmentTarget, align_phase, label_map, resample, working_grid
 from hccbook.run import Case
 from hccbook.settings import ORGANS, PreprocessingSettings
 from hccbook.store import link
 
 FACTS_COLUMNS = (
-    "phase",
-    "size_x",
-    "size_y",
-    "size_z",
-    "source_size_x",
-    "source_size_y",
-    "source_size_z",
-    "source_spacing_x_mm",
-    "source_spacing_y_mm",
-    "source_spacing_z_mm",
-    "shift_x_mm",
-    "shift_y_mm",
-    "shift_z_mm",
-    "liver_ml",
-    "spleen_ml",
+    *("phase", "size_x", "size_y", "size_z", "source_size_x", "source_size_y", "source_size_z"),
+    *("source_spacing_x_mm", "source_spacing_y_mm", "source_spacing_z_mm", "shift_x_mm", "shift_y_mm", "shift_z_mm"),
+    *("liver_ml", "spleen_ml"),
 )
 """What `preprocess_patient` reports, a value a phase: voxels of the working grid and of the source, its voxel edges,
 translation of the organs against the reference phase (towards left, back and head), volumes of given masks."""
@@ -44,8 +32,7 @@ def preprocess_patient(case: Case, settings: PreprocessingSettings) -> dict[str,
     """Bring all phases of a patient, and the masks given, onto one working grid.
 
     The grid is that of the venous phase, or of the first one where there is no venous phase.
-    Images are written as int16 HU, not clipped; masks of a phase as one label map (0 background, 1 liver, 2 spleen),
-    moved with their phase, a voxel belonging to the organ that covers at least half of it.
+    Images are written as int16 HU, not clipped; masks of a phase as one label map, as `label_map` makes it.
 
     Parameters
     ----------
@@ -92,7 +79,7 @@ def _write_working_files(case: Case, settings: PreprocessingSettings, folder: Pa
         transform = sitk.TranslationTransform(3)
         if target is not None and image is not reference:
             try:
-                transform = translation(image, target)
+                transform = align_phase(image, target)
             except ImageError as error:
                 raise ImageError(case.place(phase), error.rule, error.found, error.hint) from error
         moved = resample(image, grid.spacing_mm, grid=grid, transform=transform)

@@ -29,39 +29,30 @@ _ALIGNMENT_SMOOTHING_MM = 2.0  # SD; without it, optima at whole voxels hide the
 _ALIGNMENT_SAMPLING = 0.1  # share of the voxels in the region
 _ALIGNMENT_HU = (-300.0, 250.0)  # outside, air and bone would take up the histogram's bins
 _MAX_SHIFT_MM = 40.0
+_OTHER_STUDY = "Check that both belong to this patient and study, or set align_phases to false."
 
 
 @dataclass(frozen=True)
 class WorkingGrid:
-    """Axis-aligned isotropic grid in LPS axes.
+    """Axis-aligned isotropic grid in LPS axes; size and origin are (x, y, z)."""
 
-    Attributes
-    ----------
-    size : tuple of three int
-        Voxels along x, y and z.
-    spacing_mm : float
-        Voxel edge, mm.
-    origin : tuple of three float
-        Centre of the first voxel, mm.
-    """
-
-    size: tuple[int, int, int]
+    size: tuple[int, int, int]  # voxels
     spacing_mm: float
-    origin: tuple[float, float, float]
+    origin: tuple[float, float, float]  # centre of the first voxel, mm
 
 
 def working_grid(image: sitk.Image, spacing_mm: float) -> WorkingGrid:
     """Isotropic grid that covers the physical extent of an image.
 
-    The grid is centred on the extent (of an oblique image, on the box around it) and agrees with it
-    to within half a working voxel at each end.
+    The grid is centred on the extent (of an oblique image, on the box around it) and agrees with it to within half a
+    working voxel at each end.
 
     Parameters
     ----------
     image : SimpleITK.Image
         3-D image of any orientation.
     spacing_mm : float
-        Voxel edge of the grid, mm.
+        Voxel edge, mm.
 
     Returns
     -------
@@ -121,12 +112,8 @@ def resample(
     """
     grid = working_grid(image, spacing_mm) if grid is None else grid
     if grid.spacing_mm != spacing_mm:
-        raise DataError(
-            "working grid",
-            f"must have the spacing asked for, {spacing_mm:g} mm",
-            f"{grid.spacing_mm:g} mm",
-            "Make it anew.",
-        )
+        rule = f"must have the spacing asked for, {spacing_mm:g} mm"
+        raise DataError("working grid", rule, f"{grid.spacing_mm:g} mm", "Make it anew.")
     resampler = sitk.ResampleImageFilter()
     # One thread: patients run side by side already, and the result must not depend on how many.
     resampler.SetNumberOfThreads(1)
@@ -145,11 +132,8 @@ def resample(
 
 def _smoothed(image: sitk.Image, spacing_mm: float) -> sitk.Image:
     edges = np.array(image.GetSpacing())
-    variance = np.where(
-        spacing_mm / edges > _DOWNSAMPLING_WITHOUT_FILTER,
-        np.maximum(spacing_mm**2 - edges**2, 0) / _FWHM_PER_SIGMA**2,
-        0.0,
-    )
+    missing = np.maximum(spacing_mm**2 - edges**2, 0) / _FWHM_PER_SIGMA**2
+    variance = np.where(spacing_mm / edges > _DOWNSAMPLING_WITHOUT_FILTER, missing, 0.0)
     return _gaussian(image, variance) if variance.any() else image
 
 
@@ -171,7 +155,7 @@ def window(array: ArrayLike, width: float, level: float) -> np.ndarray:
     array : array-like
         HU, of any shape.
     width, level : float
-        Width and centre of the window, HU; ALARM takes 200 and 40, so -60 to 140.
+        Width and centre of the window, HU; ALARM (Methods, CT imaging) takes 200 and 40, so -60 to 140.
 
     Returns
     -------
@@ -182,10 +166,6 @@ def window(array: ArrayLike, width: float, level: float) -> np.ndarray:
     ------
     DataError
         If the width is not above 0.
-
-    References
-    ----------
-    ALARM, Methods, CT imaging.
     """
     if not width > 0:
         raise DataError("window", "width must be above 0 HU", f"{width:g}", "ALARM takes a width of 200 HU.")
@@ -194,8 +174,6 @@ def window(array: ArrayLike, width: float, level: float) -> np.ndarray:
 
 def discretise(array: ArrayLike, bin_width: float) -> np.ndarray:
     """Grey levels of a fixed bin width, as PyRadiomics bins.
-
-    ``floor(x / w) - floor(min(x) / w) + 1``: bins begin at multiples of the width, and the first that is used is 1.
 
     Parameters
     ----------
@@ -207,7 +185,7 @@ def discretise(array: ArrayLike, bin_width: float) -> np.ndarray:
     Returns
     -------
     ndarray of int32
-        Grey levels from 1.
+        ``floor(x / w) - floor(min(x) / w) + 1``: bins begin at multiples of the width, and the first used is 1.
 
     Raises
     ------
@@ -227,39 +205,6 @@ def discretise(array: ArrayLike, bin_width: float) -> np.ndarray:
     return (np.floor(values / bin_width) - np.floor(values.min() / bin_width) + 1).astype(np.int32)
 
 
-def align_phase(moving: sitk.Image, fixed: sitk.Image) -> sitk.TranslationTransform:
-    """Translation of the upper abdominal organs between two phases.
-
-    Mattes mutual information is maximised over translations, inside the body without its wall and spine and no deeper
-    than 110 mm under the lungs' base: skin and bones lie still while the organs move. On simulated patients with 5 mm
-    voxels, movement along z is found within about 1 mm (root mean square 0.5 mm); movement of 1 to 3 mm to the front or
-    back, where the organs lean on a wall that lies still, is mostly missed.
-
-    Parameters
-    ----------
-    moving : SimpleITK.Image
-        Phase to be moved, HU.
-    fixed : SimpleITK.Image
-        Reference phase, HU.
-
-    Returns
-    -------
-    SimpleITK.TranslationTransform
-        From points of `fixed` to points of `moving`, mm: an organ at p in `fixed` lies at p + offset in `moving`.
-        Pass it to `resample` with the moving phase. The same images always give the same translation.
-
-    Raises
-    ------
-    ImageError
-        If the images do not overlap, or match best more than 40 mm apart.
-
-    References
-    ----------
-    Mattes et al. 2003, IEEE Transactions on Medical Imaging 22:120.
-    """
-    return translation(moving, AlignmentTarget.of(fixed))
-
-
 @dataclass(frozen=True)
 class AlignmentTarget:
     """The reference phase as the registration sees it, upright, whatever way the patient lay in the scanner."""
@@ -276,21 +221,47 @@ class AlignmentTarget:
         return cls(turn, image, _upper_abdomen(image))
 
 
-def translation(image: sitk.Image, target: AlignmentTarget) -> sitk.TranslationTransform:
-    """As `align_phase`, onto a reference phase that is looked at once for all others."""
+def align_phase(moving: sitk.Image, target: AlignmentTarget) -> sitk.TranslationTransform:
+    """Translation of the upper abdominal organs between two phases.
+
+    Mattes mutual information is maximised over translations, inside the body without its wall and spine and no deeper
+    than 110 mm under the lungs' base: skin and bones lie still while the organs move. On simulated patients with 5 mm
+    voxels, movement along z is found within about 1 mm (root mean square 0.5 mm); movement of 1 to 3 mm to the front or
+    back, where the organs lean on a wall that lies still, is mostly missed.
+
+    Parameters
+    ----------
+    moving : SimpleITK.Image
+        Phase to be moved, HU.
+    target : AlignmentTarget
+        Reference phase, looked at once for all others.
+
+    Returns
+    -------
+    SimpleITK.TranslationTransform
+        From points of the reference to points of `moving`, mm: an organ at p lies at p + offset in `moving`.
+        Pass it to `resample` with the moving phase. The same images always give the same translation.
+
+    Raises
+    ------
+    ImageError
+        If the images do not overlap, or match best more than 40 mm apart.
+
+    References
+    ----------
+    Mattes et al. 2003, IEEE Transactions on Medical Imaging 22:120.
+    """
     # Sums over threads differ in their last bits, and parts of the registration take the global number of threads.
     threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     try:
-        offset = _best_offset(_for_alignment(image, target.turn), target.image, target.region)
+        offset = _best_offset(_for_alignment(moving, target.turn), target.image, target.region)
     finally:
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
     if float(np.linalg.norm(offset)) > _MAX_SHIFT_MM:
+        found = f"a shift of {np.linalg.norm(offset):.0f} mm"
         raise ImageError(
-            "phases",
-            f"must match within {_MAX_SHIFT_MM:g} mm, further than breathing goes",
-            f"a shift of {np.linalg.norm(offset):.0f} mm",
-            "Check that both belong to this patient and study, or set align_phases to false.",
+            "phases", f"must match within {_MAX_SHIFT_MM:g} mm, further than breathing goes", found, _OTHER_STUDY
         )
     # A hundredth of a millimetre is finer than the registration; further digits would carry rounding noise.
     return sitk.TranslationTransform(3, [round(float(value), 2) + 0.0 for value in target.turn @ offset])
@@ -312,12 +283,8 @@ def _best_offset(moving: sitk.Image, target: sitk.Image, region: sitk.Image) -> 
     try:
         found = registration.Execute(target, moving)
     except RuntimeError as failure:
-        raise ImageError(
-            "phases",
-            "must show the same part of the body",
-            "two that do not overlap",
-            "Check that both belong to this patient and study, or set align_phases to false.",
-        ) from failure
+        found = "two that do not overlap"
+        raise ImageError("phases", "must show the same part of the body", found, _OTHER_STUDY) from failure
     return found.GetParameters()
 
 
@@ -352,19 +319,15 @@ def _upper_abdomen(image: sitk.Image) -> sitk.Image:
     lung = (~body[:, region]).mean(axis=1) > 0.15
     base = int(np.flatnonzero(lung)[0]) if lung.any() else array.shape[0] - 1
     spacing = image.GetSpacing()[2]
-    lowest = max(0, base - round(110 / spacing))
-    highest = min(array.shape[0], base + round(30 / spacing) + 1)
     mask = np.zeros(array.shape, bool)
-    mask[lowest:highest] = region
+    mask[max(0, base - round(110 / spacing)) : base + round(30 / spacing) + 1] = region
     return from_array(mask, image)
 
 
 def labels_on_grid(
     labels: sitk.Image, working: sitk.Image, shift_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
 ) -> sitk.Image:
-    """Label map of a source image on the working grid, moved with its phase.
-
-    The masks of a manifest take the same way in `hccbook.images.patients`.
+    """Label map of a source image on the working grid, moved with its phase, as `label_map` makes it.
 
     Parameters
     ----------
@@ -378,7 +341,7 @@ def labels_on_grid(
     Returns
     -------
     SimpleITK.Image
-        uint8, on the grid of `working`; a voxel belongs to the organ that covers at least half of it.
+        uint8, on the grid of `working`.
     """
     grid = WorkingGrid(working.GetSize(), working.GetSpacing()[0], working.GetOrigin())
     masks = {organ: labels == label for label, organ in enumerate(ORGANS, start=1)}
@@ -386,7 +349,7 @@ def labels_on_grid(
 
 
 def label_map(masks: Mapping[str, sitk.Image], grid: WorkingGrid, transform: sitk.Transform) -> sitk.Image:
-    """Label map (uint8): the organ whose share of a voxel is greatest, and at least a half."""
+    """Label map (uint8; 1 liver, 2 spleen): the organ whose share of a voxel is greatest, and at least a half."""
     labels, best, like = None, None, None
     for organ, mask in masks.items():
         # The mask as 0 and 1 in place of HU; outside the source, AIR_HU is below a half too.

@@ -11,17 +11,8 @@ import SimpleITK as sitk
 from pydicom.errors import InvalidDicomError
 
 UNREADABLE = (
-    InvalidDicomError,
-    OSError,
-    EOFError,
-    struct.error,
-    ArithmeticError,
-    AttributeError,
-    AssertionError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    ValueError,
+    *(InvalidDicomError, OSError, EOFError, struct.error, ArithmeticError, AttributeError, AssertionError),
+    *(LookupError, RuntimeError, TypeError, ValueError),
 )
 """What pydicom and highdicom raise on files that are broken or lack what DICOM demands."""
 

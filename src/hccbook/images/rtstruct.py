@@ -1,8 +1,4 @@
-"""DICOM structure sets (RTSTRUCT): masks drawn slice by slice, filled voxel by voxel.
-
-A voxel belongs to an organ if its centre lies inside the organ's contours or on one of them.
-Nothing is guessed: contours between the slices of an image, or on only some of them, are refused.
-"""
+"""DICOM structure sets (RTSTRUCT): masks drawn slice by slice, filled voxel by voxel."""
 
 from __future__ import annotations
 
@@ -40,7 +36,7 @@ def read_region(file: Path, name: str, organ: str | None, image: sitk.Image, pla
     """Voxels of an image whose centres a region of a structure set holds.
 
     Contours of one plane are combined by exclusive or, so that a contour within another one is a hole, and one within
-    the hole is filled again; a narrow channel to a hole needs no rule of its own. Points on a contour are inside.
+    the hole is filled again. Points on a contour are inside.
     Contours that cross each other are refused unless the object says that exclusive or is meant.
 
     A contour must lie on a slice of the image, to within a tenth of the slice distance, and every slice between the
@@ -54,12 +50,8 @@ def read_region(file: Path, name: str, organ: str | None, image: sitk.Image, pla
         RTSTRUCT.
     name : str
         Name of the region; empty for the one whose name is the organ.
-    organ : str or None
-        Organ that the region must be.
-    image : SimpleITK.Image
-        Image whose voxels are marked.
-    place : str
-        How errors name the mask.
+    organ, image, place
+        As of `hccbook.images.dicom_seg.read_segment`.
 
     Returns
     -------
@@ -89,12 +81,9 @@ def read_region(file: Path, name: str, organ: str | None, image: sitk.Image, pla
             contours = [contour for item in drawn for contour in item.get("ContourSequence") or ()]
             items = [(str(contour.ContourGeometricType), _points(contour)) for contour in contours]
     except UNREADABLE as failure:
-        raise MaskError(
-            place,
-            "DICOM RTSTRUCT must be readable, with names and contours",
-            reason(failure),
-            "Export the structure set again, or convert it to NIfTI.",
-        ) from failure
+        rule = "DICOM RTSTRUCT must be readable, with names and contours"
+        hint = "Export the structure set again, or convert it to NIfTI."
+        raise MaskError(place, rule, reason(failure), hint) from failure
     open_types = sorted({kind for kind, _ in items if kind not in _FILLED_TYPES})
     if open_types:
         hint = "Export the organ's mask alone, as closed contours."
@@ -150,23 +139,18 @@ def _levels(indices: Sequence[np.ndarray], axis: int, grid: Grid, place: str) ->
     off = np.abs(heights - levels)
     hint = f"{_OTHER_IMAGE[:-1]}, or export them interpolated to its slices."
     if off.max() > _OFF_PLANE:
-        raise MaskError(
-            place,
-            f"contours must lie on the slices of their image, every {distance:.3g} mm",
-            f"{int((off > _OFF_PLANE).sum())} of {len(off)} contours up to {off.max() * distance:.2f} mm off",
-            hint,
-        )
+        rule = f"contours must lie on the slices of their image, every {distance:.3g} mm"
+        found = f"{int((off > _OFF_PLANE).sum())} of {len(off)} contours up to {off.max() * distance:.2f} mm off"
+        raise MaskError(place, rule, found, hint)
     if levels.min() < 0 or levels.max() >= grid.size[axis]:
         outside = int(((levels < 0) | (levels >= grid.size[axis])).sum())
         found = f"{outside} of {len(levels)} contours above or below its slices"
         raise MaskError(place, "contours must lie within their image", found, _OTHER_IMAGE)
     missing = int(np.ptp(levels)) + 1 - len(np.unique(levels))
     if missing:
+        rule = "every slice between the lowest and the highest contour must have a contour"
         raise MaskError(
-            place,
-            "every slice between the lowest and the highest contour must have a contour",
-            f"{missing} slices without",
-            hint + " Where the gap is meant, give the mask as NIfTI.",
+            place, rule, f"{missing} slices without", f"{hint} Where the gap is meant, give the mask as NIfTI."
         )
     return levels
 

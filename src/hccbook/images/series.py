@@ -15,30 +15,15 @@ from hccbook.errors import ImageError
 from hccbook.images.geometry import GRID_TOLERANCE_MM, Grid, same_grid
 from hccbook.images.remarks import UNREADABLE, listed, quiet, reason
 
-FRAME_OF_REFERENCE_KEY = "0020|0052"
-"""Metadata of an image under which the FrameOfReferenceUID of its series is kept, named as ITK names DICOM's tags."""
-
+_FRAME_OF_REFERENCE_KEY = "0020|0052"  # of an image's metadata, named as ITK names DICOM's tags
 _SLICE_GAP_TOLERANCE = 0.02  # share of the slice distance; vendors round positions to 0.01 mm
 _COSINE_TOLERANCE = 1e-3
 _ONE_RECONSTRUCTION = "Keep the slices of one reconstruction in the folder."
 _NO_DICOM_ENDINGS = {".txt", ".json", ".xml", ".csv", ".md", ".pdf", ".jpg", ".jpeg", ".png", ".ini", ".db", ".inf"}
 _HEADER_TAGS = [
-    "Modality",
-    "ImageType",
-    "PatientID",
-    "SeriesInstanceUID",
-    "FrameOfReferenceUID",
-    "SeriesNumber",
-    "SeriesDescription",
-    "NumberOfFrames",
-    "Rows",
-    "Columns",
-    "PixelSpacing",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "RescaleSlope",
-    "RescaleIntercept",
-    "PixelData",
+    *("Modality", "ImageType", "PatientID", "SeriesInstanceUID", "FrameOfReferenceUID", "SeriesNumber"),
+    *("SeriesDescription", "NumberOfFrames", "Rows", "Columns", "PixelSpacing", "ImagePositionPatient"),
+    *("ImageOrientationPatient", "RescaleSlope", "RescaleIntercept", "PixelData"),
 ]
 
 
@@ -58,16 +43,12 @@ def read_series(folder: Path, place: str) -> sitk.Image:
         with quiet():
             image = reader.Execute()
     except RuntimeError as failure:
-        raise ImageError(
-            place, "every slice must be readable", reason(failure), "Export the series again, uncompressed if need be."
-        ) from failure
+        hint = "Export the series again, uncompressed if need be."
+        raise ImageError(place, "every slice must be readable", reason(failure), hint) from failure
     if not same_grid(image, expected, tolerance=max(GRID_TOLERANCE_MM, min(expected.GetSpacing()) / 4)):
-        raise ImageError(
-            place,
-            "geometry of the slices' headers must agree with that of the volume read",
-            f"{Grid.of(expected)} and {Grid.of(image)}",
-            "Export the series again, or convert it to NIfTI and look at it beside the original.",
-        )
+        found = f"{Grid.of(expected)} and {Grid.of(image)}"
+        hint = "Export the series again, or convert it to NIfTI and look at it beside the original."
+        raise ImageError(place, "geometry of the slices' headers must agree with that of the volume read", found, hint)
     image.CopyInformation(expected)
     frames = {_text(header, "FrameOfReferenceUID") for header in headers}
     set_frame_of_reference(image, frames.pop() if len(frames) == 1 else "")
@@ -77,12 +58,12 @@ def read_series(folder: Path, place: str) -> sitk.Image:
 def set_frame_of_reference(image: sitk.Image, uid: str) -> None:
     """Say in which coordinate system of the scanner an image lies; nothing is kept where that is not known."""
     if uid:
-        image.SetMetaData(FRAME_OF_REFERENCE_KEY, uid)
+        image.SetMetaData(_FRAME_OF_REFERENCE_KEY, uid)
 
 
 def frame_of_reference(image: sitk.Image) -> str:
     """Unique identifier of the coordinate system that an image's DICOM series named; empty where none is known."""
-    return image.GetMetaData(FRAME_OF_REFERENCE_KEY) if image.HasMetaDataKey(FRAME_OF_REFERENCE_KEY) else ""
+    return image.GetMetaData(_FRAME_OF_REFERENCE_KEY) if image.HasMetaDataKey(_FRAME_OF_REFERENCE_KEY) else ""
 
 
 def possible_dicom(folder: Path) -> list[Path]:
@@ -98,19 +79,15 @@ def _read_headers(folder: Path, place: str) -> dict[Path, Dataset]:
             with quiet():
                 headers[file] = pydicom.dcmread(file, specific_tags=_HEADER_TAGS, defer_size=4096)
         except UNREADABLE as failure:
-            raise ImageError(
-                place,
-                "every file in the folder must be a readable DICOM slice",
-                f"{file.name!r}: {reason(failure)}",
-                "Copy that file again, or move files that are no slices elsewhere.",
-            ) from failure
+            rule = "every file in the folder must be a readable DICOM slice"
+            hint = "Copy that file again, or move files that are no slices elsewhere."
+            raise ImageError(place, rule, f"{file.name!r}: {reason(failure)}", hint) from failure
     if not headers:
         folders = sum(entry.is_dir() for entry in folder.iterdir())
         files = sum(entry.is_file() and not entry.name.startswith(".") for entry in folder.iterdir())
         found = f"no DICOM slice in {files} files" + (f", but {folders} folders" if folders else "")
-        raise ImageError(
-            place, "folder must hold the DICOM slices of a series", found, "Name the folder in which the slices lie."
-        )
+        hint = "Name the folder in which the slices lie."
+        raise ImageError(place, "folder must hold the DICOM slices of a series", found, hint)
     return headers
 
 
@@ -135,33 +112,24 @@ def _check_one_series(headers: Sequence[Dataset], place: str) -> None:
     if len(series) > 1:
         described = sorted((titles[0], len(titles)) for titles in series.values())
         slices = [f"{title}: {count} slices" for title, count in described]
-        raise ImageError(
-            place,
-            "folder must hold one series",
-            f"{len(series)} series: {listed(slices, 6, '; ', '; {} more')}",
-            "Give every series (phase) a folder of its own, and name it in the manifest.",
-        )
+        rule = "folder must hold one series"
+        hint = "Give every series (phase) a folder of its own, and name it in the manifest."
+        raise ImageError(place, rule, f"{len(series)} series: {listed(slices, 6, '; ', '; {} more')}", hint)
     scouts = sum(
         "LOCALIZER" in [str(part).upper() for part in np.ravel(header.get("ImageType") or "")] for header in headers
     )
     if scouts:
-        raise ImageError(
-            place,
-            "slices must be axial images",
-            f"{scouts} of {len(headers)} images are localizers (scouts)",
-            "Name the folder of the phase's axial series, without scouts.",
-        )
+        rule = "slices must be axial images"
+        hint = "Name the folder of the phase's axial series, without scouts."
+        raise ImageError(place, rule, f"{scouts} of {len(headers)} images are localizers (scouts)", hint)
 
 
 def _check_slices(headers: Sequence[Dataset], place: str) -> None:
     frames = sum(int(header.get("NumberOfFrames") or 1) > 1 for header in headers)
     if frames:
-        raise ImageError(
-            place,
-            "every file must hold one slice",
-            f"{frames} files of several frames (enhanced CT)",
-            "Export classic CT slices, or convert the series to NIfTI.",
-        )
+        found = f"{frames} files of several frames (enhanced CT)"
+        hint = "Export classic CT slices, or convert the series to NIfTI."
+        raise ImageError(place, "every file must hold one slice", found, hint)
     original = "Export the original series, not a derived or screen-captured one."
     required: tuple[tuple[str, Callable[[Dataset], object], str], ...] = (
         (
@@ -202,12 +170,9 @@ def _series_geometry(headers: Sequence[Dataset], place: str) -> tuple[np.ndarray
     shift = positions - positions[0] - np.outer(along - along[0], normal)
     drift = float(np.linalg.norm(shift, axis=1).max())
     if drift > max(0.1, edges.min() / 4):
-        raise ImageError(
-            place,
-            "slices must be stacked at right angles to their plane",
-            f"a sideways drift of {drift:.1f} mm (gantry tilt)",
-            "Correct the tilt while converting to NIfTI, or take a reconstruction without it.",
-        )
+        found = f"a sideways drift of {drift:.1f} mm (gantry tilt)"
+        hint = "Correct the tilt while converting to NIfTI, or take a reconstruction without it."
+        raise ImageError(place, "slices must be stacked at right angles to their plane", found, hint)
     image = sitk.Image((headers[0].Columns, headers[0].Rows, len(headers)), sitk.sitkUInt8)
     image.SetOrigin(positions[0].tolist())
     # PixelSpacing is between rows first, so (y, x).
@@ -244,19 +209,13 @@ def _check_gaps(along: np.ndarray, place: str) -> None:
     gaps = np.diff(along)
     gap = float(np.median(gaps))
     if gaps.min() < 1e-3:
-        raise ImageError(
-            place,
-            "every position must hold one slice",
-            f"{int((gaps < 1e-3).sum())} slices at a position already taken",
-            "Split phases, time points or reconstructions that share a series into folders of their own.",
-        )
+        found = f"{int((gaps < 1e-3).sum())} slices at a position already taken"
+        hint = "Split phases, time points or reconstructions that share a series into folders of their own."
+        raise ImageError(place, "every position must hold one slice", found, hint)
     uneven = np.flatnonzero(np.abs(gaps - gap) > max(_SLICE_GAP_TOLERANCE * gap, 0.02))
     if uneven.size:
         index = int(uneven[np.argmax(gaps[uneven])])
         others = f", and {uneven.size - 1} other uneven gaps" if uneven.size > 1 else ""
-        raise ImageError(
-            place,
-            f"slices must be evenly spaced (here {gap:.3g} mm)",
-            f"a gap of {gaps[index]:.3g} mm after the slice at {along[index]:.1f} mm{others}",
-            "A slice is missing, or two series share the folder: copy the series again, whole and alone.",
-        )
+        found = f"a gap of {gaps[index]:.3g} mm after the slice at {along[index]:.1f} mm{others}"
+        hint = "A slice is missing, or two series share the folder: copy the series again, whole and alone."
+        raise ImageError(place, f"slices must be evenly spaced (here {gap:.3g} mm)", found, hint)

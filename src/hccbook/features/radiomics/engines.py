@@ -80,6 +80,5 @@ def find_engine(name: str) -> Engine:
     try:
         return getattr(importlib.import_module(module), attribute)()
     except ImportError as error:
-        raise SettingsError(
-            f"radiomics engine {name!r}", "its program must be installed", str(error), "Run 'hccbook doctor'."
-        ) from error
+        place, rule = f"radiomics engine {name!r}", "its program must be installed"
+        raise SettingsError(place, rule, str(error), "Run 'hccbook doctor'.") from error

@@ -11,6 +11,7 @@ from hccbook.features.radiomics.engines import find_engine
 from hccbook.features.radiomics.extraction_settings import ExtractionSettings
 from hccbook.features.radiomics.guards import check_region
 from hccbook.images import from_array, same_grid, to_array
+from hccbook.images.geometry import check_volume
 
 
 def extract_features(
@@ -78,27 +79,16 @@ def extract_features(
 
 
 def _check_image(image: sitk.Image, place: str) -> None:
-    _check_volume(image, "image", ImageError, place, "Pass one phase, as a volume.")
+    check_volume(image, "image", ImageError, place, "Pass one phase, as a volume.")
     array = sitk.GetArrayViewFromImage(image)
     if not np.isfinite(array).all():
-        raise ImageError(
-            place,
-            "image must be finite",
-            f"{np.count_nonzero(~np.isfinite(array))} voxels that are NaN or infinite",
-            "Fill them, with -1024 HU outside the field of view.",
-        )
-
-
-def _check_volume(
-    volume: sitk.Image, what: str, error: type[ImageError] | type[MaskError], place: str, hint: str
-) -> None:
-    if volume.GetDimension() != 3 or volume.GetNumberOfComponentsPerPixel() != 1:
-        found = f"{volume.GetDimension()} dimensions of {volume.GetNumberOfComponentsPerPixel()} values"
-        raise error(place, f"{what} must be 3-D with one value a voxel", found, hint)
+        found = f"{np.count_nonzero(~np.isfinite(array))} voxels that are NaN or infinite"
+        hint = "Fill them, with -1024 HU outside the field of view."
+        raise ImageError(place, "image must be finite", found, hint)
 
 
 def _organ(image: sitk.Image, mask: sitk.Image, settings: ExtractionSettings, place: str) -> np.ndarray:
-    _check_volume(mask, "mask", MaskError, place, "Write one organ, or a label map, a file.")
+    check_volume(mask, "mask", MaskError, place, "Write one organ, or a label map, a file.")
     if not same_grid(image, mask):
         raise MaskError(
             place,
@@ -111,12 +101,8 @@ def _organ(image: sitk.Image, mask: sitk.Image, settings: ExtractionSettings, pl
     organ = array == settings.label
     if not organ.any():
         present = [f"{value:g}" for value in np.unique(array)[:6]]
-        raise MaskError(
-            place,
-            f"mask must hold the label {settings.label}",
-            f"the values {', '.join(present)}",
-            "Segment the organ, or name the label that it has.",
-        )
+        hint = "Segment the organ, or name the label that it has."
+        raise MaskError(place, f"mask must hold the label {settings.label}", f"the values {', '.join(present)}", hint)
     return organ
 
 
@@ -140,20 +126,13 @@ def _checked(values: dict[str, float], settings: ExtractionSettings, place: str)
     names = settings.feature_names
     missing = [name for name in names if name not in values]
     if missing:
-        raise DataError(
-            place,
-            "every feature asked for must be computed",
-            f"{len(missing)} missing, the first {missing[0]}",
-            "The image may be too small for the filter (LoG); leave that image type out, or widen the image.",
-        )
+        found = f"{len(missing)} missing, the first {missing[0]}"
+        hint = "The image may be too small for the filter (LoG); leave that image type out, or widen the image."
+        raise DataError(place, "every feature asked for must be computed", found, hint)
     series = pd.Series([values[name] for name in names], index=pd.Index(names, name="feature"), dtype=float)
     wrong = series.index[~np.isfinite(series.to_numpy())]
     if len(wrong):
         more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-        raise DataError(
-            place,
-            "every feature must be finite",
-            f"{wrong[0]} = {series[wrong[0]]:g}{more}",
-            "The organ may be too small, or of one intensity: look at the image and the mask.",
-        )
+        hint = "The organ may be too small, or of one intensity: look at the image and the mask."
+        raise DataError(place, "every feature must be finite", f"{wrong[0]} = {series[wrong[0]]:g}{more}", hint)
     return series

@@ -6,17 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import (
-    ConfigDict,
-    Field,
-    PositiveFloat,
-    PositiveInt,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt, ValidationInfo, field_validator, model_validator
 
 from hccbook.errors import SettingsError
 from hccbook.features.radiomics.vocabulary import (
@@ -28,7 +18,7 @@ from hccbook.features.radiomics.vocabulary import (
     wavelet_name,
 )
 from hccbook.papers import find_paper
-from hccbook.settings import FeatureSettings, PreprocessingSettings, Settings
+from hccbook.settings import FeatureSettings, PreprocessingSettings, Settings, read_yaml
 
 ImageType = Literal[*IMAGE_TYPES]
 FeatureClass = Literal[*FEATURES]
@@ -94,8 +84,7 @@ class ExtractionSettings(Settings):
 
     Notes
     -----
-    Number of features: 14 of shape, and 93 an image; 107 for the original image alone, 851 with its eight wavelet
-    sub-bands, 1,223 with four more images.
+    Features: 14 of shape, and 93 an image; 107 for the original image, 851 with its eight wavelet sub-bands.
     """
 
     model_config = ConfigDict(allow_inf_nan=False)
@@ -226,20 +215,12 @@ class ExtractionSettings(Settings):
             try:
                 sigmas.append(float(width))
             except ValueError:
-                raise SettingsError(
-                    place, "'log' must be followed by its width in mm", repr(part), "Write for example log:3."
-                ) from None
+                rule, hint = "'log' must be followed by its width in mm", "Write for example log:3."
+                raise SettingsError(place, rule, repr(part), hint) from None
         lower, upper = preprocessing.window_hu
-        return cls._checked(
-            place,
-            {
-                "image_types": [*types, "log"] if sigmas else types,
-                "log_sigma": sigmas,
-                "bin_width": features.bin_width,
-                "window_lower": lower,
-                "window_upper": upper,
-            },
-        )
+        images = {"image_types": [*types, "log"] if sigmas else types, "log_sigma": sigmas}
+        levels = {"bin_width": features.bin_width, "window_lower": lower, "window_upper": upper}
+        return cls.checked(place, images | levels)
 
     @classmethod
     def from_yaml(cls, file: str | Path) -> ExtractionSettings:
@@ -248,7 +229,7 @@ class ExtractionSettings(Settings):
         Parameters
         ----------
         file : path-like
-            YAML or JSON with the parts ``imageType``, ``featureClass`` and ``setting``, each of which may be absent.
+            YAML or JSON with the content that `from_pyradiomics` takes.
 
         Returns
         -------
@@ -258,20 +239,12 @@ class ExtractionSettings(Settings):
         Raises
         ------
         SettingsError
-            If the file is missing or not such a file, or asks for something that is not supported here:
-            voxel-based extraction, 2-D shape, local binary patterns, deprecated features, correction of the mask's
-            grid. The message names the part and what can be done.
+            As for `from_pyradiomics`, and if the file is missing or not such a file.
         """
         file = Path(file)
         if not file.is_file():
             raise SettingsError(file.name, "parameter file must exist", "no such file", "Check the path.")
-        try:
-            content = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            mark = getattr(error, "problem_mark", None)
-            place = file.name if mark is None else f"{file.name}, line {mark.line + 1}"
-            found = str(error).splitlines()[0]
-            raise SettingsError(place, "must be valid YAML", found, "Correct the syntax.") from None
+        content = read_yaml(file)
         return cls.from_pyradiomics({} if content is None else content, file.name)
 
     @classmethod
@@ -294,24 +267,22 @@ class ExtractionSettings(Settings):
         Raises
         ------
         SettingsError
-            As for `from_yaml`.
+            If they ask for something that is not supported here: voxel-based extraction, 2-D shape, local binary
+            patterns, deprecated features, correction of the mask's grid. The message names the part and a remedy.
         """
         if not isinstance(parameters, Mapping):
-            raise SettingsError(
-                place, "must hold imageType, featureClass and setting", type(parameters).__name__, "See PyRadiomics."
-            )
+            found = type(parameters).__name__
+            raise SettingsError(place, "must hold imageType, featureClass and setting", found, "See PyRadiomics.")
         known = ("imageType", "featureClass", "setting")
         for part, content in parameters.items():
             if part == "voxelSetting":
-                raise SettingsError(
-                    f"{place}: {part}", "must be absent", "voxel-based extraction", "Remove it: features are per organ."
-                )
+                hint = "Remove it: features are per organ."
+                raise SettingsError(f"{place}: {part}", "must be absent", "voxel-based extraction", hint)
             if part not in known:
                 raise _unknown(place, "parts", part, known)
             if not isinstance(content or {}, Mapping):
-                raise SettingsError(
-                    f"{place}: {part}", "must be a mapping", repr(content), "Write 'name: value' lines."
-                )
+                hint = "Write 'name: value' lines."
+                raise SettingsError(f"{place}: {part}", "must be a mapping", repr(content), hint)
         # A file that says nothing of a minimal size gets what PyRadiomics does: it refuses a single voxel only.
         settings = dict(parameters.get("setting") or {})
         minimum = settings.pop("minimumROISize", None)
@@ -323,22 +294,7 @@ class ExtractionSettings(Settings):
         fields |= _classes(f"{place}: featureClass", parameters.get("featureClass") or {})
         if "log" not in fields["image_types"]:
             fields.pop("log_sigma", None)
-        return cls._checked(place, fields)
-
-    @classmethod
-    def _checked(cls, place: str, fields: dict[str, Any]) -> ExtractionSettings:
-        try:
-            return cls(**fields)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            more = f" ({len(error.errors()) - 1} more.)" if len(error.errors()) > 1 else ""
-            raise SettingsError(
-                f"{place}: {where}" if where else place,
-                first["msg"].removeprefix("Value error, "),
-                repr(first["input"]) if where else "the opposite",
-                f"Correct the value.{more}",
-            ) from error
+        return cls.checked(place, fields)
 
     def pyradiomics_options(self) -> dict[str, Any]:
         """PyRadiomics' own names and values of the settings, for an organ whose label is 1."""
@@ -405,8 +361,7 @@ def _fields(place: str, settings: Mapping[str, Any], allowed: tuple[str, ...]) -
             continue
         if name not in allowed:
             raise _unknown(place, "settings", name, allowed)
-        # In a parameter file an empty value means the default, except for the interpolator, where it switches
-        # resampling off.
+        # An empty value means the default, except for the interpolator, where it switches resampling off.
         if value is not None or name == "interpolator":
             fields[_FIELD_OF_SETTING[name]] = value
     return fields

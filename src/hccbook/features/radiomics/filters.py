@@ -1,7 +1,6 @@
-"""Filtered images of an organ, computed only where the organ is.
+"""Filtered images of an organ, computed only where the organ is, and equal to PyRadiomics 3.0.1's to the last bit.
 
-The values are those of PyRadiomics 3.0.1 to the last bit: a voxel whose value rounds the other way at the edge of a bin
-would change every texture feature.
+A voxel whose value rounds the other way at the edge of a bin would change every texture feature.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class FilteredImage:
     image_type : str
         One of `hccbook.features.radiomics.vocabulary.IMAGE_TYPES`.
     values : callable
-        Without arguments; computes the intensities of the organ's voxels in array order, in the image's own type.
+        Computes the intensities of the organ's voxels in array order, in the image's own type.
     """
 
     name: str
@@ -87,27 +86,12 @@ def _pointwise(
         return function(array[box][organ].astype(float), peak())
 
 
-# --- voxel by voxel --------------------------------------------------------------------------------------------------
-
-
-def _square(values: np.ndarray, peak: float) -> np.ndarray:
-    coefficient = 1 / np.sqrt(peak)
-    return (coefficient * values) ** 2
-
-
-def _square_root(values: np.ndarray, peak: float) -> np.ndarray:
-    return np.sign(values) * np.sqrt(np.abs(values) * peak)
-
-
-def _logarithm(values: np.ndarray, peak: float) -> np.ndarray:
-    return np.sign(values) * np.log(np.abs(values) + 1) * (peak / np.log(peak + 1))
-
-
-def _exponential(values: np.ndarray, peak: float) -> np.ndarray:
-    return np.exp(np.log(peak) / peak * values)
-
-
-_POINTWISE = {"square": _square, "squareroot": _square_root, "logarithm": _logarithm, "exponential": _exponential}
+_POINTWISE: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
+    "square": lambda values, peak: (1 / np.sqrt(peak) * values) ** 2,
+    "squareroot": lambda values, peak: np.sign(values) * np.sqrt(np.abs(values) * peak),
+    "logarithm": lambda values, peak: np.sign(values) * np.log(np.abs(values) + 1) * (peak / np.log(peak + 1)),
+    "exponential": lambda values, peak: np.exp(np.log(peak) / peak * values),
+}
 """Functions of intensities that are scaled by the largest absolute intensity of the whole image."""
 
 

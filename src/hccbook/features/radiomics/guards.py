@@ -7,8 +7,7 @@ import numpy as np
 from hccbook.errors import DataError, MaskError
 from hccbook.features.radiomics.extraction_settings import ExtractionSettings
 
-MAX_GREY_LEVELS = 10_000
-"""Grey levels above which the matrices would not fit into memory."""
+_MAX_GREY_LEVELS = 10_000  # above it, the matrices would not fit into memory
 
 
 def check_region(organ: np.ndarray, settings: ExtractionSettings, place: str) -> None:
@@ -32,13 +31,8 @@ def check_region(organ: np.ndarray, settings: ExtractionSettings, place: str) ->
         raise MaskError(place, f"must have at least {settings.minimum_roi_voxels} voxels", voxels, hint)
     extents = [np.count_nonzero(organ.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
     if sum(extent > 1 for extent in extents) < settings.minimum_roi_dimensions:
-        shown = " x ".join(map(str, extents))
-        raise MaskError(
-            place,
-            f"must exceed one voxel along at least {settings.minimum_roi_dimensions} axes",
-            f"{shown} voxels (z, y, x)",
-            hint,
-        )
+        rule = f"must exceed one voxel along at least {settings.minimum_roi_dimensions} axes"
+        raise MaskError(place, rule, f"{' x '.join(map(str, extents))} voxels (z, y, x)", hint)
 
 
 def checked_range(
@@ -66,23 +60,18 @@ def checked_range(
     Raises
     ------
     DataError
-        If an intensity is NaN or infinite, or there are more than `MAX_GREY_LEVELS`.
+        If an intensity is NaN or infinite, or there are more than 10,000 grey levels.
     """
     if not np.isfinite(values).all():
-        raise DataError(
-            f"{image} image",
-            "must be finite in the organ",
-            f"{np.count_nonzero(~np.isfinite(values))} voxels that are not",
-            "Leave this image type out: it cannot be taken of an image of zeros.",
-        )
+        found = f"{np.count_nonzero(~np.isfinite(values))} voxels that are not"
+        hint = "Leave this image type out: it cannot be taken of an image of zeros."
+        raise DataError(f"{image} image", "must be finite in the organ", found, hint)
     low, high = extremes = np.array([values.min(), values.max()])
     width = settings.image_bin_widths.get(image_type, settings.bin_width)
     levels = settings.bin_count or int((float(high) - float(low)) // width) + 1
-    if levels > MAX_GREY_LEVELS:
-        raise DataError(
-            f"{image} image",
-            f"must have at most {MAX_GREY_LEVELS:,} grey levels in the organ",
-            f"{levels:,} (intensities {low:g} to {high:g}, bin width {width:g})",
-            "Widen the bins, or clip the intensities to a window.",
-        )
+    if levels > _MAX_GREY_LEVELS:
+        rule = f"must have at most {_MAX_GREY_LEVELS:,} grey levels in the organ"
+        found = f"{levels:,} (intensities {low:g} to {high:g}, bin width {width:g})"
+        hint = "Widen the bins, or clip the intensities to a window."
+        raise DataError(f"{image} image", rule, found, hint)
     return extremes, width

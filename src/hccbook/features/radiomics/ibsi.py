@@ -1,11 +1,10 @@
 """The Image Biomarker Standardisation Initiative: its names, its digital phantom and its reference values.
 
-Everything is read from ``data/ibsi/``, whose README says where it comes from.
+Everything is read from ``data/ibsi/``, whose README says where it comes from: Zwanenburg and others, IBSI reference
+manual, arXiv:1612.07003; Radiology 2020;295:328-338.
 """
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,15 +15,12 @@ from hccbook.run import project_root
 SPACING_MM = (2.0, 2.0, 2.0)
 """Voxel edges of the digital phantom, mm."""
 
-RELATIONS = ("same", "differs", "not in PyRadiomics")
-"""How a feature of the standard relates to PyRadiomics' feature."""
-
-IDENTIFIER_COLUMNS = ("class", "feature", "ibsi_name", "ibsi_identifier")
-REFERENCE_COLUMNS = (
+_RELATIONS = ("same", "differs", "not in PyRadiomics")
+_IDENTIFIER_COLUMNS = ("class", "feature", "ibsi_name", "ibsi_identifier")
+_REFERENCE_COLUMNS = (
     *("feature_class", "ibsi_name", "ibsi_identifier", "aggregation", "reference_value", "tolerance"),
     *("pyradiomics_name", "relation", "note"),
 )
-
 _PHANTOM_SHAPE = (4, 4, 5)
 
 
@@ -41,12 +37,8 @@ def identifiers() -> pd.DataFrame:
     ------
     DataError
         If the file is missing or has other columns.
-
-    References
-    ----------
-    Zwanenburg and others, IBSI reference manual, arXiv:1612.07003.
     """
-    return _table("identifiers.csv", IDENTIFIER_COLUMNS)
+    return _table("identifiers.csv", _IDENTIFIER_COLUMNS)
 
 
 def digital_phantom() -> tuple[np.ndarray, np.ndarray]:
@@ -63,10 +55,6 @@ def digital_phantom() -> tuple[np.ndarray, np.ndarray]:
     ------
     DataError
         If the file is missing, has other columns, or does not hold one row of voxels a (z, y).
-
-    References
-    ----------
-    Zwanenburg and others, IBSI reference manual, arXiv:1612.07003, Digital phantom.
     """
     z, y, x = _PHANTOM_SHAPE
     name = "digital_phantom.csv"
@@ -85,31 +73,27 @@ def reference_values() -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        A row a feature of the standard, with the columns of `REFERENCE_COLUMNS`. reference_value and tolerance are
-        floats, NaN where the standard gives no value; a tolerance of 0 asks for the same three significant digits.
-        relation is one of `RELATIONS`.
+        A row a feature of the standard, with the text columns feature_class, ibsi_name, ibsi_identifier, aggregation,
+        pyradiomics_name, relation ("same", "differs" or "not in PyRadiomics") and note, and the floats reference_value
+        and tolerance, NaN where the standard gives no value; a tolerance of 0 asks for three equal significant digits.
 
     Raises
     ------
     DataError
         If the file is missing, has other columns, or a relation is none of the three.
-
-    References
-    ----------
-    Zwanenburg and others, IBSI reference manual, arXiv:1612.07003; Radiology 2020;295:328-338.
     """
     name = "digital_phantom_reference.csv"
-    table = _table(name, REFERENCE_COLUMNS)
-    unknown = sorted(set(table["relation"]) - set(RELATIONS))
+    table = _table(name, _REFERENCE_COLUMNS)
+    unknown = sorted(set(table["relation"]) - set(_RELATIONS))
     if unknown:
-        raise DataError(name, f"relation must be one of {', '.join(RELATIONS)}", unknown, "Correct it.")
+        raise DataError(name, f"relation must be one of {', '.join(_RELATIONS)}", unknown, "Correct it.")
     for column in ("reference_value", "tolerance"):
         table[column] = table[column].mask(table[column] == "").astype(float)
     return table
 
 
 def _table(name: str, columns: tuple[str, ...]) -> pd.DataFrame:
-    file = _folder() / name
+    file = project_root() / "data" / "ibsi" / name
     if not file.is_file():
         raise DataError(name, "must exist", "no such file", "Restore data/ibsi.")
     # Identifiers such as 1128 stay text, and an empty cell stays empty.
@@ -117,7 +101,3 @@ def _table(name: str, columns: tuple[str, ...]) -> pd.DataFrame:
     if tuple(table.columns) != columns:
         raise DataError(name, f"columns must be {', '.join(columns)}", list(table.columns), "See data/ibsi/README.md.")
     return table
-
-
-def _folder() -> Path:
-    return project_root() / "data" / "ibsi"

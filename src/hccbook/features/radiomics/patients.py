@@ -28,13 +28,11 @@ def extract_patient(
     case : hccbook.run.Case
         Preprocessed and segmented.
     organs : sequence of str
-        Organs to take, out of `hccbook.settings.ORGANS`.
+        Out of `hccbook.settings.ORGANS`.
     settings : ExtractionSettings
         Its `label` is replaced by that of each organ.
-    engine : str
-        Program that computes the features.
-    threads : int
-        How many it may use; more than one only where patients do not run side by side.
+    engine, threads
+        As of `extract_features`; more than one thread only where patients do not run side by side.
 
     Returns
     -------
@@ -80,8 +78,7 @@ def radiomics_table(results: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Index "patient", a row a patient in the order given; columns ``<phase>.<organ>.<feature>`` in the order of the
-        first patient, which is that of the case's phases, of the organs and of the features.
+        Index "patient", in the order given; columns ``<phase>.<organ>.<feature>`` in the order of the first patient.
 
     Raises
     ------
@@ -94,8 +91,7 @@ def radiomics_table(results: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
     for key, values in results.items():
         if list(values) != columns:
             odd = next(iter(set(values) ^ set(columns)), "another order")
-            raise DataError(
-                f"radiomics of {key}", f"must have the features of {first}", odd, "Extract all with the same settings."
-            )
+            hint = "Extract all with the same settings."
+            raise DataError(f"radiomics of {key}", f"must have the features of {first}", odd, hint)
     rows = np.array([list(values.values()) for values in results.values()], dtype=float)
     return pd.DataFrame(rows, index=pd.Index(results, name="patient"), columns=columns)

@@ -1,7 +1,4 @@
-"""What happens to an image and its organ before any filter: normalisation, resampling, narrowing.
-
-PyRadiomics does the work, through SimpleITK, for every engine; an extraction that asks for none of it passes through.
-"""
+"""What happens to an image and its organ before any filter: normalisation, resampling, narrowing, by PyRadiomics."""
 
 from __future__ import annotations
 
@@ -18,15 +15,12 @@ from hccbook.images import from_array
 def prepare(
     image: sitk.Image, mask: np.ndarray, settings: ExtractionSettings
 ) -> tuple[sitk.Image, np.ndarray, np.ndarray]:
-    """Image and organ as the filters and features take them.
+    """Image and organ as the filters and features take them; unchanged where no preparation is asked for.
 
     Parameters
     ----------
-    image : SimpleITK.Image
-        3-D, finite.
-    mask : ndarray of bool, shape (z, y, x)
-        The organ, on the grid of `image`.
-    settings : ExtractionSettings
+    image, mask, settings
+        As of `Engine.extract`.
 
     Returns
     -------
@@ -64,9 +58,8 @@ def _resampled(image: sitk.Image, mask: np.ndarray, settings: ExtractionSettings
         try:
             image, organ = imageoperations.resampleImage(image, organ, **options)
         except ValueError as error:
-            raise MaskError(
-                "organ", "must lie inside the image", str(error).splitlines()[0], "Check the mask's grid."
-            ) from error
+            found = str(error).splitlines()[0]
+            raise MaskError("organ", "must lie inside the image", found, "Check the mask's grid.") from error
         check_region(sitk.GetArrayViewFromImage(organ) != 0, settings, "resampled organ")
     elif settings.pre_crop:
         around = widened(bounding_box(mask), settings.pad_voxels, mask.shape)[::-1]
@@ -80,10 +73,7 @@ def _narrowed(image: sitk.Image, organ: sitk.Image, settings: ExtractionSettings
     try:
         narrowed = imageoperations.resegmentMask(image, organ, **settings.pyradiomics_options())
     except ValueError:
-        raise MaskError(
-            "organ",
-            "must keep at least two voxels within resegment_range",
-            f"{list(settings.resegment_range)} ({settings.resegment_mode})",
-            "Widen the range.",
-        ) from None
+        rule = "must keep at least two voxels within resegment_range"
+        found = f"{list(settings.resegment_range)} ({settings.resegment_mode})"
+        raise MaskError("organ", rule, found, "Widen the range.") from None
     return sitk.GetArrayFromImage(narrowed) != 0

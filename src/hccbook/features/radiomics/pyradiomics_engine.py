@@ -33,13 +33,7 @@ _POINTWISE = {"square", "squareroot", "logarithm", "exponential"}
 
 
 class PyRadiomicsEngine:
-    """PyRadiomics (van Griethuysen and others, Cancer Research 2017;77:e104-e107).
-
-    Attributes
-    ----------
-    version : str
-        Version of PyRadiomics.
-    """
+    """PyRadiomics (van Griethuysen and others, Cancer Research 2017;77:e104-e107)."""
 
     version = f"pyradiomics {pyradiomics.__version__}"
 

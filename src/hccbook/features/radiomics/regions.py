@@ -37,7 +37,6 @@ def bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
     Parameters
     ----------
     mask : ndarray of bool
-        Not all false.
 
     Returns
     -------

@@ -15,16 +15,13 @@ from hccbook.features.radiomics.texture_matrices import compiled
 EPSILON = float(np.spacing(1.0))
 """Added under logarithms, as PyRadiomics does."""
 
-_LARGE = 20
-"""Levels from which the symmetric solver is the faster one."""
+_LARGE = 20  # levels from which the symmetric solver is the faster one
 
 _CO_OCCURRENCE = (
     *("Autocorrelation", "JointAverage", "JointEnergy", "MaximumProbability", "JointEntropy"),
     *("ClusterProminence", "ClusterShade", "ClusterTendency", "Correlation", "SumSquares"),
-    *("Imc1", "Imc2"),
-    *("Contrast", "DifferenceAverage", "DifferenceEntropy", "DifferenceVariance"),
-    *("Id", "Idm", "Idn", "Idmn", "InverseVariance"),
-    *("SumAverage", "SumEntropy"),
+    *("Imc1", "Imc2", "Contrast", "DifferenceAverage", "DifferenceEntropy", "DifferenceVariance"),
+    *("Id", "Idm", "Idn", "Idmn", "InverseVariance", "SumAverage", "SumEntropy"),
 )
 """Features in the order of `_co_occurrence_statistics`."""
 
@@ -72,8 +69,7 @@ def co_occurrence_features(
     Notes
     -----
     ``MCC``, the maximal correlation coefficient, is the root of the second largest eigenvalue of a matrix that is not
-    symmetric. Where that eigenvalue is 0, rounding may make it negative; then the direction is left out, as in
-    PyRadiomics.
+    symmetric. Where rounding makes it negative, the direction is left out, as in PyRadiomics.
 
     References
     ----------
@@ -256,10 +252,8 @@ def run_length_features(counts: np.ndarray, levels: np.ndarray, weights: np.ndar
     ----------
     counts : ndarray of int, shape (n_directions, n_levels, longest run)
         Runs by level and length.
-    levels : ndarray of int, shape (n_levels,)
-        Grey levels, ascending.
-    weights : ndarray of float, optional
-        As for `co_occurrence_features`.
+    levels, weights
+        As of `co_occurrence_features`.
 
     Returns
     -------
@@ -283,8 +277,8 @@ def size_zone_features(counts: np.ndarray, levels: np.ndarray, sizes: np.ndarray
     ----------
     counts : ndarray, shape (n_levels, n_sizes)
         Zones by level and size.
-    levels : ndarray of int, shape (n_levels,)
-        Grey levels, ascending.
+    levels
+        As of `co_occurrence_features`.
     sizes : ndarray of int, shape (n_sizes,)
         Sizes of zones, voxels.
 
@@ -307,8 +301,8 @@ def dependence_features(counts: np.ndarray, levels: np.ndarray) -> dict[str, flo
     ----------
     counts : ndarray, shape (n_levels, n_sizes)
         Voxels by level and number of dependent neighbours, from 0.
-    levels : ndarray of int, shape (n_levels,)
-        Grey levels, ascending.
+    levels
+        As of `co_occurrence_features`.
 
     Returns
     -------
@@ -376,8 +370,8 @@ def neighbourhood_features(differences: np.ndarray, levels: np.ndarray) -> dict[
     ----------
     differences : ndarray of float, shape (n_levels, 2)
         Voxels of a level, and the sum of their differences from the mean of their neighbours.
-    levels : ndarray of int, shape (n_levels,)
-        Grey levels, ascending.
+    levels
+        As of `co_occurrence_features`.
 
     Returns
     -------

@@ -1,10 +1,8 @@
 """Grey-level matrices of an organ, filled by compiled loops over its voxels.
 
 A `LevelGrid` holds the grey levels with a margin of zeros, so that a neighbour is one addition away and never outside
-the array. Every loop runs without the interpreter's lock and is compiled once a machine, then read from disk.
-
-The loops are our own, because no library counts as fast: with them, the fast engine takes one thirty-fifth to one
-fifty-fifth of PyRadiomics' time for 1.2 million voxels on one core (`benchmarks/radiomics.json`).
+the array. Every loop runs without the interpreter's lock and is compiled once a machine, then read from disk. The loops
+are our own, because no library counts as fast (`hccbook.features.radiomics.fast_engine`).
 """
 
 from __future__ import annotations
@@ -23,10 +21,7 @@ _LANES = 32
 
 
 def neighbour_offsets(
-    shape: tuple[int, int, int],
-    distances: tuple[int, ...] = (1,),
-    force_2d: bool = False,
-    force_2d_axis: int = 0,
+    shape: tuple[int, int, int], distances: tuple[int, ...] = (1,), force_2d: bool = False, force_2d_axis: int = 0
 ) -> np.ndarray:
     """Steps to neighbours, one of each pair of opposite directions.
 
@@ -67,7 +62,7 @@ def run_offsets(organ: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray of int, shape (m, 3)
-        Fewer than `offsets` for an organ of scattered voxels only; PyRadiomics leaves the same directions out.
+        Fewer than `offsets` for an organ of scattered voxels only, as in PyRadiomics.
     """
     box = np.pad(organ, 1)
     flat = box.ravel()
@@ -110,15 +105,7 @@ class LevelGrid(NamedTuple):
 
     @classmethod
     def of(cls, levels: np.ndarray, offsets: np.ndarray) -> LevelGrid:
-        """Grid of an array of grey levels.
-
-        Parameters
-        ----------
-        levels : ndarray of int, shape (z, y, x)
-            0 outside the organ.
-        offsets : ndarray of int, shape (n, 3)
-            Steps that will be taken on it.
-        """
+        """Grid of an array (z, y, x) of grey levels, 0 outside the organ, for steps (n, 3) that will be taken on it."""
         levels = np.asarray(levels)
         places = VoxelPlaces.of(levels > 0, int(np.abs(offsets).max(initial=1)))
         return places.grid(levels[levels > 0].astype(np.uint16))
@@ -341,7 +328,7 @@ def zone_counts(grid: LevelGrid, offsets: np.ndarray) -> tuple[np.ndarray, np.nd
     ----------
     grid : LevelGrid
     offsets : ndarray of int, shape (n_offsets, 3)
-        One of each pair of opposite steps, of distance 1, forward in array order.
+        As of `pair_and_run_counts`, of distance 1.
 
     Returns
     -------
@@ -364,9 +351,9 @@ def zone_counts(grid: LevelGrid, offsets: np.ndarray) -> tuple[np.ndarray, np.nd
 def _one_of_each_group(offsets: tuple[tuple[int, int, int], ...]) -> np.ndarray:
     """For every set of neighbours, written as bits, one neighbour of each group that hangs together.
 
-    Neighbours that have the voxel's level and touch each other are in one zone already, and only one of them needs to
-    be looked at. The chosen ones are written as their number plus 1, four bits each: there are at most four, because
-    neighbours behind a voxel in two slices that do not touch lie in different quarters.
+    Neighbours that have the voxel's level and touch each other are in one zone already: one of them is looked at. The
+    chosen ones are written as their number plus 1, four bits each; there are at most four, because neighbours behind a
+    voxel in two slices that do not touch lie in different quarters.
     """
     steps = np.array(offsets, dtype=np.int64).reshape(-1, 3)
     apart = np.abs(steps[:, None, :] - steps[None, :, :]).max(axis=2)
@@ -513,8 +500,8 @@ def run_length_matrix(levels: np.ndarray, offset: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    levels : ndarray of int, shape (z, y, x)
-        Grey levels from 1; 0 outside the organ.
+    levels
+        As of `co_occurrence_matrices`.
     offset : ndarray of int, shape (3,)
         Step (z, y, x), each part -1, 0 or 1.
 
@@ -538,10 +525,8 @@ def size_zone_matrix(levels: np.ndarray, offsets: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    levels : ndarray of int, shape (z, y, x)
-        Grey levels from 1; 0 outside the organ.
-    offsets : ndarray of int, shape (n, 3)
-        One of each pair of opposite steps that connect voxels.
+    levels, offsets
+        As of `co_occurrence_matrices`; one of each pair of opposite steps.
 
     Returns
     -------
@@ -564,10 +549,8 @@ def dependence_matrix(levels: np.ndarray, offsets: np.ndarray, alpha: int = 0) -
 
     Parameters
     ----------
-    levels : ndarray of int, shape (z, y, x)
-        Grey levels from 1; 0 outside the organ.
-    offsets : ndarray of int, shape (n, 3)
-        One of each pair of opposite steps to neighbours.
+    levels, offsets
+        As of `co_occurrence_matrices`; one of each pair of opposite steps.
     alpha : int
         Difference of levels up to which a neighbour is dependent.
 
@@ -590,10 +573,8 @@ def neighbourhood_difference(levels: np.ndarray, offsets: np.ndarray) -> np.ndar
 
     Parameters
     ----------
-    levels : ndarray of int, shape (z, y, x)
-        Grey levels from 1; 0 outside the organ.
-    offsets : ndarray of int, shape (n, 3)
-        One of each pair of opposite steps to neighbours.
+    levels, offsets
+        As of `co_occurrence_matrices`; one of each pair of opposite steps.
 
     Returns
     -------

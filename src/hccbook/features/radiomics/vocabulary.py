@@ -53,14 +53,8 @@ Features that PyRadiomics calls deprecated are left out, as they are when all fe
 """
 
 IMAGE_TYPES: dict[str, str] = {
-    "original": "Original",
-    "wavelet": "Wavelet",
-    "square": "Square",
-    "squareroot": "SquareRoot",
-    "logarithm": "Logarithm",
-    "exponential": "Exponential",
-    "gradient": "Gradient",
-    "log": "LoG",
+    name.lower(): name
+    for name in ("Original", "Wavelet", "Square", "SquareRoot", "Logarithm", "Exponential", "Gradient", "LoG")
 }
 """Image types in their order, with PyRadiomics' name for each; `log` is the Laplacian of Gaussian."""
 
