@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -30,24 +29,8 @@ CONSTANT = "constant"
 _ROUNDING = 16 * np.finfo(float).eps
 
 
-class MeanSquares(NamedTuple):
-    """Mean squares of a table of subjects and raters, each of shape (n_features,).
-
-    Attributes
-    ----------
-    between : numpy.ndarray
-        Of subjects (n - 1 degrees of freedom).
-    raters, error : numpy.ndarray
-        Of raters (k - 1), and of what is left ((n - 1)(k - 1)).
-    """
-
-    between: np.ndarray
-    raters: np.ndarray
-    error: np.ndarray
-
-
-def mean_squares(values: ArrayLike) -> MeanSquares:
-    """Two-way analysis of variance of every feature, one value a cell.
+def mean_squares(values: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean squares of a two-way analysis of variance of every feature, one value a cell.
 
     Parameters
     ----------
@@ -55,7 +38,8 @@ def mean_squares(values: ArrayLike) -> MeanSquares:
 
     Returns
     -------
-    MeanSquares
+    between, raters, error : numpy.ndarray, shape (n_features,)
+        Of subjects (n - 1 degrees of freedom), of raters (k - 1), and of what is left ((n - 1)(k - 1)).
 
     Raises
     ------
@@ -76,7 +60,7 @@ def mean_squares(values: ArrayLike) -> MeanSquares:
     # What a sum of squares holds beyond this came from rounding the values.
     floor = n * k * (_ROUNDING * np.abs(ratings).max(axis=(0, 1))) ** 2
     between, raters, error = (np.where(part <= floor, 0.0, part) for part in parts)
-    return MeanSquares(between / (n - 1), raters / (k - 1), error / ((n - 1) * (k - 1)))
+    return between / (n - 1), raters / (k - 1), error / ((n - 1) * (k - 1))
 
 
 def icc_table(values: ArrayLike) -> pd.DataFrame:
@@ -101,7 +85,7 @@ def icc_table(values: ArrayLike) -> pd.DataFrame:
     Raises
     ------
     DataError
-        If there are fewer than three subjects or two raters, or a value is missing or infinite.
+        As `mean_squares`.
 
     Notes
     -----
@@ -197,12 +181,8 @@ def _checked(values: ArrayLike) -> np.ndarray:
     ratings = np.asarray(values, dtype=float)
     # With two of each, the denominator of ICC(2,1) can vanish.
     if ratings.ndim != 3 or ratings.shape[0] < 3 or ratings.shape[1] < 2:
-        raise DataError(
-            "ratings",
-            "must have the shape (subjects, raters, features), with three or more subjects and two or more raters",
-            ratings.shape,
-            "Add patients, or ways to segment them.",
-        )
+        rule = "must have the shape (subjects, raters, features), with three or more subjects and two or more raters"
+        raise DataError("ratings", rule, ratings.shape, "Add patients, or ways to segment them.")
     if not np.isfinite(ratings).all():
         bad = np.argwhere(~np.isfinite(ratings))[0].tolist()
         raise DataError("ratings", "must be finite", f"a value that is not, at {bad}", "Leave that subject out.")

@@ -123,14 +123,8 @@ def calibration_curve(y: ArrayLike, p: ArrayLike) -> pd.DataFrame:
     weights = loess_weights(values, points)
     observed = np.clip(weights @ outcome, 0, 1)
     half = norm.isf((1 - LEVEL) / 2) * np.sqrt(weights**2 @ (fitted * (1 - fitted)))
-    return pd.DataFrame(
-        {
-            "predicted": points,
-            "observed": observed,
-            "lower": np.maximum(observed - half, 0),
-            "upper": np.minimum(observed + half, 1),
-        }
-    )
+    limits = {"lower": np.maximum(observed - half, 0), "upper": np.minimum(observed + half, 1)}
+    return pd.DataFrame({"predicted": points, "observed": observed, **limits})
 
 
 def calibration_summary(y: ArrayLike, p: ArrayLike) -> CalibrationSummary:
@@ -140,10 +134,8 @@ def calibration_summary(y: ArrayLike, p: ArrayLike) -> CalibrationSummary:
 
     Parameters
     ----------
-    y : array-like, shape (n_patients,)
-        1 for HCC, 0 otherwise.
-    p : array-like, shape (n_patients,)
-        Predicted probabilities, 0 to 1.
+    y, p
+        As in `calibration_curve`.
 
     Returns
     -------
@@ -163,33 +155,21 @@ def calibration_summary(y: ArrayLike, p: ArrayLike) -> CalibrationSummary:
     outcome = check_binary(y)
     values = check_probability(p, outcome, y)
     inside = np.clip(values, _NEAREST_TO_0_AND_1, 1 - _NEAREST_TO_0_AND_1)
-    notes = []
-    if (inside != values).any():
-        notes.append(f"{int((inside != values).sum())} probabilities of 0 or 1 moved by {_NEAREST_TO_0_AND_1:g}.")
-    predictor = logit(inside)
+    predictor, moved = logit(inside), int((inside != values).sum())
     slope, note = _recalibration_slope(outcome, predictor)
-    if note:
-        notes.append(note)
+    notes = [f"{moved} probabilities of 0 or 1 moved by {_NEAREST_TO_0_AND_1:g}."] if moved else []
+    notes += [note] if note else []
     distance = np.abs(np.clip(loess_weights(values, values) @ outcome, 0, 1) - values)
-    return CalibrationSummary(
-        _calibration_in_the_large(outcome, predictor),
-        slope,
-        float(distance.mean()),
-        float(np.median(distance)),
-        float(np.quantile(distance, 0.9)),
-        float(distance.max()),
-        " ".join(notes),
-    )
+    distances = (distance.mean(), np.median(distance), np.quantile(distance, 0.9), distance.max())
+    intercept = _calibration_in_the_large(outcome, predictor)
+    return CalibrationSummary(intercept, slope, *map(float, distances), " ".join(notes))
 
 
 def _calibration_in_the_large(outcome: np.ndarray, predictor: np.ndarray) -> float:
     # With both classes present the score equation has one root, and it lies within these bounds.
     far = float(np.abs(predictor).max() + np.abs(logit(outcome.mean())) + 1)
 
-    def surplus(intercept: float) -> float:
-        return float((expit(intercept + predictor) - outcome).sum())
-
-    return float(brentq(surplus, -far, far, xtol=1e-13))
+    return float(brentq(lambda intercept: (expit(intercept + predictor) - outcome).sum(), -far, far, xtol=1e-13))
 
 
 def _recalibration_slope(outcome: np.ndarray, predictor: np.ndarray) -> tuple[float, str]:
@@ -204,10 +184,6 @@ def _recalibration_slope(outcome: np.ndarray, predictor: np.ndarray) -> tuple[fl
     design = np.column_stack([np.ones_like(predictor), (predictor - predictor.mean()) / spread])
     fit = Logit(outcome, design).fit(method="newton", maxiter=_NEWTON_STEPS, tol=1e-10, disp=0, warn_convergence=False)
     if not fit.mle_retvals["converged"]:
-        raise DataError(
-            "calibration slope",
-            f"must converge in {_NEWTON_STEPS} Newton steps",
-            f"{fit.params[1] / spread:.2g} at the last",
-            "Look at the predictions: one may be extreme and wrong.",
-        )
+        rule, found = f"must converge in {_NEWTON_STEPS} Newton steps", f"{fit.params[1] / spread:.2g} at the last"
+        raise DataError("calibration slope", rule, found, "Look at the predictions: one may be extreme and wrong.")
     return float(fit.params[1] / spread), ""

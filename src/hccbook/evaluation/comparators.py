@@ -1,9 +1,4 @@
-"""Other scores, and other ways to prepare the features, held against aMAP-CT.
-
-References
-----------
-aMAP-CT, Table 4 and Supplementary Table 7; Discussion (harmonisation as future work).
-"""
+"""Other scores, and other ways to prepare the features, compared with aMAP-CT."""
 
 from __future__ import annotations
 
@@ -122,10 +117,8 @@ def outcome_within(hcc: pd.Series, months: pd.Series, horizon: float) -> pd.Seri
 
     Parameters
     ----------
-    hcc : pandas.Series, shape (n_patients,)
-        1 for HCC during follow-up, 0 otherwise.
-    months : pandas.Series, shape (n_patients,)
-        Months to HCC, or to the last visit.
+    hcc, months : pandas.Series, shape (n_patients,)
+        1 for HCC during follow-up, 0 otherwise; months to HCC, or to the last visit.
     horizon : float
         Months.
 
@@ -198,7 +191,7 @@ def comparator_table(
 
     References
     ----------
-    aMAP-CT, Table 4 (which corrects for nothing). Holm 1979, Scand J Stat 6:65.
+    aMAP-CT, Table 4 (which corrects for nothing) and Supplementary Table 7. Holm 1979, Scand J Stat 6:65.
     """
     horizons = dict(horizons or {})
     _check_columns(clinical, ("cohort", "hcc", *(["months"] if horizons else [])))
@@ -283,9 +276,9 @@ def harmonised_auc(
     """AUC of aMAP-CT refitted on features as they are, after ComBat, and after ComBat that also knows new centres.
 
     ComBat, whose covariate is aMAP, and the model are fitted on the development cohort; aMAP itself is never
-    harmonised. A cohort from a centre that it has nobody of is left
-    as it is by ComBat; in the third variant that centre's shift and scale are learnt from the features of its own
-    patients, without their outcomes, which is transductive and says so in the note.
+    harmonised. A cohort from a centre that it has nobody of is left as it is by ComBat; in the third variant that
+    centre's shift and scale are learnt from the features of its own patients, without their outcomes, which is
+    transductive and says so in the note.
 
     Parameters
     ----------
@@ -312,6 +305,10 @@ def harmonised_auc(
         If the patients of the two tables differ, a column is absent, or nobody is to learn from.
     ModelError
         If the model or the harmoniser cannot be fitted.
+
+    References
+    ----------
+    aMAP-CT, Discussion (harmonisation as future work).
     """
     if not clinical.index.equals(features.index):
         raise DataError("features", "must have the clinical table's patients in their order", "another index", "Align.")

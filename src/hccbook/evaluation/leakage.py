@@ -50,10 +50,8 @@ class LeakExperiment:
     ----------
     model : NestedAlarmModel
         Fitted on the development part.
-    risk : pandas.Series
-        Probability of HCC of the validation patients (and of synthetic ones, where SMOTE leaks).
-    outcome : pandas.Series
-        Theirs, 1 for HCC.
+    risk, outcome : pandas.Series
+        Probability of HCC of the validation patients (and of synthetic ones, where SMOTE leaks); 1 for HCC.
     auc : AucEstimate
         In validation, with DeLong's 95 % interval.
     cutoff : float
@@ -80,11 +78,7 @@ _Fit = tuple[NestedAlarmModel, pd.Series, pd.Series, tuple[str, ...]]
 
 
 def null_cohort(
-    seed: int,
-    n_patients: int = 200,
-    n_hcc: int = 40,
-    n_features: int = 500,
-    correlation: float = 0.7,
+    seed: int, n_patients: int = 200, n_hcc: int = 40, n_features: int = 500, correlation: float = 0.7
 ) -> tuple[pd.DataFrame, pd.Series]:
     """Patients whose features know nothing of the outcome.
 
@@ -153,9 +147,7 @@ def split_cohort(y: pd.Series, share: float = 0.5, seed: int = 0) -> pd.Series:
         Index of `y`.
     """
     chosen, _ = train_test_split(np.arange(len(y)), train_size=share, stratify=y, random_state=seed)
-    development = pd.Series(False, index=y.index, name="development")
-    development.iloc[chosen] = True
-    return development
+    return pd.Series(np.isin(np.arange(len(y)), chosen), index=y.index, name="development")
 
 
 def leak_experiment(
@@ -212,7 +204,7 @@ def leak_table(
     experiments: Mapping[str, Sequence[str]] = EXPERIMENTS,
     model: NestedAlarmModel | None = None,
 ) -> pd.DataFrame:
-    """Experiments on none-cohorts, a cohort a seed, all experiments on the same patients and split.
+    """Experiments on null cohorts, a cohort a seed, all experiments on the same patients and split.
 
     Parameters
     ----------
@@ -225,7 +217,7 @@ def leak_table(
     experiments : mapping of str to sequence of str
         Leaks of each experiment.
     model : NestedAlarmModel, optional
-        Settings of the fits; the defaults where not given.
+        As in `leak_experiment`.
 
     Returns
     -------
@@ -273,23 +265,18 @@ def optimism_table(table: pd.DataFrame) -> pd.DataFrame:
     """
     seeds = sorted(table["seed"].unique())
     if NO_LEAK not in set(table["leak"]) or len(seeds) < 2:
-        raise DataError(
-            "leak table",
-            f"must hold the experiment {NO_LEAK!r} and two seeds or more",
-            f"{', '.join(table['leak'].unique())}; {len(seeds)} seeds",
-            "Make it with leak_table.",
-        )
+        rule = f"must hold the experiment {NO_LEAK!r} and two seeds or more"
+        found = f"{', '.join(table['leak'].unique())}; {len(seeds)} seeds"
+        raise DataError("leak table", rule, found, "Make it with leak_table.")
     half_width = float(t.isf((1 - LEVEL) / 2, len(seeds) - 1))
     root = np.sqrt(len(seeds))
-    covered = table.assign(covered=(table["lower"] <= CHANCE["auc"]) & (table["upper"] >= CHANCE["auc"]))
-    covered = covered.groupby("leak")["covered"].mean()
+    covered = ((table["lower"] <= CHANCE["auc"]) & (table["upper"] >= CHANCE["auc"])).groupby(table["leak"]).mean()
     rows = []
     for measure in CHANCE:
         wide = table.pivot(index="seed", columns="leak", values=measure)
         if wide.isna().any(axis=None):
-            raise DataError(
-                "leak table", "must hold every experiment of every seed", "gaps", "Make it with leak_table."
-            )
+            rule = "must hold every experiment of every seed"
+            raise DataError("leak table", rule, "gaps", "Make it with leak_table.")
         for leak in table["leak"].unique():
             gain = wide[leak] - wide[NO_LEAK]
             mean, se = float(wide[leak].mean()), float(wide[leak].std(ddof=1) / root)
@@ -352,10 +339,9 @@ def _oversampled_together(
     inside = development.to_numpy(dtype=bool)
     in_development = abs(int((1 - 2 * outcome[inside]).sum()))
     place = np.random.default_rng(model.random_state).permutation(np.arange(augmented.added) < in_development)
+    values = np.concatenate([X.to_numpy(dtype=float), synthetic.to_numpy()])
     return (
-        pd.DataFrame(
-            np.concatenate([X.to_numpy(dtype=float), synthetic.to_numpy()]), index=patients, columns=X.columns
-        ),
+        pd.DataFrame(values, index=patients, columns=X.columns),
         pd.Series(augmented.outcome, index=patients, name=y.name),
         pd.Series(np.concatenate([inside, place]), index=patients, name=development.name),
     )
@@ -369,10 +355,10 @@ def _selected_on_all(X: pd.DataFrame, y: pd.Series, model: NestedAlarmModel, not
         "spearman": SpearmanSelector(model.spearman_threshold),
         "lasso": LassoSelector(model.lasso_folds, model.lambda_rule, model.random_state),
     }
-    z = select_in_steps(z, y.to_numpy(), steps).features
-    if not z.shape[1]:
+    selected = list(select_in_steps(z, y.to_numpy(), steps).features)
+    if not selected:
         notes.append("Selection before the split kept no feature.")
-    return list(z.columns)
+    return selected
 
 
 def _assess(fit: _Fit, leaks: tuple[str, ...]) -> LeakExperiment:

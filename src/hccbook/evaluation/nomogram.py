@@ -60,9 +60,8 @@ def nomogram_scales(
     bounds = np.array([ranges[name] for name in score.names], dtype=float).reshape(-1, 2)
     for name, (low, high) in zip(score.names, bounds, strict=True):
         if not (np.isfinite([low, high]).all() and low <= high):
-            raise DataError(
-                f"range of {name}", "must not fall", f"{low:g} to {high:g}", "Give least and greatest value."
-            )
+            hint = "Give least and greatest value."
+            raise DataError(f"range of {name}", "must not fall", f"{low:g} to {high:g}", hint)
     reach = np.abs(slopes) * (bounds[:, 1] - bounds[:, 0])
     if not reach.size or reach.max() == 0:
         raise DataError("score", "must have a variable with weight", "none", "There is nothing to draw.")

@@ -28,6 +28,7 @@ MAXIMUM_LIKELIHOOD, FIRTH = "maximum likelihood", "Firth"
 _MAX_ITER = 40
 _LONGEST_STEP = 5.0
 _SEPARATED = 1e-5
+_FURTHEST = 1e4
 
 
 class LogisticFit(NamedTuple):
@@ -111,7 +112,6 @@ def firth_logistic(design: ArrayLike, y: ArrayLike) -> LogisticFit:
         raise DataError("design", f"must be a finite table of {outcome.size} rows", columns.shape, "Align the two.")
     weights, best = _penalised_maximum(columns, outcome, np.zeros(columns.shape[1]), None)
     allowed = float(chi2.isf(1 - LEVEL, 1)) / 2
-
     fitted = expit(columns @ weights)
     covariance = np.linalg.inv((columns * (fitted * (1 - fitted))[:, None]).T @ columns)
 
@@ -124,9 +124,10 @@ def firth_logistic(design: ArrayLike, y: ArrayLike) -> LogisticFit:
 
     rows = []
     for one, weight in enumerate(weights):
-        limits = [_or_nan(_profile_limit, shortfall, one, weight, sign) for sign in (-1, 1)]
+        limits = [_or_nan(profile_limit, shortfall, one, weight, furthest) for furthest in (-_FURTHEST, _FURTHEST)]
         rows.append((*limits, chi2.sf(2 * np.maximum(_or_nan(shortfall, 0.0, one) + allowed, 0), 1)))
-    return LogisticFit(weights, *np.array(rows).T, FIRTH)
+    estimates = np.array(rows).T
+    return LogisticFit(weights, *np.where(np.isinf(estimates), np.nan, estimates), FIRTH)
 
 
 def _or_nan(statistic: Callable[..., float], *values: object) -> float:
@@ -188,12 +189,9 @@ def _penalised_maximum(
             options={"gtol": 1e-7, "maxiter": 10 * _MAX_ITER},
         )
     if not np.isfinite(climb.fun) or np.abs(climb.jac).max() > 1e-4:
-        raise DataError(
-            "Firth's regression",
-            "must converge",
-            f"a slope of {np.abs(climb.jac).max():.2g} at the end",
-            "Look for a variable that nearly repeats another, and leave one of the two out.",
-        )
+        found = f"a slope of {np.abs(climb.jac).max():.2g} at the end"
+        hint = "Look for a variable that nearly repeats another, and leave one of the two out."
+        raise DataError("Firth's regression", "must converge", found, hint)
     return _with(weights, free, climb.x), -float(climb.fun)
 
 
@@ -203,14 +201,17 @@ def _with(weights: np.ndarray, free: list[int], part: np.ndarray) -> np.ndarray:
     return moved
 
 
-def _profile_limit(shortfall: Callable[[float, int], float], one: int, estimate: float, sign: int) -> float:
-    """Where the profile of one weight falls to the limit, on one side of its maximum."""
-    reach = 0.5
-    while shortfall(estimate + sign * reach, one) < 0:
+def profile_limit(shortfall: Callable[[float, int], float], one: int, estimate: float, furthest: float) -> float:
+    """Where the profile of one weight falls to the limit, on the side of the maximum that `furthest` lies on.
+
+    Infinite where it has not fallen so far at the last of the steps 0.5, 1, 2, 4, ... up to `furthest`.
+    """
+    reach = float(np.copysign(0.5, furthest))
+    while shortfall(estimate + reach, one) < 0:
         reach *= 2
-        if reach > 1e4:
-            raise DataError("Firth's regression", "must have a finite limit", "none", "Leave the variable out.")
-    return float(brentq(shortfall, *sorted((estimate, estimate + sign * reach)), args=(one,), xtol=1e-8))
+        if abs(reach) > abs(furthest):
+            return float(np.copysign(np.inf, furthest))
+    return float(brentq(shortfall, *sorted((estimate, estimate + reach)), args=(one,), xtol=1e-8))
 
 
 def _regression(z: np.ndarray, y: np.ndarray) -> tuple[LogisticFit, str]:
@@ -231,9 +232,8 @@ def _regression(z: np.ndarray, y: np.ndarray) -> tuple[LogisticFit, str]:
 def check_variables(variables: pd.DataFrame, y: ArrayLike) -> tuple[pd.DataFrame, np.ndarray]:
     """Numeric table whose values may be missing but not infinite, and the outcome of its patients."""
     if not isinstance(variables, pd.DataFrame):
-        raise DataError(
-            "variables", "must be a DataFrame, a column a variable", type(variables).__name__, "Name the variables."
-        )
+        found = type(variables).__name__
+        raise DataError("variables", "must be a DataFrame, a column a variable", found, "Name the variables.")
     if isinstance(y, pd.Series) and not y.index.equals(variables.index):
         raise DataError("outcome", "must have the variables' patients in their order", "another index", "Align them.")
     outcome = check_binary(y, both=False)
@@ -241,9 +241,8 @@ def check_variables(variables: pd.DataFrame, y: ArrayLike) -> tuple[pd.DataFrame
         raise DataError("outcome", f"must have {len(variables)} values", outcome.size, "Give one value a patient.")
     for name, column in variables.items():
         if column.dtype.kind not in "biuf":
-            raise DataError(
-                f"variable {name}", "must be numeric", str(column.dtype), "Code it, for example male as 1 and 0."
-            )
+            hint = "Code it, for example male as 1 and 0."
+            raise DataError(f"variable {name}", "must be numeric", str(column.dtype), hint)
         if np.isinf(column.to_numpy(dtype=float)).any():
             raise DataError(f"variable {name}", "must be finite or missing", "an infinite value", "Mark it missing.")
     return variables.astype(float), outcome
@@ -296,15 +295,12 @@ def _odds_ratios(table: pd.DataFrame, outcome: np.ndarray, analysis: str) -> pd.
 def univariable_odds_ratios(y: ArrayLike, variables: pd.DataFrame) -> pd.DataFrame:
     """Odds ratio of HCC for each variable alone.
 
-    Each variable takes the patients whose value is known. See `multivariable_odds_ratios` for the rules, which are
-    the same.
+    Each variable takes the patients whose value is known. The rules are those of `multivariable_odds_ratios`.
 
     Parameters
     ----------
-    y : array-like, shape (n_patients,)
-        1 for HCC, 0 otherwise.
-    variables : pandas.DataFrame, shape (n_patients, n_variables)
-        Numeric; missing values allowed, infinite ones not.
+    y, variables
+        As in `multivariable_odds_ratios`.
 
     Returns
     -------

@@ -44,12 +44,8 @@ def check_binary(y: ArrayLike, *, both: bool = True, place: str = "outcome") -> 
         raise DataError(place, "must be 0 or 1", found, "Code HCC as 1, others as 0, and leave out missing ones.")
     values = values.astype(int)
     if both and values.min() == values.max():
-        raise DataError(
-            place,
-            "must hold patients with and without HCC",
-            f"{values.size} patients, all {values[0]}",
-            "Pool cohorts, or leave this one out.",
-        )
+        found = f"{values.size} patients, all {values[0]}"
+        raise DataError(place, "must hold patients with and without HCC", found, "Pool cohorts, or leave this one out.")
     return values
 
 
@@ -92,12 +88,9 @@ def check_probability(p: ArrayLike, y: np.ndarray, given_y: ArrayLike | None = N
     """As `check_values`, and from 0 to 1; a linear predictor is refused."""
     array = check_values(p, y, given_y, place)
     if array.min() < 0 or array.max() > 1:
-        raise DataError(
-            place,
-            "must be a probability, 0 to 1",
-            f"values from {array.min():g} to {array.max():g}",
-            "Give predict_proba's second column, not a score or a percentage.",
-        )
+        found = f"values from {array.min():g} to {array.max():g}"
+        hint = "Give predict_proba's second column, not a score or a percentage."
+        raise DataError(place, "must be a probability, 0 to 1", found, hint)
     return array
 
 
@@ -112,12 +105,8 @@ def check_two_each(y: np.ndarray) -> None:
     """Refuse a checked outcome with fewer than two patients of a class."""
     rarest = int(min(y.sum(), len(y) - y.sum()))
     if rarest < 2:
-        raise DataError(
-            "outcome",
-            "must have 2 patients or more in each class for a variance",
-            rarest,
-            "Pool cohorts, or add patients.",
-        )
+        rule = "must have 2 patients or more in each class for a variance"
+        raise DataError("outcome", rule, rarest, "Pool cohorts, or add patients.")
 
 
 def cohorts(
@@ -173,12 +162,8 @@ def by_cohort(
     ----------
     statistic : callable
         Takes the outcome and the values of a cohort's patients; returns a table, or a named tuple that is one row.
-    y : array-like, shape (n_patients,), or pandas.DataFrame, shape (n_patients, n_columns)
-        1 for HCC, 0 otherwise; a table where an outcome has several columns, as event and months.
-    values : pandas.DataFrame, shape (n_patients, n_models), or pandas.Series, shape (n_patients,)
-        A column a model.
-    cohort : str or array-like, shape (n_patients,)
-        Name of the one cohort, or of each patient's.
+    y, values, cohort
+        As in `cohorts`.
     each : str, optional
         Where `values` is a table, the statistic takes one of its columns at a time, and this column of the result
         says which; without it, the statistic takes the whole table.

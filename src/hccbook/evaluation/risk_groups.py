@@ -149,12 +149,9 @@ def stepwise_groups(
     needed = (first != "low").to_numpy()
     if np.isnan(image[needed]).any():
         missing = clinical.index[needed][np.isnan(image[needed])]
-        raise DataError(
-            f"amap_ct_score, {missing[0]}",
-            f"must be given where aMAP is {amap_low:g} or more",
-            f"{len(missing)} missing",
-            "Compute the score of those patients, or leave them out.",
-        )
+        place, rule = f"amap_ct_score, {missing[0]}", f"must be given where aMAP is {amap_low:g} or more"
+        hint = "Compute the score of those patients, or leave them out."
+        raise DataError(place, rule, f"{len(missing)} missing", hint)
     second = np.full(clinical.size, NOT_NEEDED, dtype=object)
     second[needed] = risk_groups(image[needed], cutoff)
     final = np.where(second == "high", "high", "low").astype(object)

@@ -15,7 +15,7 @@ from hccbook.errors import DataError
 from hccbook.evaluation.diagnostic import diagnostic_performance
 from hccbook.evaluation.discrimination import roc_points
 from hccbook.evaluation.model_comparison import noted_auc
-from hccbook.evaluation.outcomes import by_cohort, check_binary, cohorts
+from hccbook.evaluation.outcomes import LEVEL, by_cohort, check_binary, cohorts
 from hccbook.features.selection import check_features
 from hccbook.models.development import logistic_score, probability
 
@@ -28,8 +28,6 @@ SUBGROUP_COLUMNS = (
 """Columns of `subgroup_auc`."""
 
 POOLED, MEAN_OF_FOLDS = "pooled", "mean of folds"
-
-_TAIL = (1 - 0.95) / 2
 
 
 def _with_score(score: ArrayLike, subgroups: pd.DataFrame) -> pd.DataFrame:
@@ -50,10 +48,7 @@ def _levels(column: pd.Series) -> Iterator[tuple[object, np.ndarray]]:
 
 
 def subgroup_auc(
-    y: ArrayLike,
-    score: ArrayLike,
-    subgroups: pd.DataFrame,
-    cohort: str | ArrayLike = "all",
+    y: ArrayLike, score: ArrayLike, subgroups: pd.DataFrame, cohort: str | ArrayLike = "all"
 ) -> pd.DataFrame:
     """AUC of a score in each subgroup of each cohort, and whether the subgroups' AUCs differ.
 
@@ -241,10 +236,8 @@ def cross_validation(
         predictions = _out_of_fold(hcc, table, used, seed)
         predicted.append(predictions.assign(cohort=name))
         alone = []
-        for model, part in [
-            *((f"fold {fold}", part) for fold, part in predictions.groupby("fold")),
-            (POOLED, predictions),
-        ]:
+        parts = [(f"fold {fold}", part) for fold, part in predictions.groupby("fold")]
+        for model, part in [*parts, (POOLED, predictions)]:
             area = noted_auc(part["hcc"], part["probability"])
             alone.append(area.auc)
             sizes = {"cohort": name, "model": model, "n": len(part), "events": int(part["hcc"].sum())}
@@ -297,5 +290,5 @@ def whole_cohort_intervals(performance: pd.DataFrame) -> pd.DataFrame:
     ALARM, Table 2.
     """
     value, n = (performance[name].to_numpy(dtype=float) for name in ("value", "n"))
-    half = norm.isf(_TAIL) * np.sqrt(value * (1 - value) / n)
+    half = norm.isf((1 - LEVEL) / 2) * np.sqrt(value * (1 - value) / n)
     return performance.assign(printed_lower=np.maximum(value - half, 0.0), printed_upper=np.minimum(value + half, 1.0))
