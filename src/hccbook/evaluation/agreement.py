@@ -29,26 +29,10 @@ CONSTANT = "constant"
 _ROUNDING = 16 * np.finfo(float).eps
 
 
-def mean_squares(values: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean squares of a two-way analysis of variance of every feature, one value a cell.
+def _mean_squares(values: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean squares between subjects, of raters and of the error, of a two-way analysis of variance of every feature.
 
-    Parameters
-    ----------
-    values : array-like, shape (n_subjects, n_raters, n_features)
-
-    Returns
-    -------
-    between, raters, error : numpy.ndarray, shape (n_features,)
-        Of subjects (n - 1 degrees of freedom), of raters (k - 1), and of what is left ((n - 1)(k - 1)).
-
-    Raises
-    ------
-    DataError
-        If there are fewer than three subjects or two raters, or a value is missing or infinite.
-
-    References
-    ----------
-    Shrout and Fleiss 1979, Table 1.
+    Shrout and Fleiss 1979, Table 1: one value a cell; n - 1, k - 1 and (n - 1)(k - 1) degrees of freedom.
     """
     ratings = _checked(values)
     n, k, _ = ratings.shape
@@ -85,7 +69,7 @@ def icc_table(values: ArrayLike) -> pd.DataFrame:
     Raises
     ------
     DataError
-        As `mean_squares`.
+        If there are fewer than three subjects or two raters, or a value is missing or infinite.
 
     Notes
     -----
@@ -101,7 +85,7 @@ def icc_table(values: ArrayLike) -> pd.DataFrame:
     Shrout and Fleiss 1979; McGraw and Wong 1996, Tables 4 and 7 (case 2A), their ICC(A,1).
     """
     n, k, _ = np.shape(_checked(values))
-    between, raters, error = mean_squares(values)
+    between, raters, error = _mean_squares(values)
     icc = _ratio(n * (between - error), n * between + k * raters + (n * k - n - k) * error, 1.0)
     share = _ratio(icc, n * (1 - icc), 0.0)
     a, b = k * share, 1 + k * share * (n - 1)

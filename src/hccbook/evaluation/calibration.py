@@ -49,27 +49,12 @@ class CalibrationSummary(NamedTuple):
     note: str
 
 
-def loess_weights(x: ArrayLike, at: ArrayLike) -> np.ndarray:
-    """Weights by which a loess curve sums the observations: local quadratic, tricube, no robustness step.
+def _loess_weights(x: ArrayLike, at: ArrayLike) -> np.ndarray:
+    """Weights by which a loess curve sums the observations, shape (n_points, n_patients).
 
-    The same as R's ``loess(degree = 2, surface = "direct")``. Where the nearest patients have too few different
-    predictions for a quadratic, the fit of least norm is taken (with one prediction, the mean).
-
-    Parameters
-    ----------
-    x : array-like, shape (n_patients,)
-        Predictions.
-    at : array-like, shape (n_points,)
-        Where the curve is wanted.
-
-    Returns
-    -------
-    numpy.ndarray, shape (n_points, n_patients)
-        The curve is this matrix times the observations.
-
-    References
-    ----------
-    Cleveland and Devlin 1988, J Am Stat Assoc 83:596.
+    Local quadratic, tricube, no robustness step, as R's ``loess(degree = 2, surface = "direct")`` (Cleveland and Devlin
+    1988, J Am Stat Assoc 83:596). Where the nearest patients have too few different predictions for a quadratic, the
+    fit of least norm is taken (with one prediction, the mean).
     """
     x, at = np.asarray(x, dtype=float), np.asarray(at, dtype=float)
     nearest = max(int(np.floor(x.size * _SPAN + 1e-5)), 1)
@@ -97,10 +82,8 @@ def calibration_curve(y: ArrayLike, p: ArrayLike) -> pd.DataFrame:
 
     Parameters
     ----------
-    y : array-like, shape (n_patients,)
-        1 for HCC, 0 otherwise.
-    p : array-like, shape (n_patients,)
-        Predicted probabilities, 0 to 1.
+    y, p : array-like, shape (n_patients,)
+        1 for HCC, 0 otherwise; predicted probabilities, 0 to 1.
 
     Returns
     -------
@@ -119,8 +102,8 @@ def calibration_curve(y: ArrayLike, p: ArrayLike) -> pd.DataFrame:
     outcome = check_binary(y)
     values = check_probability(p, outcome, y)
     points = np.linspace(values.min(), values.max(), 101)
-    fitted = np.clip(loess_weights(values, values) @ outcome, 0, 1)
-    weights = loess_weights(values, points)
+    fitted = np.clip(_loess_weights(values, values) @ outcome, 0, 1)
+    weights = _loess_weights(values, points)
     observed = np.clip(weights @ outcome, 0, 1)
     half = norm.isf((1 - LEVEL) / 2) * np.sqrt(weights**2 @ (fitted * (1 - fitted)))
     limits = {"lower": np.maximum(observed - half, 0), "upper": np.minimum(observed + half, 1)}
@@ -159,7 +142,7 @@ def calibration_summary(y: ArrayLike, p: ArrayLike) -> CalibrationSummary:
     slope, note = _recalibration_slope(outcome, predictor)
     notes = [f"{moved} probabilities of 0 or 1 moved by {_NEAREST_TO_0_AND_1:g}."] if moved else []
     notes += [note] if note else []
-    distance = np.abs(np.clip(loess_weights(values, values) @ outcome, 0, 1) - values)
+    distance = np.abs(np.clip(_loess_weights(values, values) @ outcome, 0, 1) - values)
     distances = (distance.mean(), np.median(distance), np.quantile(distance, 0.9), distance.max())
     intercept = _calibration_in_the_large(outcome, predictor)
     return CalibrationSummary(intercept, slope, *map(float, distances), " ".join(notes))

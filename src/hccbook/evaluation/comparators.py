@@ -154,9 +154,7 @@ def _aligned(scores: Mapping[str, pd.Series], patients: pd.Index) -> dict[str, n
 
 
 def comparator_table(
-    clinical: pd.DataFrame,
-    scores: Mapping[str, pd.Series],
-    horizons: Mapping[str, float] | None = None,
+    clinical: pd.DataFrame, scores: Mapping[str, pd.Series], horizons: Mapping[str, float] | None = None
 ) -> pd.DataFrame:
     """AUC of every score in every cohort, and DeLong's test against aMAP-CT in the patients who have both.
 
@@ -269,9 +267,7 @@ def _compare(outcome: np.ndarray, score: np.ndarray, against: np.ndarray | None)
 
 
 def harmonised_auc(
-    clinical: pd.DataFrame,
-    features: pd.DataFrame,
-    model: AmapCtModel | None = None,
+    clinical: pd.DataFrame, features: pd.DataFrame, model: AmapCtModel | None = None
 ) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
     """AUC of aMAP-CT refitted on features as they are, after ComBat, and after ComBat that also knows new centres.
 

@@ -58,10 +58,8 @@ def diagnostic_performance(y: ArrayLike, score: ArrayLike, cutoffs: float | Sequ
 
     Parameters
     ----------
-    y : array-like, shape (n_patients,)
-        1 for HCC, 0 otherwise; a class may be absent.
-    score : array-like, shape (n_patients,)
-        A higher value means a higher risk.
+    y, score : array-like, shape (n_patients,)
+        1 for HCC, 0 otherwise, a class may be absent; a higher score means a higher risk.
     cutoffs : float or sequence of float
         Cut-offs, in the unit of the score.
 

@@ -105,10 +105,8 @@ def auc_delong(y: ArrayLike, score: ArrayLike) -> AucEstimate:
 
     Parameters
     ----------
-    y : array-like, shape (n_patients,)
-        1 for HCC, 0 otherwise; two or more of each.
-    score : array-like, shape (n_patients,)
-        A higher value means a higher risk.
+    y, score : array-like, shape (n_patients,)
+        1 for HCC, 0 otherwise, two or more of each; a higher score means a higher risk.
 
     Returns
     -------

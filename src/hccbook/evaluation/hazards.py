@@ -111,37 +111,15 @@ def _is_monotone(design: np.ndarray, months: np.ndarray, event: np.ndarray) -> b
     return bool(-best.fun > _MONOTONE)
 
 
-def firth_cox(months: ArrayLike, event: ArrayLike, covariates: ArrayLike) -> CoxFit:
+def _firth_cox(months: ArrayLike, event: ArrayLike, covariates: ArrayLike) -> CoxFit:
     """Cox regression with Firth's penalty, whose weights are finite where a group has no event.
 
-    The partial likelihood (Efron's ties) is multiplied by the root of the information's determinant. lifelines has no
-    such penalty. The package firthmodels has it with Breslow's ties alone, while all other ratios here take Efron's:
-    with follow-up in whole months the two differ by half a per cent of a log hazard ratio.
+    The partial likelihood (Efron's ties) is multiplied by the root of the information's determinant (Firth 1993,
+    Biometrika 80:27). Limits and p come from the profile of the penalised likelihood (Heinze and Schemper 2001,
+    Biometrics 57:114); a limit beyond a log hazard ratio of 60 is infinite. Proportional hazards are not tested.
 
-    Parameters
-    ----------
-    months : array-like, shape (n_patients,)
-        Follow-up to HCC or to the last visit.
-    event : array-like, shape (n_patients,)
-        1 for HCC, 0 for censored.
-    covariates : array-like, shape (n_patients, n_covariates)
-        Of full rank among those at risk at the events.
-
-    Returns
-    -------
-    CoxFit
-        Limits and p from the profile of the penalised likelihood; no test of proportional hazards. A limit that
-        lies beyond a log hazard ratio of 60 is infinite.
-
-    Raises
-    ------
-    DataError
-        If there is no event, a value is missing, or the covariates tell nothing apart at the events.
-
-    References
-    ----------
-    Firth 1993, Biometrika 80:27; Heinze and Schemper 2001, Biometrics 57:114. Ties: Efron 1977, J Am Stat Assoc
-    72:557.
+    lifelines has no such penalty. The package firthmodels has it with Breslow's ties alone, while all other ratios here
+    take Efron's: with follow-up in whole months the two differ by half a per cent of a log hazard ratio.
     """
     time, events, design, scale = _checked(months, event, covariates)
     z = design / scale
@@ -178,19 +156,22 @@ def cox_regression(months: ArrayLike, event: ArrayLike, covariates: ArrayLike) -
 
     Parameters
     ----------
-    months, event, covariates
-        As in `firth_cox`.
+    months, event : array-like, shape (n_patients,)
+        Follow-up to HCC or to the last visit; 1 for HCC, 0 for censored.
+    covariates : array-like, shape (n_patients, n_covariates)
+        Of full rank among those at risk at the events.
 
     Returns
     -------
     CoxFit
-        By lifelines, with the test of proportional hazards on Kaplan-Meier transformed time; from `firth_cox`
+        By lifelines, with the test of proportional hazards on Kaplan-Meier transformed time; with Firth's penalty
         where every event is at the top of those at risk in some direction (a group without events, for example).
 
     Raises
     ------
     DataError
-        As `firth_cox`; or if the fit does not converge.
+        If there is no event, a value is missing, the covariates tell nothing apart at the events, or the fit does not
+        converge.
 
     References
     ----------
@@ -199,7 +180,7 @@ def cox_regression(months: ArrayLike, event: ArrayLike, covariates: ArrayLike) -
     """
     time, events, design, scale = _checked(months, event, covariates)
     if _is_monotone(design, time, events):
-        return firth_cox(time, events, design)
+        return _firth_cox(time, events, design)
     table = pd.DataFrame(design / scale).rename(columns="x{}".format).assign(months=time, event=events)
     fitter = _stepped(table)
     proportional = np.full(scale.size, np.nan)
@@ -278,11 +259,7 @@ def _against_reference(follow_up: pd.DataFrame, group: pd.Series, reference: str
 
 
 def group_hazard_ratios(
-    months: ArrayLike,
-    event: ArrayLike,
-    groups: pd.DataFrame,
-    reference: str,
-    cohort: str | ArrayLike = "",
+    months: ArrayLike, event: ArrayLike, groups: pd.DataFrame, reference: str, cohort: str | ArrayLike = ""
 ) -> pd.DataFrame:
     """Hazard ratio of each risk group against one of them, by model, in each cohort.
 
@@ -291,10 +268,8 @@ def group_hazard_ratios(
 
     Parameters
     ----------
-    months : array-like, shape (n_patients,)
-        Follow-up to HCC or to the last visit.
-    event : array-like, shape (n_patients,)
-        1 for HCC, 0 for censored.
+    months, event : array-like, shape (n_patients,)
+        Follow-up to HCC or to the last visit; 1 for HCC, 0 for censored.
     groups : pandas.DataFrame, shape (n_patients, n_models)
         Risk group by each model, in the order of `hccbook.evaluation.survival.group_labels`; a categorical names
         groups that nobody is in, too.
@@ -332,11 +307,7 @@ def group_hazard_ratios(
 
 
 def score_hazard_ratios(
-    months: ArrayLike,
-    event: ArrayLike,
-    scores: pd.DataFrame,
-    step: Mapping[str, float],
-    cohort: str | ArrayLike = "",
+    months: ArrayLike, event: ArrayLike, scores: pd.DataFrame, step: Mapping[str, float], cohort: str | ArrayLike = ""
 ) -> pd.DataFrame:
     """Hazard ratio a step of each score alone, in each cohort.
 

@@ -288,9 +288,6 @@ def optimism_table(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-# --- the leaks --------------------------------------------------------------------------------------------------------
-
-
 def _check_leaks(leaks: Iterable[str]) -> tuple[str, ...]:
     given = (leaks,) if isinstance(leaks, str) else tuple(leaks)
     unknown = [leak for leak in given if leak not in LEAKS]

@@ -79,10 +79,8 @@ def net_reclassification(
 
     Parameters
     ----------
-    y : array-like, shape (n_patients,)
-        1 for HCC, 0 otherwise.
-    p_old, p_new : array-like, shape (n_patients,)
-        Predicted probabilities, 0 to 1.
+    y, p_old, p_new : array-like, shape (n_patients,)
+        1 for HCC, 0 otherwise; predicted probabilities, 0 to 1.
     cutoffs : sequence of float, optional
         Bounds between risk groups, rising, within 0 to 1; a probability at a bound belongs to the higher group.
         Without them every change of the probability counts (continuous NRI).

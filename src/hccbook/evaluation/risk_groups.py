@@ -36,10 +36,8 @@ def youden_cutoff(y: ArrayLike, score: ArrayLike) -> float:
 
     Parameters
     ----------
-    y : array-like, shape (n_patients,)
-        1 for HCC, 0 otherwise.
-    score : array-like, shape (n_patients,)
-        A higher value means a higher risk.
+    y, score : array-like, shape (n_patients,)
+        1 for HCC, 0 otherwise; a higher score means a higher risk.
 
     Returns
     -------
@@ -277,10 +275,8 @@ def lead_times(months: ArrayLike, hcc: ArrayLike, score: ArrayLike, cutoff: floa
     ----------
     months : array-like, shape (n_patients,)
         From the CT to the diagnosis, for patients with HCC.
-    hcc : array-like, shape (n_patients,)
-        1 for HCC, 0 otherwise.
-    score : array-like, shape (n_patients,)
-        A higher value means a higher risk.
+    hcc, score : array-like, shape (n_patients,)
+        1 for HCC, 0 otherwise; a higher score means a higher risk.
     cutoff : float
         Score at or above which a patient is warned.
 

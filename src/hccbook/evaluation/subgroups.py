@@ -54,10 +54,8 @@ def subgroup_auc(
 
     Parameters
     ----------
-    y : array-like, shape (n_patients,)
-        1 for HCC, 0 otherwise.
-    score : array-like, shape (n_patients,)
-        A higher value means a higher risk.
+    y, score : array-like, shape (n_patients,)
+        1 for HCC, 0 otherwise; a higher score means a higher risk.
     subgroups : pandas.DataFrame, shape (n_patients, n_characteristics)
         Level of each patient by characteristic; missing where it is unknown. Levels come in the order of the
         categories, or of first appearance.
@@ -114,11 +112,7 @@ def _differ(areas: Sequence) -> tuple[float, str]:
 
 
 def subgroup_performance(
-    y: ArrayLike,
-    score: ArrayLike,
-    subgroups: pd.DataFrame,
-    cutoffs: Sequence[float],
-    cohort: str | ArrayLike = "all",
+    y: ArrayLike, score: ArrayLike, subgroups: pd.DataFrame, cutoffs: Sequence[float], cohort: str | ArrayLike = "all"
 ) -> pd.DataFrame:
     """Sensitivity, specificity, predictive values, accuracy and F1 in each subgroup at each cut-off.
 

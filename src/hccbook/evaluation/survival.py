@@ -169,10 +169,8 @@ def cumulative_incidence(
 
     Parameters
     ----------
-    months : array-like, shape (n_patients,)
-        Follow-up to HCC or to the last visit.
-    event : array-like, shape (n_patients,)
-        1 for HCC, 0 for censored.
+    months, event : array-like, shape (n_patients,)
+        Follow-up to HCC or to the last visit; 1 for HCC, 0 for censored.
     group : array-like, shape (n_patients,), optional
         Risk group, in the order of `group_labels`; one group "all" by default.
     cohort : str or array-like, shape (n_patients,)

@@ -46,35 +46,16 @@ class HorizonAuc(NamedTuple):
     note: str
 
 
-def censoring_weights(
+def _censoring_weights(
     time: np.ndarray, event: np.ndarray, horizon: float, bootstrap_weights: np.ndarray | None = None
 ) -> np.ndarray:
-    """Inverse-probability-of-censoring weights of the patients whose state at a horizon is known.
+    """Inverse-probability-of-censoring weights of the patients whose state at a horizon is known, 0 of the others.
 
-    A patient with HCC at t by the horizon stands for ``1 / G(t-)`` patients, one followed beyond the horizon for
-    ``1 / G(horizon)``; G is the Kaplan-Meier estimate of being still followed. Where HCC and the end of follow-up
-    fall together, HCC comes first. All replicates at once: a thousand take some hundredths of a second here, and
-    several seconds in lifelines, which fits one curve at a time.
-
-    Parameters
-    ----------
-    time : numpy.ndarray, shape (n_patients,)
-        Follow-up to HCC or to the last visit, months.
-    event : numpy.ndarray of int, shape (n_patients,)
-        1 for HCC, 0 for censored.
-    horizon : float
-        Months.
-    bootstrap_weights : numpy.ndarray, shape (n_replicates, n_patients), optional
-        How often each patient is there in each replicate; once in the one there is by default.
-
-    Returns
-    -------
-    numpy.ndarray, shape (n_replicates, n_patients)
-        0 where the state at the horizon is unknown. A patient who is not in a replicate has no weight in it.
-
-    References
-    ----------
-    Uno et al. 2007, J Am Stat Assoc 102:527.
+    A patient with HCC at t by the horizon stands for ``1 / G(t-)`` patients, one followed beyond it for
+    ``1 / G(horizon)``; G is the Kaplan-Meier estimate of being still followed (Uno et al. 2007, J Am Stat Assoc
+    102:527). Where HCC and the end of follow-up fall together, HCC comes first. `bootstrap_weights`, shape
+    (n_replicates, n_patients), say how often each patient is there in each replicate; who is not has no weight in it.
+    All replicates at once: a thousand take some hundredths of a second, and several seconds in lifelines.
     """
     drawn = np.ones((1, time.size)) if bootstrap_weights is None else bootstrap_weights
     times, position = np.unique(time, return_inverse=True)
@@ -108,7 +89,7 @@ def _horizon_auc(
     score: np.ndarray, time: np.ndarray, event: np.ndarray, horizon: float, bootstrap_weights: np.ndarray
 ) -> np.ndarray:
     """AUC of each replicate; NaN where there is no pair."""
-    weight = censoring_weights(time, event, horizon, bootstrap_weights) * bootstrap_weights
+    weight = _censoring_weights(time, event, horizon, bootstrap_weights) * bootstrap_weights
     distinct, position = np.unique(score, return_inverse=True)
     cases, controls = (np.zeros((len(weight), distinct.size)) for _ in range(2))
     for target, rows in zip((cases, controls), _cases_and_controls(time, event, horizon), strict=True):
@@ -139,10 +120,8 @@ def time_dependent_auc(
 
     Parameters
     ----------
-    months : array-like, shape (n_patients,)
-        Follow-up to HCC or to the last visit.
-    event : array-like, shape (n_patients,)
-        1 for HCC, 0 for censored.
+    months, event : array-like, shape (n_patients,)
+        Follow-up to HCC or to the last visit; 1 for HCC, 0 for censored.
     score : array-like, shape (n_patients,)
         A higher value means a higher risk.
     horizon : float
@@ -242,9 +221,6 @@ def time_dependent_auc_table(
     return by_cohort(at_horizons, follow_up_table(months, event, scores.index), scores.astype(float), cohort)
 
 
-# --- calibration and net benefit --------------------------------------------------------------------------------------
-
-
 def survival_calibration_groups(
     months: ArrayLike, event: ArrayLike, p: ArrayLike, horizon: float, groups: int = 5
 ) -> pd.DataFrame:
@@ -327,7 +303,7 @@ def survival_net_benefit(
     cuts = check_thresholds(thresholds)
     positive = (values >= cuts[:, None]).astype(float)
     # The Kaplan-Meier incidence, as the weighted share of those with HCC: of all thresholds at once.
-    weight = censoring_weights(time, events, _check_horizon(horizon), positive) * positive
+    weight = _censoring_weights(time, events, _check_horizon(horizon), positive) * positive
     size = positive.sum(axis=1)
     risk = weight[:, (events == 1) & (time <= horizon)].sum(axis=1) / np.maximum(size, 1)
     benefit = size / values.size * (risk - (1 - risk) * cuts / (1 - cuts))

@@ -74,10 +74,8 @@ def xtile(
 
     Parameters
     ----------
-    score : array-like, shape (n_patients,)
-        A higher value means a higher risk.
-    outcome : array-like, shape (n_patients,)
-        1 for HCC, 0 otherwise; both present.
+    score, outcome : array-like, shape (n_patients,)
+        A higher score means a higher risk; 1 for HCC, 0 otherwise, both present.
     time : array-like, shape (n_patients,), optional
         Follow-up, months.
     min_fraction : float
