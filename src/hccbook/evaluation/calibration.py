@@ -132,8 +132,7 @@ def calibration_summary(y: ArrayLike, p: ArrayLike) -> CalibrationSummary:
 
     References
     ----------
-    Cox 1958, Biometrika 45:562 (intercept, slope); Austin and Steyerberg 2019, Stat Med 38:4051 (ICI, E50, E90,
-    Emax).
+    Cox 1958, Biometrika 45:562 (intercept, slope); Austin and Steyerberg 2019, Stat Med 38:4051 (ICI, E50, E90, Emax).
     """
     outcome = check_binary(y)
     values = check_probability(p, outcome, y)

@@ -12,8 +12,7 @@ from statsmodels.stats.multitest import multipletests
 
 from hccbook import scores as published_scores
 from hccbook.errors import DataError
-from hccbook.evaluation.discrimination import DelongTest, delong_test
-from hccbook.evaluation.model_comparison import noted_auc
+from hccbook.evaluation.discrimination import DelongTest, delong_test, noted_auc
 from hccbook.evaluation.outcomes import check_binary
 from hccbook.evaluation.survival import check_follow_up
 from hccbook.features.harmonisation import ComBatHarmoniser

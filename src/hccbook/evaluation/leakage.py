@@ -54,10 +54,8 @@ class LeakExperiment:
         Probability of HCC of the validation patients (and of synthetic ones, where SMOTE leaks); 1 for HCC.
     auc : AucEstimate
         In validation, with DeLong's 95 % interval.
-    cutoff : float
-        Probability at or above which a patient is called.
-    sensitivity, specificity : float
-        In validation, at the cut-off.
+    cutoff, sensitivity, specificity : float
+        Probability at or above which a patient is called; in validation, at this cut-off.
     notes : tuple of str
         What a reader should know, the model's notes among it.
     """
@@ -83,18 +81,15 @@ def null_cohort(
     """Patients whose features know nothing of the outcome.
 
     Features are normal and come in blocks, as radiomics do (one texture, many filters): within a block any two are
-    correlated, between blocks none. Blocks of six are about as many as the radiomics of the demo's 124 patients
-    have: features whose ranks correlate above 0.7 with a first one of theirs form 576 groups of 3,651. aMAP is noise
-    too.
+    correlated, between blocks none. Blocks of six are about as many as the radiomics of the demo's 124 patients have:
+    features whose ranks correlate above 0.7 with a first one of theirs form 576 groups of 3,651. aMAP is noise too.
 
     Parameters
     ----------
     seed : int
         Seed of all values.
-    n_patients, n_hcc : int
-        Patients, and those of them with HCC.
-    n_features : int
-        Image features.
+    n_patients, n_hcc, n_features : int
+        Patients, those of them with HCC, and image features.
     correlation : float
         Correlation of two features of one block, 0 or more, below 1.
 

@@ -16,20 +16,7 @@ LEVEL = 0.95
 
 
 def check_binary(y: ArrayLike, *, both: bool = True, place: str = "outcome") -> np.ndarray:
-    """Outcome as integers 0 and 1.
-
-    Parameters
-    ----------
-    y : array-like, shape (n_patients,)
-        1 or True for HCC, 0 or False otherwise.
-    both : bool
-        Whether each value must be present.
-    place : str
-        What the outcome is called in the message.
-
-    Returns
-    -------
-    numpy.ndarray of int, shape (n_patients,)
+    """Outcome of each patient as integers, 1 (or True) for HCC, 0 otherwise; `place` is its name in the message.
 
     Raises
     ------
@@ -52,26 +39,14 @@ def check_binary(y: ArrayLike, *, both: bool = True, place: str = "outcome") -> 
 def check_values(
     values: ArrayLike, y: np.ndarray, given_y: ArrayLike | None = None, place: str = "score"
 ) -> np.ndarray:
-    """Finite values, one a patient of `y`.
+    """Finite values, one a patient of the checked outcome `y`.
 
-    Parameters
-    ----------
-    values : array-like, shape (n_patients,)
-    y : numpy.ndarray, shape (n_patients,)
-        Checked outcome.
-    given_y : array-like, optional
-        Outcome as the caller gave it: where both are Series, their patients must agree.
-    place : str
-        What the values are called in the message.
-
-    Returns
-    -------
-    numpy.ndarray of float, shape (n_patients,)
+    Where the outcome as it came, `given_y`, and the values are Series, their patients must agree.
 
     Raises
     ------
     DataError
-        If the number of values or the patients differ, or a value is missing or infinite.
+        If the number of values or the patients differ, or a value is missing or infinite; `place` is their name.
     """
     if isinstance(values, pd.Series) and isinstance(given_y, pd.Series) and not values.index.equals(given_y.index):
         raise DataError(place, "must have the outcome's patients in their order", "another index", "Align the two.")

@@ -13,14 +13,11 @@ from sklearn.model_selection import StratifiedKFold
 
 from hccbook.errors import DataError
 from hccbook.evaluation.diagnostic import diagnostic_performance
-from hccbook.evaluation.discrimination import roc_points
-from hccbook.evaluation.model_comparison import noted_auc
+from hccbook.evaluation.discrimination import noted_auc, roc_points
 from hccbook.evaluation.outcomes import LEVEL, by_cohort, check_binary, cohorts
+from hccbook.evaluation.survival import EVERYBODY
 from hccbook.features.selection import check_features
 from hccbook.models.development import logistic_score, probability
-
-EVERYBODY = "all"
-"""Characteristic of the row that holds all patients of a cohort."""
 
 SUBGROUP_COLUMNS = (
     "cohort", "characteristic", "level", "n", "events", "missing", "auc", "lower", "upper", "p_difference", "note",
@@ -195,10 +192,8 @@ def cross_validation(
         The covariates: aMAP, radiomics score, deep-learning score.
     cohort : str or array-like, shape (n_patients,)
         Name of the one cohort, or of each patient's.
-    folds : int
-        Folds; fewer where a class has fewer patients, which the note of the pooled row says.
-    seed : int
-        Seed of the folds.
+    folds, seed : int
+        Folds, fewer where a class has fewer patients, which the note of the pooled row says; their seed.
 
     Returns
     -------

@@ -17,7 +17,7 @@ from hccbook.evaluation.outcomes import LEVEL, by_cohort, check_binary, check_le
 from hccbook.scores import RISK_GROUPS
 
 EVERYBODY = "all"
-"""Name of the group where none is given."""
+"""Name of the group where none is given, and of the row of a whole cohort."""
 
 
 class LogRank(NamedTuple):
@@ -25,11 +25,9 @@ class LogRank(NamedTuple):
 
     Attributes
     ----------
-    chi2 : float
-        Statistic; 0 where there is nothing to compare.
-    p : float
-        p of `chi2` with as many degrees of freedom as there are groups at risk at some event, less one; 1 where there
-        is nothing to compare.
+    chi2, p : float
+        Statistic, and its p with as many degrees of freedom as there are groups at risk at some event, less one; 0 and
+        1 where there is nothing to compare: no event, or all patients in one group.
     """
 
     chi2: float
@@ -288,8 +286,6 @@ def _check_months(at: float | ArrayLike) -> list[float]:
 
 def logrank(months: ArrayLike, event: ArrayLike, group: ArrayLike) -> LogRank:
     """Log-rank test of two groups or more.
-
-    With no event, or with all patients in one group, there is nothing to compare: chi2 is 0 and p 1.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from hccbook.errors import DataError
 from hccbook.evaluation.decision import TREAT_ALL, TREAT_NONE, check_thresholds
-from hccbook.evaluation.model_comparison import noted_auc
+from hccbook.evaluation.discrimination import noted_auc
 from hccbook.evaluation.outcomes import LEVEL, by_cohort, check_probability, check_values
 from hccbook.evaluation.survival import check_follow_up, follow_up_table, incidence_at
 
@@ -126,10 +126,8 @@ def time_dependent_auc(
         A higher value means a higher risk.
     horizon : float
         Months.
-    replicates : int
-        Bootstrap replicates; patients with and without HCC are drawn apart. 0 for no interval.
-    seed : int
-        Seed of the draws.
+    replicates, seed : int
+        Bootstrap replicates, patients with and without HCC drawn apart, 0 for no interval; seed of the draws.
 
     Returns
     -------

@@ -182,9 +182,8 @@ def _logrank_grid(
     """Log-rank chi-square of 2 or 3 groups, for all candidates at once, and the events expected above each.
 
     With A the patients at or above the lower cut-off and B those at or above the upper one, the statistic is the
-    quadratic form of their surplus events, and the covariance of A and B at one event time is c b (1 - a), where
-    a and b are their shares of those at risk. lifelines' test takes 15 ms a pair, of which there may be
-    millions.
+    quadratic form of their surplus events, and the covariance of A and B at one event time is c b (1 - a), where a and
+    b are their shares of those at risk. lifelines' test takes 15 ms a pair, of which there may be millions.
     """
     times, events = np.unique(months[y == 1], return_counts=True)
     reached = np.searchsorted(times, months, side="right")
@@ -267,10 +266,8 @@ def xtile_permutation(
     ----------
     score, outcome, min_fraction
         As `xtile`.
-    permutations : int
-        Permutations; the least p is ``1 / (1 + permutations)``.
-    seed : int
-        Seed of the permutations.
+    permutations, seed : int
+        Permutations, the least p being ``1 / (1 + permutations)``; their seed.
 
     Returns
     -------
