@@ -85,8 +85,11 @@ def decision_curves(
     """
     cuts = np.asarray(thresholds, dtype=float)
 
-    def curve(outcome: pd.Series, p: pd.Series) -> pd.DataFrame:
-        benefit = 0.0 if p.name == TREAT_NONE else net_benefit(outcome, p, cuts)
-        return pd.DataFrame({"threshold": cuts, "net_benefit": benefit})
+    def curves(outcome: pd.Series, values: pd.DataFrame) -> pd.DataFrame:
+        benefit = {model: net_benefit(outcome, values[model], cuts) for model in values}
+        benefit[TREAT_ALL] = net_benefit(outcome, np.ones(len(outcome)), cuts)
+        benefit[TREAT_NONE] = np.zeros(cuts.size)
+        wide = pd.DataFrame(benefit).assign(threshold=cuts)
+        return wide.melt("threshold", var_name="model", value_name="net_benefit")[["model", "threshold", "net_benefit"]]
 
-    return by_cohort(curve, y, probabilities.assign(**{TREAT_ALL: 1.0, TREAT_NONE: 0.0}), cohort)
+    return by_cohort(curves, y, probabilities, cohort, each=None)

@@ -215,7 +215,7 @@ def incidence_at(
     ----------
     months, event, group, cohort
         As in `cumulative_incidence`.
-    at : float or array-like
+    at : float or array-like, shape (n_times,)
         Months.
 
     Returns
@@ -253,10 +253,8 @@ def numbers_at_risk(
 
     Parameters
     ----------
-    months, event, group, cohort
-        As in `cumulative_incidence`.
-    at : float or array-like, shape (n_times,)
-        Months.
+    months, event, at, group, cohort
+        As in `incidence_at`.
 
     Returns
     -------
@@ -267,7 +265,7 @@ def numbers_at_risk(
     Raises
     ------
     DataError
-        As `cumulative_incidence`, or if a month is negative.
+        As `incidence_at`.
     """
     rows = [
         (name, label, month, int((time >= month).sum()), int(((time <= month) & (events == 1)).sum()))

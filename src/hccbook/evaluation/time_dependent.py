@@ -322,10 +322,8 @@ def survival_decision_curves(
     ----------
     months, event, thresholds, horizon
         As in `survival_net_benefit`.
-    probabilities : pandas.DataFrame, shape (n_patients, n_models)
-        Predicted probabilities of HCC by the horizon, a column a model.
-    cohort : str or array-like, shape (n_patients,)
-        Name of the one cohort, or of each patient's.
+    probabilities, cohort
+        As in `hccbook.evaluation.decision_curves`; probabilities of HCC by the horizon.
 
     Returns
     -------
