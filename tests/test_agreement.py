@@ -13,10 +13,10 @@ from hccbook.errors import DataError
 from hccbook.evaluation.agreement import (
     BANDS,
     CONSTANT,
+    _mean_squares,
     agreement_band,
     auc_by_segmentation,
     icc_table,
-    mean_squares,
 )
 from hccbook.evaluation.association import feature_family
 from hccbook.report import figures
@@ -35,14 +35,14 @@ def published() -> pd.Series:
 
 def test_mean_squares_are_the_printed_ones():
     """Between targets 11.24, between judges 32.49, residual 1.02 (Shrout and Fleiss, Table 3)."""
-    found = mean_squares(SHROUT_FLEISS[:, :, None])
+    found = _mean_squares(SHROUT_FLEISS[:, :, None])
     assert [round(float(part[0]), 2) for part in found] == [11.24, 32.49, 1.02]
 
 
 def test_f_value_is_the_printed_one():
     """11.24 / 1.02 = 11.03, from unrounded mean squares."""
-    found = mean_squares(SHROUT_FLEISS[:, :, None])
-    assert found.between[0] / found.error[0] == pytest.approx(11.03, abs=0.006)
+    between, _, error = _mean_squares(SHROUT_FLEISS[:, :, None])
+    assert between[0] / error[0] == pytest.approx(11.03, abs=0.006)
 
 
 def test_icc_of_six_targets_and_four_judges(published):
@@ -60,16 +60,16 @@ def test_mean_squares_are_those_of_statsmodels():
     random = np.random.default_rng(3)
     values = random.normal(size=(7, 3, 4)) * [1, 100, 1e6, 1e-4] + random.normal(size=(7, 1, 4)) * [2, 0, 1e6, 0]
     values[:, 1, 1] += 50
-    found = mean_squares(values)
+    between, raters, error = _mean_squares(values)
     subject, rater = np.indices((7, 3))
     for feature in range(4):
         frame = pd.DataFrame(
             {"value": values[:, :, feature].ravel(), "subject": subject.ravel(), "rater": rater.ravel()}
         )
         table = anova_lm(ols("value ~ C(subject) + C(rater)", frame).fit())
-        assert found.between[feature] == pytest.approx(table.loc["C(subject)", "mean_sq"], rel=1e-8)
-        assert found.raters[feature] == pytest.approx(table.loc["C(rater)", "mean_sq"], rel=1e-6)
-        assert found.error[feature] == pytest.approx(table.loc["Residual", "mean_sq"], rel=1e-8)
+        assert between[feature] == pytest.approx(table.loc["C(subject)", "mean_sq"], rel=1e-8)
+        assert raters[feature] == pytest.approx(table.loc["C(rater)", "mean_sq"], rel=1e-6)
+        assert error[feature] == pytest.approx(table.loc["Residual", "mean_sq"], rel=1e-8)
 
 
 def test_two_raters_by_hand():

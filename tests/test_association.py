@@ -32,7 +32,7 @@ from hccbook.evaluation import (
 )
 from hccbook.evaluation.discrimination import noted_auc
 from hccbook.evaluation.model_comparison import CLINICAL_COMBINATIONS
-from hccbook.evaluation.odds_ratios import firth_logistic, is_separated
+from hccbook.evaluation.odds_ratios import _firth_logistic, _is_separated
 from hccbook.features.radiomics.vocabulary import FEATURES
 from hccbook.models import LinearScore
 
@@ -84,7 +84,7 @@ def test_transcription_of_the_endometrial_data(endometrial):
 def test_firth_agrees_with_logistf(endometrial):
     """R's logistf on the endometrial data: weights and limits of the profile."""
     table, y = endometrial
-    found = firth_logistic(np.column_stack([np.ones(79), table]), y)
+    found = _firth_logistic(np.column_stack([np.ones(79), table]), y)
     np.testing.assert_allclose(found.weights, [3.77455951, 2.92927330, -0.03475175, -2.60416387], rtol=1e-5)
     np.testing.assert_allclose(found.lower, [1.0825371, 0.6097244, -0.1244587, -4.3651832], rtol=2e-5)
     np.testing.assert_allclose(found.upper, [7.2092805, 7.8546317, 0.0404555, -1.2327211], rtol=2e-5)
@@ -95,7 +95,7 @@ def test_firth_of_a_two_by_two_table_adds_a_half(counts):
     """For one yes-or-no variable the penalty adds 1/2 to each of the four cells: log odds ratio by hand."""
     a, b, c, d = counts
     x, y = np.repeat([1.0, 1.0, 0.0, 0.0], counts), np.repeat([1, 0, 1, 0], counts)
-    found = firth_logistic(np.column_stack([np.ones(x.size), x]), y)
+    found = _firth_logistic(np.column_stack([np.ones(x.size), x]), y)
     expected = np.log((a + 0.5) * (d + 0.5) / ((b + 0.5) * (c + 0.5)))
     assert found.weights[1] == pytest.approx(expected, abs=1e-7)
     assert found.weights[0] == pytest.approx(np.log((c + 0.5) / (d + 0.5)), abs=1e-7)
@@ -114,7 +114,7 @@ def test_firth_agrees_with_another_optimiser():
         return np.logaddexp(0, eta).sum() - y @ eta - 0.5 * np.linalg.slogdet(information)[1]
 
     best = minimize(loss, np.zeros(3), tol=1e-12, method="BFGS")
-    found = firth_logistic(design, y)
+    found = _firth_logistic(design, y)
     np.testing.assert_allclose(found.weights, best.x, atol=1e-4)
     for limit in (found.lower[1], found.upper[1]):
         held = minimize(lambda free, at=limit: loss(np.array([free[0], at, free[1]])), best.x[[0, 2]], tol=1e-12)
@@ -141,7 +141,7 @@ def test_firth_limits_lie_on_lopsided_profiles(seed):
         information = (design * (p * (1 - p))[:, None]).T @ design
         return np.logaddexp(0, eta).sum() - y @ eta - 0.5 * np.linalg.slogdet(information)[1]
 
-    found = firth_logistic(design, y)
+    found = _firth_logistic(design, y)
     for one in range(3):
         for limit in (found.lower[one], found.upper[one]):
             searches = [
@@ -169,7 +169,7 @@ def test_firth_limits_lie_on_lopsided_profiles(seed):
 def test_separation_by_hand(x, y, separated):
     """Complete, quasi-complete (one value shared), overlapping and balanced."""
     z = (np.array(x) - np.mean(x)) / np.std(x)
-    assert is_separated(np.column_stack([np.ones(4), z]), np.array(y)) is separated
+    assert _is_separated(np.column_stack([np.ones(4), z]), np.array(y)) is separated
 
 
 def test_separation_by_two_variables_together():
@@ -178,9 +178,9 @@ def test_separation_by_two_variables_together():
     y = np.array([0, 0, 0, 1, 1, 1])
     z = (x - x.mean(axis=0)) / x.std(axis=0)
     one = np.ones((6, 1))
-    assert not is_separated(np.hstack([one, z[:, :1]]), y)
-    assert not is_separated(np.hstack([one, z[:, 1:]]), y)
-    assert is_separated(np.hstack([one, z]), y)
+    assert not _is_separated(np.hstack([one, z[:, :1]]), y)
+    assert not _is_separated(np.hstack([one, z[:, 1:]]), y)
+    assert _is_separated(np.hstack([one, z]), y)
 
 
 # --- odds ratios ------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from scipy.special import expit, logit
 
 from hccbook.errors import DataError
 from hccbook.evaluation import by_cohort, calibration_curve, calibration_summary
-from hccbook.evaluation.calibration import loess_weights
+from hccbook.evaluation.calibration import _loess_weights
 
 # R's cars: speed (mph) and stopping distance (ft), and the result of the second example of ?predict.loess:
 # predict(loess(dist ~ speed, cars, control = loess.control(surface = "direct")), data.frame(speed = 5:30)).
@@ -39,7 +39,7 @@ def cohort():
 
 def test_loess_agrees_with_r():
     """The local quadratic is R's direct loess, to the digits printed, also beyond the data."""
-    np.testing.assert_allclose(loess_weights(SPEED, np.arange(5.0, 31.0)) @ DISTANCE, R_LOESS, atol=5e-6)
+    np.testing.assert_allclose(_loess_weights(SPEED, np.arange(5.0, 31.0)) @ DISTANCE, R_LOESS, atol=5e-6)
 
 
 def test_loess_agrees_with_weighted_polynomials():
@@ -52,18 +52,18 @@ def test_loess_agrees_with_weighted_polynomials():
         distance = np.abs(x - point)
         weight = np.clip(1 - (distance / np.sort(distance)[29]) ** 3, 0, None) ** 3
         expected.append(np.polyval(np.polyfit(x, y, 2, w=np.sqrt(weight)), point))
-    np.testing.assert_allclose(loess_weights(x, points) @ y, expected, atol=1e-9)
+    np.testing.assert_allclose(_loess_weights(x, points) @ y, expected, atol=1e-9)
 
 
 def test_loess_reproduces_a_quadratic():
     """A curve of degree 2 is its own fit."""
     x = np.random.default_rng(0).random(40)
-    np.testing.assert_allclose(loess_weights(x, x) @ (2 - x + 3 * x**2), 2 - x + 3 * x**2, atol=1e-10)
+    np.testing.assert_allclose(_loess_weights(x, x) @ (2 - x + 3 * x**2), 2 - x + 3 * x**2, atol=1e-10)
 
 
 def test_loess_of_equal_predictions_is_the_mean():
     """Where all predictions are equal the curve is the event rate."""
-    assert loess_weights(np.full(4, 0.3), [0.3]) @ [1, 0, 0, 1] == pytest.approx([0.5])
+    assert _loess_weights(np.full(4, 0.3), [0.3]) @ [1, 0, 0, 1] == pytest.approx([0.5])
 
 
 def test_curve_stays_within_zero_and_one(cohort):
@@ -139,7 +139,7 @@ def test_distances_are_ordered_quantiles(cohort):
     """E50 <= E90 <= Emax, ICI within 0 and Emax; they are the quantiles of the distances to the curve."""
     y, p = cohort
     found = calibration_summary(y, p)
-    distance = np.abs(np.clip(loess_weights(p, p) @ y, 0, 1) - p)
+    distance = np.abs(np.clip(_loess_weights(p, p) @ y, 0, 1) - p)
     assert found.ici == pytest.approx(distance.mean())
     assert (found.e50, found.e90, found.emax) == pytest.approx(np.quantile(distance, [0.5, 0.9, 1.0]).tolist())
 

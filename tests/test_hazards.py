@@ -11,7 +11,7 @@ from scipy.stats import chi2, poisson
 
 from hccbook.errors import DataError
 from hccbook.evaluation import group_hazard_ratios, person_year_rates, rate_from_risk, score_hazard_ratios
-from hccbook.evaluation.hazards import cox_regression, firth_cox
+from hccbook.evaluation.hazards import _firth_cox, cox_regression
 
 
 def _one(table: pd.DataFrame) -> pd.Series:
@@ -148,7 +148,7 @@ HIGH = np.array([1, 1, 1, 1, 1, 1, 0, 0, 0, 0])
 
 def test_firth_is_the_penalised_maximum():
     """Estimate and limits are those of the penalised likelihood written out by its terms."""
-    found = firth_cox(MONTHS, EVENT, HIGH[:, None])
+    found = _firth_cox(MONTHS, EVENT, HIGH[:, None])
     best = minimize_scalar(lambda beta: -_penalised(beta, HIGH, MONTHS, EVENT), bounds=(-5, 10), method="bounded")
     assert found.weights[0] == pytest.approx(best.x, abs=1e-4)
     drop = chi2.isf(0.05, 1) / 2
@@ -161,7 +161,7 @@ def test_firth_is_the_penalised_maximum():
 def test_firth_approaches_the_likelihood_in_a_large_cohort():
     """With hundreds of events the penalty hardly matters."""
     table = load_rossi()
-    penalised = firth_cox(table["week"], table["arrest"], table[["prio"]])
+    penalised = _firth_cox(table["week"], table["arrest"], table[["prio"]])
     plain = cox_regression(table["week"], table["arrest"], table[["prio"]])
     assert penalised.weights[0] == pytest.approx(plain.weights[0], rel=0.03)
     assert penalised.upper[0] == pytest.approx(plain.upper[0], rel=0.05)

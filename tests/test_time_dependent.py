@@ -15,7 +15,7 @@ from hccbook.evaluation import (
     survival_decision_curves,
     time_dependent_auc_table,
 )
-from hccbook.evaluation.time_dependent import censoring_weights, survival_net_benefit, time_dependent_auc
+from hccbook.evaluation.time_dependent import _censoring_weights, survival_net_benefit, time_dependent_auc
 
 # HCC at 1 and 3; follow-up ended at 2, 4 and 5.
 MONTHS, HCC, SCORE = [1.0, 2, 3, 4, 5], [1, 0, 1, 0, 0], [5.0, 1, 2, 3, 4]
@@ -77,7 +77,7 @@ def test_auc_by_hand():
     found = time_dependent_auc(MONTHS, HCC, SCORE, 3.5, replicates=0)
     assert found.auc == pytest.approx(3 / 7)
     assert (found.cases, found.controls, found.unknown) == (2, 2, 1)
-    (weights,) = censoring_weights(np.array(MONTHS), np.array(HCC), 3.5)
+    (weights,) = _censoring_weights(np.array(MONTHS), np.array(HCC), 3.5)
     np.testing.assert_allclose(weights, [1, 0, 4 / 3, 4 / 3, 4 / 3])
 
 
@@ -98,7 +98,7 @@ def test_weights_stand_for_everybody(patients, horizon):
     """The weights of the known sum to the number of patients, as long as somebody is followed beyond the horizon."""
     months, event = (np.array(values) for values in zip(*patients, strict=True))
     if (months > horizon).any():
-        assert censoring_weights(months, event, horizon).sum() == pytest.approx(months.size)
+        assert _censoring_weights(months, event, horizon).sum() == pytest.approx(months.size)
 
 
 def test_without_censoring_it_is_the_binary_auc():

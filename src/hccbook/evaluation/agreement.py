@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -30,41 +29,10 @@ CONSTANT = "constant"
 _ROUNDING = 16 * np.finfo(float).eps
 
 
-class MeanSquares(NamedTuple):
-    """Mean squares of a table of subjects and raters, each of shape (n_features,).
+def _mean_squares(values: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean squares between subjects, of raters and of the error, of a two-way analysis of variance of every feature.
 
-    Attributes
-    ----------
-    between : numpy.ndarray
-        Of subjects (n - 1 degrees of freedom).
-    raters, error : numpy.ndarray
-        Of raters (k - 1), and of what is left ((n - 1)(k - 1)).
-    """
-
-    between: np.ndarray
-    raters: np.ndarray
-    error: np.ndarray
-
-
-def mean_squares(values: ArrayLike) -> MeanSquares:
-    """Two-way analysis of variance of every feature, one value a cell.
-
-    Parameters
-    ----------
-    values : array-like, shape (n_subjects, n_raters, n_features)
-
-    Returns
-    -------
-    MeanSquares
-
-    Raises
-    ------
-    DataError
-        If there are fewer than three subjects or two raters, or a value is missing or infinite.
-
-    References
-    ----------
-    Shrout and Fleiss 1979, Table 1.
+    Shrout and Fleiss 1979, Table 1: one value a cell; n - 1, k - 1 and (n - 1)(k - 1) degrees of freedom.
     """
     ratings = _checked(values)
     n, k, _ = ratings.shape
@@ -76,7 +44,7 @@ def mean_squares(values: ArrayLike) -> MeanSquares:
     # What a sum of squares holds beyond this came from rounding the values.
     floor = n * k * (_ROUNDING * np.abs(ratings).max(axis=(0, 1))) ** 2
     between, raters, error = (np.where(part <= floor, 0.0, part) for part in parts)
-    return MeanSquares(between / (n - 1), raters / (k - 1), error / ((n - 1) * (k - 1)))
+    return between / (n - 1), raters / (k - 1), error / ((n - 1) * (k - 1))
 
 
 def icc_table(values: ArrayLike) -> pd.DataFrame:
@@ -93,10 +61,9 @@ def icc_table(values: ArrayLike) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns icc, lower, upper, note, a row a feature in their order. A rater who is always larger by the same
-        amount lowers the correlation; it is 1 at best, and may be below 0 where raters differ more than subjects do. A
-        feature that is the same everywhere has none: its values are NaN and its ``note`` is `CONSTANT`; no other value
-        is NaN.
+        Columns icc, lower, upper, note, a row a feature in their order. A rater who is always larger by the same amount
+        lowers the correlation; it is 1 at best, and may be below 0 where raters differ more than subjects do. A feature
+        that is the same everywhere has none: its values are NaN and its ``note`` is `CONSTANT`; no other value is NaN.
 
     Raises
     ------
@@ -117,7 +84,7 @@ def icc_table(values: ArrayLike) -> pd.DataFrame:
     Shrout and Fleiss 1979; McGraw and Wong 1996, Tables 4 and 7 (case 2A), their ICC(A,1).
     """
     n, k, _ = np.shape(_checked(values))
-    between, raters, error = mean_squares(values)
+    between, raters, error = _mean_squares(values)
     icc = _ratio(n * (between - error), n * between + k * raters + (n * k - n - k) * error, 1.0)
     share = _ratio(icc, n * (1 - icc), 0.0)
     a, b = k * share, 1 + k * share * (n - 1)
@@ -197,12 +164,8 @@ def _checked(values: ArrayLike) -> np.ndarray:
     ratings = np.asarray(values, dtype=float)
     # With two of each, the denominator of ICC(2,1) can vanish.
     if ratings.ndim != 3 or ratings.shape[0] < 3 or ratings.shape[1] < 2:
-        raise DataError(
-            "ratings",
-            "must have the shape (subjects, raters, features), with three or more subjects and two or more raters",
-            ratings.shape,
-            "Add patients, or ways to segment them.",
-        )
+        rule = "must have the shape (subjects, raters, features), with three or more subjects and two or more raters"
+        raise DataError("ratings", rule, ratings.shape, "Add patients, or ways to segment them.")
     if not np.isfinite(ratings).all():
         bad = np.argwhere(~np.isfinite(ratings))[0].tolist()
         raise DataError("ratings", "must be finite", f"a value that is not, at {bad}", "Leave that subject out.")

@@ -70,9 +70,8 @@ def _image_and_class(name: str) -> tuple[str, str]:
     if parts[0] == "deep":
         return "deep", "deep"
     if len(parts) != 3:
-        raise DataError(
-            f"feature {name}", "must be named <image>_<class>_<feature>", feature, "Give the columns of features."
-        )
+        rule = "must be named <image>_<class>_<feature>"
+        raise DataError(f"feature {name}", rule, feature, "Give the columns of features.")
     return parts[0], parts[1]
 
 
@@ -109,19 +108,12 @@ def feature_associations(features: pd.DataFrame, y: ArrayLike) -> pd.DataFrame:
     values = features.to_numpy(dtype=float)
     test = mannwhitneyu(values[outcome == 1], values[outcome == 0], method="asymptotic")
     constant = constant_features(values)
-    return pd.DataFrame(
-        {
-            "feature": features.columns,
-            "auc": np.where(constant, 0.5, test.statistic / (outcome.sum() * (outcome == 0).sum())),
-            "p": np.where(constant, 1.0, test.pvalue),
-        }
-    )
+    areas = np.where(constant, 0.5, test.statistic / (outcome.sum() * (outcome == 0).sum()))
+    return pd.DataFrame({"feature": features.columns, "auc": areas, "p": np.where(constant, 1.0, test.pvalue)})
 
 
 def spearman_correlations(features: pd.DataFrame) -> pd.DataFrame:
     """Spearman correlation of every pair of features.
-
-    Features that agree come side by side (average linkage on one less the absolute correlation).
 
     Parameters
     ----------
@@ -131,7 +123,8 @@ def spearman_correlations(features: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns feature, other, rho; a row a pair, both ways round and each with itself. No row without features.
+        Columns feature, other, rho; a row a pair, both ways round and each with itself; features that agree come side
+        by side (average linkage on one less the absolute correlation). No row without features.
 
     Raises
     ------
@@ -140,11 +133,9 @@ def spearman_correlations(features: pd.DataFrame) -> pd.DataFrame:
     """
     check_features(features)
     values = features.to_numpy(dtype=float)
-    constant = constant_features(values)
-    if constant.any():
-        raise DataError(
-            f"features, column {features.columns[constant][0]}", "must vary", "one value", "Drop constant features."
-        )
+    constant = features.columns[constant_features(values)]
+    if len(constant):
+        raise DataError(f"features, column {constant[0]}", "must vary", "one value", "Drop constant features.")
     names = features.columns.to_numpy(dtype=object)
     if not names.size:
         return pd.DataFrame(columns=["feature", "other", "rho"]).astype({"rho": float})

@@ -49,27 +49,12 @@ class CalibrationSummary(NamedTuple):
     note: str
 
 
-def loess_weights(x: ArrayLike, at: ArrayLike) -> np.ndarray:
-    """Weights by which a loess curve sums the observations: local quadratic, tricube, no robustness step.
+def _loess_weights(x: ArrayLike, at: ArrayLike) -> np.ndarray:
+    """Weights by which a loess curve sums the observations, shape (n_points, n_patients).
 
-    The same as R's ``loess(degree = 2, surface = "direct")``. Where the nearest patients have too few different
-    predictions for a quadratic, the fit of least norm is taken (with one prediction, the mean).
-
-    Parameters
-    ----------
-    x : array-like, shape (n_patients,)
-        Predictions.
-    at : array-like, shape (n_points,)
-        Where the curve is wanted.
-
-    Returns
-    -------
-    numpy.ndarray, shape (n_points, n_patients)
-        The curve is this matrix times the observations.
-
-    References
-    ----------
-    Cleveland and Devlin 1988, J Am Stat Assoc 83:596.
+    Local quadratic, tricube, no robustness step, as R's ``loess(degree = 2, surface = "direct")`` (Cleveland and Devlin
+    1988, J Am Stat Assoc 83:596). Where the nearest patients have too few different predictions for a quadratic, the
+    fit of least norm is taken (with one prediction, the mean).
     """
     x, at = np.asarray(x, dtype=float), np.asarray(at, dtype=float)
     nearest = max(int(np.floor(x.size * _SPAN + 1e-5)), 1)
@@ -97,10 +82,8 @@ def calibration_curve(y: ArrayLike, p: ArrayLike) -> pd.DataFrame:
 
     Parameters
     ----------
-    y : array-like, shape (n_patients,)
-        1 for HCC, 0 otherwise.
-    p : array-like, shape (n_patients,)
-        Predicted probabilities, 0 to 1.
+    y, p : array-like, shape (n_patients,)
+        1 for HCC, 0 otherwise; predicted probabilities, 0 to 1.
 
     Returns
     -------
@@ -119,18 +102,12 @@ def calibration_curve(y: ArrayLike, p: ArrayLike) -> pd.DataFrame:
     outcome = check_binary(y)
     values = check_probability(p, outcome, y)
     points = np.linspace(values.min(), values.max(), 101)
-    fitted = np.clip(loess_weights(values, values) @ outcome, 0, 1)
-    weights = loess_weights(values, points)
+    fitted = np.clip(_loess_weights(values, values) @ outcome, 0, 1)
+    weights = _loess_weights(values, points)
     observed = np.clip(weights @ outcome, 0, 1)
     half = norm.isf((1 - LEVEL) / 2) * np.sqrt(weights**2 @ (fitted * (1 - fitted)))
-    return pd.DataFrame(
-        {
-            "predicted": points,
-            "observed": observed,
-            "lower": np.maximum(observed - half, 0),
-            "upper": np.minimum(observed + half, 1),
-        }
-    )
+    limits = {"lower": np.maximum(observed - half, 0), "upper": np.minimum(observed + half, 1)}
+    return pd.DataFrame({"predicted": points, "observed": observed, **limits})
 
 
 def calibration_summary(y: ArrayLike, p: ArrayLike) -> CalibrationSummary:
@@ -140,10 +117,8 @@ def calibration_summary(y: ArrayLike, p: ArrayLike) -> CalibrationSummary:
 
     Parameters
     ----------
-    y : array-like, shape (n_patients,)
-        1 for HCC, 0 otherwise.
-    p : array-like, shape (n_patients,)
-        Predicted probabilities, 0 to 1.
+    y, p
+        As in `calibration_curve`.
 
     Returns
     -------
@@ -157,39 +132,26 @@ def calibration_summary(y: ArrayLike, p: ArrayLike) -> CalibrationSummary:
 
     References
     ----------
-    Cox 1958, Biometrika 45:562 (intercept, slope); Austin and Steyerberg 2019, Stat Med 38:4051 (ICI, E50, E90,
-    Emax).
+    Cox 1958, Biometrika 45:562 (intercept, slope); Austin and Steyerberg 2019, Stat Med 38:4051 (ICI, E50, E90, Emax).
     """
     outcome = check_binary(y)
     values = check_probability(p, outcome, y)
     inside = np.clip(values, _NEAREST_TO_0_AND_1, 1 - _NEAREST_TO_0_AND_1)
-    notes = []
-    if (inside != values).any():
-        notes.append(f"{int((inside != values).sum())} probabilities of 0 or 1 moved by {_NEAREST_TO_0_AND_1:g}.")
-    predictor = logit(inside)
+    predictor, moved = logit(inside), int((inside != values).sum())
     slope, note = _recalibration_slope(outcome, predictor)
-    if note:
-        notes.append(note)
-    distance = np.abs(np.clip(loess_weights(values, values) @ outcome, 0, 1) - values)
-    return CalibrationSummary(
-        _calibration_in_the_large(outcome, predictor),
-        slope,
-        float(distance.mean()),
-        float(np.median(distance)),
-        float(np.quantile(distance, 0.9)),
-        float(distance.max()),
-        " ".join(notes),
-    )
+    notes = [f"{moved} probabilities of 0 or 1 moved by {_NEAREST_TO_0_AND_1:g}."] if moved else []
+    notes += [note] if note else []
+    distance = np.abs(np.clip(_loess_weights(values, values) @ outcome, 0, 1) - values)
+    distances = (distance.mean(), np.median(distance), np.quantile(distance, 0.9), distance.max())
+    intercept = _calibration_in_the_large(outcome, predictor)
+    return CalibrationSummary(intercept, slope, *map(float, distances), " ".join(notes))
 
 
 def _calibration_in_the_large(outcome: np.ndarray, predictor: np.ndarray) -> float:
     # With both classes present the score equation has one root, and it lies within these bounds.
     far = float(np.abs(predictor).max() + np.abs(logit(outcome.mean())) + 1)
 
-    def surplus(intercept: float) -> float:
-        return float((expit(intercept + predictor) - outcome).sum())
-
-    return float(brentq(surplus, -far, far, xtol=1e-13))
+    return float(brentq(lambda intercept: (expit(intercept + predictor) - outcome).sum(), -far, far, xtol=1e-13))
 
 
 def _recalibration_slope(outcome: np.ndarray, predictor: np.ndarray) -> tuple[float, str]:
@@ -204,10 +166,6 @@ def _recalibration_slope(outcome: np.ndarray, predictor: np.ndarray) -> tuple[fl
     design = np.column_stack([np.ones_like(predictor), (predictor - predictor.mean()) / spread])
     fit = Logit(outcome, design).fit(method="newton", maxiter=_NEWTON_STEPS, tol=1e-10, disp=0, warn_convergence=False)
     if not fit.mle_retvals["converged"]:
-        raise DataError(
-            "calibration slope",
-            f"must converge in {_NEWTON_STEPS} Newton steps",
-            f"{fit.params[1] / spread:.2g} at the last",
-            "Look at the predictions: one may be extreme and wrong.",
-        )
+        rule, found = f"must converge in {_NEWTON_STEPS} Newton steps", f"{fit.params[1] / spread:.2g} at the last"
+        raise DataError("calibration slope", rule, found, "Look at the predictions: one may be extreme and wrong.")
     return float(fit.params[1] / spread), ""

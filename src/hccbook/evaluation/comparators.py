@@ -1,9 +1,4 @@
-"""Other scores, and other ways to prepare the features, held against aMAP-CT.
-
-References
-----------
-aMAP-CT, Table 4 and Supplementary Table 7; Discussion (harmonisation as future work).
-"""
+"""Other scores, and other ways to prepare the features, compared with aMAP-CT."""
 
 from __future__ import annotations
 
@@ -17,8 +12,7 @@ from statsmodels.stats.multitest import multipletests
 
 from hccbook import scores as published_scores
 from hccbook.errors import DataError
-from hccbook.evaluation.discrimination import DelongTest, delong_test
-from hccbook.evaluation.model_comparison import noted_auc
+from hccbook.evaluation.discrimination import DelongTest, delong_test, noted_auc
 from hccbook.evaluation.outcomes import check_binary
 from hccbook.evaluation.survival import check_follow_up
 from hccbook.features.harmonisation import ComBatHarmoniser
@@ -122,10 +116,8 @@ def outcome_within(hcc: pd.Series, months: pd.Series, horizon: float) -> pd.Seri
 
     Parameters
     ----------
-    hcc : pandas.Series, shape (n_patients,)
-        1 for HCC during follow-up, 0 otherwise.
-    months : pandas.Series, shape (n_patients,)
-        Months to HCC, or to the last visit.
+    hcc, months : pandas.Series, shape (n_patients,)
+        1 for HCC during follow-up, 0 otherwise; months to HCC, or to the last visit.
     horizon : float
         Months.
 
@@ -161,9 +153,7 @@ def _aligned(scores: Mapping[str, pd.Series], patients: pd.Index) -> dict[str, n
 
 
 def comparator_table(
-    clinical: pd.DataFrame,
-    scores: Mapping[str, pd.Series],
-    horizons: Mapping[str, float] | None = None,
+    clinical: pd.DataFrame, scores: Mapping[str, pd.Series], horizons: Mapping[str, float] | None = None
 ) -> pd.DataFrame:
     """AUC of every score in every cohort, and DeLong's test against aMAP-CT in the patients who have both.
 
@@ -198,7 +188,7 @@ def comparator_table(
 
     References
     ----------
-    aMAP-CT, Table 4 (which corrects for nothing). Holm 1979, Scand J Stat 6:65.
+    aMAP-CT, Table 4 (which corrects for nothing) and Supplementary Table 7. Holm 1979, Scand J Stat 6:65.
     """
     horizons = dict(horizons or {})
     _check_columns(clinical, ("cohort", "hcc", *(["months"] if horizons else [])))
@@ -276,16 +266,14 @@ def _compare(outcome: np.ndarray, score: np.ndarray, against: np.ndarray | None)
 
 
 def harmonised_auc(
-    clinical: pd.DataFrame,
-    features: pd.DataFrame,
-    model: AmapCtModel | None = None,
+    clinical: pd.DataFrame, features: pd.DataFrame, model: AmapCtModel | None = None
 ) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
     """AUC of aMAP-CT refitted on features as they are, after ComBat, and after ComBat that also knows new centres.
 
     ComBat, whose covariate is aMAP, and the model are fitted on the development cohort; aMAP itself is never
-    harmonised. A cohort from a centre that it has nobody of is left
-    as it is by ComBat; in the third variant that centre's shift and scale are learnt from the features of its own
-    patients, without their outcomes, which is transductive and says so in the note.
+    harmonised. A cohort from a centre that it has nobody of is left as it is by ComBat; in the third variant that
+    centre's shift and scale are learnt from the features of its own patients, without their outcomes, which is
+    transductive and says so in the note.
 
     Parameters
     ----------
@@ -312,6 +300,10 @@ def harmonised_auc(
         If the patients of the two tables differ, a column is absent, or nobody is to learn from.
     ModelError
         If the model or the harmoniser cannot be fitted.
+
+    References
+    ----------
+    aMAP-CT, Discussion (harmonisation as future work).
     """
     if not clinical.index.equals(features.index):
         raise DataError("features", "must have the clinical table's patients in their order", "another index", "Align.")

@@ -20,10 +20,8 @@ def net_benefit(y: ArrayLike, p: ArrayLike, thresholds: ArrayLike) -> np.ndarray
 
     Parameters
     ----------
-    y : array-like, shape (n_patients,)
-        1 for HCC, 0 otherwise.
-    p : array-like, shape (n_patients,)
-        Predicted probabilities, 0 to 1.
+    y, p : array-like, shape (n_patients,)
+        1 for HCC, 0 otherwise; predicted probabilities, 0 to 1.
     thresholds : array-like, shape (n_thresholds,)
         Threshold probabilities pt, 0 or more and below 1.
 
@@ -43,10 +41,7 @@ def net_benefit(y: ArrayLike, p: ArrayLike, thresholds: ArrayLike) -> np.ndarray
     Vickers and Elkin 2006, Med Decis Making 26:565. ALARM, Fig. 4B; aMAP-CT, Supplementary Fig. 10.
     """
     outcome = check_binary(y)
-    values = check_probability(p, outcome, y)
-    cuts = np.asarray(thresholds, dtype=float)
-    if cuts.ndim != 1 or not cuts.size or not ((cuts >= 0) & (cuts < 1)).all():
-        raise DataError("thresholds", "must be 0 or more and below 1", thresholds, "Give probabilities, not per cent.")
+    values, cuts = check_probability(p, outcome, y), check_thresholds(thresholds)
     share = outcome.mean()
 
     def rate_at_or_above(part: np.ndarray) -> np.ndarray:
@@ -56,6 +51,14 @@ def net_benefit(y: ArrayLike, p: ArrayLike, thresholds: ArrayLike) -> np.ndarray
     return sensitivity * share - false_rate * (1 - share) * cuts / (1 - cuts)
 
 
+def check_thresholds(thresholds: ArrayLike) -> np.ndarray:
+    """Threshold probabilities as floats, 0 or more and below 1."""
+    cuts = np.asarray(thresholds, dtype=float)
+    if cuts.ndim != 1 or not cuts.size or not ((cuts >= 0) & (cuts < 1)).all():
+        raise DataError("thresholds", "must be 0 or more and below 1", thresholds, "Give probabilities, not per cent.")
+    return cuts
+
+
 def decision_curves(
     y: ArrayLike, probabilities: pd.DataFrame, cohort: str | ArrayLike, thresholds: ArrayLike
 ) -> pd.DataFrame:
@@ -63,14 +66,12 @@ def decision_curves(
 
     Parameters
     ----------
-    y : array-like, shape (n_patients,)
-        1 for HCC, 0 otherwise.
+    y, thresholds
+        As in `net_benefit`.
     probabilities : pandas.DataFrame, shape (n_patients, n_models)
         Predicted probabilities, a column a model.
     cohort : str or array-like, shape (n_patients,)
         Name of the one cohort, or of each patient's.
-    thresholds : array-like, shape (n_thresholds,)
-        Threshold probabilities, 0 or more and below 1.
 
     Returns
     -------

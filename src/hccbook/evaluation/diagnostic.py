@@ -49,25 +49,19 @@ def wilson_interval(count: ArrayLike, total: ArrayLike, level: float = 0.95) -> 
     return np.where(x == 0, 0.0, lower), np.where(x == n, 1.0, upper)
 
 
-def diagnostic_performance(
-    y: ArrayLike, score: ArrayLike, cutoffs: float | Sequence[float], level: float = 0.95
-) -> pd.DataFrame:
+def diagnostic_performance(y: ArrayLike, score: ArrayLike, cutoffs: float | Sequence[float]) -> pd.DataFrame:
     """Performance of calling a patient positive whose score is at or above a cut-off.
 
-    Proportions have Wilson intervals. F1 is a rising function of ``TP / (TP + FP + FN)``, a proportion, so that
+    Proportions have Wilson's 95 % interval. F1 is a rising function of ``TP / (TP + FP + FN)``, a proportion, so that
     its limits are those of that proportion, transformed. A measure whose denominator is 0 (predictive value of
     a result that nobody had) has the value NaN and the interval 0 to 1.
 
     Parameters
     ----------
-    y : array-like, shape (n_patients,)
-        1 for HCC, 0 otherwise; a class may be absent.
-    score : array-like, shape (n_patients,)
-        A higher value means a higher risk.
+    y, score : array-like, shape (n_patients,)
+        1 for HCC, 0 otherwise, a class may be absent; a higher score means a higher risk.
     cutoffs : float or sequence of float
         Cut-offs, in the unit of the score.
-    level : float
-        Confidence level.
 
     Returns
     -------
@@ -97,13 +91,12 @@ def diagnostic_performance(
             "accuracy": (tp + tn, tp + fp + fn + tn),
             "f1": (2 * tp, 2 * tp + fp + fn),
         }
-        for measure in MEASURES:
-            numerator, denominator = counts[measure]
+        for measure, (numerator, denominator) in counts.items():
             value = numerator / denominator if denominator else float("nan")
             if measure == "f1":
-                lower, upper = (2 * limit / (1 + limit) for limit in wilson_interval(tp, tp + fp + fn, level))
+                lower, upper = (2 * limit / (1 + limit) for limit in wilson_interval(tp, tp + fp + fn))
             else:
-                lower, upper = wilson_interval(numerator, denominator, level)
+                lower, upper = wilson_interval(numerator, denominator)
             limits = (float(lower), float(upper))
             rows.append((cutoff, outcome.size, tp + fn, measure, value, *limits, numerator, denominator))
     columns = ["cutoff", "n", "events", "measure", "value", "lower", "upper", "numerator", "denominator"]
@@ -133,11 +126,10 @@ def predictive_values(
         If a value is missing or not within 0 to 1.
     """
     given = {"sensitivity": sensitivity, "specificity": specificity, "prevalence": prevalence}
-    for name, value in given.items():
-        array = np.asarray(value, dtype=float)
+    se, sp, share = arrays = [np.asarray(value, dtype=float) for value in given.values()]
+    for (name, value), array in zip(given.items(), arrays, strict=True):
         if not ((array >= 0) & (array <= 1)).all():
             raise DataError(name, "must be 0 to 1", value, "Give a share, not per cent.")
-    se, sp, share = (np.asarray(value, dtype=float) for value in given.values())
     tp, fp, tn, fn = se * share, (1 - sp) * (1 - share), sp * (1 - share), (1 - se) * share
 
     def ratio(part: np.ndarray, rest: np.ndarray) -> np.ndarray:

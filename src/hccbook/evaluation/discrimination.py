@@ -11,7 +11,7 @@ from scipy.stats import norm, rankdata
 from sklearn.metrics import roc_curve
 
 from hccbook.errors import DataError
-from hccbook.evaluation.outcomes import LEVEL, by_cohort, check_binary, check_level, check_two_each, check_values
+from hccbook.evaluation.outcomes import LEVEL, by_cohort, check_binary, check_two_each, check_values
 
 _REPLICATES_A_BLOCK = 200
 _NO_VARIANCE = 1e-24
@@ -25,7 +25,7 @@ class AucEstimate(NamedTuple):
     auc : float
         Chance that a patient with HCC has the higher score, ties counting half.
     lower, upper : float
-        Confidence limits, within 0 to 1.
+        95 % confidence limits, within 0 to 1.
     variance : float
         Variance of `auc`.
     """
@@ -61,14 +61,10 @@ class DelongTest(NamedTuple):
     ----------
     auc_a, auc_b : float
         The two AUCs.
-    difference : float
-        ``auc_a - auc_b``.
-    lower, upper : float
-        Confidence limits of the difference.
-    z : float
-        Difference over its standard error; NaN where that is 0 and the difference is not.
-    p : float
-        Two-sided p; NaN where z is.
+    difference, lower, upper : float
+        ``auc_a - auc_b`` and its 95 % confidence limits.
+    z, p : float
+        Difference over its standard error, and its two-sided p; NaN where that error is 0 and the difference is not.
     """
 
     auc_a: float
@@ -97,8 +93,8 @@ def _covariance(v10: np.ndarray, v01: np.ndarray) -> np.ndarray:
     return np.where(np.abs(covariance) < _NO_VARIANCE, 0.0, covariance)
 
 
-def auc_delong(y: ArrayLike, score: ArrayLike, level: float = 0.95) -> AucEstimate:
-    """AUC with DeLong's variance, in O(n log n).
+def auc_delong(y: ArrayLike, score: ArrayLike) -> AucEstimate:
+    """AUC with DeLong's variance and 95 % interval, in O(n log n).
 
     The interval is ``auc +/- z SE``, cut at 0 and 1. Where the score separates the classes completely
     (AUC 0 or 1) or is constant (AUC 0.5) the variance is 0 and the interval shrinks to a point: it then says
@@ -109,12 +105,8 @@ def auc_delong(y: ArrayLike, score: ArrayLike, level: float = 0.95) -> AucEstima
 
     Parameters
     ----------
-    y : array-like, shape (n_patients,)
-        1 for HCC, 0 otherwise; two or more of each.
-    score : array-like, shape (n_patients,)
-        A higher value means a higher risk.
-    level : float
-        Confidence level.
+    y, score : array-like, shape (n_patients,)
+        1 for HCC, 0 otherwise, two or more of each; a higher score means a higher risk.
 
     Returns
     -------
@@ -133,23 +125,18 @@ def auc_delong(y: ArrayLike, score: ArrayLike, level: float = 0.95) -> AucEstima
     values = check_values(score, outcome, y)
     check_two_each(outcome)
     v10, v01 = _placements(outcome, values[None, :])
-    auc = float(v10.mean())
-    variance = float(_covariance(v10, v01)[0, 0])
-    half = float(norm.isf((1 - check_level(level)) / 2) * np.sqrt(variance))
+    auc, variance = float(v10.mean()), float(_covariance(v10, v01)[0, 0])
+    half = float(norm.isf((1 - LEVEL) / 2) * np.sqrt(variance))
     return AucEstimate(auc, max(auc - half, 0.0), min(auc + half, 1.0), variance)
 
 
-def noted_auc(y: ArrayLike, score: ArrayLike, level: float = 0.95) -> NotedAuc:
+def noted_auc(y: ArrayLike, score: ArrayLike) -> NotedAuc:
     """AUC with DeLong's interval, or as much of it as the patients allow.
 
     Parameters
     ----------
-    y : array-like, shape (n_patients,)
-        1 for HCC, 0 otherwise; a class may be absent, and so may all patients.
-    score : array-like, shape (n_patients,)
-        A higher value means a higher risk.
-    level : float
-        Confidence level.
+    y, score
+        As in `auc_delong`, but a class may be absent, and so may all patients.
 
     Returns
     -------
@@ -172,14 +159,22 @@ def noted_auc(y: ArrayLike, score: ArrayLike, level: float = 0.95) -> NotedAuc:
     if min(events, others) == 1:
         auc = float(_placements(outcome, values[None, :])[0].mean())
         return NotedAuc(auc, *nothing[1:], f"no interval: one patient {'with' if events == 1 else 'without'} HCC")
-    estimate = auc_delong(outcome, values, level)
+    estimate = auc_delong(outcome, values)
     if estimate.variance > 0:
         return NotedAuc(*estimate, "")
     why = "all scores equal" if np.ptp(values) == 0 else "the classes are separated"
     return NotedAuc(*estimate, f"the interval is a point: {why}")
 
 
-def delong_test(y: ArrayLike, score_a: ArrayLike, score_b: ArrayLike, level: float = 0.95) -> DelongTest:
+def wald_test(estimate: float, se: float) -> tuple[float, float, float, float]:
+    """95 % limits of an estimate, its z and two-sided p; without variance z is 0 where the estimate is, else NaN."""
+    half = float(norm.isf((1 - LEVEL) / 2) * se)
+    undefined = 0.0 if estimate == 0 else float("nan")
+    z = float(estimate / se) if se > 0 else undefined
+    return estimate - half, estimate + half, z, float(2 * norm.sf(abs(z)))
+
+
+def delong_test(y: ArrayLike, score_a: ArrayLike, score_b: ArrayLike) -> DelongTest:
     """Paired comparison of two scores' AUCs in the same patients.
 
     Where both scores rank every pair alike, the difference is 0 and p is 1. Where the difference is not 0 but
@@ -187,12 +182,10 @@ def delong_test(y: ArrayLike, score_a: ArrayLike, score_b: ArrayLike, level: flo
 
     Parameters
     ----------
-    y : array-like, shape (n_patients,)
-        1 for HCC, 0 otherwise; two or more of each.
+    y
+        As in `auc_delong`.
     score_a, score_b : array-like, shape (n_patients,)
         A higher value means a higher risk.
-    level : float
-        Confidence level.
 
     Returns
     -------
@@ -201,7 +194,7 @@ def delong_test(y: ArrayLike, score_a: ArrayLike, score_b: ArrayLike, level: flo
     Raises
     ------
     DataError
-        If a value is missing, a class has fewer than two patients, or the patients do not match.
+        As `auc_delong`.
 
     References
     ----------
@@ -214,14 +207,7 @@ def delong_test(y: ArrayLike, score_a: ArrayLike, score_b: ArrayLike, level: flo
     auc_a, auc_b = (float(value) for value in v10.mean(axis=1))
     # The variance of the differences, not a difference of variances: no cancellation where the scores agree.
     variance = float(_covariance(v10[:1] - v10[1:], v01[:1] - v01[1:])[0, 0])
-    difference = auc_a - auc_b
-    se = np.sqrt(variance)
-    half = float(norm.isf((1 - check_level(level)) / 2) * se)
-    undefined = 0.0 if difference == 0 else float("nan")
-    z = difference / se if se > 0 else undefined
-    return DelongTest(
-        auc_a, auc_b, difference, difference - half, difference + half, float(z), float(2 * norm.sf(abs(z)))
-    )
+    return DelongTest(auc_a, auc_b, auc_a - auc_b, *wald_test(auc_a - auc_b, float(np.sqrt(variance))))
 
 
 def auc_bootstrap(y: ArrayLike, score: ArrayLike, replicates: int = 1000, seed: int = 0) -> AucEstimate:
@@ -232,14 +218,10 @@ def auc_bootstrap(y: ArrayLike, score: ArrayLike, replicates: int = 1000, seed: 
 
     Parameters
     ----------
-    y : array-like, shape (n_patients,)
-        1 for HCC, 0 otherwise.
-    score : array-like, shape (n_patients,)
-        A higher value means a higher risk.
-    replicates : int
-        Bootstrap replicates.
-    seed : int
-        Seed of the draws.
+    y, score
+        As in `auc_delong`, but one patient of each class is enough.
+    replicates, seed : int
+        Bootstrap replicates, and seed of the draws.
 
     Returns
     -------
@@ -284,10 +266,8 @@ def roc_points(y: ArrayLike, score: ArrayLike) -> pd.DataFrame:
 
     Parameters
     ----------
-    y : array-like, shape (n_patients,)
-        1 for HCC, 0 otherwise.
-    score : array-like, shape (n_patients,)
-        A higher value means a higher risk.
+    y, score
+        As in `auc_delong`, but one patient of each class is enough.
 
     Returns
     -------
@@ -319,10 +299,8 @@ def auc_table(
         A column a model; a higher value means a higher risk.
     cohort : str or array-like, shape (n_patients,)
         Name of the one cohort, or of each patient's.
-    replicates : int, optional
-        Bootstrap replicates; without them the interval is DeLong's.
-    seed : int
-        Seed of the bootstrap.
+    replicates, seed : int, optional
+        As in `auc_bootstrap`; without replicates the interval is DeLong's.
 
     Returns
     -------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -12,15 +12,16 @@ from lifelines import CoxPHFitter
 from lifelines.exceptions import ConvergenceError, ConvergenceWarning
 from lifelines.statistics import proportional_hazard_test
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq, linprog, minimize
+from scipy.optimize import linprog, minimize
 from scipy.stats import chi2
 
 from hccbook.errors import DataError
-from hccbook.evaluation.outcomes import by_cohort, check_level
+from hccbook.evaluation.odds_ratios import FIRTH, profile_limit
+from hccbook.evaluation.outcomes import LEVEL, by_cohort
 from hccbook.evaluation.survival import check_follow_up, follow_up_table, group_labels
 from hccbook.features.selection import constant_features
 
-PARTIAL_LIKELIHOOD, FIRTH = "partial likelihood", "Firth"
+PARTIAL_LIKELIHOOD = "partial likelihood"
 
 HAZARD_RATIO_COLUMNS = (
     "cohort", "model", "group", "reference", "step", "n", "events", "n_reference", "events_reference", "hazard_ratio",
@@ -41,7 +42,7 @@ class CoxFit(NamedTuple):
     Attributes
     ----------
     weights, lower, upper, p : numpy.ndarray, shape (n_covariates,)
-        Log hazard ratios a unit, their limits and two-sided p.
+        Log hazard ratios a unit, their 95 % limits and two-sided p.
     p_proportional : numpy.ndarray, shape (n_covariates,)
         p of the test of proportional hazards on scaled Schoenfeld residuals; NaN where it was not made.
     method : str
@@ -71,12 +72,8 @@ def _checked(
     scale = np.where(constant_features(design), 1.0, design.std(axis=0))
     _, information = _partial_likelihood(np.zeros(scale.size), design / scale, time, events)
     if np.linalg.slogdet(information)[0] <= 0:
-        raise DataError(
-            "covariates",
-            "must tell patients at risk apart",
-            "no information at the events",
-            "Leave out the group that nobody is followed in when somebody has HCC.",
-        )
+        hint = "Leave out the group that nobody is followed in when somebody has HCC."
+        raise DataError("covariates", "must tell patients at risk apart", "no information at the events", hint)
     return time, events, design, scale
 
 
@@ -114,39 +111,15 @@ def _is_monotone(design: np.ndarray, months: np.ndarray, event: np.ndarray) -> b
     return bool(-best.fun > _MONOTONE)
 
 
-def firth_cox(months: ArrayLike, event: ArrayLike, covariates: ArrayLike, level: float = 0.95) -> CoxFit:
+def _firth_cox(months: ArrayLike, event: ArrayLike, covariates: ArrayLike) -> CoxFit:
     """Cox regression with Firth's penalty, whose weights are finite where a group has no event.
 
-    The partial likelihood (Efron's ties) is multiplied by the root of the information's determinant. lifelines has no
-    such penalty. The package firthmodels has it with Breslow's ties alone, while all other ratios here take Efron's:
-    with follow-up in whole months the two differ by half a per cent of a log hazard ratio.
+    The partial likelihood (Efron's ties) is multiplied by the root of the information's determinant (Firth 1993,
+    Biometrika 80:27). Limits and p come from the profile of the penalised likelihood (Heinze and Schemper 2001,
+    Biometrics 57:114); a limit beyond a log hazard ratio of 60 is infinite. Proportional hazards are not tested.
 
-    Parameters
-    ----------
-    months : array-like, shape (n_patients,)
-        Follow-up to HCC or to the last visit.
-    event : array-like, shape (n_patients,)
-        1 for HCC, 0 for censored.
-    covariates : array-like, shape (n_patients, n_covariates)
-        Of full rank among those at risk at the events.
-    level : float
-        Confidence level.
-
-    Returns
-    -------
-    CoxFit
-        Limits and p from the profile of the penalised likelihood; no test of proportional hazards. A limit that
-        lies beyond a log hazard ratio of 60 is infinite.
-
-    Raises
-    ------
-    DataError
-        If there is no event, a value is missing, or the covariates tell nothing apart at the events.
-
-    References
-    ----------
-    Firth 1993, Biometrika 80:27; Heinze and Schemper 2001, Biometrics 57:114. Ties: Efron 1977, J Am Stat Assoc
-    72:557.
+    lifelines has no such penalty. The package firthmodels has it with Breslow's ties alone, while all other ratios here
+    take Efron's: with follow-up in whole months the two differ by half a per cent of a log hazard ratio.
     """
     time, events, design, scale = _checked(months, event, covariates)
     z = design / scale
@@ -158,7 +131,7 @@ def firth_cox(months: ArrayLike, event: ArrayLike, covariates: ArrayLike, level:
 
     best = minimize(shortfall, np.zeros(scale.size), method="Nelder-Mead", options=_SEARCH)
     least, weights = float(best.fun), best.x
-    allowed = float(chi2.isf(1 - check_level(level), 1)) / 2
+    allowed = float(chi2.isf(1 - LEVEL, 1)) / 2
 
     def surplus(value: float, place: int) -> float:
         """How much worse the best fit is than allowed, with one weight held."""
@@ -170,46 +143,35 @@ def firth_cox(months: ArrayLike, event: ArrayLike, covariates: ArrayLike, level:
         )
         return float(held.fun) - least - allowed
 
-    places = range(scale.size)
-    lower, upper = (np.array([_limit(surplus, weights, one, sign) for one in places]) for sign in (-1, 1))
-    p = np.array([chi2.sf(2 * max(surplus(0.0, one) + allowed, 0.0), 1) for one in places])
+    lower, upper = (
+        np.array([profile_limit(surplus, place, weight, sign * _FURTHEST) for place, weight in enumerate(weights)])
+        for sign in (-1, 1)
+    )
+    p = np.array([chi2.sf(2 * max(surplus(0.0, place) + allowed, 0.0), 1) for place in range(scale.size)])
     return CoxFit(weights / scale, lower / scale, upper / scale, p, np.full(scale.size, np.nan), FIRTH)
 
 
-def _limit(surplus: Callable[[float, int], float], weights: np.ndarray, place: int, sign: int) -> float:
-    reach = 0.5
-    while surplus(weights[place] + sign * reach, place) < 0:
-        reach *= 2
-        if reach > _FURTHEST:
-            return float(sign * np.inf)
-    ends = sorted((weights[place], weights[place] + sign * reach))
-    return float(brentq(surplus, *ends, args=(place,), xtol=1e-8))
-
-
-def cox_regression(months: ArrayLike, event: ArrayLike, covariates: ArrayLike, level: float = 0.95) -> CoxFit:
+def cox_regression(months: ArrayLike, event: ArrayLike, covariates: ArrayLike) -> CoxFit:
     """Cox regression with Efron's treatment of ties, penalised where the likelihood has no maximum.
 
     Parameters
     ----------
-    months : array-like, shape (n_patients,)
-        Follow-up to HCC or to the last visit.
-    event : array-like, shape (n_patients,)
-        1 for HCC, 0 for censored.
+    months, event : array-like, shape (n_patients,)
+        Follow-up to HCC or to the last visit; 1 for HCC, 0 for censored.
     covariates : array-like, shape (n_patients, n_covariates)
-        Covariates, of full rank.
-    level : float
-        Confidence level.
+        Of full rank among those at risk at the events.
 
     Returns
     -------
     CoxFit
-        By lifelines, with the test of proportional hazards on Kaplan-Meier transformed time; from `firth_cox`
+        By lifelines, with the test of proportional hazards on Kaplan-Meier transformed time; with Firth's penalty
         where every event is at the top of those at risk in some direction (a group without events, for example).
 
     Raises
     ------
     DataError
-        If there is no event, a value is missing, or the covariates tell nothing apart at the events.
+        If there is no event, a value is missing, the covariates tell nothing apart at the events, or the fit does not
+        converge.
 
     References
     ----------
@@ -218,9 +180,9 @@ def cox_regression(months: ArrayLike, event: ArrayLike, covariates: ArrayLike, l
     """
     time, events, design, scale = _checked(months, event, covariates)
     if _is_monotone(design, time, events):
-        return firth_cox(time, events, design, level)
+        return _firth_cox(time, events, design)
     table = pd.DataFrame(design / scale).rename(columns="x{}".format).assign(months=time, event=events)
-    fitter = _stepped(table, check_level(level))
+    fitter = _stepped(table)
     proportional = np.full(scale.size, np.nan)
     if np.unique(time[events == 1]).size > 1:
         proportional = np.atleast_1d(proportional_hazard_test(fitter, table, time_transform="km").p_value)
@@ -229,7 +191,7 @@ def cox_regression(months: ArrayLike, event: ArrayLike, covariates: ArrayLike, l
     return CoxFit(fitter.params_.to_numpy() / scale, lower, upper, p, proportional, PARTIAL_LIKELIHOOD)
 
 
-def _stepped(table: pd.DataFrame, level: float) -> CoxPHFitter:
+def _stepped(table: pd.DataFrame) -> CoxPHFitter:
     """Fit by lifelines, whose Newton steps overshoot where a small group has most of the HCC; then by shorter ones."""
     for step_size in _STEP_SIZES:
         with warnings.catch_warnings():
@@ -239,17 +201,17 @@ def _stepped(table: pd.DataFrame, level: float) -> CoxPHFitter:
             warnings.filterwarnings("ignore", "Column", ConvergenceWarning)
             try:
                 options = {**_PRECISION, "step_size": step_size}
-                return CoxPHFitter(alpha=1 - level).fit(table, "months", "event", fit_options=options)
+                return CoxPHFitter(alpha=1 - LEVEL).fit(table, "months", "event", fit_options=options)
             except (ConvergenceError, ConvergenceWarning, RuntimeWarning) as error:
                 reason = str(error).splitlines()[0]
     hint = "Look for a covariate that nearly repeats another, and leave one of the two out."
     raise DataError("Cox regression", "must converge", reason, hint)
 
 
-def _fitted(follow_up: pd.DataFrame, design: np.ndarray, level: float) -> CoxFit | None:
+def _fitted(follow_up: pd.DataFrame, design: np.ndarray) -> CoxFit | None:
     """Cox regression; None where the covariates tell nobody at risk apart."""
     try:
-        return cox_regression(follow_up["months"], follow_up["event"], design, level)
+        return cox_regression(follow_up["months"], follow_up["event"], design)
     except DataError as error:
         if error.place != "covariates":
             raise
@@ -270,7 +232,7 @@ def _ratio(fit: CoxFit | None, place: int, step: float, why: str) -> dict[str, o
     return {**limits, "method": fit.method, "note": "; ".join(notes)}
 
 
-def _against_reference(follow_up: pd.DataFrame, group: pd.Series, reference: str, level: float) -> pd.DataFrame:
+def _against_reference(follow_up: pd.DataFrame, group: pd.Series, reference: str) -> pd.DataFrame:
     """Rows of one cohort and model: each group of the categorical `group` but the reference."""
     counts = follow_up["event"].groupby(group, observed=False).agg(["size", "sum"])
     filled = [name for name, n in counts["size"].items() if n and name != reference]
@@ -282,7 +244,7 @@ def _against_reference(follow_up: pd.DataFrame, group: pd.Series, reference: str
     elif not counts["sum"].any():
         why = "no patient with HCC"
     elif filled:
-        fit = _fitted(follow_up, np.column_stack([group == name for name in filled]), level)
+        fit = _fitted(follow_up, np.column_stack([group == name for name in filled]))
         why = why if fit else "one group alone is followed when somebody has HCC"
     rows = []
     for name in counts.index.drop(reference):
@@ -297,12 +259,7 @@ def _against_reference(follow_up: pd.DataFrame, group: pd.Series, reference: str
 
 
 def group_hazard_ratios(
-    months: ArrayLike,
-    event: ArrayLike,
-    groups: pd.DataFrame,
-    reference: str,
-    cohort: str | ArrayLike = "",
-    level: float = 0.95,
+    months: ArrayLike, event: ArrayLike, groups: pd.DataFrame, reference: str, cohort: str | ArrayLike = ""
 ) -> pd.DataFrame:
     """Hazard ratio of each risk group against one of them, by model, in each cohort.
 
@@ -311,10 +268,8 @@ def group_hazard_ratios(
 
     Parameters
     ----------
-    months : array-like, shape (n_patients,)
-        Follow-up to HCC or to the last visit.
-    event : array-like, shape (n_patients,)
-        1 for HCC, 0 for censored.
+    months, event : array-like, shape (n_patients,)
+        Follow-up to HCC or to the last visit; 1 for HCC, 0 for censored.
     groups : pandas.DataFrame, shape (n_patients, n_models)
         Risk group by each model, in the order of `hccbook.evaluation.survival.group_labels`; a categorical names
         groups that nobody is in, too.
@@ -322,14 +277,12 @@ def group_hazard_ratios(
         Group that the others are compared with.
     cohort : str or array-like, shape (n_patients,)
         Name of the one cohort, or of each patient's.
-    level : float
-        Confidence level.
 
     Returns
     -------
     pandas.DataFrame
         Columns cohort, model, group, reference, step (empty), n, events, n_reference, events_reference,
-        hazard_ratio, lower, upper, p, p_proportional, method, note.
+        hazard_ratio, lower, upper (95 %), p, p_proportional, method, note.
 
     Raises
     ------
@@ -348,37 +301,24 @@ def group_hazard_ratios(
             shown = ", ".join(group.categories)
             raise DataError("reference", f"must be one of {shown}", repr(reference), "Name a group.")
 
-    def against_reference(follow_up: pd.DataFrame, group: pd.Series) -> pd.DataFrame:
-        return _against_reference(follow_up, group, reference, level)
-
-    table = by_cohort(against_reference, follow_up, pd.DataFrame(labels, index=groups.index), cohort)
+    groups = pd.DataFrame(labels, index=groups.index)
+    table = by_cohort(_against_reference, follow_up, groups, cohort, reference=reference)
     return table[list(HAZARD_RATIO_COLUMNS)]
 
 
 def score_hazard_ratios(
-    months: ArrayLike,
-    event: ArrayLike,
-    scores: pd.DataFrame,
-    step: Mapping[str, float],
-    cohort: str | ArrayLike = "",
-    level: float = 0.95,
+    months: ArrayLike, event: ArrayLike, scores: pd.DataFrame, step: Mapping[str, float], cohort: str | ArrayLike = ""
 ) -> pd.DataFrame:
     """Hazard ratio a step of each score alone, in each cohort.
 
     Parameters
     ----------
-    months : array-like, shape (n_patients,)
-        Follow-up to HCC or to the last visit.
-    event : array-like, shape (n_patients,)
-        1 for HCC, 0 for censored.
+    months, event, cohort
+        As in `group_hazard_ratios`.
     scores : pandas.DataFrame, shape (n_patients, n_scores)
         A higher value means a higher risk; patients whose score is missing are left out of its row.
     step : mapping of str to float
         What a step of a score is: the SD in the training cohort makes cohorts comparable.
-    cohort : str or array-like, shape (n_patients,)
-        Name of the one cohort, or of each patient's.
-    level : float
-        Confidence level.
 
     Returns
     -------
@@ -404,7 +344,7 @@ def score_hazard_ratios(
         elif constant_features(x[:, None])[0]:
             why = "the same value in every patient"
         else:
-            fit = _fitted(follow_up, x[:, None], level)
+            fit = _fitted(follow_up, x[:, None])
             why = "each HCC at the same end of the scores still followed" if fit else why
         size = step[values.name]
         row = {"group": "", "reference": "", "step": f"per {size:.3g}", "n": x.size, "events": follow_up["event"].sum()}

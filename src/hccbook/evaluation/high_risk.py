@@ -112,22 +112,10 @@ def _one_score(hcc: np.ndarray, called: pd.Series, reference: pd.Series) -> pd.D
         only_reference, only_model = int((base & ~high & hcc).sum()), int((~base & high & hcc).sum())
         apart = only_reference + only_model
         p = float(binomtest(only_reference, apart).pvalue) if apart else 1.0
-    return pd.DataFrame(
-        {
-            "model": called.name,
-            "n": hcc.size,
-            "events": int(hcc.sum()),
-            "missing": missing,
-            "measure": ["sensitivity", "specificity", "ppv", "npv"],
-            "value": np.divide(count, total, out=np.full(4, np.nan), where=total > 0),
-            "lower": lower,
-            "upper": upper,
-            "numerator": count,
-            "denominator": total,
-            # The comparison stands on the row of the sensitivity alone.
-            "only_reference": [only_reference, pd.NA, pd.NA, pd.NA],
-            "only_model": [only_model, pd.NA, pd.NA, pd.NA],
-            "p": [p, np.nan, np.nan, np.nan],
-            "note": ["; ".join(notes), "", "", ""],
-        }
-    )
+    sizes = {"model": called.name, "n": hcc.size, "events": int(hcc.sum()), "missing": missing}
+    value = np.divide(count, total, out=np.full(4, np.nan), where=total > 0)
+    intervals = {"value": value, "lower": lower, "upper": upper, "numerator": count, "denominator": total}
+    # The comparison stands on the row of the sensitivity alone.
+    differing = {"only_reference": [only_reference, *[pd.NA] * 3], "only_model": [only_model, *[pd.NA] * 3]}
+    compared = {**differing, "p": [p, *[np.nan] * 3], "note": ["; ".join(notes), "", "", ""]}
+    return pd.DataFrame({**sizes, "measure": ["sensitivity", "specificity", "ppv", "npv"], **intervals, **compared})

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import chi2
 
 from hccbook.errors import DataError
-from hccbook.evaluation.outcomes import check_level
+from hccbook.evaluation.outcomes import LEVEL
 from hccbook.evaluation.survival import strata
 
 MONTHS_A_YEAR = 12.0
@@ -22,24 +22,17 @@ def person_year_rates(
     group: ArrayLike | None = None,
     cohort: str | ArrayLike = "",
     order: Sequence[str] | None = None,
-    level: float = 0.95,
 ) -> pd.DataFrame:
-    """Annual incidence of HCC: events a person-year, with the exact Poisson interval.
+    """Annual incidence of HCC: events a person-year, with the exact Poisson interval of 95 %.
 
     Parameters
     ----------
-    months : array-like, shape (n_patients,)
-        Follow-up to HCC or to the last visit.
-    event : array-like, shape (n_patients,)
-        1 for HCC, 0 for censored.
+    months, event, cohort
+        As in `hccbook.evaluation.cumulative_incidence`.
     group : array-like, shape (n_patients,), optional
         Group of each patient: a risk group, or a centre.
-    cohort : str or array-like, shape (n_patients,)
-        Name of the one cohort, or of each patient's.
     order : sequence of str, optional
         Order of the groups; see `hccbook.evaluation.survival.group_labels`.
-    level : float
-        Confidence level.
 
     Returns
     -------
@@ -50,13 +43,13 @@ def person_year_rates(
     Raises
     ------
     DataError
-        If a follow-up is missing or negative, an event is not 0 or 1, or the patients do not match.
+        As `hccbook.evaluation.cumulative_incidence`.
 
     References
     ----------
     Garwood 1936, Biometrika 28:437. aMAP-CT, Discussion: 13.2 % and 0.8 % a year.
     """
-    tail = (1 - check_level(level)) / 2
+    tail = (1 - LEVEL) / 2
     rows = []
     for stratum in strata(months, event, group, cohort, order):
         events, years = int(stratum.event.sum()), float(stratum.time.sum()) / MONTHS_A_YEAR

@@ -50,16 +50,12 @@ class LeakExperiment:
     ----------
     model : NestedAlarmModel
         Fitted on the development part.
-    risk : pandas.Series
-        Probability of HCC of the validation patients (and of synthetic ones, where SMOTE leaks).
-    outcome : pandas.Series
-        Theirs, 1 for HCC.
+    risk, outcome : pandas.Series
+        Probability of HCC of the validation patients (and of synthetic ones, where SMOTE leaks); 1 for HCC.
     auc : AucEstimate
         In validation, with DeLong's 95 % interval.
-    cutoff : float
-        Probability at or above which a patient is called.
-    sensitivity, specificity : float
-        In validation, at the cut-off.
+    cutoff, sensitivity, specificity : float
+        Probability at or above which a patient is called; in validation, at this cut-off.
     notes : tuple of str
         What a reader should know, the model's notes among it.
     """
@@ -80,27 +76,20 @@ _Fit = tuple[NestedAlarmModel, pd.Series, pd.Series, tuple[str, ...]]
 
 
 def null_cohort(
-    seed: int,
-    n_patients: int = 200,
-    n_hcc: int = 40,
-    n_features: int = 500,
-    correlation: float = 0.7,
+    seed: int, n_patients: int = 200, n_hcc: int = 40, n_features: int = 500, correlation: float = 0.7
 ) -> tuple[pd.DataFrame, pd.Series]:
     """Patients whose features know nothing of the outcome.
 
     Features are normal and come in blocks, as radiomics do (one texture, many filters): within a block any two are
-    correlated, between blocks none. Blocks of six are about as many as the radiomics of the demo's 124 patients
-    have: features whose ranks correlate above 0.7 with a first one of theirs form 576 groups of 3,651. aMAP is noise
-    too.
+    correlated, between blocks none. Blocks of six are about as many as the radiomics of the demo's 124 patients have:
+    features whose ranks correlate above 0.7 with a first one of theirs form 576 groups of 3,651. aMAP is noise too.
 
     Parameters
     ----------
     seed : int
         Seed of all values.
-    n_patients, n_hcc : int
-        Patients, and those of them with HCC.
-    n_features : int
-        Image features.
+    n_patients, n_hcc, n_features : int
+        Patients, those of them with HCC, and image features.
     correlation : float
         Correlation of two features of one block, 0 or more, below 1.
 
@@ -153,9 +142,7 @@ def split_cohort(y: pd.Series, share: float = 0.5, seed: int = 0) -> pd.Series:
         Index of `y`.
     """
     chosen, _ = train_test_split(np.arange(len(y)), train_size=share, stratify=y, random_state=seed)
-    development = pd.Series(False, index=y.index, name="development")
-    development.iloc[chosen] = True
-    return development
+    return pd.Series(np.isin(np.arange(len(y)), chosen), index=y.index, name="development")
 
 
 def leak_experiment(
@@ -212,7 +199,7 @@ def leak_table(
     experiments: Mapping[str, Sequence[str]] = EXPERIMENTS,
     model: NestedAlarmModel | None = None,
 ) -> pd.DataFrame:
-    """Experiments on none-cohorts, a cohort a seed, all experiments on the same patients and split.
+    """Experiments on null cohorts, a cohort a seed, all experiments on the same patients and split.
 
     Parameters
     ----------
@@ -225,7 +212,7 @@ def leak_table(
     experiments : mapping of str to sequence of str
         Leaks of each experiment.
     model : NestedAlarmModel, optional
-        Settings of the fits; the defaults where not given.
+        As in `leak_experiment`.
 
     Returns
     -------
@@ -273,23 +260,18 @@ def optimism_table(table: pd.DataFrame) -> pd.DataFrame:
     """
     seeds = sorted(table["seed"].unique())
     if NO_LEAK not in set(table["leak"]) or len(seeds) < 2:
-        raise DataError(
-            "leak table",
-            f"must hold the experiment {NO_LEAK!r} and two seeds or more",
-            f"{', '.join(table['leak'].unique())}; {len(seeds)} seeds",
-            "Make it with leak_table.",
-        )
+        rule = f"must hold the experiment {NO_LEAK!r} and two seeds or more"
+        found = f"{', '.join(table['leak'].unique())}; {len(seeds)} seeds"
+        raise DataError("leak table", rule, found, "Make it with leak_table.")
     half_width = float(t.isf((1 - LEVEL) / 2, len(seeds) - 1))
     root = np.sqrt(len(seeds))
-    covered = table.assign(covered=(table["lower"] <= CHANCE["auc"]) & (table["upper"] >= CHANCE["auc"]))
-    covered = covered.groupby("leak")["covered"].mean()
+    covered = ((table["lower"] <= CHANCE["auc"]) & (table["upper"] >= CHANCE["auc"])).groupby(table["leak"]).mean()
     rows = []
     for measure in CHANCE:
         wide = table.pivot(index="seed", columns="leak", values=measure)
         if wide.isna().any(axis=None):
-            raise DataError(
-                "leak table", "must hold every experiment of every seed", "gaps", "Make it with leak_table."
-            )
+            rule = "must hold every experiment of every seed"
+            raise DataError("leak table", rule, "gaps", "Make it with leak_table.")
         for leak in table["leak"].unique():
             gain = wide[leak] - wide[NO_LEAK]
             mean, se = float(wide[leak].mean()), float(wide[leak].std(ddof=1) / root)
@@ -299,9 +281,6 @@ def optimism_table(table: pd.DataFrame) -> pd.DataFrame:
             rows.append((leak, measure, len(seeds), mean, se, share, optimism, optimism_se, *limits))
     columns = ["leak", "measure", "seeds", "mean", "se", "covered", "optimism", "optimism_se", "lower", "upper"]
     return pd.DataFrame(rows, columns=columns)
-
-
-# --- the leaks --------------------------------------------------------------------------------------------------------
 
 
 def _check_leaks(leaks: Iterable[str]) -> tuple[str, ...]:
@@ -352,10 +331,9 @@ def _oversampled_together(
     inside = development.to_numpy(dtype=bool)
     in_development = abs(int((1 - 2 * outcome[inside]).sum()))
     place = np.random.default_rng(model.random_state).permutation(np.arange(augmented.added) < in_development)
+    values = np.concatenate([X.to_numpy(dtype=float), synthetic.to_numpy()])
     return (
-        pd.DataFrame(
-            np.concatenate([X.to_numpy(dtype=float), synthetic.to_numpy()]), index=patients, columns=X.columns
-        ),
+        pd.DataFrame(values, index=patients, columns=X.columns),
         pd.Series(augmented.outcome, index=patients, name=y.name),
         pd.Series(np.concatenate([inside, place]), index=patients, name=development.name),
     )
@@ -369,10 +347,10 @@ def _selected_on_all(X: pd.DataFrame, y: pd.Series, model: NestedAlarmModel, not
         "spearman": SpearmanSelector(model.spearman_threshold),
         "lasso": LassoSelector(model.lasso_folds, model.lambda_rule, model.random_state),
     }
-    z = select_in_steps(z, y.to_numpy(), steps).features
-    if not z.shape[1]:
+    selected = list(select_in_steps(z, y.to_numpy(), steps).features)
+    if not selected:
         notes.append("Selection before the split kept no feature.")
-    return list(z.columns)
+    return selected
 
 
 def _assess(fit: _Fit, leaks: tuple[str, ...]) -> LeakExperiment:

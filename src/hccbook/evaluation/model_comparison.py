@@ -177,10 +177,9 @@ def single_score_probabilities(scores: pd.DataFrame, development: pd.DataFrame, 
     outcome = check_binary(y, place="development outcome")
     if outcome.size != len(development):
         raise DataError("development outcome", f"must have {len(development)} values", outcome.size, "Align them.")
-    found = {
-        name: probability(logistic_score(development[[name]], outcome).evaluate(scores[[name]])) for name in scores
-    }
-    return pd.DataFrame(found, index=scores.index)
+    fitted = {name: logistic_score(development[[name]], outcome) for name in scores}
+    predicted = {name: probability(score.evaluate(scores[[name]])) for name, score in fitted.items()}
+    return pd.DataFrame(predicted, index=scores.index)
 
 
 def _against_each(
@@ -198,11 +197,8 @@ def _against_each(
 
     def rows(y: pd.Series, table: pd.DataFrame) -> pd.DataFrame:
         outcome = check_binary(y, both=False)
-        compared = [
-            (model, str(other), *row)
-            for other in table.columns.drop(model)
-            for row in compare(outcome, table[model], table[other])
-        ]
+        others = table.columns.drop(model)
+        compared = [(model, str(one), *row) for one in others for row in compare(outcome, table[model], table[one])]
         return pd.DataFrame(compared, columns=["model", "compared_with", *columns])
 
     return by_cohort(rows, y, values, cohort, each=None)
@@ -251,22 +247,16 @@ def delong_table(y: ArrayLike, scores: pd.DataFrame, cohort: str | ArrayLike, mo
 
 
 def nri_table(
-    y: ArrayLike,
-    probabilities: pd.DataFrame,
-    cohort: str | ArrayLike,
-    cutoffs: Sequence[float],
-    model: str = "alarm",
+    y: ArrayLike, probabilities: pd.DataFrame, cohort: str | ArrayLike, cutoffs: Sequence[float], model: str = "alarm"
 ) -> pd.DataFrame:
     """Net reclassification by one model instead of each of the others, in each cohort.
 
     Parameters
     ----------
-    y : array-like, shape (n_patients,)
-        1 for HCC, 0 otherwise.
+    y, cohort
+        As in `delong_table`.
     probabilities : pandas.DataFrame, shape (n_patients, n_models)
         Predicted probabilities that speak of the same patients (see `single_score_probabilities`).
-    cohort : str or array-like, shape (n_patients,)
-        Name of the one cohort, or of each patient's.
     cutoffs : sequence of float
         Bounds between risk groups, for the categorical NRI.
     model : str
@@ -313,14 +303,8 @@ def idi_table(y: ArrayLike, probabilities: pd.DataFrame, cohort: str | ArrayLike
 
     Parameters
     ----------
-    y : array-like, shape (n_patients,)
-        1 for HCC, 0 otherwise.
-    probabilities : pandas.DataFrame, shape (n_patients, n_models)
-        Predicted probabilities that speak of the same patients (see `single_score_probabilities`).
-    cohort : str or array-like, shape (n_patients,)
-        Name of the one cohort, or of each patient's.
-    model : str
-        The new model; each other column is the old one in turn.
+    y, probabilities, cohort, model
+        As in `nri_table`.
 
     Returns
     -------

@@ -11,12 +11,13 @@ from scipy.special import logit
 from hccbook.errors import DataError
 from hccbook.models.linear_score import LinearScore
 
+_MARKS = 6
+
 
 def nomogram_scales(
     score: LinearScore,
     ranges: Mapping[str, tuple[float, float]],
     probabilities: Sequence[float] = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99),
-    ticks: int = 6,
 ) -> pd.DataFrame:
     """Scales of the nomogram of a logistic score: points by value, and probability by total points.
 
@@ -32,8 +33,6 @@ def nomogram_scales(
         Least and greatest value of each variable to be shown, in its own unit.
     probabilities : sequence of float
         Probabilities to mark; those that no total reaches are left out.
-    ticks : int
-        About so many marks an axis.
 
     Returns
     -------
@@ -50,8 +49,7 @@ def nomogram_scales(
 
     References
     ----------
-    Kattan et al. 1998, J Natl Cancer Inst 90:766; Harrell 2015, Regression Modeling Strategies, 11. ALARM,
-    Figure S17.
+    Kattan et al. 1998, J Natl Cancer Inst 90:766; Harrell 2015, Regression Modeling Strategies, 11. ALARM, Figure S17.
     """
     slopes = np.array(score.coefficients) / np.array(score.scales)
     missing = [name for name in score.names if name not in ranges]
@@ -60,9 +58,8 @@ def nomogram_scales(
     bounds = np.array([ranges[name] for name in score.names], dtype=float).reshape(-1, 2)
     for name, (low, high) in zip(score.names, bounds, strict=True):
         if not (np.isfinite([low, high]).all() and low <= high):
-            raise DataError(
-                f"range of {name}", "must not fall", f"{low:g} to {high:g}", "Give least and greatest value."
-            )
+            hint = "Give least and greatest value."
+            raise DataError(f"range of {name}", "must not fall", f"{low:g} to {high:g}", hint)
     reach = np.abs(slopes) * (bounds[:, 1] - bounds[:, 0])
     if not reach.size or reach.max() == 0:
         raise DataError("score", "must have a variable with weight", "none", "There is nothing to draw.")
@@ -71,10 +68,10 @@ def nomogram_scales(
     base = score.intercept + float((np.array(score.coefficients) * (least - score.means) / score.scales).sum())
     rows = [("points", "points", float(mark), float(mark)) for mark in range(0, 101, 10)]
     for name, slope, start, (low, high) in zip(score.names, slopes, least, bounds, strict=True):
-        for value in _round_marks(low, high, ticks):
+        for value in _round_marks(low, high, _MARKS):
             rows.append((name, "variable", value, float(slope * (value - start) / a_point)))
     greatest = float(reach.sum() / a_point)
-    rows += [("total", "total", mark, mark) for mark in _round_marks(0.0, greatest, 2 * ticks)]
+    rows += [("total", "total", mark, mark) for mark in _round_marks(0.0, greatest, 2 * _MARKS)]
     for chance in probabilities:
         total = (logit(chance) - base) / a_point
         if 0 <= total <= greatest:

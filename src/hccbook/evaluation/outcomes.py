@@ -16,20 +16,7 @@ LEVEL = 0.95
 
 
 def check_binary(y: ArrayLike, *, both: bool = True, place: str = "outcome") -> np.ndarray:
-    """Outcome as integers 0 and 1.
-
-    Parameters
-    ----------
-    y : array-like, shape (n_patients,)
-        1 or True for HCC, 0 or False otherwise.
-    both : bool
-        Whether each value must be present.
-    place : str
-        What the outcome is called in the message.
-
-    Returns
-    -------
-    numpy.ndarray of int, shape (n_patients,)
+    """Outcome of each patient as integers, 1 (or True) for HCC, 0 otherwise; `place` is its name in the message.
 
     Raises
     ------
@@ -44,38 +31,22 @@ def check_binary(y: ArrayLike, *, both: bool = True, place: str = "outcome") -> 
         raise DataError(place, "must be 0 or 1", found, "Code HCC as 1, others as 0, and leave out missing ones.")
     values = values.astype(int)
     if both and values.min() == values.max():
-        raise DataError(
-            place,
-            "must hold patients with and without HCC",
-            f"{values.size} patients, all {values[0]}",
-            "Pool cohorts, or leave this one out.",
-        )
+        found = f"{values.size} patients, all {values[0]}"
+        raise DataError(place, "must hold patients with and without HCC", found, "Pool cohorts, or leave this one out.")
     return values
 
 
 def check_values(
     values: ArrayLike, y: np.ndarray, given_y: ArrayLike | None = None, place: str = "score"
 ) -> np.ndarray:
-    """Finite values, one a patient of `y`.
+    """Finite values, one a patient of the checked outcome `y`.
 
-    Parameters
-    ----------
-    values : array-like, shape (n_patients,)
-    y : numpy.ndarray, shape (n_patients,)
-        Checked outcome.
-    given_y : array-like, optional
-        Outcome as the caller gave it: where both are Series, their patients must agree.
-    place : str
-        What the values are called in the message.
-
-    Returns
-    -------
-    numpy.ndarray of float, shape (n_patients,)
+    Where the outcome as it came, `given_y`, and the values are Series, their patients must agree.
 
     Raises
     ------
     DataError
-        If the number of values or the patients differ, or a value is missing or infinite.
+        If the number of values or the patients differ, or a value is missing or infinite; `place` is their name.
     """
     if isinstance(values, pd.Series) and isinstance(given_y, pd.Series) and not values.index.equals(given_y.index):
         raise DataError(place, "must have the outcome's patients in their order", "another index", "Align the two.")
@@ -92,12 +63,9 @@ def check_probability(p: ArrayLike, y: np.ndarray, given_y: ArrayLike | None = N
     """As `check_values`, and from 0 to 1; a linear predictor is refused."""
     array = check_values(p, y, given_y, place)
     if array.min() < 0 or array.max() > 1:
-        raise DataError(
-            place,
-            "must be a probability, 0 to 1",
-            f"values from {array.min():g} to {array.max():g}",
-            "Give predict_proba's second column, not a score or a percentage.",
-        )
+        found = f"values from {array.min():g} to {array.max():g}"
+        hint = "Give predict_proba's second column, not a score or a percentage."
+        raise DataError(place, "must be a probability, 0 to 1", found, hint)
     return array
 
 
@@ -112,12 +80,8 @@ def check_two_each(y: np.ndarray) -> None:
     """Refuse a checked outcome with fewer than two patients of a class."""
     rarest = int(min(y.sum(), len(y) - y.sum()))
     if rarest < 2:
-        raise DataError(
-            "outcome",
-            "must have 2 patients or more in each class for a variance",
-            rarest,
-            "Pool cohorts, or add patients.",
-        )
+        rule = "must have 2 patients or more in each class for a variance"
+        raise DataError("outcome", rule, rarest, "Pool cohorts, or add patients.")
 
 
 def cohorts(
@@ -173,12 +137,8 @@ def by_cohort(
     ----------
     statistic : callable
         Takes the outcome and the values of a cohort's patients; returns a table, or a named tuple that is one row.
-    y : array-like, shape (n_patients,), or pandas.DataFrame, shape (n_patients, n_columns)
-        1 for HCC, 0 otherwise; a table where an outcome has several columns, as event and months.
-    values : pandas.DataFrame, shape (n_patients, n_models), or pandas.Series, shape (n_patients,)
-        A column a model.
-    cohort : str or array-like, shape (n_patients,)
-        Name of the one cohort, or of each patient's.
+    y, values, cohort
+        As in `cohorts`.
     each : str, optional
         Where `values` is a table, the statistic takes one of its columns at a time, and this column of the result
         says which; without it, the statistic takes the whole table.

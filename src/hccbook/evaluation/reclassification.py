@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import norm
 
 from hccbook.errors import DataError
-from hccbook.evaluation.outcomes import LEVEL, check_binary, check_probability, check_two_each
+from hccbook.evaluation.discrimination import wald_test
+from hccbook.evaluation.outcomes import check_binary, check_probability, check_two_each
 
 
 class NetReclassification(NamedTuple):
@@ -54,10 +54,8 @@ class IntegratedDiscrimination(NamedTuple):
     ----------
     idi : float
         ``events + nonevents``; positive where the new model is better.
-    lower, upper : float
-        Wald confidence limits, 95 %.
-    se : float
-        Standard error.
+    lower, upper, se : float
+        Wald confidence limits, 95 %, and standard error.
     z, p : float
         ``idi / se`` and its two-sided p; 0 and 1 where no prediction changed, NaN where all changed alike.
     events, nonevents : float
@@ -81,10 +79,8 @@ def net_reclassification(
 
     Parameters
     ----------
-    y : array-like, shape (n_patients,)
-        1 for HCC, 0 otherwise.
-    p_old, p_new : array-like, shape (n_patients,)
-        Predicted probabilities, 0 to 1.
+    y, p_old, p_new : array-like, shape (n_patients,)
+        1 for HCC, 0 otherwise; predicted probabilities, 0 to 1.
     cutoffs : sequence of float, optional
         Bounds between risk groups, rising, within 0 to 1; a probability at a bound belongs to the higher group.
         Without them every change of the probability counts (continuous NRI).
@@ -120,12 +116,9 @@ def net_reclassification(
     nri = part_events + part_nonevents
     unchanged = (up_events + down_events) / events**2 + (up_nonevents + down_nonevents) / nonevents**2
     variance = unchanged - part_events**2 / events - part_nonevents**2 / nonevents
-    half = float(norm.isf((1 - LEVEL) / 2) * np.sqrt(max(variance, 0.0)))
-    z = nri / np.sqrt(unchanged) if unchanged > 0 else 0.0
-    return NetReclassification(
-        nri, nri - half, nri + half, float(z), float(2 * norm.sf(abs(z))), part_events, part_nonevents,
-        events, nonevents, up_events, down_events, up_nonevents, down_nonevents,
-    )  # fmt: skip
+    limits, test = wald_test(nri, np.sqrt(max(variance, 0.0)))[:2], wald_test(nri, np.sqrt(unchanged))[2:]
+    moved = (up_events, down_events, up_nonevents, down_nonevents)
+    return NetReclassification(nri, *limits, *test, part_events, part_nonevents, events, nonevents, *moved)
 
 
 def integrated_discrimination(y: ArrayLike, p_old: ArrayLike, p_new: ArrayLike) -> IntegratedDiscrimination:
@@ -133,10 +126,8 @@ def integrated_discrimination(y: ArrayLike, p_old: ArrayLike, p_new: ArrayLike) 
 
     Parameters
     ----------
-    y : array-like, shape (n_patients,)
-        1 for HCC, 0 otherwise; two or more of each.
-    p_old, p_new : array-like, shape (n_patients,)
-        Predicted probabilities, 0 to 1.
+    y, p_old, p_new
+        As in `net_reclassification`; two or more patients of each class.
 
     Returns
     -------
@@ -160,8 +151,5 @@ def integrated_discrimination(y: ArrayLike, p_old: ArrayLike, p_new: ArrayLike) 
     se = float(np.sqrt(rise.var(ddof=1) / rise.size + fall.var(ddof=1) / fall.size))
     if se < 1e-12:  # changes that are all equal leave rounding
         se = 0.0
-    half = float(norm.isf((1 - LEVEL) / 2) * se)
-    z = idi / se if se > 0 else (0.0 if idi == 0 else float("nan"))
-    return IntegratedDiscrimination(
-        idi, idi - half, idi + half, se, float(z), float(2 * norm.sf(abs(z))), events, nonevents
-    )
+    lower, upper, z, p = wald_test(idi, se)
+    return IntegratedDiscrimination(idi, lower, upper, se, z, p, events, nonevents)

@@ -36,10 +36,8 @@ def youden_cutoff(y: ArrayLike, score: ArrayLike) -> float:
 
     Parameters
     ----------
-    y : array-like, shape (n_patients,)
-        1 for HCC, 0 otherwise.
-    score : array-like, shape (n_patients,)
-        A higher value means a higher risk.
+    y, score : array-like, shape (n_patients,)
+        1 for HCC, 0 otherwise; a higher score means a higher risk.
 
     Returns
     -------
@@ -149,12 +147,9 @@ def stepwise_groups(
     needed = (first != "low").to_numpy()
     if np.isnan(image[needed]).any():
         missing = clinical.index[needed][np.isnan(image[needed])]
-        raise DataError(
-            f"amap_ct_score, {missing[0]}",
-            f"must be given where aMAP is {amap_low:g} or more",
-            f"{len(missing)} missing",
-            "Compute the score of those patients, or leave them out.",
-        )
+        place, rule = f"amap_ct_score, {missing[0]}", f"must be given where aMAP is {amap_low:g} or more"
+        hint = "Compute the score of those patients, or leave them out."
+        raise DataError(place, rule, f"{len(missing)} missing", hint)
     second = np.full(clinical.size, NOT_NEEDED, dtype=object)
     second[needed] = risk_groups(image[needed], cutoff)
     final = np.where(second == "high", "high", "low").astype(object)
@@ -280,10 +275,8 @@ def lead_times(months: ArrayLike, hcc: ArrayLike, score: ArrayLike, cutoff: floa
     ----------
     months : array-like, shape (n_patients,)
         From the CT to the diagnosis, for patients with HCC.
-    hcc : array-like, shape (n_patients,)
-        1 for HCC, 0 otherwise.
-    score : array-like, shape (n_patients,)
-        A higher value means a higher risk.
+    hcc, score : array-like, shape (n_patients,)
+        1 for HCC, 0 otherwise; a higher score means a higher risk.
     cutoff : float
         Score at or above which a patient is warned.
 

@@ -13,14 +13,11 @@ from sklearn.model_selection import StratifiedKFold
 
 from hccbook.errors import DataError
 from hccbook.evaluation.diagnostic import diagnostic_performance
-from hccbook.evaluation.discrimination import roc_points
-from hccbook.evaluation.model_comparison import noted_auc
-from hccbook.evaluation.outcomes import by_cohort, check_binary, cohorts
+from hccbook.evaluation.discrimination import noted_auc, roc_points
+from hccbook.evaluation.outcomes import LEVEL, by_cohort, check_binary, cohorts
+from hccbook.evaluation.survival import EVERYBODY
 from hccbook.features.selection import check_features
 from hccbook.models.development import logistic_score, probability
-
-EVERYBODY = "all"
-"""Characteristic of the row that holds all patients of a cohort."""
 
 SUBGROUP_COLUMNS = (
     "cohort", "characteristic", "level", "n", "events", "missing", "auc", "lower", "upper", "p_difference", "note",
@@ -28,8 +25,6 @@ SUBGROUP_COLUMNS = (
 """Columns of `subgroup_auc`."""
 
 POOLED, MEAN_OF_FOLDS = "pooled", "mean of folds"
-
-_TAIL = (1 - 0.95) / 2
 
 
 def _with_score(score: ArrayLike, subgroups: pd.DataFrame) -> pd.DataFrame:
@@ -50,19 +45,14 @@ def _levels(column: pd.Series) -> Iterator[tuple[object, np.ndarray]]:
 
 
 def subgroup_auc(
-    y: ArrayLike,
-    score: ArrayLike,
-    subgroups: pd.DataFrame,
-    cohort: str | ArrayLike = "all",
+    y: ArrayLike, score: ArrayLike, subgroups: pd.DataFrame, cohort: str | ArrayLike = "all"
 ) -> pd.DataFrame:
     """AUC of a score in each subgroup of each cohort, and whether the subgroups' AUCs differ.
 
     Parameters
     ----------
-    y : array-like, shape (n_patients,)
-        1 for HCC, 0 otherwise.
-    score : array-like, shape (n_patients,)
-        A higher value means a higher risk.
+    y, score : array-like, shape (n_patients,)
+        1 for HCC, 0 otherwise; a higher score means a higher risk.
     subgroups : pandas.DataFrame, shape (n_patients, n_characteristics)
         Level of each patient by characteristic; missing where it is unknown. Levels come in the order of the
         categories, or of first appearance.
@@ -119,11 +109,7 @@ def _differ(areas: Sequence) -> tuple[float, str]:
 
 
 def subgroup_performance(
-    y: ArrayLike,
-    score: ArrayLike,
-    subgroups: pd.DataFrame,
-    cutoffs: Sequence[float],
-    cohort: str | ArrayLike = "all",
+    y: ArrayLike, score: ArrayLike, subgroups: pd.DataFrame, cutoffs: Sequence[float], cohort: str | ArrayLike = "all"
 ) -> pd.DataFrame:
     """Sensitivity, specificity, predictive values, accuracy and F1 in each subgroup at each cut-off.
 
@@ -206,10 +192,8 @@ def cross_validation(
         The covariates: aMAP, radiomics score, deep-learning score.
     cohort : str or array-like, shape (n_patients,)
         Name of the one cohort, or of each patient's.
-    folds : int
-        Folds; fewer where a class has fewer patients, which the note of the pooled row says.
-    seed : int
-        Seed of the folds.
+    folds, seed : int
+        Folds, fewer where a class has fewer patients, which the note of the pooled row says; their seed.
 
     Returns
     -------
@@ -241,10 +225,8 @@ def cross_validation(
         predictions = _out_of_fold(hcc, table, used, seed)
         predicted.append(predictions.assign(cohort=name))
         alone = []
-        for model, part in [
-            *((f"fold {fold}", part) for fold, part in predictions.groupby("fold")),
-            (POOLED, predictions),
-        ]:
+        parts = [(f"fold {fold}", part) for fold, part in predictions.groupby("fold")]
+        for model, part in [*parts, (POOLED, predictions)]:
             area = noted_auc(part["hcc"], part["probability"])
             alone.append(area.auc)
             sizes = {"cohort": name, "model": model, "n": len(part), "events": int(part["hcc"].sum())}
@@ -297,5 +279,5 @@ def whole_cohort_intervals(performance: pd.DataFrame) -> pd.DataFrame:
     ALARM, Table 2.
     """
     value, n = (performance[name].to_numpy(dtype=float) for name in ("value", "n"))
-    half = norm.isf(_TAIL) * np.sqrt(value * (1 - value) / n)
+    half = norm.isf((1 - LEVEL) / 2) * np.sqrt(value * (1 - value) / n)
     return performance.assign(printed_lower=np.maximum(value - half, 0.0), printed_upper=np.minimum(value + half, 1.0))

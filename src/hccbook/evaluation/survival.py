@@ -13,11 +13,11 @@ from numpy.typing import ArrayLike
 
 from hccbook.errors import DataError
 from hccbook.evaluation.diagnostic import wilson_interval
-from hccbook.evaluation.outcomes import by_cohort, check_binary, check_level
+from hccbook.evaluation.outcomes import LEVEL, by_cohort, check_binary, check_level
 from hccbook.scores import RISK_GROUPS
 
 EVERYBODY = "all"
-"""Name of the group where none is given."""
+"""Name of the group where none is given, and of the row of a whole cohort."""
 
 
 class LogRank(NamedTuple):
@@ -25,11 +25,9 @@ class LogRank(NamedTuple):
 
     Attributes
     ----------
-    chi2 : float
-        Statistic; 0 where there is nothing to compare.
-    p : float
-        p of `chi2` with as many degrees of freedom as there are groups at risk at some event, less one; 1 where there
-        is nothing to compare.
+    chi2, p : float
+        Statistic, and its p with as many degrees of freedom as there are groups at risk at some event, less one; 0 and
+        1 where there is nothing to compare: no event, or all patients in one group.
     """
 
     chi2: float
@@ -53,9 +51,8 @@ def check_follow_up(months: ArrayLike, event: ArrayLike) -> tuple[np.ndarray, np
     bad = ~np.isfinite(times) | (times < 0)
     if bad.any():
         found = f"{times[bad][0]:g}" + (f" (and {int(bad.sum()) - 1} more)" if bad.sum() > 1 else "")
-        raise DataError(
-            "months", "must be finite, 0 or more", found, "Correct the follow-up, or leave the patient out."
-        )
+        hint = "Correct the follow-up, or leave the patient out."
+        raise DataError("months", "must be finite, 0 or more", found, hint)
     return times, events
 
 
@@ -170,10 +167,8 @@ def cumulative_incidence(
 
     Parameters
     ----------
-    months : array-like, shape (n_patients,)
-        Follow-up to HCC or to the last visit.
-    event : array-like, shape (n_patients,)
-        1 for HCC, 0 for censored.
+    months, event : array-like, shape (n_patients,)
+        Follow-up to HCC or to the last visit; 1 for HCC, 0 for censored.
     group : array-like, shape (n_patients,), optional
         Risk group, in the order of `group_labels`; one group "all" by default.
     cohort : str or array-like, shape (n_patients,)
@@ -210,18 +205,17 @@ def incidence_at(
     at: float | ArrayLike,
     group: ArrayLike | None = None,
     cohort: str | ArrayLike = "",
-    level: float = 0.95,
 ) -> pd.DataFrame:
-    """Cumulative incidence of HCC at given months.
+    """Cumulative incidence of HCC at given months, with its 95 % interval.
 
     Beyond a group's last follow-up the last value is carried on, and ``at_risk`` is 0 to say so.
     A group without events has incidence 0 and the interval 0 to 0; one without patients NaN and 0 to 1.
 
     Parameters
     ----------
-    months, event, group, cohort, level
+    months, event, group, cohort
         As in `cumulative_incidence`.
-    at : float or array-like
+    at : float or array-like, shape (n_times,)
         Months.
 
     Returns
@@ -241,7 +235,7 @@ def incidence_at(
         if not stratum.time.size:
             rows += [(np.nan, 0.0, 1.0)] * len(wanted)
             continue
-        curve = _curve(stratum, level)
+        curve = _curve(stratum, LEVEL)
         held = np.searchsorted(curve["months"], wanted, side="right") - 1
         rows += curve[["incidence", "lower", "upper"]].to_numpy()[held].tolist()
     counts[["incidence", "lower", "upper"]] = rows
@@ -259,10 +253,8 @@ def numbers_at_risk(
 
     Parameters
     ----------
-    months, event, group, cohort
-        As in `cumulative_incidence`.
-    at : float or array-like, shape (n_times,)
-        Months.
+    months, event, at, group, cohort
+        As in `incidence_at`.
 
     Returns
     -------
@@ -273,7 +265,7 @@ def numbers_at_risk(
     Raises
     ------
     DataError
-        As `cumulative_incidence`, or if a month is negative.
+        As `incidence_at`.
     """
     rows = [
         (name, label, month, int((time >= month).sum()), int(((time <= month) & (events == 1)).sum()))
@@ -293,14 +285,10 @@ def _check_months(at: float | ArrayLike) -> list[float]:
 def logrank(months: ArrayLike, event: ArrayLike, group: ArrayLike) -> LogRank:
     """Log-rank test of two groups or more.
 
-    With no event, or with all patients in one group, there is nothing to compare: chi2 is 0 and p 1.
-
     Parameters
     ----------
-    months : array-like, shape (n_patients,)
-        Follow-up to HCC or to the last visit.
-    event : array-like, shape (n_patients,)
-        1 for HCC, 0 for censored.
+    months, event
+        As in `cumulative_incidence`.
     group : array-like, shape (n_patients,)
         Group of each patient.
 
@@ -311,7 +299,7 @@ def logrank(months: ArrayLike, event: ArrayLike, group: ArrayLike) -> LogRank:
     Raises
     ------
     DataError
-        If a follow-up is missing or negative, an event is not 0 or 1, or the patients do not match.
+        As `cumulative_incidence`.
 
     References
     ----------
@@ -334,10 +322,8 @@ def logrank_table(months: ArrayLike, event: ArrayLike, group: ArrayLike, cohort:
 
     Parameters
     ----------
-    months, event, group
-        As in `logrank`.
-    cohort : str or array-like, shape (n_patients,)
-        Name of the one cohort, or of each patient's.
+    months, event, group, cohort
+        As in `cumulative_incidence`.
 
     Returns
     -------
@@ -355,10 +341,8 @@ def logrank_table(months: ArrayLike, event: ArrayLike, group: ArrayLike, cohort:
     return by_cohort(lambda table, groups: logrank(table["months"], table["event"], groups), follow_up, labels, names)
 
 
-def group_incidence(
-    group: ArrayLike, y: ArrayLike, order: Sequence[str] | None = None, level: float = 0.95
-) -> pd.DataFrame:
-    """Share of patients with HCC in each risk group, with Wilson's interval.
+def group_incidence(group: ArrayLike, y: ArrayLike, order: Sequence[str] | None = None) -> pd.DataFrame:
+    """Share of patients with HCC in each risk group, with Wilson's 95 % interval.
 
     Parameters
     ----------
@@ -368,8 +352,6 @@ def group_incidence(
         1 for HCC, 0 otherwise; a class may be absent.
     order : sequence of str, optional
         Order of the groups; see `group_labels`.
-    level : float
-        Confidence level.
 
     Returns
     -------
@@ -387,12 +369,8 @@ def group_incidence(
     ALARM, Fig. 5B.
     """
     outcome = check_binary(y, both=False)
-    table = (
-        pd.Series(outcome)
-        .groupby(group_labels(group, y, order), observed=False)
-        .agg(n="size", events="sum")
-        .rename_axis("group")
-    )
-    lower, upper = wilson_interval(table["events"], table["n"], level)
+    groups = pd.Series(outcome).groupby(group_labels(group, y, order), observed=False)
+    table = groups.agg(n="size", events="sum").rename_axis("group")
+    lower, upper = wilson_interval(table["events"], table["n"])
     table = table.assign(incidence=table["events"] / table["n"].where(table["n"] > 0), lower=lower, upper=upper)
     return table.reset_index().astype({"group": object})

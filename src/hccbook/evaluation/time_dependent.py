@@ -9,16 +9,15 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from hccbook.errors import DataError
-from hccbook.evaluation.decision import TREAT_ALL, TREAT_NONE
-from hccbook.evaluation.model_comparison import noted_auc
-from hccbook.evaluation.outcomes import by_cohort, check_probability, check_values
+from hccbook.evaluation.decision import TREAT_ALL, TREAT_NONE, check_thresholds
+from hccbook.evaluation.discrimination import noted_auc
+from hccbook.evaluation.outcomes import LEVEL, by_cohort, check_probability, check_values
 from hccbook.evaluation.survival import check_follow_up, follow_up_table, incidence_at
 
 HORIZONS_MONTHS = (12.0, 24.0, 36.0)
 """Horizons of `time_dependent_auc_table`."""
 
 _REPLICATES_A_BLOCK = 200
-_TAIL = (1 - 0.95) / 2
 
 
 class HorizonAuc(NamedTuple):
@@ -26,12 +25,9 @@ class HorizonAuc(NamedTuple):
 
     Attributes
     ----------
-    cases : int
-        Patients with HCC by the horizon.
-    controls : int
-        Patients followed beyond the horizon.
-    unknown : int
-        Patients whose follow-up ended without HCC before the horizon, or at it: neither.
+    cases, controls, unknown : int
+        Patients with HCC by the horizon, those followed beyond it, and those whose follow-up ended without HCC before
+        or at it.
     auc : float
         Chance that a patient with HCC by the horizon has the higher score than one without HCC beyond it, ties
         counting half; NaN where there is no such pair.
@@ -50,35 +46,16 @@ class HorizonAuc(NamedTuple):
     note: str
 
 
-def censoring_weights(
+def _censoring_weights(
     time: np.ndarray, event: np.ndarray, horizon: float, bootstrap_weights: np.ndarray | None = None
 ) -> np.ndarray:
-    """Inverse-probability-of-censoring weights of the patients whose state at a horizon is known.
+    """Inverse-probability-of-censoring weights of the patients whose state at a horizon is known, 0 of the others.
 
-    A patient with HCC at t by the horizon stands for ``1 / G(t-)`` patients, one followed beyond the horizon for
-    ``1 / G(horizon)``; G is the Kaplan-Meier estimate of being still followed. Where HCC and the end of follow-up
-    fall together, HCC comes first. All replicates at once: a thousand take some hundredths of a second here, and
-    several seconds in lifelines, which fits one curve at a time.
-
-    Parameters
-    ----------
-    time : numpy.ndarray, shape (n_patients,)
-        Follow-up to HCC or to the last visit, months.
-    event : numpy.ndarray of int, shape (n_patients,)
-        1 for HCC, 0 for censored.
-    horizon : float
-        Months.
-    bootstrap_weights : numpy.ndarray, shape (n_replicates, n_patients), optional
-        How often each patient is there in each replicate; once in the one there is by default.
-
-    Returns
-    -------
-    numpy.ndarray, shape (n_replicates, n_patients)
-        0 where the state at the horizon is unknown. A patient who is not in a replicate has no weight in it.
-
-    References
-    ----------
-    Uno et al. 2007, J Am Stat Assoc 102:527.
+    A patient with HCC at t by the horizon stands for ``1 / G(t-)`` patients, one followed beyond it for
+    ``1 / G(horizon)``; G is the Kaplan-Meier estimate of being still followed (Uno et al. 2007, J Am Stat Assoc
+    102:527). Where HCC and the end of follow-up fall together, HCC comes first. `bootstrap_weights`, shape
+    (n_replicates, n_patients), say how often each patient is there in each replicate; who is not has no weight in it.
+    All replicates at once: a thousand take some hundredths of a second, and several seconds in lifelines.
     """
     drawn = np.ones((1, time.size)) if bootstrap_weights is None else bootstrap_weights
     times, position = np.unique(time, return_inverse=True)
@@ -112,7 +89,7 @@ def _horizon_auc(
     score: np.ndarray, time: np.ndarray, event: np.ndarray, horizon: float, bootstrap_weights: np.ndarray
 ) -> np.ndarray:
     """AUC of each replicate; NaN where there is no pair."""
-    weight = censoring_weights(time, event, horizon, bootstrap_weights) * bootstrap_weights
+    weight = _censoring_weights(time, event, horizon, bootstrap_weights) * bootstrap_weights
     distinct, position = np.unique(score, return_inverse=True)
     cases, controls = (np.zeros((len(weight), distinct.size)) for _ in range(2))
     for target, rows in zip((cases, controls), _cases_and_controls(time, event, horizon), strict=True):
@@ -133,12 +110,7 @@ def _bootstrap_weights(event: np.ndarray, replicates: int, rng: np.random.Genera
 
 
 def time_dependent_auc(
-    months: ArrayLike,
-    event: ArrayLike,
-    score: ArrayLike,
-    horizon: float,
-    replicates: int = 1000,
-    seed: int = 0,
+    months: ArrayLike, event: ArrayLike, score: ArrayLike, horizon: float, replicates: int = 1000, seed: int = 0
 ) -> HorizonAuc:
     """Cumulative/dynamic AUC at a horizon, with inverse-probability-of-censoring weights.
 
@@ -148,18 +120,14 @@ def time_dependent_auc(
 
     Parameters
     ----------
-    months : array-like, shape (n_patients,)
-        Follow-up to HCC or to the last visit.
-    event : array-like, shape (n_patients,)
-        1 for HCC, 0 for censored.
+    months, event : array-like, shape (n_patients,)
+        Follow-up to HCC or to the last visit; 1 for HCC, 0 for censored.
     score : array-like, shape (n_patients,)
         A higher value means a higher risk.
     horizon : float
         Months.
-    replicates : int
-        Bootstrap replicates; patients with and without HCC are drawn apart. 0 for no interval.
-    seed : int
-        Seed of the draws.
+    replicates, seed : int
+        Bootstrap replicates, patients with and without HCC drawn apart, 0 for no interval; seed of the draws.
 
     Returns
     -------
@@ -191,17 +159,15 @@ def time_dependent_auc(
         return HorizonAuc(*counts, auc, nothing, nothing, "no interval asked for")
     rng = np.random.default_rng(seed)
     blocks = [min(_REPLICATES_A_BLOCK, replicates - start) for start in range(0, replicates, _REPLICATES_A_BLOCK)]
-    areas = np.concatenate(
-        [_horizon_auc(values, time, events, at, _bootstrap_weights(events, size, rng)) for size in blocks]
-    )
+    draws = (_bootstrap_weights(events, size, rng) for size in blocks)
+    areas = np.concatenate([_horizon_auc(values, time, events, at, drawn) for drawn in draws])
     defined = areas[np.isfinite(areas)]
-    notes = (
-        [] if defined.size == areas.size else [f"{areas.size - defined.size} of {areas.size} replicates without a pair"]
-    )
+    without = areas.size - defined.size
+    notes = [f"{without} of {areas.size} replicates without a pair"] if without else []
     if min(cases, controls) == 1:
         notes.append(f"no interval: one patient {'with HCC by then' if cases == 1 else 'followed beyond'}")
         return HorizonAuc(*counts, auc, nothing, nothing, "; ".join(notes))
-    lower, upper = np.quantile(defined, [_TAIL, 1 - _TAIL])
+    lower, upper = np.quantile(defined, [(1 - LEVEL) / 2, 1 - (1 - LEVEL) / 2])
     if lower == upper:
         notes.append("the interval is a point")
     return HorizonAuc(*counts, auc, float(lower), float(upper), "; ".join(notes))
@@ -222,16 +188,12 @@ def time_dependent_auc_table(
 
     Parameters
     ----------
-    months : array-like, shape (n_patients,)
-        Follow-up to HCC or to the last visit.
-    event : array-like, shape (n_patients,)
-        1 for HCC, 0 for censored.
+    months, event, replicates, seed
+        As in `time_dependent_auc`.
     scores : pandas.DataFrame, shape (n_patients, n_scores)
         A column a score; a higher value means a higher risk.
     cohort : str or array-like, shape (n_patients,)
         Name of the one cohort, or of each patient's.
-    replicates, seed
-        As in `time_dependent_auc`.
 
     Returns
     -------
@@ -257,34 +219,27 @@ def time_dependent_auc_table(
     return by_cohort(at_horizons, follow_up_table(months, event, scores.index), scores.astype(float), cohort)
 
 
-# --- calibration and net benefit --------------------------------------------------------------------------------------
-
-
 def survival_calibration_groups(
-    months: ArrayLike, event: ArrayLike, p: ArrayLike, horizon: float, groups: int = 5, level: float = 0.95
+    months: ArrayLike, event: ArrayLike, p: ArrayLike, horizon: float, groups: int = 5
 ) -> pd.DataFrame:
     """Cumulative incidence at a horizon in groups of rising prediction, of equal size; equal predictions stay together.
 
     Parameters
     ----------
-    months : array-like, shape (n_patients,)
-        Follow-up to HCC or to the last visit.
-    event : array-like, shape (n_patients,)
-        1 for HCC, 0 for censored.
+    months, event
+        As in `time_dependent_auc`.
     p : array-like, shape (n_patients,)
         Predicted probabilities of HCC by the horizon, 0 to 1.
     horizon : float
         Months.
     groups : int
         Groups wanted; fewer come back where predictions are equal.
-    level : float
-        Confidence level (Kaplan-Meier, log-log transformed limits).
 
     Returns
     -------
     pandas.DataFrame
-        Columns predicted (mean), observed, lower, upper, n, events (by the horizon), at_risk (at the horizon; 0
-        where the incidence is carried on from before).
+        Columns predicted (mean), observed, lower, upper (Kaplan-Meier, log-log transformed limits of 95 %), n, events
+        (by the horizon), at_risk (at the horizon; 0 where the incidence is carried on from before).
 
     Raises
     ------
@@ -304,11 +259,10 @@ def survival_calibration_groups(
     horizon, rows = _check_horizon(horizon), []
     for one in np.unique(label):
         chosen = label == one
-        incidence = incidence_at(time[chosen], events[chosen], horizon, level=level).iloc[0]
-        limits = (incidence["incidence"], incidence["lower"], incidence["upper"])
-        rows.append(
-            (float(values[chosen].mean()), *limits, int(chosen.sum()), incidence["events"], incidence["at_risk"])
-        )
+        incidence = incidence_at(time[chosen], events[chosen], horizon).iloc[0]
+        observed = incidence[["incidence", "lower", "upper"]]
+        counts = (int(chosen.sum()), incidence["events"], incidence["at_risk"])
+        rows.append((float(values[chosen].mean()), *observed, *counts))
     return pd.DataFrame(rows, columns=["predicted", "observed", "lower", "upper", "n", "events", "at_risk"])
 
 
@@ -322,12 +276,8 @@ def survival_net_benefit(
 
     Parameters
     ----------
-    months : array-like, shape (n_patients,)
-        Follow-up to HCC or to the last visit.
-    event : array-like, shape (n_patients,)
-        1 for HCC, 0 for censored.
-    p : array-like, shape (n_patients,)
-        Predicted probabilities of HCC by the horizon, 0 to 1.
+    months, event, p
+        As in `survival_calibration_groups`.
     thresholds : array-like, shape (n_thresholds,)
         Threshold probabilities pt, 0 or more and below 1.
     horizon : float
@@ -348,12 +298,10 @@ def survival_net_benefit(
     """
     time, events = check_follow_up(months, event)
     values = check_probability(p, events, event)
-    cuts = np.asarray(thresholds, dtype=float)
-    if cuts.ndim != 1 or not cuts.size or not ((cuts >= 0) & (cuts < 1)).all():
-        raise DataError("thresholds", "must be 0 or more and below 1", thresholds, "Give probabilities, not per cent.")
+    cuts = check_thresholds(thresholds)
     positive = (values >= cuts[:, None]).astype(float)
     # The Kaplan-Meier incidence, as the weighted share of those with HCC: of all thresholds at once.
-    weight = censoring_weights(time, events, _check_horizon(horizon), positive) * positive
+    weight = _censoring_weights(time, events, _check_horizon(horizon), positive) * positive
     size = positive.sum(axis=1)
     risk = weight[:, (events == 1) & (time <= horizon)].sum(axis=1) / np.maximum(size, 1)
     benefit = size / values.size * (risk - (1 - risk) * cuts / (1 - cuts))
@@ -372,18 +320,10 @@ def survival_decision_curves(
 
     Parameters
     ----------
-    months : array-like, shape (n_patients,)
-        Follow-up to HCC or to the last visit.
-    event : array-like, shape (n_patients,)
-        1 for HCC, 0 for censored.
-    probabilities : pandas.DataFrame, shape (n_patients, n_models)
-        Predicted probabilities of HCC by the horizon, a column a model.
-    cohort : str or array-like, shape (n_patients,)
-        Name of the one cohort, or of each patient's.
-    thresholds : array-like, shape (n_thresholds,)
-        Threshold probabilities, 0 or more and below 1.
-    horizon : float
-        Months.
+    months, event, thresholds, horizon
+        As in `survival_net_benefit`.
+    probabilities, cohort
+        As in `hccbook.evaluation.decision_curves`; probabilities of HCC by the horizon.
 
     Returns
     -------

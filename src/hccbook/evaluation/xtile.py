@@ -1,9 +1,4 @@
-"""X-tile: the cut-offs that separate risk groups best, and what the search for them costs.
-
-References
-----------
-Camp et al. 2004, Clin Cancer Res 10:7252.
-"""
+"""X-tile: the cut-offs that separate risk groups best, and what the search for them costs."""
 
 from __future__ import annotations
 
@@ -69,11 +64,7 @@ class XTilePermutation(NamedTuple):
 
 
 def xtile(
-    score: ArrayLike,
-    outcome: ArrayLike,
-    time: ArrayLike | None = None,
-    min_fraction: float = 0.1,
-    n_cuts: int = 2,
+    score: ArrayLike, outcome: ArrayLike, time: ArrayLike | None = None, min_fraction: float = 0.1, n_cuts: int = 2
 ) -> XTile:
     """Cut-offs that separate risk groups best, over all pairs of cut-offs.
 
@@ -83,10 +74,8 @@ def xtile(
 
     Parameters
     ----------
-    score : array-like, shape (n_patients,)
-        A higher value means a higher risk.
-    outcome : array-like, shape (n_patients,)
-        1 for HCC, 0 otherwise; both present.
+    score, outcome : array-like, shape (n_patients,)
+        A higher score means a higher risk; 1 for HCC, 0 otherwise, both present.
     time : array-like, shape (n_patients,), optional
         Follow-up, months.
     min_fraction : float
@@ -114,12 +103,9 @@ def xtile(
     n_from, events_from = _counts_from(position, distinct.size, y)
     allowed = _allowed(n_from, y.size, min_fraction, n_cuts)
     if not allowed.any():
-        raise DataError(
-            "score",
-            f"must allow {n_cuts + 1} groups of {min_fraction:.0%} of {y.size} patients or more",
-            f"{distinct.size} different scores",
-            "Lower min_fraction, or ask for fewer cut-offs.",
-        )
+        rule = f"must allow {n_cuts + 1} groups of {min_fraction:.0%} of {y.size} patients or more"
+        hint = "Lower min_fraction, or ask for fewer cut-offs."
+        raise DataError("score", rule, f"{distinct.size} different scores", hint)
     if months is None:
         grid = _pearson_grid(n_from, events_from, y.size, int(y.sum()), n_cuts)
         expected_from = n_from * y.mean()
@@ -130,14 +116,9 @@ def xtile(
     # Equal tables reached in another order differ in their last bits.
     chosen = np.argwhere(np.nan_to_num(grid, nan=-1.0) >= greatest * (1 - 1e-12))[0]
     candidates = midpoints(distinct)
-    above = pd.DataFrame(
-        {
-            "cutoff": np.r_[distinct[0], candidates],
-            "n": np.r_[y.size, n_from],
-            "events": np.r_[y.sum(), events_from].astype(int),
-            "expected": np.r_[y.sum(), expected_from].astype(float),
-        }
-    )
+    above = pd.DataFrame({"cutoff": np.r_[distinct[0], candidates], "n": np.r_[y.size, n_from]})
+    above["events"] = np.r_[y.sum(), events_from].astype(int)
+    above["expected"] = np.r_[y.sum(), expected_from].astype(float)
     return XTile(tuple(candidates[chosen].tolist()), greatest, candidates, grid, above)
 
 
@@ -149,9 +130,8 @@ def _checked(
     if n_cuts not in (1, 2):
         raise DataError("n_cuts", "must be 1 or 2", n_cuts, "Choose one of them.")
     if not 0 < min_fraction <= 1 / (n_cuts + 1):
-        raise DataError(
-            "min_fraction", f"must be above 0, at most {1 / (n_cuts + 1):.2g}", min_fraction, "Give 0.05 to 0.1."
-        )
+        rule = f"must be above 0, at most {1 / (n_cuts + 1):.2g}"
+        raise DataError("min_fraction", rule, min_fraction, "Give 0.05 to 0.1.")
     if time is None:
         return y, values, None
     months = check_values(time, y, outcome, "time")
@@ -202,9 +182,8 @@ def _logrank_grid(
     """Log-rank chi-square of 2 or 3 groups, for all candidates at once, and the events expected above each.
 
     With A the patients at or above the lower cut-off and B those at or above the upper one, the statistic is the
-    quadratic form of their surplus events, and the covariance of A and B at one event time is c b (1 - a), where
-    a and b are their shares of those at risk. lifelines' test takes 15 ms a pair, of which there may be
-    millions.
+    quadratic form of their surplus events, and the covariance of A and B at one event time is c b (1 - a), where a and
+    b are their shares of those at risk. lifelines' test takes 15 ms a pair, of which there may be millions.
     """
     times, events = np.unique(months[y == 1], return_counts=True)
     reached = np.searchsorted(times, months, side="right")
@@ -268,16 +247,10 @@ def xtile_map(result: XTile) -> pd.DataFrame:
     drawn = np.isfinite(result.grid[lower, upper])
     lower, upper = lower[drawn], upper[drawn]
     low_observed, low_expected = everybody["events"] - events[lower], everybody["expected"] - expected[lower]
-    return pd.DataFrame(
-        {
-            "lower": result.candidates[lower],
-            "upper": result.candidates[upper],
-            "low_share": 1 - n[lower] / everybody["n"],
-            "high_share": n[upper] / everybody["n"],
-            "chi2": result.grid[lower, upper],
-            "rising": events[upper] * low_expected > low_observed * expected[upper],
-        }
-    )
+    cuts = {"lower": result.candidates[lower], "upper": result.candidates[upper]}
+    shares = {"low_share": 1 - n[lower] / everybody["n"], "high_share": n[upper] / everybody["n"]}
+    rising = events[upper] * low_expected > low_observed * expected[upper]
+    return pd.DataFrame({**cuts, **shares, "chi2": result.grid[lower, upper], "rising": rising})
 
 
 def xtile_permutation(
@@ -293,10 +266,8 @@ def xtile_permutation(
     ----------
     score, outcome, min_fraction
         As `xtile`.
-    permutations : int
-        Permutations; the least p is ``1 / (1 + permutations)``.
-    seed : int
-        Seed of the permutations.
+    permutations, seed : int
+        Permutations, the least p being ``1 / (1 + permutations)``; their seed.
 
     Returns
     -------
