@@ -141,10 +141,7 @@ class Amap2Refit(BaseEstimator):
     """
 
     def __init__(
-        self,
-        covariance: Literal["group", "pooled"] = "group",
-        cell_free_dna: bool = False,
-        name: str = "aMAP-2 refit",
+        self, covariance: Literal["group", "pooled"] = "group", cell_free_dna: bool = False, name: str = "aMAP-2 refit"
     ) -> None:
         self.covariance = covariance
         self.cell_free_dna = cell_free_dna
@@ -224,10 +221,7 @@ class Amap2Refit(BaseEstimator):
         values = table[list(needed[2:])]
         if np.isinf(values.to_numpy(dtype=float)).any() or (table["afp"] < 0).any():
             raise DataError("visits", "must hold finite values, AFP 0 or more", "others", "Give AFP in ug/L.")
-        return table.assign(
-            years=table["months"] / _MONTHS_A_YEAR,
-            afp=np.log10(np.maximum(table["afp"], MIN_AFP)),
-        )
+        return table.assign(years=table["months"] / _MONTHS_A_YEAR, afp=np.log10(np.maximum(table["afp"], MIN_AFP)))
 
     def _fit_cell_free_dna(self, used: pd.DataFrame, y: pd.Series, outcome: np.ndarray) -> dict[int, tuple]:
         values = _last_cell_free_dna(used, y.index)

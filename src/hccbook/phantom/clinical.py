@@ -51,12 +51,7 @@ def _centre(paper: str, cohort: str, number: int) -> str:
 
 
 def clinical_values(
-    paper: str,
-    cohort: str,
-    hcc: bool,
-    latents: np.ndarray,
-    uniform: np.ndarray,
-    names: Sequence[str] | None = None,
+    paper: str, cohort: str, hcc: bool, latents: np.ndarray, uniform: np.ndarray, names: Sequence[str] | None = None
 ) -> dict[str, np.ndarray]:
     """Clinical values of patients of one cohort and outcome group.
 

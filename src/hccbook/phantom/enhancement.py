@@ -32,13 +32,7 @@ PHASE_HU: dict[str, tuple[float, float, float]] = {
 }
 """Mean HU by tissue, in the order of `PHASES`."""
 
-FIXED_HU: dict[str, float] = {
-    "lung": -845.0,
-    "bile": 9.0,
-    "gut_fluid": 16.0,
-    "gut_gas": -900.0,
-    "stool": 35.0,
-}
+FIXED_HU: dict[str, float] = {"lung": -845.0, "bile": 9.0, "gut_fluid": 16.0, "gut_gas": -900.0, "stool": 35.0}
 """Mean HU of contents that contrast medium does not reach; what does not breathe has its own in `anatomy`."""
 
 _UNENHANCED = {"liver": 56.0, "spleen": 46.0, "renal_pelvis": 5.0}
