@@ -101,15 +101,7 @@ class LinearScore:
         return table.iloc[order].reset_index(drop=True)
 
     def formula(self, name: str = "score", digits: int = 3) -> str:
-        """The score as text; z(...) is the standardised value.
-
-        Parameters
-        ----------
-        name : str
-            What stands left of the equals sign.
-        digits : int
-            Decimals.
-        """
+        """The score as text after `name` and an equals sign; z(...) is the standardised value."""
         text = f"{name} = {self.intercept:.{digits}f}"
         for feature, weight in zip(self.names, self.coefficients, strict=True):
             text += f" {'-' if weight < 0 else '+'} {abs(weight):.{digits}f} x z({feature})"

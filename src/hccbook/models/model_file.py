@@ -16,17 +16,7 @@ _VERSION = 1
 
 
 def write_model(file: str | Path, name: str, content: dict[str, Any]) -> Path:
-    """Write a model's plain values; numbers keep all their digits.
-
-    Parameters
-    ----------
-    file : path-like
-        JSON file to write, whole or not at all.
-    name : str
-        Model, ``alarm`` or ``amap_ct``.
-    content : dict
-        JSON values.
-    """
+    """Write a model's plain JSON values under its name, whole or not at all; numbers keep all their digits."""
     with atomic_path(Path(file)) as temporary:
         text = json.dumps({"format": _FORMAT, "version": _VERSION, "model": name, **content}, indent=1, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8")
@@ -34,14 +24,7 @@ def write_model(file: str | Path, name: str, content: dict[str, Any]) -> Path:
 
 
 def read_model(file: str | Path, name: str) -> dict[str, Any]:
-    """Values that `write_model` wrote.
-
-    Parameters
-    ----------
-    file : path-like
-        JSON file.
-    name : str
-        Model that it must hold.
+    """Values that `write_model` wrote for the model of that name.
 
     Raises
     ------
