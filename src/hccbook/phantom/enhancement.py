@@ -40,17 +40,7 @@ _BLOOD = 42.0
 
 
 def draw_enhancement(rng: np.random.Generator) -> dict[str, dict[str, float]]:
-    """Attenuations of one patient: the means, scaled by the patient's own circulation and contrast dose.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    dict of str to dict of str to float
-        HU by phase and tissue.
-    """
+    """HU by phase and tissue of one patient: the means, scaled by the patient's own circulation and contrast dose."""
     # Arterial filling varies most: it hangs on cardiac output and on the delay chosen.
     gains = np.exp(rng.standard_normal(len(PHASES)) * np.array([0.10, 0.05, 0.05]))
     own = {tissue: float(np.exp(0.03 * rng.standard_normal())) for tissue in PHASE_HU}
