@@ -40,9 +40,8 @@ def check_features(X: pd.DataFrame | ArrayLike, place: str = "features") -> None
             raise DataError(place, "column names must differ", f"{repeated[0]!r} twice", "Rename or drop one.")
         text = [name for name, kind in X.dtypes.items() if kind.kind not in "biuf"]
         if text:
-            raise DataError(
-                f"{place}, column {text[0]}", "must be numeric", str(X[text[0]].dtype), "Convert or drop the column."
-            )
+            kind = str(X[text[0]].dtype)
+            raise DataError(f"{place}, column {text[0]}", "must be numeric", kind, "Convert or drop the column.")
     values = np.asarray(X, dtype=float)
     if values.ndim != 2:
         raise DataError(place, "must be a table (patients x features)", f"shape {values.shape}", "Give two dimensions.")
@@ -52,12 +51,9 @@ def check_features(X: pd.DataFrame | ArrayLike, place: str = "features") -> None
         names = X.columns if isinstance(X, pd.DataFrame) else columns.astype(str)
         first = columns[0] if isinstance(X, pd.DataFrame) else 0
         more = f" ({columns.size - 1} more columns)" if columns.size > 1 else ""
-        raise DataError(
-            f"{place}, column {names[first]}",
-            "must hold finite numbers",
-            f"{int(bad[:, columns[0]].sum())} missing or infinite of {len(values)}{more}",
-            "Find out which patients' features failed, and leave those patients or that feature out.",
-        )
+        found = f"{int(bad[:, columns[0]].sum())} missing or infinite of {len(values)}{more}"
+        hint = "Find out which patients' features failed, and leave those patients or that feature out."
+        raise DataError(f"{place}, column {names[first]}", "must hold finite numbers", found, hint)
 
 
 def check_outcome(y: ArrayLike, patients: pd.DataFrame | pd.Series | np.ndarray) -> np.ndarray:

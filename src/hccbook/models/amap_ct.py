@@ -187,7 +187,6 @@ class AmapCtModel(ScoreModel):
 
     def _fit_beside(self, other: AmapCtModel, X: pd.DataFrame, outcome: np.ndarray) -> AmapCtModel:
         """Fit with the image score of a model of the same organs, settings and patients: its LASSO runs once."""
-        self._check_covariates(X)
         vars(self).update({name: value for name, value in vars(other).items() if name.endswith("_")})
         self._fit_combination(X, outcome)
         return self
@@ -201,12 +200,8 @@ class AmapCtModel(ScoreModel):
                 by_organ[organ].append(name)
         empty = [organ for organ, names in by_organ.items() if not names]
         if empty:
-            raise ModelError(
-                "features",
-                f"must have columns <phase>.{empty[0]}.<name>",
-                "none",
-                f"Extract them, or leave {empty[0]} out.",
-            )
+            rule = f"must have columns <phase>.{empty[0]}.<name>"
+            raise ModelError("features", rule, "none", f"Extract them, or leave {empty[0]} out.")
         return by_organ
 
     def _fit_image_score(self, standardised: Standardised, outcome: np.ndarray) -> tuple[str, ...]:
@@ -248,9 +243,8 @@ class AmapCtModel(ScoreModel):
             return f"{'-' if value < 0 else '+'} {abs(value):.{digits}f}{what}"
 
         image, clinical, *others = self.coef_[0]
-        beside = "".join(
-            f"{signed(weight, f' x {name}')} " for name, weight in zip(self.covariates, others, strict=True)
-        )
+        covariates = zip(self.covariates, others, strict=True)
+        beside = "".join(f"{signed(weight, f' x {name}')} " for name, weight in covariates)
         return (
             f"aMAP-CT score = {image:.{digits}f} x CT image score "
             f"{signed(clinical, ' x aMAP score')} {beside}{signed(self.intercept_[0])}"
@@ -389,6 +383,5 @@ class AmapCtFamily(JsonModel):
 
 def _check_names(setting: str, names: Sequence[str], known: Collection[str]) -> None:
     if isinstance(names, str) or not set(names) <= set(known) or len(set(names)) < len(names):
-        raise ModelError(
-            setting, f"must be different ones of {', '.join(known)}", repr(names), "Give a tuple of names."
-        )
+        rule = f"must be different ones of {', '.join(known)}"
+        raise ModelError(setting, rule, repr(names), "Give a tuple of names.")

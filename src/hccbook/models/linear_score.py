@@ -79,12 +79,9 @@ class LinearScore:
         """
         absent = [name for name in self.names if name not in X.columns]
         if absent:
-            raise ModelError(
-                f"column {absent[0]}",
-                f"must be in the table ({len(self.names)} columns make this score)",
-                f"{len(absent)} absent",
-                "Extract the features with the settings, phases and organs that the model was fitted on.",
-            )
+            rule = f"must be in the table ({len(self.names)} columns make this score)"
+            hint = "Extract the features with the settings, phases and organs that the model was fitted on."
+            raise ModelError(f"column {absent[0]}", rule, f"{len(absent)} absent", hint)
         used = X[list(self.names)]
         check_features(used, "score")
         standardised = (used.to_numpy(dtype=float) - np.array(self.means)) / np.array(self.scales)

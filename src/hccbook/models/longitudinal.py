@@ -209,12 +209,10 @@ class Amap2Refit(BaseEstimator):
         parts = {group: values[(outcome == group) & np.isfinite(values)] for group in (0, 1)}
         for group, part in parts.items():
             if len(part) < _MIN_PATIENTS or np.ptp(part) == 0:
-                raise TooFewPatientsError(
-                    f"{_CELL_FREE_DNA}, {_group_title(group)}",
-                    f"must be known of {_MIN_PATIENTS} patients or more, and vary between them",
-                    f"{len(part)} values, {len(np.unique(part))} of them different",
-                    "Fit without cell_free_dna.",
-                )
+                rule = f"must be known of {_MIN_PATIENTS} patients or more, and vary between them"
+                found = f"{len(part)} values, {len(np.unique(part))} of them different"
+                where = f"{_CELL_FREE_DNA}, {_group_title(group)}"
+                raise TooFewPatientsError(where, rule, found, "Fit without cell_free_dna.")
         sds = {group: float(part.std(ddof=1)) for group, part in parts.items()}
         if self.covariance == "pooled":
             degrees = {group: len(part) - 1 for group, part in parts.items()}
@@ -311,12 +309,9 @@ def refit_scores(
         events = int((known == 1).sum())
         try:
             if events in (0, len(known)):
-                raise TooFewPatientsError(
-                    "outcome",
-                    "must be known of patients with and without HCC",
-                    f"{events} with and {len(known) - events} without",
-                    "Leave the score out.",
-                )
+                rule = "must be known of patients with and without HCC"
+                found = f"{events} with and {len(known) - events} without"
+                raise TooFewPatientsError("outcome", rule, found, "Leave the score out.")
             fitted = clone(model).fit(visits, known)
         except TooFewPatientsError as error:
             sentence = f"not learnt: {error.place} {error.rule}, but found {error.found}"
@@ -353,12 +348,9 @@ def _check_group(group: int, part: Sums) -> None:
         # A line needs two times; a spread about it, and between patients, more measurements than that.
         whole = part.squares[:, marker].sum(axis=0)
         if np.linalg.det(whole) <= 1e-9 or part.count[:, marker].sum() <= len(part.total) + WIDTH:
-            raise TooFewPatientsError(
-                f"{who}, {name}",
-                "must be measured repeatedly, at different times",
-                f"{int(part.count[:, marker].sum())} measurements of {len(part.total)} patients",
-                "Give more visits, or leave the longitudinal score out.",
-            )
+            found = f"{int(part.count[:, marker].sum())} measurements of {len(part.total)} patients"
+            hint = "Give more visits, or leave the longitudinal score out."
+            raise TooFewPatientsError(f"{who}, {name}", "must be measured repeatedly, at different times", found, hint)
 
 
 def _last_cell_free_dna(used: pd.DataFrame, patients: pd.Index) -> np.ndarray:

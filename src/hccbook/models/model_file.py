@@ -41,9 +41,8 @@ def read_model(file: str | Path, name: str) -> dict[str, Any]:
     found = content.get("format") if isinstance(content, dict) else type(content).__name__
     if found != _FORMAT or content["version"] != _VERSION:
         version = content.get("version") if isinstance(content, dict) else None
-        raise ModelError(
-            file.name, f"must be {_FORMAT!r}, version {_VERSION}", f"{found!r}, {version!r}", "Write it with to_json."
-        )
+        rule = f"must be {_FORMAT!r}, version {_VERSION}"
+        raise ModelError(file.name, rule, f"{found!r}, {version!r}", "Write it with to_json.")
     if content["model"] != name:
         raise ModelError(file.name, f"must hold the model {name!r}", repr(content["model"]), "Load it as that model.")
     return content
@@ -55,6 +54,5 @@ def whole_model(file: str | Path) -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(
-            Path(file).name, "must hold a whole model", f"{type(error).__name__}: {error}", "Fit the model again."
-        ) from error
+        found = f"{type(error).__name__}: {error}"
+        raise ModelError(Path(file).name, "must hold a whole model", found, "Fit the model again.") from error

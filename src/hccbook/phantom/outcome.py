@@ -77,9 +77,13 @@ def bclc_stage(cohort: str, rank: int, hcc: int) -> str:
 def disease_course(paper: str, size: CohortSize, rank: int, rng: np.random.Generator) -> tuple[str, float]:
     """BCLC stage at the diagnosis of HCC, and months to it or to the last visit.
 
-    The stage is empty without HCC (the rank is that of `hcc_ranks`), and in a paper without a greatest time. With one,
-    the months lie within the paper's window, the mean of each stage as printed; otherwise HCC comes within the
-    follow-up that would have been.
+    Returns
+    -------
+    stage : str
+        Empty without HCC, that is at a `rank` of -1, and in a paper without a greatest time.
+    months : float
+        With a greatest time, within the paper's window, the mean of each stage as printed; otherwise HCC comes
+        within the follow-up that would have been.
     """
     earliest, latest = find_paper(paper).months
     if np.isfinite(latest):

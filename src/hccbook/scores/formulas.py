@@ -116,12 +116,8 @@ def amap(
     """
     liver = albi(np.asarray(bilirubin), np.asarray(albumin))
     count = checked("platelets", platelets)
-    score = (
-        (0.06 * checked("age", age) + 0.89 * checked_flag("male", male) + 0.48 * liver - 0.01 * count + 7.4)
-        / 14.77
-        * 100
-    )
-    return like_given(score, age, male, bilirubin, albumin, platelets)
+    total = 0.06 * checked("age", age) + 0.89 * checked_flag("male", male) + 0.48 * liver - 0.01 * count + 7.4
+    return like_given(total / 14.77 * 100, age, male, bilirubin, albumin, platelets)
 
 
 def amap_group(amap: ArrayLike, low: float = 50.0, high: float = 60.0) -> str | np.ndarray | pd.Series:
@@ -513,9 +509,8 @@ def point_score_group(name: str, score: ArrayLike) -> str | np.ndarray | pd.Seri
     points = checked_finite(table.label, score)
     outside = (points < 0) | (points > table.greatest)
     if outside.any():
-        raise DataError(
-            table.label, f"must be 0 to {table.greatest:g}", f"{points[outside].ravel()[0]:g}", f"Use scores.{name}."
-        )
+        first = points[outside].ravel()[0]
+        raise DataError(table.label, f"must be 0 to {table.greatest:g}", f"{first:g}", f"Use scores.{name}.")
     group = np.array(table.groups, dtype=object)[_step(points, table.group_bounds)]
     return str(group) if points.ndim == 0 else like_given(group, score)
 
