@@ -257,8 +257,17 @@ class ComBatHarmoniser(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : pandas.DataFrame, shape (n_patients, n_columns)
-            Patients of whatever centre; those of known centres are left out of account. What is refused is as in
-            `transform`.
+            Patients of whatever centre; those of known centres are left out of account.
+
+        Returns
+        -------
+        ComBatHarmoniser
+            The one that was fitted stays as it is.
+
+        Raises
+        ------
+        DataError, ModelError
+            As `transform`.
         """
         check_is_fitted(self, "effects_")
         centre = self._centres(X)

@@ -87,9 +87,8 @@ def check_outcome(y: ArrayLike, patients: pd.DataFrame | pd.Series | np.ndarray)
         values = ", ".join(found[:4]) or "missing values"
         raise DataError("outcome", "must be 0 or 1", values, "Code HCC as 1, others as 0.")
     if len(found) < 2:
-        raise DataError(
-            "outcome", "must hold patients with and without HCC", f"only {found[0]}", "Choose another cohort."
-        )
+        rule = "must hold patients with and without HCC"
+        raise DataError("outcome", rule, f"only {found[0]}", "Choose another cohort.")
     return outcome.astype(int)
 
 
