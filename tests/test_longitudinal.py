@@ -71,7 +71,7 @@ def statsmodels_fit(y: pd.Series, design: pd.DataFrame, patient: pd.Series):
 
 def log_likelihood(model: Amap2Refit, visits: pd.DataFrame, hcc: pd.Series, group: int) -> float:
     """Of one group's measurements in the group's own model."""
-    return float(model.log_densities(visits, hcc.index[hcc == group])[group].sum())
+    return float(model._log_densities(model._used(visits), hcc.index[hcc == group])[group].sum())
 
 
 # --- the mixed model against statsmodels ------------------------------------------------------------------------------
@@ -201,7 +201,7 @@ def test_equally_far_leaves_the_prior():
 def test_densities_are_those_of_the_whole_covariance(data, fitted):
     """SciPy's multivariate normal with V = Z D Z' + R written out."""
     visits, _ = data
-    found = fitted.log_densities(visits)
+    found = fitted._log_densities(fitted._used(visits), pd.Index(visits["patient"].unique()))
     for key in ("P000", "P001", "P017"):
         own = visits[visits["patient"] == key]
         years = own["months"].to_numpy() / 12

@@ -14,15 +14,14 @@ differ is taken off too, unless a covariate explains it. No outcome is used.
 
 References
 ----------
-Johnson et al. 2007, Biostatistics 8:118; Fortin et al. 2018, NeuroImage 167:104 (covariates in imaging).
-aMAP-CT, Discussion (harmonisation as future work).
+aMAP-CT, Discussion (harmonisation as future work); those of `ComBatHarmoniser`.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -38,16 +37,13 @@ _MAX_ITER = 10_000
 _MIN_SHARE_OF_VARIANCE = 1e-20
 
 
-@dataclass(frozen=True)
-class CentreEffect:
+class CentreEffect(NamedTuple):
     """What one centre does to each feature.
 
     Attributes
     ----------
-    shift : numpy.ndarray, shape (n_features,)
-        Location, in SD within centres.
-    scale : numpy.ndarray, shape (n_features,)
-        Variance over the variance within centres.
+    shift, scale : numpy.ndarray, each of shape (n_features,)
+        Location, in SD within centres, and variance over the variance within centres.
     """
 
     shift: np.ndarray
@@ -97,7 +93,8 @@ class ComBatHarmoniser(TransformerMixin, BaseEstimator):
 
     References
     ----------
-    Johnson et al. 2007, Biostatistics 8:118, equations 2 to 4 and section 3.2; Fortin et al. 2018, NeuroImage 167:104.
+    Johnson et al. 2007, Biostatistics 8:118, equations 2 to 4 and section 3.2; Fortin et al. 2018, NeuroImage 167:104
+    (covariates in imaging).
     """
 
     def __init__(self, centre: str = "centre", covariates: Sequence[str] = (), keep: Sequence[str] = ()) -> None:
@@ -136,12 +133,9 @@ class ComBatHarmoniser(TransformerMixin, BaseEstimator):
         dummies = np.column_stack([centre == name for name in groups]).astype(float)
         design = np.column_stack([dummies, covariates])
         if np.linalg.matrix_rank(design) < design.shape[1]:
-            raise ModelError(
-                "covariates",
-                "must vary within centres, each in its own way",
-                f"{design.shape[1]} columns of rank {np.linalg.matrix_rank(design)}",
-                "Leave out covariates that the centre or another covariate determines.",
-            )
+            found = f"{design.shape[1]} columns of rank {np.linalg.matrix_rank(design)}"
+            hint = "Leave out covariates that the centre or another covariate determines."
+            raise ModelError("covariates", "must vary within centres, each in its own way", found, hint)
         weights = np.linalg.lstsq(design, values, rcond=None)[0]
         of_centres, of_covariates = weights[: len(groups)], weights[len(groups) :]
         self.mean_ = dummies.mean(axis=0) @ of_centres
@@ -151,10 +145,8 @@ class ComBatHarmoniser(TransformerMixin, BaseEstimator):
         self.sd_ = np.sqrt(np.where(fixed, 1.0, variance))
         self.untouched_ = [name for name, still in zip(self.features_, fixed, strict=True) if still]
         if self.untouched_:
-            self.notes_.append(
-                f"{len(self.untouched_)} features do not vary within centres and stay as they are, "
-                f"the first {self.untouched_[0]}."
-            )
+            number, first = len(self.untouched_), self.untouched_[0]
+            self.notes_.append(f"{number} features do not vary within centres and stay as they are, the first {first}.")
         z = (values - self.mean_ - covariates @ of_covariates) / self.sd_
         if len(groups) == 1:
             self.notes_.append(f"One centre, {groups[0]}: there is nothing to harmonise.")
@@ -191,17 +183,15 @@ class ComBatHarmoniser(TransformerMixin, BaseEstimator):
 
     def _centres(self, X: pd.DataFrame) -> np.ndarray:
         if not isinstance(X, pd.DataFrame):
-            raise ModelError(
-                "features", "must be a DataFrame with named columns", type(X).__name__, "Name the columns."
-            )
+            rule = "must be a DataFrame with named columns"
+            raise ModelError("features", rule, type(X).__name__, "Name the columns.")
         repeated = X.columns[X.columns.duplicated()]
         if len(repeated):
             raise DataError("features", "column names must differ", f"{repeated[0]!r} twice", "Rename or drop one.")
         absent = [name for name in (self.centre, *self.covariates, *self.keep) if name not in X.columns]
         if absent:
-            raise ModelError(
-                "features", f"must have a column {absent[0]!r}", "none", "Join it from the clinical table."
-            )
+            rule = f"must have a column {absent[0]!r}"
+            raise ModelError("features", rule, "none", "Join it from the clinical table.")
         if self.centre in (*self.covariates, *self.keep):
             raise ModelError("centre", "must be neither covariate nor kept", repr(self.centre), "Take it out there.")
         if not len(X):
@@ -216,9 +206,8 @@ class ComBatHarmoniser(TransformerMixin, BaseEstimator):
         """Values, what is expected of each patient at an average centre, and the standardised difference."""
         absent = [name for name in self.features_ if name not in X.columns]
         if absent:
-            raise ModelError(
-                f"column {absent[0]}", "must be in the table", f"{len(absent)} absent", "Give the features of the fit."
-            )
+            found = f"{len(absent)} absent"
+            raise ModelError(f"column {absent[0]}", "must be in the table", found, "Give the features of the fit.")
         values = _numbers(X[self.features_])
         expected = self.mean_ + _numbers(X[list(self.covariates)]) @ self.coefficients_.to_numpy()
         return values, expected, (values - expected) / self.sd_
@@ -273,6 +262,7 @@ class ComBatHarmoniser(TransformerMixin, BaseEstimator):
         Returns
         -------
         ComBatHarmoniser
+            The one that was fitted stays as it is.
 
         Raises
         ------

@@ -92,11 +92,7 @@ def cross_validated(errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def choose_penalty(errors: np.ndarray, lambda_rule: Literal["min", "1se"]) -> int:
     """Position of the penalty with the least error, or of the largest within one standard error of it.
 
-    Parameters
-    ----------
-    errors : numpy.ndarray, shape (n_penalties, n_folds)
-        By falling penalty.
-    lambda_rule : {"min", "1se"}
+    `errors` are those of falling penalties, shape (n_penalties, n_folds); `lambda_rule` is one of `LAMBDA_RULES`.
     """
     mean, se = cross_validated(errors)
     least = int(np.argmin(mean))
@@ -118,13 +114,7 @@ def early_stops_noted(note: Callable[[int], object]) -> Iterator[None]:
 
 
 def weights_along_path(features: Sequence[str], penalties: Sequence[float], weights: ArrayLike) -> pd.DataFrame:
-    """Weights along a LASSO path as figures take them.
-
-    Parameters
-    ----------
-    features : sequence of str
-    penalties : sequence of float
-    weights : array-like, shape (n_features, n_penalties)
+    """Weights (n_features, n_penalties) along a LASSO path as figures take them.
 
     Returns
     -------
@@ -171,28 +161,18 @@ class LassoSelector(FeatureSelector):
     ----------
     coef_ : numpy.ndarray, shape (n_features,)
         Weights; 0 for features that go.
-    intercept_ : float
-        Intercept.
-    alpha_ : float
-        Penalty used.
+    intercept_, alpha_ : float
+        Intercept, and penalty used.
     alphas_ : numpy.ndarray, shape (n_alphas,)
         Penalties tried, falling.
     mse_path_ : numpy.ndarray, shape (n_alphas, n_folds)
         Mean squared error by penalty and fold.
-    coef_path_ : numpy.ndarray, shape (n_path, n_alphas)
-        Weights along the path, of the features that are ever non-zero.
-    path_names_ : list of str, length n_path
-        Their names.
+    coef_path_, path_names_ : numpy.ndarray, shape (n_path, n_alphas), and list of str
+        Weights along the path, of the features that are ever non-zero, and their names.
     folds_ : int
         Folds used.
-    support_ : numpy.ndarray of bool, shape (n_features,)
-        Which features stay.
-    constant_ : list of str
-        Features dropped because they do not vary.
-    n_selected_ : int
-        Number of features that stay; may be 0, where no penalty on the path beats the mean of the outcome.
-    notes_ : list of str
-        What a reader should know about the fit.
+    support_, constant_, n_selected_, notes_
+        As in `FeatureSelector`; none is selected where no penalty on the path beats the mean of the outcome.
 
     References
     ----------
@@ -247,13 +227,9 @@ class LassoSelector(FeatureSelector):
         # there are many patients. Beyond so many features the matrix would fill the memory.
         most = min(_FEATURES_A_PATIENT_TO_CROSS * values.shape[0], _MAX_FEATURES_TO_CROSS)
         crossed = True if values.shape[1] <= most else "auto"
+        shortest = shortest_penalty(values)
         model = LassoCV(
-            eps=shortest_penalty(values),
-            alphas=N_PENALTIES,
-            cv=splits,
-            max_iter=_MAX_SWEEPS,
-            precompute=crossed,
-            n_jobs=-1,
+            eps=shortest, alphas=N_PENALTIES, cv=splits, max_iter=_MAX_SWEEPS, precompute=crossed, n_jobs=-1
         ).fit(values, outcome)
         self.alphas_, self.mse_path_ = model.alphas_, model.mse_path_
         coefficients = lasso_weights(values, outcome, self.alphas_, crossed)

@@ -29,17 +29,10 @@ _ROWS_A_BLOCK = 512
 def check_features(X: pd.DataFrame | ArrayLike, place: str = "features") -> None:
     """Refuse a feature table with repeated names, text, missing or infinite values.
 
-    Parameters
-    ----------
-    X : pandas.DataFrame or array-like, shape (n_patients, n_features)
-        Feature table.
-    place : str
-        What the table is called in the message.
-
     Raises
     ------
     DataError
-        Naming the first column at fault and how many more there are.
+        Naming `place`, the first column at fault and how many more there are.
     """
     if isinstance(X, pd.DataFrame):
         repeated = X.columns[X.columns.duplicated()]
@@ -47,9 +40,8 @@ def check_features(X: pd.DataFrame | ArrayLike, place: str = "features") -> None
             raise DataError(place, "column names must differ", f"{repeated[0]!r} twice", "Rename or drop one.")
         text = [name for name, kind in X.dtypes.items() if kind.kind not in "biuf"]
         if text:
-            raise DataError(
-                f"{place}, column {text[0]}", "must be numeric", str(X[text[0]].dtype), "Convert or drop the column."
-            )
+            kind = str(X[text[0]].dtype)
+            raise DataError(f"{place}, column {text[0]}", "must be numeric", kind, "Convert or drop the column.")
     values = np.asarray(X, dtype=float)
     if values.ndim != 2:
         raise DataError(place, "must be a table (patients x features)", f"shape {values.shape}", "Give two dimensions.")
@@ -59,12 +51,9 @@ def check_features(X: pd.DataFrame | ArrayLike, place: str = "features") -> None
         names = X.columns if isinstance(X, pd.DataFrame) else columns.astype(str)
         first = columns[0] if isinstance(X, pd.DataFrame) else 0
         more = f" ({columns.size - 1} more columns)" if columns.size > 1 else ""
-        raise DataError(
-            f"{place}, column {names[first]}",
-            "must hold finite numbers",
-            f"{int(bad[:, columns[0]].sum())} missing or infinite of {len(values)}{more}",
-            "Find out which patients' features failed, and leave those patients or that feature out.",
-        )
+        found = f"{int(bad[:, columns[0]].sum())} missing or infinite of {len(values)}{more}"
+        hint = "Find out which patients' features failed, and leave those patients or that feature out."
+        raise DataError(f"{place}, column {names[first]}", "must hold finite numbers", found, hint)
 
 
 def check_outcome(y: ArrayLike, patients: pd.DataFrame | pd.Series | np.ndarray) -> np.ndarray:
@@ -86,22 +75,20 @@ def check_outcome(y: ArrayLike, patients: pd.DataFrame | pd.Series | np.ndarray)
     DataError
         If the patients differ, a value is not 0 or 1, or one of them is absent.
     """
-    place = "outcome"
     tables = isinstance(y, pd.Series) and isinstance(patients, pd.DataFrame | pd.Series)
     if tables and not y.index.equals(patients.index):
-        raise DataError(place, "must have the features' patients in their order", "another index", "Align them.")
+        raise DataError("outcome", "must have the features' patients in their order", "another index", "Align them.")
     outcome = np.asarray(y)
     if outcome.shape != (len(patients),):
-        raise DataError(
-            place, f"must have {len(patients)} values", f"shape {outcome.shape}", "Give one value a patient."
-        )
+        rule = f"must have {len(patients)} values"
+        raise DataError("outcome", rule, f"shape {outcome.shape}", "Give one value a patient.")
     found = sorted({str(value) for value in np.unique(outcome[~pd.isna(outcome)]).tolist()})
     if outcome.dtype.kind not in "biuf" or not np.isin(outcome, (0, 1)).all():
-        raise DataError(
-            place, "must be 0 or 1", ", ".join(found[:4]) or "missing values", "Code HCC as 1, others as 0."
-        )
+        values = ", ".join(found[:4]) or "missing values"
+        raise DataError("outcome", "must be 0 or 1", values, "Code HCC as 1, others as 0.")
     if len(found) < 2:
-        raise DataError(place, "must hold patients with and without HCC", f"only {found[0]}", "Choose another cohort.")
+        rule = "must hold patients with and without HCC"
+        raise DataError("outcome", rule, f"only {found[0]}", "Choose another cohort.")
     return outcome.astype(int)
 
 
@@ -125,16 +112,7 @@ def check_choice(setting: str, value: object, choices: Sequence[str]) -> None:
 
 
 def constant_features(values: np.ndarray) -> np.ndarray:
-    """Which columns do not vary, beyond rounding.
-
-    Parameters
-    ----------
-    values : numpy.ndarray, shape (n_patients, n_features)
-
-    Returns
-    -------
-    numpy.ndarray of bool, shape (n_features,)
-    """
+    """Which columns of values (n_patients, n_features) do not vary, beyond rounding; shape (n_features,)."""
     spread = np.ptp(values, axis=0)
     # The spread of a constant whose last bits differ, e.g. a mean taken in another order.
     return spread <= 16 * np.finfo(float).eps * np.abs(values).max(axis=0)
@@ -175,12 +153,9 @@ def unreliable_features(features: Sequence[str], icc: pd.Series, min_icc: float)
     unknown = [name for name in features if name not in icc.index]
     if unknown:
         more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
-        raise DataError(
-            f"feature {unknown[0]}{more}",
-            "must have an intraclass correlation for min_icc",
-            "none",
-            "Run stage 04 again with features.perturbation_patients above 0, or set min_icc: 0.",
-        )
+        rule = "must have an intraclass correlation for min_icc"
+        hint = "Run stage 04 again with features.perturbation_patients above 0, or set min_icc: 0."
+        raise DataError(f"feature {unknown[0]}{more}", rule, "none", hint)
     reliable = icc[list(features)].to_numpy(dtype=float) >= min_icc
     return tuple(name for name, kept in zip(features, reliable, strict=True) if not kept)
 
@@ -207,7 +182,19 @@ def mann_whitney_p(values: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 class FeatureSelector(SelectorMixin, BaseEstimator):
-    """What the three selectors share: checks, names, and a transform that may return no column."""
+    """What the three selectors share: checks, names, and a transform that may return no column.
+
+    Attributes
+    ----------
+    support_ : numpy.ndarray of bool, shape (n_features,)
+        Which features stay.
+    constant_ : list of str
+        Features dropped because they do not vary.
+    n_selected_ : int
+        Number of features that stay; may be 0.
+    notes_ : list of str
+        What a reader should know about the fit.
+    """
 
     def _start(self, X, y) -> tuple[np.ndarray, np.ndarray]:
         check_features(X)
@@ -274,14 +261,8 @@ class MannWhitneySelector(FeatureSelector):
     ----------
     pvalues_ : pandas.Series, shape (n_features,)
         p by feature; 1 for a constant one.
-    support_ : numpy.ndarray of bool, shape (n_features,)
-        Which features stay.
-    constant_ : list of str
-        Features dropped because they do not vary.
-    n_selected_ : int
-        Number of features that stay; may be 0.
-    notes_ : list of str
-        What a reader should know about the fit.
+    support_, constant_, n_selected_, notes_
+        As in `FeatureSelector`.
 
     References
     ----------
@@ -305,7 +286,7 @@ class MannWhitneySelector(FeatureSelector):
         DataError
             If a value is missing (the column is named) or the outcome has one class.
         ModelError
-            If `p_threshold` is not in (0, 1].
+            If the threshold is not in (0, 1].
         """
         _check_fraction("p_threshold", self.p_threshold)
         values, outcome = self._start(X, y)
@@ -333,14 +314,8 @@ class SpearmanSelector(FeatureSelector):
     ----------
     removed_by_ : dict of str to str
         Removed feature to the kept one that it agrees with.
-    support_ : numpy.ndarray of bool, shape (n_features,)
-        Which features stay.
-    constant_ : list of str
-        Features dropped because they do not vary.
-    n_selected_ : int
-        Number of features that stay.
-    notes_ : list of str
-        What a reader should know about the fit.
+    support_, constant_, n_selected_, notes_
+        As in `FeatureSelector`.
 
     References
     ----------
@@ -351,20 +326,9 @@ class SpearmanSelector(FeatureSelector):
         self.threshold = threshold
 
     def fit(self, X: pd.DataFrame | ArrayLike, y: ArrayLike) -> SpearmanSelector:
-        """Learn which features stay.
+        """Learn which features stay; the outcome decides which of two does.
 
-        Parameters
-        ----------
-        X : pandas.DataFrame or array-like, shape (n_patients, n_features)
-        y : array-like, shape (n_patients,)
-            1 for HCC, 0 otherwise; decides which of two features stays.
-
-        Raises
-        ------
-        DataError
-            If a value is missing (the column is named) or the outcome has one class.
-        ModelError
-            If `threshold` is not in (0, 1].
+        Arguments and what is refused are as in `MannWhitneySelector.fit`.
         """
         _check_fraction("threshold", self.threshold)
         values, outcome = self._start(X, y)

@@ -19,8 +19,8 @@ from hccbook.features.selection import (
     select_in_steps,
 )
 from hccbook.models.development import (
-    CLINICAL,
     Standardised,
+    allowed_columns,
     check_development,
     columns_of_blocks,
     logistic_score,
@@ -78,12 +78,6 @@ class AlarmModel(ScoreModel):
         The two image scores; constant 0 where no feature of the block was selected.
     combination_ : LinearScore
         Logit of the probability, of columns amap, radiomics, deep.
-    coef_ : numpy.ndarray, shape (1, 3)
-        Weights of the standardised amap, radiomics and deep.
-    intercept_ : numpy.ndarray, shape (1,)
-        Intercept of the last regression.
-    classes_ : numpy.ndarray, shape (2,)
-        0 and 1.
     augmented_ : pandas.DataFrame
         Development cohort as the last regression saw it, synthetic patients included (S0001, ...): columns amap,
         radiomics, deep, alarm (probability), y, synthetic. Not kept in the model file.
@@ -97,8 +91,8 @@ class AlarmModel(ScoreModel):
     selectors_ : dict of str to dict of str to estimator
         By block and step (mann_whitney, spearman, lasso), the fitted selector; absent where no feature was left.
         Not kept in the model file.
-    notes_ : list of str
-        What a reader should know about the fit.
+    coef_, intercept_, classes_, notes_
+        As in `ScoreModel`.
 
     References
     ----------
@@ -184,9 +178,8 @@ class AlarmModel(ScoreModel):
         augmented = oversample(z.to_numpy(), outcome, self.random_state)
         if augmented.neighbours != NEIGHBOURS:
             used, usual = (" and ".join(map(str, pair)) for pair in (augmented.neighbours, NEIGHBOURS))
-            self.notes_.append(
-                f"SMOTE used {used} neighbours instead of {usual}: the rarer class has {rarest} patients."
-            )
+            note = f"SMOTE used {used} neighbours instead of {usual}: the rarer class has {rarest} patients."
+            self.notes_.append(note)
         if augmented.added:
             self.notes_.append(f"SMOTE added {augmented.added} synthetic patients to {len(z)}.")
         else:
@@ -201,11 +194,10 @@ class AlarmModel(ScoreModel):
         self.lasso_alphas_: dict[str, float] = {}
         self.selectors_: dict[str, dict[str, object]] = {}
         counts: list[tuple[str, str, int]] = []
-        allowed = set(X.columns) - (set(self.left_out) - {CLINICAL})
         for block, extracted in columns_of_blocks(X.columns).items():
             counts.append((block, "extracted", len(extracted)))
             if self.left_out:
-                counts.append((block, "allowed", len(allowed.intersection(extracted))))
+                counts.append((block, "allowed", len(allowed_columns(extracted, self.left_out))))
             varying = [name for name in extracted if name in seen.means.index]
             score, steps = self._fit_block(block, seen._replace(z=seen.z[varying]), outcome)
             setattr(self, self._image_scores[block], score)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from hccbook.errors import ModelError
@@ -28,37 +26,28 @@ from hccbook.models.development import (
     standardise_allowed,
 )
 from hccbook.models.linear_score import NO_SCORE, LinearScore
-from hccbook.models.model_file import read_model, whole_model, write_model
-from hccbook.models.score_model import ScoreModel, with_tuples
+from hccbook.models.score_model import JsonModel, ScoreModel, with_tuples
 from hccbook.settings import ORGANS
 
 SPLEEN_VOLUME = "spleen_volume_ml"
 """Column of the spleen's volume, mL, as the label maps give it."""
 
 
-class FamilyMember(NamedTuple):
-    """What one model of the family takes beside aMAP.
-
-    Attributes
-    ----------
-    organs : tuple of str
-        Organs whose features make its CT image score.
-    covariates : tuple of str
-        Columns that enter the last regression as they are.
-    """
+class _Member(NamedTuple):
+    """What a model takes beside aMAP: organs of its CT image score, and columns of the last regression."""
 
     organs: tuple[str, ...]
     covariates: tuple[str, ...] = ()
 
 
-FAMILY: Mapping[str, FamilyMember] = MappingProxyType(
+FAMILY: Mapping[str, _Member] = MappingProxyType(
     {
-        "amap": FamilyMember(()),
-        "amap_liver": FamilyMember(("liver",)),
-        "amap_spleen": FamilyMember(("spleen",)),
-        "amap_ct": FamilyMember(ORGANS),
-        "amap_volume": FamilyMember((), (SPLEEN_VOLUME,)),
-        "amap_ct_volume": FamilyMember(ORGANS, (SPLEEN_VOLUME,)),
+        "amap": _Member(()),
+        "amap_liver": _Member(("liver",)),
+        "amap_spleen": _Member(("spleen",)),
+        "amap_ct": _Member(ORGANS),
+        "amap_volume": _Member((), (SPLEEN_VOLUME,)),
+        "amap_ct_volume": _Member(ORGANS, (SPLEEN_VOLUME,)),
     }
 )
 """Models that aMAP-CT is compared with, aMAP-CT among them (aMAP-CT, Fig. 1; Supplementary Tables 5 and 8)."""
@@ -95,12 +84,6 @@ class AmapCtModel(ScoreModel):
         The first regression before standardising: logit of the probability from the image alone.
     combination_ : LinearScore
         aMAP-CT score, of columns ct_image and amap, and the covariates.
-    coef_ : numpy.ndarray, shape (1, 2 + n_covariates)
-        Weights of the standardised CT image score, aMAP and covariates.
-    intercept_ : numpy.ndarray, shape (1,)
-        Intercept of the aMAP-CT score.
-    classes_ : numpy.ndarray, shape (2,)
-        0 and 1.
     selection_counts_ : pandas.DataFrame
         Columns block, step, features; blocks are the organs; steps extracted, allowed (where some are left out),
         varying, lasso.
@@ -110,8 +93,8 @@ class AmapCtModel(ScoreModel):
         Penalty used; None where there was no feature.
     lasso_weights_ : pandas.DataFrame
         Columns feature, penalty, coefficient: weights along the path, of the features that are ever chosen.
-    notes_ : list of str
-        What a reader should know about the fit.
+    coef_, intercept_, classes_, notes_
+        As in `ScoreModel`.
 
     Notes
     -----
@@ -202,9 +185,8 @@ class AmapCtModel(ScoreModel):
         self._start(X.columns)
         self.combination_ = logistic_score(self._covariates(X), outcome)
 
-    def fit_beside(self, other: AmapCtModel, X: pd.DataFrame, outcome: np.ndarray) -> AmapCtModel:
+    def _fit_beside(self, other: AmapCtModel, X: pd.DataFrame, outcome: np.ndarray) -> AmapCtModel:
         """Fit with the image score of a model of the same organs, settings and patients: its LASSO runs once."""
-        self._check_covariates(X)
         vars(self).update({name: value for name, value in vars(other).items() if name.endswith("_")})
         self._fit_combination(X, outcome)
         return self
@@ -218,12 +200,8 @@ class AmapCtModel(ScoreModel):
                 by_organ[organ].append(name)
         empty = [organ for organ, names in by_organ.items() if not names]
         if empty:
-            raise ModelError(
-                "features",
-                f"must have columns <phase>.{empty[0]}.<name>",
-                "none",
-                f"Extract them, or leave {empty[0]} out.",
-            )
+            rule = f"must have columns <phase>.{empty[0]}.<name>"
+            raise ModelError("features", rule, "none", f"Extract them, or leave {empty[0]} out.")
         return by_organ
 
     def _fit_image_score(self, standardised: Standardised, outcome: np.ndarray) -> tuple[str, ...]:
@@ -265,9 +243,8 @@ class AmapCtModel(ScoreModel):
             return f"{'-' if value < 0 else '+'} {abs(value):.{digits}f}{what}"
 
         image, clinical, *others = self.coef_[0]
-        beside = "".join(
-            f"{signed(weight, f' x {name}')} " for name, weight in zip(self.covariates, others, strict=True)
-        )
+        covariates = zip(self.covariates, others, strict=True)
+        beside = "".join(f"{signed(weight, f' x {name}')} " for name, weight in covariates)
         return (
             f"aMAP-CT score = {image:.{digits}f} x CT image score "
             f"{signed(clinical, ' x aMAP score')} {beside}{signed(self.intercept_[0])}"
@@ -280,7 +257,7 @@ class AmapCtModel(ScoreModel):
         return super()._of_content(none | content)
 
 
-class AmapCtFamily(BaseEstimator):
+class AmapCtFamily(JsonModel):
     """aMAP-CT and the models nested in it, fitted on one development cohort.
 
     Each member is an `AmapCtModel`; members with the same organs share one LASSO. The member ``amap`` is a logistic
@@ -303,6 +280,8 @@ class AmapCtFamily(BaseEstimator):
     ----------
     aMAP-CT, Results, Discrimination; Discussion (overfitting of the model without the spleen; spleen volume).
     """
+
+    _file_name = "amap_ct_family"
 
     def __init__(
         self,
@@ -330,10 +309,8 @@ class AmapCtFamily(BaseEstimator):
 
         Raises
         ------
-        DataError
-            If a value is missing (the column is named) or the outcome has one class.
-        ModelError
-            If a member is unknown or there twice, or as `AmapCtModel`.
+        DataError, ModelError
+            As `AmapCtModel.fit`, or if a member is unknown or there twice.
         """
         _check_names("members", self.members, FAMILY)
         if not self.members:
@@ -349,7 +326,7 @@ class AmapCtFamily(BaseEstimator):
             )
             own = X.drop(columns=sorted(extra - set(covariates)))
             if organs in first:
-                self.models_[name] = model.fit_beside(first[organs], own, outcome)
+                self.models_[name] = model._fit_beside(first[organs], own, outcome)
             else:
                 self.models_[name] = first[organs] = model.fit(own, outcome)
         return self
@@ -365,14 +342,7 @@ class AmapCtFamily(BaseEstimator):
         Returns
         -------
         pandas.DataFrame, shape (n_patients, n_members)
-            0 to 1; a higher value means a higher risk.
-
-        Raises
-        ------
-        ModelError
-            If a column is absent.
-        DataError
-            If a value is missing.
+            0 to 1; a higher value means a higher risk. What is refused, `ScoreModel.scores` says.
         """
         check_is_fitted(self, "models_")
         return pd.DataFrame({name: model.predict_proba(X)[:, 1] for name, model in self.models_.items()}, index=X.index)
@@ -399,41 +369,19 @@ class AmapCtFamily(BaseEstimator):
         ]
         return pd.DataFrame(rows, columns=["model", "term", "weight", "features"])
 
-    def to_json(self, file: str | Path) -> Path:
-        """Write all members, without any patient's values.
-
-        Parameters
-        ----------
-        file : path-like
-            JSON file to write.
-        """
+    def _content(self) -> dict[str, Any]:
         check_is_fitted(self, "models_")
         members = {name: model._content() for name, model in self.models_.items()}
-        return write_model(file, "amap_ct_family", {"parameters": self.get_params(), "members": members})
+        return {"parameters": self.get_params(), "members": members}
 
     @classmethod
-    def from_json(cls, file: str | Path) -> AmapCtFamily:
-        """Family that `to_json` wrote: the same probabilities to the last bit.
-
-        Parameters
-        ----------
-        file : path-like
-            JSON file.
-
-        Raises
-        ------
-        ModelError
-            If the file is missing or holds something else.
-        """
-        with whole_model(file):
-            content = read_model(file, "amap_ct_family")
-            family = cls(**with_tuples(content["parameters"]))
-            family.models_ = {name: AmapCtModel._of_content(content["members"][name]) for name in family.members}
-            return family
+    def _of_content(cls, content: Mapping[str, Any]) -> Self:
+        family = cls(**with_tuples(content["parameters"]))
+        family.models_ = {name: AmapCtModel._of_content(content["members"][name]) for name in family.members}
+        return family
 
 
 def _check_names(setting: str, names: Sequence[str], known: Collection[str]) -> None:
     if isinstance(names, str) or not set(names) <= set(known) or len(set(names)) < len(names):
-        raise ModelError(
-            setting, f"must be different ones of {', '.join(known)}", repr(names), "Give a tuple of names."
-        )
+        rule = f"must be different ones of {', '.join(known)}"
+        raise ModelError(setting, rule, repr(names), "Give a tuple of names.")

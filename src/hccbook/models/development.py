@@ -25,18 +25,7 @@ The papers print none; without one, scores that separate a small development coh
 
 
 def check_development(X: pd.DataFrame, y: ArrayLike) -> np.ndarray:
-    """Outcome of a development cohort, whose feature table is checked too.
-
-    Parameters
-    ----------
-    X : pandas.DataFrame, shape (n_patients, n_columns)
-        Features and ``amap``; index is the patient.
-    y : array-like, shape (n_patients,)
-        1 for HCC, 0 otherwise; a Series must have the index of `X`.
-
-    Returns
-    -------
-    numpy.ndarray of int, shape (n_patients,)
+    """Outcome of a development cohort as integers; its table of features and ``amap`` is checked too.
 
     Raises
     ------
@@ -89,9 +78,8 @@ def phase_organ_name(column: str) -> tuple[str, str, str]:
     """
     parts = column.split(".", 2)
     if len(parts) != 3:
-        raise ModelError(
-            f"column {column}", "must be named <phase>.<organ>.<name>", repr(column), "Rename or drop the column."
-        )
+        rule = "must be named <phase>.<organ>.<name>"
+        raise ModelError(f"column {column}", rule, repr(column), "Rename or drop the column.")
     return parts[0], parts[1], parts[2]
 
 
@@ -114,12 +102,7 @@ class Standardised(NamedTuple):
 
 
 def standardise(X: pd.DataFrame) -> Standardised:
-    """z-scores of the columns that vary.
-
-    Parameters
-    ----------
-    X : pandas.DataFrame, shape (n_patients, n_columns)
-    """
+    """z-scores of the columns that vary, of a table of shape (n_patients, n_columns)."""
     values = X.to_numpy(dtype=float)
     constant = constant_features(values) if X.shape[1] else np.zeros(0, dtype=bool)
     kept = X.columns[~constant]

@@ -79,12 +79,9 @@ class LinearScore:
         """
         absent = [name for name in self.names if name not in X.columns]
         if absent:
-            raise ModelError(
-                f"column {absent[0]}",
-                f"must be in the table ({len(self.names)} columns make this score)",
-                f"{len(absent)} absent",
-                "Extract the features with the settings, phases and organs that the model was fitted on.",
-            )
+            rule = f"must be in the table ({len(self.names)} columns make this score)"
+            hint = "Extract the features with the settings, phases and organs that the model was fitted on."
+            raise ModelError(f"column {absent[0]}", rule, f"{len(absent)} absent", hint)
         used = X[list(self.names)]
         check_features(used, "score")
         standardised = (used.to_numpy(dtype=float) - np.array(self.means)) / np.array(self.scales)
@@ -101,15 +98,7 @@ class LinearScore:
         return table.iloc[order].reset_index(drop=True)
 
     def formula(self, name: str = "score", digits: int = 3) -> str:
-        """The score as text; z(...) is the standardised value.
-
-        Parameters
-        ----------
-        name : str
-            What stands left of the equals sign.
-        digits : int
-            Decimals.
-        """
+        """The score as text after `name` and an equals sign; z(...) is the standardised value."""
         text = f"{name} = {self.intercept:.{digits}f}"
         for feature, weight in zip(self.names, self.coefficients, strict=True):
             text += f" {'-' if weight < 0 else '+'} {abs(weight):.{digits}f} x z({feature})"

@@ -31,18 +31,11 @@ from hccbook.models.mixed_model import WIDTH, MixedModel, Sums, log_density
 MARKERS = ("amap", "afp")
 """Repeated markers, by column; AFP enters as its decimal logarithm."""
 
-CELL_FREE_DNA = "cfdna"
-"""Column of the cell-free-DNA signature."""
+_CELL_FREE_DNA = "cfdna"  # column of the signature
 
-MIN_AFP = 0.5
-"""AFP, ug/L, that stands in for lesser values before the logarithm; assays detect little below it."""
-
-WINDOW_MONTHS = 24.0
-"""Months before the landmark, which is enrolment, from which measurements are used; later ones are never looked at."""
-
-PUBLISHED_NAMES = ("aMAP-2", "aMAP-2 Plus")
-"""Names that a refit must not carry."""
-
+_PUBLISHED = ("aMAP-2", "aMAP-2 Plus")  # names that a refit must not carry
+_MIN_AFP = 0.5  # stands in for lesser values, ug/L, before the logarithm; assays detect little below it
+_WINDOW_MONTHS = 24.0
 _MIN_PATIENTS = 3  # of a group: with fewer, a spread between patients is a guess
 _MONTHS_A_YEAR = 12.0
 
@@ -54,25 +47,16 @@ class TooFewPatientsError(ModelError):
 def check_refit_name(name: str) -> str:
     """The name of a refit, if it says that it is one.
 
-    Parameters
-    ----------
-    name : str
-        What the score is to be called.
-
     Raises
     ------
     ModelError
         If it is the name of a published score whose formula is not public, with or without other words but "refit".
     """
     letters = re.sub(r"[^a-z0-9]", "", str(name).lower())
-    published = re.sub(r"[^a-z0-9]", "", PUBLISHED_NAMES[0].lower())
+    published = re.sub(r"[^a-z0-9]", "", _PUBLISHED[0].lower())
     if (published in letters and "refit" not in letters) or not letters:
-        raise ModelError(
-            "name",
-            "must say that the score is refitted, since the published one has no public formula",
-            repr(name),
-            f"Call it {PUBLISHED_NAMES[0]} refit or {PUBLISHED_NAMES[1]} refit.",
-        )
+        rule = "must say that the score is refitted, since the published one has no public formula"
+        raise ModelError("name", rule, repr(name), f"Call it {_PUBLISHED[0]} refit or {_PUBLISHED[1]} refit.")
     return str(name)
 
 
@@ -106,7 +90,7 @@ class Amap2Refit(BaseEstimator):
     outcome from a patient's own measurements: P(g | y) = p_g f_g(y) / sum over groups of p_k f_k(y), f_g being the
     density of the measurements, whatever the patient's line.
 
-    Measurements are those of the `WINDOW_MONTHS` up to the landmark, enrolment.
+    Measurements are those of the 24 months up to the landmark, enrolment; later ones are never looked at.
 
     It is no published score: aMAP-2's parameters are not public, and `name` must say that this is a refit.
 
@@ -141,10 +125,7 @@ class Amap2Refit(BaseEstimator):
     """
 
     def __init__(
-        self,
-        covariance: Literal["group", "pooled"] = "group",
-        cell_free_dna: bool = False,
-        name: str = "aMAP-2 refit",
+        self, covariance: Literal["group", "pooled"] = "group", cell_free_dna: bool = False, name: str = "aMAP-2 refit"
     ) -> None:
         self.covariance = covariance
         self.cell_free_dna = cell_free_dna
@@ -171,7 +152,8 @@ class Amap2Refit(BaseEstimator):
         DataError
             If a time is missing, AFP is negative, a patient of `y` comes twice, or the outcome has one class.
         """
-        self._check_settings()
+        check_refit_name(self.name)
+        check_choice("covariance", self.covariance, ("group", "pooled"))
         if not isinstance(y, pd.Series):
             raise DataError("outcome", "must be a Series by patient", type(y).__name__, "Give clinical['hcc'].")
         if y.index.has_duplicates:
@@ -200,15 +182,11 @@ class Amap2Refit(BaseEstimator):
         self.prior_ = float(outcome[known].mean())
         return self
 
-    def _check_settings(self) -> None:
-        check_refit_name(self.name)
-        check_choice("covariance", self.covariance, ("group", "pooled"))
-
     def _used(self, visits: pd.DataFrame) -> pd.DataFrame:
         """Visits of the window up to the landmark, with years from it and log10 AFP."""
         if not isinstance(visits, pd.DataFrame):
             raise ModelError("visits", "must be a DataFrame, a row a visit", type(visits).__name__, "Make a table.")
-        needed = ("patient", "months", *MARKERS, *((CELL_FREE_DNA,) if self.cell_free_dna else ()))
+        needed = ("patient", "months", *MARKERS, *((_CELL_FREE_DNA,) if self.cell_free_dna else ()))
         absent = [name for name in needed if name not in visits.columns]
         if absent:
             raise ModelError("visits", f"must have a column {absent[0]!r}", "none", f"Give {', '.join(needed)}.")
@@ -220,26 +198,21 @@ class Amap2Refit(BaseEstimator):
         if lost:
             raise DataError("visits", "must have a patient and a month each", f"{lost} without", "Fill them in.")
         # Selected before anything else is looked at: what comes later cannot matter, wrong values included.
-        table = table[table["months"].between(-WINDOW_MONTHS, 0)]
+        table = table[table["months"].between(-_WINDOW_MONTHS, 0)]
         values = table[list(needed[2:])]
         if np.isinf(values.to_numpy(dtype=float)).any() or (table["afp"] < 0).any():
             raise DataError("visits", "must hold finite values, AFP 0 or more", "others", "Give AFP in ug/L.")
-        return table.assign(
-            years=table["months"] / _MONTHS_A_YEAR,
-            afp=np.log10(np.maximum(table["afp"], MIN_AFP)),
-        )
+        return table.assign(years=table["months"] / _MONTHS_A_YEAR, afp=np.log10(np.maximum(table["afp"], _MIN_AFP)))
 
     def _fit_cell_free_dna(self, used: pd.DataFrame, y: pd.Series, outcome: np.ndarray) -> dict[int, tuple]:
         values = _last_cell_free_dna(used, y.index)
         parts = {group: values[(outcome == group) & np.isfinite(values)] for group in (0, 1)}
         for group, part in parts.items():
             if len(part) < _MIN_PATIENTS or np.ptp(part) == 0:
-                raise TooFewPatientsError(
-                    f"{CELL_FREE_DNA}, {_group_title(group)}",
-                    f"must be known of {_MIN_PATIENTS} patients or more, and vary between them",
-                    f"{len(part)} values, {len(np.unique(part))} of them different",
-                    "Fit without cell_free_dna.",
-                )
+                rule = f"must be known of {_MIN_PATIENTS} patients or more, and vary between them"
+                found = f"{len(part)} values, {len(np.unique(part))} of them different"
+                where = f"{_CELL_FREE_DNA}, {_group_title(group)}"
+                raise TooFewPatientsError(where, rule, found, "Fit without cell_free_dna.")
         sds = {group: float(part.std(ddof=1)) for group, part in parts.items()}
         if self.covariance == "pooled":
             degrees = {group: len(part) - 1 for group, part in parts.items()}
@@ -247,31 +220,8 @@ class Amap2Refit(BaseEstimator):
             sds = dict.fromkeys(parts, float(np.sqrt(variance)))
         return {group: (float(part.mean()), sds[group]) for group, part in parts.items()}
 
-    def log_densities(self, visits: pd.DataFrame, patients: Sequence | None = None) -> pd.DataFrame:
-        """Logarithm of f_g for every patient and group.
-
-        Parameters
-        ----------
-        visits : pandas.DataFrame, shape (n_visits, n_columns)
-            As in `fit`; visits after the landmark are never looked at.
-        patients : sequence, optional
-            Keys of the patients wanted; those of `visits` in the order of their first visit where not given.
-
-        Returns
-        -------
-        pandas.DataFrame, shape (n_patients, 2)
-            Index patient, columns 0 and 1; NaN for a patient without any measurement up to the landmark.
-
-        Raises
-        ------
-        ModelError
-            If a column is absent.
-        DataError
-            If a time is missing or AFP is negative.
-        """
-        check_is_fitted(self, "groups_")
-        used = self._used(visits)
-        keys = pd.Index(pd.unique(visits["patient"]) if patients is None else patients, name="patient")
+    def _log_densities(self, used: pd.DataFrame, keys: pd.Index) -> pd.DataFrame:
+        """Logarithm of f_g by patient and group, columns 0 and 1; NaN for a patient without any measurement."""
         sums = _sums(used, keys)
         measured = sums.count.sum(axis=1) > 0
         dna = _last_cell_free_dna(used, keys) if self.cell_free_dna else np.full(len(keys), np.nan)
@@ -292,7 +242,7 @@ class Amap2Refit(BaseEstimator):
         visits : pandas.DataFrame, shape (n_visits, n_columns)
             As in `fit`.
         patients : sequence, optional
-            Keys of the patients wanted; those of `visits` where not given.
+            Keys of the patients wanted; those of `visits` in the order of their first visit where not given.
 
         Returns
         -------
@@ -302,18 +252,20 @@ class Amap2Refit(BaseEstimator):
 
         Raises
         ------
-        ModelError, DataError
-            As `log_densities`.
+        ModelError
+            If a column is absent.
+        DataError
+            If a time is missing or AFP is negative.
         """
-        logs = self.log_densities(visits, patients)
-        odds = logs[1] - logs[0] + np.log(self.prior_ / (1 - self.prior_))
+        check_is_fitted(self, "groups_")
         used = self._used(visits)
-        columns = [*MARKERS, *((CELL_FREE_DNA,) if self.cell_free_dna else ())]
+        keys = pd.Index(pd.unique(visits["patient"]) if patients is None else patients, name="patient")
+        logs = self._log_densities(used, keys)
+        odds = logs[1] - logs[0] + np.log(self.prior_ / (1 - self.prior_))
+        columns = [*MARKERS, *((_CELL_FREE_DNA,) if self.cell_free_dna else ())]
         counts = used[columns].notna().sum(axis=1).groupby(used["patient"]).sum()
         slug = re.sub(r"[^a-z0-9]+", "_", self.name.lower().replace("amap", "amap ")).strip("_")
-        return pd.DataFrame(
-            {slug: probability(odds), "measurements": counts.reindex(logs.index, fill_value=0).astype(int)}
-        )
+        return pd.DataFrame({slug: probability(odds), "measurements": counts.reindex(keys, fill_value=0).astype(int)})
 
 
 def refit_scores(
@@ -357,12 +309,9 @@ def refit_scores(
         events = int((known == 1).sum())
         try:
             if events in (0, len(known)):
-                raise TooFewPatientsError(
-                    "outcome",
-                    "must be known of patients with and without HCC",
-                    f"{events} with and {len(known) - events} without",
-                    "Leave the score out.",
-                )
+                rule = "must be known of patients with and without HCC"
+                found = f"{events} with and {len(known) - events} without"
+                raise TooFewPatientsError("outcome", rule, found, "Leave the score out.")
             fitted = clone(model).fit(visits, known)
         except TooFewPatientsError as error:
             sentence = f"not learnt: {error.place} {error.rule}, but found {error.found}"
@@ -399,14 +348,11 @@ def _check_group(group: int, part: Sums) -> None:
         # A line needs two times; a spread about it, and between patients, more measurements than that.
         whole = part.squares[:, marker].sum(axis=0)
         if np.linalg.det(whole) <= 1e-9 or part.count[:, marker].sum() <= len(part.total) + WIDTH:
-            raise TooFewPatientsError(
-                f"{who}, {name}",
-                "must be measured repeatedly, at different times",
-                f"{int(part.count[:, marker].sum())} measurements of {len(part.total)} patients",
-                "Give more visits, or leave the longitudinal score out.",
-            )
+            found = f"{int(part.count[:, marker].sum())} measurements of {len(part.total)} patients"
+            hint = "Give more visits, or leave the longitudinal score out."
+            raise TooFewPatientsError(f"{who}, {name}", "must be measured repeatedly, at different times", found, hint)
 
 
 def _last_cell_free_dna(used: pd.DataFrame, patients: pd.Index) -> np.ndarray:
-    measured = used.dropna(subset=CELL_FREE_DNA).sort_values("months", kind="stable")
-    return measured.groupby("patient")[CELL_FREE_DNA].last().reindex(patients).to_numpy(dtype=float)
+    measured = used.dropna(subset=_CELL_FREE_DNA).sort_values("months", kind="stable")
+    return measured.groupby("patient")[_CELL_FREE_DNA].last().reindex(patients).to_numpy(dtype=float)

@@ -42,20 +42,13 @@ class Sums(NamedTuple):
     def over(cls, row: np.ndarray, years: np.ndarray, values: np.ndarray, patients: int) -> Sums:
         """Sums by patient and marker; 0 where nothing was measured.
 
-        Parameters
-        ----------
-        row : numpy.ndarray of int, shape (n_measurements,)
-            Patient of each row of `values`; negative for one who is not wanted.
-        years : numpy.ndarray, shape (n_measurements,)
-        values : numpy.ndarray, shape (n_measurements, n_markers)
-            NaN where a marker was not measured.
-        patients : int
+        `row` (n_measurements,) is the patient, negative for one who is not wanted, of each row of `years`
+        (n_measurements,) and `values` (n_measurements, n_markers), NaN where a marker was not measured.
         """
-        n, k = patients, values.shape[1]
-        sums = cls(
-            np.zeros((n, k, WIDTH, WIDTH)), np.zeros((n, k, WIDTH)), np.zeros((n, k)), np.zeros((n, k), dtype=int)
-        )
-        for marker in range(k):
+        shape = (patients, values.shape[1])
+        squares, products = np.zeros((*shape, WIDTH, WIDTH)), np.zeros((*shape, WIDTH))
+        sums = cls(squares, products, np.zeros(shape), np.zeros(shape, dtype=int))
+        for marker in range(shape[1]):
             known = (row >= 0) & np.isfinite(values[:, marker])
             at, y = row[known], values[known, marker]
             z = np.column_stack([np.ones(len(y)), years[known]])

@@ -16,17 +16,7 @@ _VERSION = 1
 
 
 def write_model(file: str | Path, name: str, content: dict[str, Any]) -> Path:
-    """Write a model's plain values; numbers keep all their digits.
-
-    Parameters
-    ----------
-    file : path-like
-        JSON file to write, whole or not at all.
-    name : str
-        Model, ``alarm`` or ``amap_ct``.
-    content : dict
-        JSON values.
-    """
+    """Write a model's plain JSON values under its name, whole or not at all; numbers keep all their digits."""
     with atomic_path(Path(file)) as temporary:
         text = json.dumps({"format": _FORMAT, "version": _VERSION, "model": name, **content}, indent=1, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8")
@@ -34,14 +24,7 @@ def write_model(file: str | Path, name: str, content: dict[str, Any]) -> Path:
 
 
 def read_model(file: str | Path, name: str) -> dict[str, Any]:
-    """Values that `write_model` wrote.
-
-    Parameters
-    ----------
-    file : path-like
-        JSON file.
-    name : str
-        Model that it must hold.
+    """Values that `write_model` wrote for the model of that name.
 
     Raises
     ------
@@ -58,9 +41,8 @@ def read_model(file: str | Path, name: str) -> dict[str, Any]:
     found = content.get("format") if isinstance(content, dict) else type(content).__name__
     if found != _FORMAT or content["version"] != _VERSION:
         version = content.get("version") if isinstance(content, dict) else None
-        raise ModelError(
-            file.name, f"must be {_FORMAT!r}, version {_VERSION}", f"{found!r}, {version!r}", "Write it with to_json."
-        )
+        rule = f"must be {_FORMAT!r}, version {_VERSION}"
+        raise ModelError(file.name, rule, f"{found!r}, {version!r}", "Write it with to_json.")
     if content["model"] != name:
         raise ModelError(file.name, f"must hold the model {name!r}", repr(content["model"]), "Load it as that model.")
     return content
@@ -72,6 +54,5 @@ def whole_model(file: str | Path) -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(
-            Path(file).name, "must hold a whole model", f"{type(error).__name__}: {error}", "Fit the model again."
-        ) from error
+        found = f"{type(error).__name__}: {error}"
+        raise ModelError(Path(file).name, "must hold a whole model", found, "Fit the model again.") from error

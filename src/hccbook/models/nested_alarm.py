@@ -99,16 +99,10 @@ class NestedAlarmModel(ScoreModel):
     ----------
     smote : bool
         Whether the LASSO of each fold sees synthetic patients; the filters and all errors never do.
-    p_threshold : float
-        Mann-Whitney p below which a feature stays.
-    spearman_threshold : float
-        Absolute Spearman correlation above which one of two features goes.
-    lasso_folds : int
-        Inner folds; fewer where a class has fewer patients.
-    lambda_rule : {"min", "1se"}
-        Penalty with the least cross-validated error, or the largest within one standard error of it.
-    folds : int
-        Outer folds; fewer where a class has fewer patients.
+    p_threshold, spearman_threshold, lambda_rule
+        As in `AlarmModel`.
+    lasso_folds, folds : int
+        Inner and outer folds; fewer where a class has fewer patients.
     recalibration : {"platt", "intercept", "off"}
         Intercept and slope of the out-of-fold logits, the intercept alone, or nothing. The slope is that of a
         logistic regression on Platt's targets, (HCC + 1) / (HCC + 2) and 1 / (others + 2) instead of 1 and 0, which
@@ -126,12 +120,6 @@ class NestedAlarmModel(ScoreModel):
         Recalibrated logit of the probability, of columns amap, radiomics, deep.
     recalibration_ : tuple of float
         Intercept and slope that `combination_` holds already; (0, 1) where there was none.
-    coef_ : numpy.ndarray, shape (1, 3)
-        Weights of the standardised amap, radiomics and deep.
-    intercept_ : numpy.ndarray, shape (1,)
-        Intercept of the combination.
-    classes_ : numpy.ndarray, shape (2,)
-        0 and 1.
     out_of_fold_ : pandas.DataFrame
         Development cohort, real patients only, as models that did not see them predict them: columns amap,
         radiomics, deep, alarm (recalibrated probability), y, fold. For these patients it is honest, `scores` is not.
@@ -143,8 +131,8 @@ class NestedAlarmModel(ScoreModel):
         without features, so that 1 is worth nothing; empty where the filters left no feature.
     lasso_alphas_ : dict of str to float
         By block, the penalty used; absent where no feature was selected.
-    notes_ : list of str
-        What a reader should know about the fit, every fallback among it.
+    coef_, intercept_, classes_, notes_
+        As in `ScoreModel`; every fallback is noted.
 
     Notes
     -----
@@ -195,10 +183,8 @@ class NestedAlarmModel(ScoreModel):
 
         Parameters
         ----------
-        X : pandas.DataFrame, shape (n_patients, n_features + 1)
-            Columns ``<phase>.<organ>.<name>`` and ``amap``; deep features are those with ``.deep_`` in their name.
-        y : array-like, shape (n_patients,)
-            1 for HCC, 0 otherwise.
+        X, y
+            As in `AlarmModel.fit`.
 
         Raises
         ------
@@ -365,11 +351,8 @@ class NestedAlarmModel(ScoreModel):
 
     def _predict_held_out(self, X: pd.DataFrame, outcome: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
         """Covariates, outer fold and logit of every patient, from a model learnt on the other folds."""
-        values, logits, numbers = (
-            np.zeros((len(X), 1 + len(self._image_scores))),
-            np.zeros(len(X)),
-            np.zeros(len(X), dtype=int),
-        )
+        values = np.zeros((len(X), 1 + len(self._image_scores)))
+        logits, numbers = np.zeros(len(X)), np.zeros(len(X), dtype=int)
         splits = stratified_folds(self.folds, outcome, self.random_state, self.notes_.append)
         for number, (train, held) in enumerate(splits.split(X, outcome)):
             learnt = self._learn(X.iloc[train], outcome[train], self._in_fold)

@@ -53,28 +53,50 @@ _FORMS = {
 
 
 def covariates_of(X: pd.DataFrame, image_scores: Mapping[str, LinearScore]) -> pd.DataFrame:
-    """aMAP and image scores of every patient: columns ``amap`` and the names of `image_scores`.
-
-    Raises
-    ------
-    ModelError
-        If ``amap`` or a feature is absent.
-    DataError
-        If a feature is missing in a patient.
-    """
+    """aMAP and image scores of every patient, refused as by `ScoreModel.scores`."""
     check_clinical(X)
     scores = {name: score.evaluate(X) for name, score in image_scores.items()}
     return pd.DataFrame({CLINICAL: X[CLINICAL].to_numpy(dtype=float), **scores}, index=X.index)
 
 
-class ScoreModel(ClassifierMixin, BaseEstimator):
+class JsonModel(BaseEstimator):
+    """A model that a JSON file keeps whole, without any patient's values; it says how its file is called."""
+
+    _file_name: ClassVar[str]
+
+    def to_json(self, file: str | Path) -> Path:
+        """Write the model to a JSON file, whole or not at all."""
+        return write_model(file, self._file_name, self._content())
+
+    @classmethod
+    def from_json(cls, file: str | Path) -> Self:
+        """Model that `to_json` wrote: the same scores to the last bit.
+
+        Raises
+        ------
+        ModelError
+            If the file is missing or holds something else.
+        """
+        with whole_model(file):
+            return cls._of_content(read_model(file, cls._file_name))
+
+
+class ScoreModel(ClassifierMixin, JsonModel):
     """Prediction and file of a model whose ``combination_`` is the logit of the probability.
 
     A model says how its file and its probability are called, which attributes are its image scores, by column, and
     what its file holds, in this order: learnt attributes without their last underscore.
+
+    Attributes
+    ----------
+    combination_ : LinearScore
+        Logit of the probability, of aMAP, the image scores and covariates.
+    classes_ : numpy.ndarray, shape (2,)
+        0 and 1.
+    notes_ : list of str
+        What a reader should know about the fit.
     """
 
-    _file_name: ClassVar[str]
     _probability: ClassVar[str]
     _image_scores: ClassVar[Mapping[str, str]]
     _saved: ClassVar[Sequence[str]]
@@ -138,33 +160,6 @@ class ScoreModel(ClassifierMixin, BaseEstimator):
     def predict(self, X: pd.DataFrame) -> np.ndarray:
         """1 where the probability is 0.5 or more, shape (n_patients,); the cut-offs in use are set elsewhere."""
         return (self.predict_proba(X)[:, 1] >= 0.5).astype(int)
-
-    def to_json(self, file: str | Path) -> Path:
-        """Write the model, without any patient's values.
-
-        Parameters
-        ----------
-        file : path-like
-            JSON file to write.
-        """
-        return write_model(file, self._file_name, self._content())
-
-    @classmethod
-    def from_json(cls, file: str | Path) -> Self:
-        """Model that `to_json` wrote: the same scores to the last bit.
-
-        Parameters
-        ----------
-        file : path-like
-            JSON file.
-
-        Raises
-        ------
-        ModelError
-            If the file is missing or holds something else.
-        """
-        with whole_model(file):
-            return cls._of_content(read_model(file, cls._file_name))
 
     def _content(self) -> dict[str, Any]:
         check_is_fitted(self, "combination_")

@@ -146,12 +146,7 @@ _AMAP_CT = Paper(
     ),
     compares="cohorts",
     causes=("HBV",),
-    markers={
-        "amap_ct": "liver_spleen_amap",
-        "ct_image": "liver_spleen",
-        "amap_liver": "liver_amap",
-        "amap": "amap",
-    },
+    markers={"amap_ct": "liver_spleen_amap", "ct_image": "liver_spleen", "amap_liver": "liver_amap", "amap": "amap"},
     printed_sizes={
         "patients": {"item": "amap-ct-table-1", "row": "Total patients, n"},
         "cases": {"item": "amap-ct-table-1", "row": "HCC cases during follow-up, n (%)"},

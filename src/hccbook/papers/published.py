@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,20 +21,9 @@ from hccbook.papers.paper import PAPERS
 from hccbook.run import published_dir
 
 COLUMNS = (
-    "paper",
-    "place",
-    "item",
-    "row",
-    "column",
-    "quantity",
-    "value",
-    "decimals",
-    "unit",
-    "cohort",
-    "subgroup",
-    "lower",
-    "upper",
-)
+    "paper", "place", "item", "row", "column", "quantity", "value", "decimals", "unit", "cohort", "subgroup",
+    "lower", "upper",
+)  # fmt: skip
 """Columns of every CSV of printed numbers; ``data/README.md`` says what each holds."""
 
 REPRODUCED = "method reproduced on synthetic data"
@@ -56,24 +44,17 @@ PRIVATE = "needs the private data"
 UNDER_SPECIFIED = "under-specified"
 """Status of a claim that leaves open what would have to be known to check it."""
 
+ClaimStatus = Literal[
+    "recomputed from print", "contradicted by print", "method reproduced on synthetic data", "needs the private data",
+    "under-specified",
+]  # fmt: skip
+"""What came of a claim's checks."""
+
 Check = Literal[
-    "counts",
-    "two_by_two",
-    "intervals",
-    "p_values",
-    "quantiles",
-    "derived_scores",
-    "ranges",
-    "repeated_numbers",
-    "formulas",
-    "horizons",
-    "means_against_parts",
-    "calibration_counts",
-    "significance",
-    "methods",
-    "synthetic",
+    "counts", "two_by_two", "intervals", "p_values", "quantiles", "derived_scores", "ranges", "repeated_numbers",
+    "formulas", "horizons", "means_against_parts", "calibration_counts", "significance", "methods", "synthetic",
     "private",
-]
+]  # fmt: skip
 """How a claim is checked: a family of checks on what is printed, the book's synthetic run, or private data."""
 
 _NUMBER = re.compile(r"-?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?")
@@ -89,6 +70,11 @@ class Listed(_Entry):
     id: str = Field(description="Name of the entry.")
 
 
+def _check_id(name: str, paper: str) -> None:
+    if not name.startswith(paper.replace("_", "-") + "-"):
+        raise ValueError(f"id must start with the paper's name, but found {name!r} in {paper!r}")
+
+
 class Item(Listed):
     """A table or figure of one of the papers, and where the book shows it."""
 
@@ -98,14 +84,7 @@ class Item(Listed):
     title: str = Field(min_length=1, description="What it shows, in our words.")
     kind: Literal["figure", "table", "other"] = Field(description="What must be on the page for it.")
     supplementary: bool = Field(False, description="Whether it is in the supplement, known here from the text only.")
-    status: Literal[
-        "planned",
-        "method reproduced on synthetic data",
-        "recomputed from print",
-        "contradicted by print",
-        "needs the private data",
-        "under-specified",
-    ]
+    status: Literal["planned", ClaimStatus]
     page: str | None = Field(None, description="Page of the book that shows it, without its ending.")
     notebook: str | None = Field(None, description="Notebook that makes it.")
     data: str | None = Field(None, description="CSV of its numbers, relative to the folder of the run.")
@@ -113,8 +92,7 @@ class Item(Listed):
 
     @model_validator(mode="after")
     def _says_where(self) -> Item:
-        if not self.id.startswith(self.paper.replace("_", "-") + "-"):
-            raise ValueError(f"id must start with the paper's name, but found {self.id!r} in {self.paper!r}")
+        _check_id(self.id, self.paper)
         places = {"page": self.page, "notebook": self.notebook, "data": self.data, "figure": self.figure}
         if self.status == PLANNED:
             given = [name for name, place in places.items() if place is not None]
@@ -186,18 +164,11 @@ class Claim(Listed):
     numbers: tuple[PrintedAt, ...] = Field(min_length=1, description="Where its printed numbers stand.")
     check: tuple[Check, ...] = Field(min_length=1, description="How it is checked.")
     item: str | None = Field(None, description="Id in `items.yaml` of the table or figure that shows it.")
-    status: Literal[
-        "recomputed from print",
-        "contradicted by print",
-        "method reproduced on synthetic data",
-        "needs the private data",
-        "under-specified",
-    ]
+    status: ClaimStatus
 
     @model_validator(mode="after")
     def _status_follows_from_checks(self) -> Claim:
-        if not self.id.startswith(self.paper.replace("_", "-") + "-"):
-            raise ValueError(f"id must start with the paper's name, but found {self.id!r} in {self.paper!r}")
+        _check_id(self.id, self.paper)
         if len(set(self.check)) < len(self.check):
             raise ValueError(f"a check is named once, but found {', '.join(self.check)}")
         elsewhere = {REPRODUCED: "synthetic", PRIVATE: "private"}
@@ -243,17 +214,9 @@ class Printed:
 
 
 def printed_number(text: str) -> float | None:
-    """Number that `text` prints, or None where it prints something else.
+    """Number that a cell prints, whose thousands may be set off by commas.
 
-    Parameters
-    ----------
-    text : str
-        A cell as printed; thousands may be set off by commas.
-
-    Returns
-    -------
-    float or None
-        None for ``<0.001``, ``/``, ``n.a.`` and the like: an inequality is not a number.
+    None for ``<0.001``, ``/``, ``n.a.`` and the like: an inequality is not a number.
     """
     return float(text.replace(",", "")) if _NUMBER.fullmatch(text) else None
 
@@ -261,18 +224,15 @@ def printed_number(text: str) -> float | None:
 def printed_decimals(text: str) -> int | None:
     """Decimals that `text` prints, behind an inequality sign too; None where it prints no number."""
     bare = text.lstrip("<>=≤≥ ")
-    if not _NUMBER.fullmatch(bare):
-        return None
-    return len(bare.partition(".")[2])
+    return len(bare.partition(".")[2]) if _NUMBER.fullmatch(bare) else None
 
 
 def _checked_rows(file: Path, known_items: set[str]) -> list[dict[str, str]]:
     with file.open(encoding="utf-8", newline="") as handle:
         reader = csv.DictReader(handle)
         if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise DataError(
-                file.name, f"columns must be {', '.join(COLUMNS)}", reader.fieldnames, "See data/README.md."
-            )
+            rule = f"columns must be {', '.join(COLUMNS)}"
+            raise DataError(file.name, rule, reader.fieldnames, "See data/README.md.")
         rows = []
         for row in reader:
             place = f"{file.name}, line {reader.line_num}"
@@ -284,9 +244,8 @@ def _checked_rows(file: Path, known_items: set[str]) -> list[dict[str, str]]:
                 raise DataError(place, "item must be listed in items.yaml", row["item"], "Add it there, or correct it.")
             decimals = printed_decimals(row["value"])
             if row["decimals"] != ("" if decimals is None else str(decimals)):
-                raise DataError(
-                    place, f"decimals must be those of {row['value']!r}", row["decimals"] or "none", "Count them again."
-                )
+                rule = f"decimals must be those of {row['value']!r}"
+                raise DataError(place, rule, row["decimals"] or "none", "Count them again.")
             rows.append(row)
     return rows
 
@@ -394,9 +353,8 @@ def value(paper: str, quantity: str, **at: str) -> Printed:
     prints = found[["value", "lower", "upper", "unit"]].drop_duplicates()
     if len(prints) > 1:
         listed = "; ".join(f"{one.place}, {one.row}, {one.column}: {one.value}" for one in found.head(8).itertuples())
-        raise DataError(
-            "data/published", "must name one printed number", f"{len(prints)} for {shown}", f"See {listed}."
-        )
+        rule = "must name one printed number"
+        raise DataError("data/published", rule, f"{len(prints)} for {shown}", f"See {listed}.")
     first = found.iloc[0]
     return Printed(
         text=first["value"],
@@ -429,31 +387,22 @@ def read_entries(file: Path, model: type[_EntryType]) -> tuple[_EntryType, ...]:
     except yaml.YAMLError as error:
         raise DataError(file.name, "must be valid YAML", str(error).splitlines()[0], "Correct the syntax.") from error
     if not isinstance(content, list):
-        raise DataError(
-            file.name, "must be a list of entries", type(content).__name__, "Start each entry with '- id:'."
-        )
-    entries = []
+        kind = type(content).__name__
+        raise DataError(file.name, "must be a list of entries", kind, "Start each entry with '- id:'.")
+    entries: dict[str, _EntryType] = {}
     for position, entry in enumerate(content, start=1):
         name = entry.get("id", f"entry {position}") if isinstance(entry, dict) else f"entry {position}"
         try:
-            entries.append(model.model_validate(entry))
+            checked = model.model_validate(entry)
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
+            place = f"{file.name}: {name} {'.'.join(str(part) for part in first['loc'])}".rstrip()
             rule = first["msg"].removeprefix("Value error, ")
-            raise DataError(
-                f"{file.name}: {name} {where}".rstrip(), rule, repr(first["input"]), "Correct it."
-            ) from error
-    _refuse_twins(file.name, entries)
-    return tuple(entries)
-
-
-def _refuse_twins(place: str, entries: Iterable[Listed]) -> None:
-    seen: set[str] = set()
-    for name in (entry.id for entry in entries):
-        if name in seen:
-            raise DataError(place, "ids must differ", f"{name!r} twice", "Rename one, or merge them.")
-        seen.add(name)
+            raise DataError(place, rule, repr(first["input"]), "Correct it.") from error
+        if checked.id in entries:
+            raise DataError(file.name, "ids must differ", f"{checked.id!r} twice", "Rename one, or merge them.")
+        entries[checked.id] = checked
+    return tuple(entries.values())
 
 
 @cache
@@ -496,20 +445,14 @@ def _claims(folder: Path) -> tuple[Claim, ...]:
     printed = _numbers(folder)
     for entry in entries:
         if entry.item is not None and papers.get(entry.item) != entry.paper:
-            raise DataError(
-                f"{file.name}: {entry.id} item",
-                "must be an item of the same paper in items.yaml",
-                repr(entry.item),
-                "Add it there, or correct it.",
-            )
+            rule, hint = "must be an item of the same paper in items.yaml", "Add it there, or correct it."
+            raise DataError(f"{file.name}: {entry.id} item", rule, repr(entry.item), hint)
         for position, where in enumerate(entry.numbers, start=1):
             if _at(printed, entry.paper, where).empty:
-                raise DataError(
-                    f"{file.name}: {entry.id} numbers, entry {position}",
-                    "must find at least one transcribed number",
-                    ", ".join(f"{name} {text!r}" for name, text in where.asked.items()),
-                    "Compare it with the columns of the CSVs beside it.",
-                )
+                place = f"{file.name}: {entry.id} numbers, entry {position}"
+                asked = ", ".join(f"{name} {text!r}" for name, text in where.asked.items())
+                hint = "Compare it with the columns of the CSVs beside it."
+                raise DataError(place, "must find at least one transcribed number", asked, hint)
     return entries
 
 
@@ -533,18 +476,9 @@ def claims() -> list[Claim]:
 
 
 def numbers_of(claim: Claim) -> pd.DataFrame:
-    """Printed numbers that a claim is about.
+    """Printed numbers that a claim is about, as `numbers`, with its index.
 
-    Parameters
-    ----------
-    claim : Claim
-        One of `claims`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        As `numbers`, with its index, in the order of the transcription; a number that several entries of the claim
-        find is there once.
+    They are in the order of the transcription; a number that several entries of the claim find is there once.
     """
     printed = _numbers(published_dir())
     index = sorted({row for where in claim.numbers for row in _at(printed, claim.paper, where).index})

@@ -102,7 +102,6 @@ class Abdomen:
     ) -> None:
         self.habitus, self.tissue, self.spread_mm = habitus, tissue, spread_mm
         scale = habitus.scale
-        self.scale = np.array(scale)
         self.blank = Canvas(axes[0] / scale[0], axes[1] / scale[1], axes[2] / scale[2])
         x2, y2 = self.blank.x[None, :], self.blank.y[:, None]
         self.cavity2 = superellipse(x2, y2, CAVITY_CENTRE_Y, CAVITY_AXES, CAVITY_POWER)
@@ -151,11 +150,9 @@ class Abdomen:
         canvas.lay(whole, body, -104.0)
         canvas.lay(whole, np.maximum(body, -(body + 2.2)), 20.0)
         self._lay_table(canvas)
-        muscle = self._part(whole, self.muscle2) + self.taper[whole.slices[0]]
-        canvas.lay(whole, muscle, 60.0)
+        canvas.lay(whole, self._part(whole, self.muscle2) + self.taper[whole.slices[0]], 60.0)
         self._lay_muscle_planes(canvas, whole)
-        cavity = self._inside_wall(whole)
-        canvas.lay(whole, cavity, -104.0)
+        canvas.lay(whole, self._inside_wall(whole), -104.0)
         self._lay_ribs(canvas)
         self._lay_back(canvas)
         self._lay_spine(canvas)
@@ -163,7 +160,7 @@ class Abdomen:
 
     def _lay_table(self, canvas: Canvas) -> None:
         """Carbon-fibre top of the table, its foam core between two sheets."""
-        back = MUSCLE_CENTRE_Y + MUSCLE_AXES[1] + self.habitus.fat_back / self.scale[1] + 3.5
+        back = MUSCLE_CENTRE_Y + MUSCLE_AXES[1] + self.habitus.fat_back / self.habitus.scale[1] + 3.5
         window = canvas.window((-1e9, back - 60.0, -1e9), (1e9, 1e9, 1e9))
         depth = window.y - back + 0.0012 * window.x**2
         outside = canvas.hu[window.slices] < -900.0
@@ -247,8 +244,7 @@ class Abdomen:
         facet = np.maximum(facet, 9.0 - offset)
         canvas.lay(window, facet, 400.0)
         canvas.lay(window, canal, 24.0)
-        cord = np.hypot(window.x, window.y - 75.0) - 4.6
-        canvas.lay(window, cord, 40.0)
+        canvas.lay(window, np.hypot(window.x, window.y - 75.0) - 4.6, 40.0)
 
     # ------------------------------------------------------------------ what breathes
 
@@ -298,8 +294,7 @@ class Abdomen:
 
     def _lay_bowel(self, canvas: Canvas, hu: dict[str, float], shift: Point) -> None:
         for course, wide in self.habitus.bowel:
-            radii = [wide] * len(course)
-            window, distance = canvas.tube_distance(course, radii, shift)
+            window, distance = canvas.tube_distance(course, [wide] * len(course), shift)
             distance = smooth_max(distance, self._inside_wall(window) + 5.0, 4.0)
             folds = 0.7 * np.cos((window.x - window.y + window.z) * (2.0 * np.pi / 7.0))
             canvas.lay(window, distance, hu["gut_wall"])
@@ -376,8 +371,7 @@ class Abdomen:
         liver = smooth_max(liver, -porta, 6.0)
         liver = smooth_max(liver, -ellipsoid(at, (-58.0, 58.0, -28.0), (33, 34, 52)), 8.0)
         # The vertebra, the crura and the great vessels keep their room.
-        keep = np.hypot(x, y - 46.0) - 33.0
-        return smooth_max(liver, -keep, 6.0)
+        return smooth_max(liver, 33.0 - np.hypot(x, y - 46.0), 6.0)
 
     def _lay_liver(self, canvas: Canvas, hu: dict[str, float], phase: str, shift: Point) -> None:
         window = canvas.window((-135, -95, -78), (100, 80, 106), shift)

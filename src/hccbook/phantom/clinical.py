@@ -51,21 +51,14 @@ def _centre(paper: str, cohort: str, number: int) -> str:
 
 
 def clinical_values(
-    paper: str,
-    cohort: str,
-    hcc: bool,
-    latents: np.ndarray,
-    uniform: np.ndarray,
-    names: Sequence[str] | None = None,
+    paper: str, cohort: str, hcc: bool, latents: np.ndarray, uniform: np.ndarray, names: Sequence[str] | None = None
 ) -> dict[str, np.ndarray]:
     """Clinical values of patients of one cohort and outcome group.
 
     Parameters
     ----------
-    paper : {"alarm", "amap_ct"}
-    cohort : str
-    hcc : bool
-        Outcome group.
+    paper, cohort, hcc
+        As in `table_1`.
     latents : ndarray of shape (n_patients, n_latents)
         Correlated standard normal latents, in the order of `LATENTS`.
     uniform : ndarray of shape (n_patients,)
@@ -91,18 +84,8 @@ def clinical_values(
 class _Draws(NamedTuple):
     """Random numbers of several patients, each from a stream of their own.
 
-    Attributes
-    ----------
-    numbers : ndarray of shape (n_patients,)
-        The patients' numbers.
-    latents : ndarray of shape (n_patients, n_latents)
-        Correlated standard normal latents of the clinical values.
-    own : ndarray of shape (n_patients, 3)
-        Standard normal: latent risks of liver and spleen, size of the spleen.
-    uniforms : ndarray of shape (n_patients, 2)
-        For sex and cause.
-    image_seeds : list of int
-    times : list of numpy.random.Generator
+    ``latents`` are the correlated standard normal ones of the clinical values; ``own`` (n_patients, 3), standard normal
+    too, those of liver, spleen and the spleen's size; ``uniforms`` (n_patients, 2) are for sex and cause.
     """
 
     numbers: np.ndarray
@@ -200,8 +183,7 @@ def simulate_clinical(paper: str, settings: CohortSettings) -> pd.DataFrame:
     ----------
     ALARM and aMAP-CT, Table 1; ALARM, Results, Patient characteristics (stages, lead times).
     """
-    tables = []
-    first = 1
+    tables, first = [], 1
     for position, size in enumerate(cohort_sizes(paper, settings)):
         ranks = hcc_ranks(paper, position, size, settings.seed)
         draws = _draw(settings.seed, find_paper(paper).number, np.arange(first, first + size.patients))
@@ -218,17 +200,8 @@ def simulate_clinical(paper: str, settings: CohortSettings) -> pd.DataFrame:
 def simulate_segmentation_patients(settings: CohortSettings) -> pd.DataFrame:
     """Patients on whom the segmentation is trained, apart from both papers' cohorts.
 
-    They go round all eleven centres; their latent risks spread over those of both outcomes.
-
-    Parameters
-    ----------
-    settings : CohortSettings
-        Seed and ``segmentation_patients``.
-
-    Returns
-    -------
-    pandas.DataFrame
-        As `simulate_clinical` returns it, without HCC and without cohort.
+    They go round all eleven centres; their latent risks spread over those of both outcomes. The table is that of
+    `simulate_clinical`, without HCC and without cohort.
     """
     numbers = np.arange(1, settings.segmentation_patients + 1)
     ranks, draws = np.full(numbers.size, -1), _draw(settings.seed, _SEGMENTATION, numbers)

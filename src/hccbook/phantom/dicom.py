@@ -28,10 +28,8 @@ class Layout:
     ----------
     about_x, about_z : float
         Turn of the patient in the scanner, degrees; the slices turn with the patient.
-    slope, intercept : float
-        Rescale slope and intercept; HU = slope x stored + intercept, stored unsigned.
-    bits : int
-        Bits stored.
+    slope, intercept, bits : float, float, int
+        HU = slope x stored + intercept, stored unsigned, in so many bits.
     shuffled : bool
         Whether instance numbers and file names leave the order of the slices.
     """
@@ -53,14 +51,7 @@ LAYOUTS = (
 
 
 def oblique(image: sitk.Image, layout: Layout) -> sitk.Image:
-    """The image on the grid that the layout turns, voxels unchanged.
-
-    Parameters
-    ----------
-    image : SimpleITK.Image
-        Axial image in LPS.
-    layout : Layout
-    """
+    """The axial image (LPS) on the grid that the layout turns, voxels unchanged."""
     turn = rotation(about_x=layout.about_x, about_z=layout.about_z)
     turned = sitk.Image(image)
     turned.SetDirection(tuple(turn.ravel()))
@@ -118,11 +109,9 @@ def _time(second: int) -> str:
 def _header(patient: Mapping[str, Any], phase: str, number: int, scanner: Scanner) -> Dataset:
     """Everything of one slice that is neither its plane nor its pixels."""
     identity = str(patient["patient_id"])
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = CTImageStorage
+    header, meta = Dataset(), FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID = CTImageStorage, ExplicitVRLittleEndian
     meta.MediaStorageSOPInstanceUID = _uid(identity, phase, number)
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    header = Dataset()
     header.file_meta = meta
     header.SpecificCharacterSet = "ISO_IR 192"
     header.SOPClassUID, header.SOPInstanceUID = CTImageStorage, meta.MediaStorageSOPInstanceUID
@@ -158,8 +147,7 @@ def _header(patient: Mapping[str, Any], phase: str, number: int, scanner: Scanne
 def _set_plane(header: Dataset, image: sitk.Image, direction: np.ndarray, corner: np.ndarray) -> None:
     column, row, step = image.GetSpacing()
     header.PixelSpacing = [_decimal(row), _decimal(column)]
-    header.SliceThickness = _decimal(step)
-    header.SpacingBetweenSlices = _decimal(step)
+    header.SliceThickness = header.SpacingBetweenSlices = _decimal(step)
     header.ImageOrientationPatient = [_decimal(value) for value in (*direction[:, 0], *direction[:, 1])]
     header.ImagePositionPatient = [_decimal(value) for value in corner]
     header.SliceLocation = _decimal(float(corner @ direction[:, 2]))

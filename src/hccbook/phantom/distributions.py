@@ -1,6 +1,6 @@
 """Printed distributions of the clinical values, and quantile functions that go through them.
 
-What Table 1 of each paper prints is read from ``data/published``; `CORRECTIONS` replaces its obvious slips.
+What Table 1 of each paper prints is read from ``data/published``; `_CORRECTIONS` replaces its obvious slips.
 What neither paper prints (correlations, shifts of a paper that does not split its Table 1 by outcome) is chosen here.
 """
 
@@ -26,14 +26,8 @@ UPPER_QUARTILE_Z = float(stats.norm.ppf(0.75))
 class Quantity(NamedTuple):
     """How one clinical value is simulated.
 
-    Attributes
-    ----------
-    log : bool
-        Whether its distribution is skewed, so that the quartiles are taken on a log scale.
-    least, greatest : float
-        Bounds that no simulated patient passes, in the value's unit.
-    decimals : int
-        Decimals that laboratories report.
+    A skewed one takes its quartiles on a ``log`` scale; no patient passes ``least`` and ``greatest``, in the value's
+    unit; ``decimals`` are those that laboratories report.
     """
 
     log: bool
@@ -136,7 +130,7 @@ _ROW_NAMES = {
 }
 """What the rows of the papers' Tables 1, without their units, are called here."""
 
-CORRECTIONS: dict[tuple[str, str], dict[str, Quartiles]] = {
+_CORRECTIONS: dict[tuple[str, str], dict[str, Quartiles]] = {
     # Printed as 0 (0.0) of 13, but 78 men with HCC in all less 41 and 24 leave 13.
     ("internal_validation", "HCC"): {"male": (np.nan, 13.0, np.nan)},
     # Printed as 4.5 (3.8, 5.4), the cell of urea nitrogen one row up; the discovery cohort's stands here.
@@ -176,7 +170,7 @@ def table_1(paper: str, cohort: str, hcc: bool = False) -> Mapping[str, Quartile
     column = (table["cohort"] == cohort) & (table["subgroup"] == group) & table["quantity"].isin(["median", "count"])
     names = table.loc[column, "row"].str.partition(",")[0].replace(_ROW_NAMES)
     cells = table.loc[column, ["lower_number", "number", "upper_number"]].itertuples(index=False, name=None)
-    return MappingProxyType(dict(zip(names, cells, strict=True)) | CORRECTIONS.get((cohort, group), {}))
+    return MappingProxyType(dict(zip(names, cells, strict=True)) | _CORRECTIONS.get((cohort, group), {}))
 
 
 def quartiles(paper: str, cohort: str, hcc: bool, name: str) -> Quartiles:
@@ -230,27 +224,14 @@ class QuantileFunction:
     """Monotone function from a standard normal latent to a clinical value, through three quartiles.
 
     Between the quartiles it is linear in the latent on either side of the median (a split normal),
-    on a log scale for skewed values; beyond them it keeps its slope and bends towards the bounds.
-
-    Parameters
-    ----------
-    quartiles : tuple of float
-        First quartile, median, third quartile.
-    quantity : Quantity
-        Scale and bounds.
+    on a log scale for skewed values; beyond them it keeps its slope and bends towards the bounds of the quantity.
     """
 
     quartiles: Quartiles
     quantity: Quantity
 
     def __call__(self, latent: np.ndarray) -> np.ndarray:
-        """Value at a latent; unrounded.
-
-        Parameters
-        ----------
-        latent : ndarray
-            Standard normal; a higher latent is a higher value.
-        """
+        """Value, unrounded, at a standard normal latent; a higher latent is a higher value."""
         scale = np.log if self.quantity.log else np.asarray
         low, middle, high = (float(scale(value)) for value in self.quartiles)
         least, greatest = float(scale(self.quantity.least)), float(scale(self.quantity.greatest))

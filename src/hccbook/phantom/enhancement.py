@@ -32,13 +32,7 @@ PHASE_HU: dict[str, tuple[float, float, float]] = {
 }
 """Mean HU by tissue, in the order of `PHASES`."""
 
-FIXED_HU: dict[str, float] = {
-    "lung": -845.0,
-    "bile": 9.0,
-    "gut_fluid": 16.0,
-    "gut_gas": -900.0,
-    "stool": 35.0,
-}
+FIXED_HU: dict[str, float] = {"lung": -845.0, "bile": 9.0, "gut_fluid": 16.0, "gut_gas": -900.0, "stool": 35.0}
 """Mean HU of contents that contrast medium does not reach; what does not breathe has its own in `anatomy`."""
 
 _UNENHANCED = {"liver": 56.0, "spleen": 46.0, "renal_pelvis": 5.0}
@@ -46,17 +40,7 @@ _BLOOD = 42.0
 
 
 def draw_enhancement(rng: np.random.Generator) -> dict[str, dict[str, float]]:
-    """Attenuations of one patient: the means, scaled by the patient's own circulation and contrast dose.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    dict of str to dict of str to float
-        HU by phase and tissue.
-    """
+    """HU by phase and tissue of one patient: the means, scaled by the patient's own circulation and contrast dose."""
     # Arterial filling varies most: it hangs on cardiac output and on the delay chosen.
     gains = np.exp(rng.standard_normal(len(PHASES)) * np.array([0.10, 0.05, 0.05]))
     own = {tissue: float(np.exp(0.03 * rng.standard_normal())) for tissue in PHASE_HU}

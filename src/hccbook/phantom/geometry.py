@@ -158,12 +158,9 @@ class Canvas:
 
         The coordinates of the part are those of the box's own frame.
         """
-        axes = (self.x, self.y, self.z)
-        part = _window(
-            axes,
-            [value + step - self.edge for value, step in zip(low, shift, strict=True)],
-            [value + step + self.edge for value, step in zip(high, shift, strict=True)],
-        )
+        lows = [value + step - self.edge for value, step in zip(low, shift, strict=True)]
+        highs = [value + step + self.edge for value, step in zip(high, shift, strict=True)]
+        part = _window((self.x, self.y, self.z), lows, highs)
         return Window(part.slices, *(axis - np.float32(step) for axis, step in zip(part.at, shift, strict=True)))
 
     def around(self, points: Sequence[Point], reach: float, shift: Point = (0.0, 0.0, 0.0)) -> Window:

@@ -54,8 +54,7 @@ def _bowel_courses(rng: np.random.Generator) -> tuple[tuple[list[tuple[float, fl
     knots, between = np.arange(10), np.linspace(0.0, 9.0, 28)
     for height in (-40.0, -64.0, -88.0, -112.0):
         x = np.linspace(-66.0, 80.0, 10) + 9.0 * rng.standard_normal(10)
-        front = rng.uniform(-66.0, -48.0, 10)
-        back = rng.uniform(-34.0, 2.0, 10)
+        front, back = rng.uniform(-66.0, -48.0, 10), rng.uniform(-34.0, 2.0, 10)
         y = np.where(knots % 2 == 0, back, front)
         z = height + 9.0 * rng.standard_normal(10)
         course = CubicSpline(knots, np.column_stack([x, y, z]))(between)
@@ -77,7 +76,6 @@ def draw_habitus(rng: np.random.Generator, spleen_size: float) -> Habitus:
     stoutness = draw[0]
     scale = (1.0 + 0.035 * stoutness + 0.012 * draw[1], 1.0 + 0.05 * stoutness + 0.015 * draw[2], 1.0 + 0.03 * draw[3])
     fat = np.exp(0.35 * (0.8 * stoutness + 0.6 * draw[4]))
-    jitter = np.clip(rng.standard_normal((12, 3)), -2.0, 2.0)
     return Habitus(
         scale=tuple(float(value) for value in scale),
         fat_side=float(11.0 * fat),
@@ -88,7 +86,7 @@ def draw_habitus(rng: np.random.Generator, spleen_size: float) -> Habitus:
         nodular_mm=float(1.6 + 0.35 * draw[7]),
         # Splenomegaly reaches further up than a small spleen reaches down.
         spleen_size=float(1.32 * np.exp((0.14 if spleen_size > 0.0 else 0.07) * np.clip(spleen_size, -2.2, 2.2))),
-        jitter=jitter,
+        jitter=np.clip(rng.standard_normal((12, 3)), -2.0, 2.0),
         gas_level=float(-46.0 + 6.0 * draw[8]),
         bowel=_bowel_courses(rng),
     )
@@ -140,8 +138,7 @@ def draw_tissue(rng: np.random.Generator, liver_latent: float, spleen_latent: fl
     """
     own = rng.standard_normal(6)
     streams = rng.spawn(5)
-    liver_risk = float(np.clip(liver_latent, -3.0, 4.5))
-    spleen_risk = float(np.clip(spleen_latent, -3.0, 4.5))
+    liver_risk, spleen_risk = (float(np.clip(latent, -3.0, 4.5)) for latent in (liver_latent, spleen_latent))
     size = 1.0 + 0.03 * np.clip(own[0], -2, 2)
     nodules = smooth_field(streams[0], *_LIVER_BOX, 3.7 * size * np.exp(0.05 * liver_risk), band=0.8)
     pulp = smooth_field(streams[3], *_SPLEEN_BOX, 4.0 * (1.0 + 0.03 * np.clip(own[1], -2, 2)), band=0.5)

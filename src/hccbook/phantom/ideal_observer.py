@@ -20,12 +20,8 @@ MONTE_CARLO_PATIENTS = 200_000
 _AMAP_VALUES = ("age", "bilirubin", "albumin", "platelets")
 _COLUMNS = ("liver", "spleen", "amap")
 _MARKERS = {
-    "liver": ("liver",),
-    "spleen": ("spleen",),
-    "liver_spleen": ("liver", "spleen"),
-    "amap": ("amap",),
-    "liver_amap": ("liver", "amap"),
-    "liver_spleen_amap": ("liver", "spleen", "amap"),
+    name: tuple(name.split("_"))
+    for name in ("liver", "spleen", "liver_spleen", "amap", "liver_amap", "liver_spleen_amap")
 }
 
 

@@ -118,11 +118,10 @@ def simulate_visits(
 def _visits(
     amap: float, afp: float, hcc: float, follow_up: float, settings: LongitudinalSettings, rng: np.random.Generator
 ) -> pd.DataFrame:
-    """Visits of one patient.
+    """Visits of one patient, whose markers run on noisy lines that have the enrolment values at enrolment.
 
-    Both markers run on a noisy line that has the enrolment value at enrolment. That value is level plus noise; given
-    it, the noise is normal about its share of the distance from the centre, so that the other visits vary as much as
-    this one.
+    Those values are level plus noise; given them, the noise is normal about its share of the distance from the centre,
+    so that the other visits vary as much as this one.
     """
     # A fixed number of draws, whatever the patient: another outcome or effect moves none of them.
     draws = rng.standard_normal((3, len(_NOMINAL_MONTHS)))
@@ -162,10 +161,8 @@ def simulate_hbv_dna(clinical: pd.DataFrame, paper: str, seed: int) -> pd.Series
     ----------
     clinical : pandas.DataFrame, shape (n_patients, n_columns)
         Synthetic patients: index P0001, ...; column etiology.
-    paper : {"alarm", "amap_ct"}
-        Whose patients they are.
-    seed : int
-        Seed of the cohort.
+    paper, seed
+        As in `simulate_visits`.
 
     Returns
     -------

@@ -18,14 +18,7 @@ sizes is the printed 3.59 % (aMAP-CT, Results, Patient characteristics)."""
 
 
 class CohortSize(NamedTuple):
-    """Size of one cohort.
-
-    Attributes
-    ----------
-    name : str
-    patients, hcc : int
-        Patients, and those of them who develop HCC.
-    """
+    """Size of one cohort: its patients, and those of them who develop HCC."""
 
     name: str
     patients: int
@@ -44,12 +37,8 @@ def cohort_sizes(paper: str, settings: CohortSettings) -> tuple[CohortSize, ...]
     for name, prefix in find_paper(paper).size_settings.items():
         patients, hcc = getattr(settings, prefix), getattr(settings, f"{prefix}_hcc")
         if hcc > patients:
-            raise SettingsError(
-                f"{prefix}_hcc",
-                f"must be at most the {patients} patients of {prefix}",
-                hcc,
-                f"Lower {prefix}_hcc or raise {prefix}.",
-            )
+            rule = f"must be at most the {patients} patients of {prefix}"
+            raise SettingsError(f"{prefix}_hcc", rule, hcc, f"Lower {prefix}_hcc or raise {prefix}.")
         sizes.append(CohortSize(name, patients, hcc))
     return tuple(sizes)
 
@@ -57,15 +46,7 @@ def cohort_sizes(paper: str, settings: CohortSettings) -> tuple[CohortSize, ...]
 def planted_shifts(paper: str, settings: CohortSettings) -> dict[str, float]:
     """How far HCC moves the latent risk of each organ, in SD.
 
-    Parameters
-    ----------
-    paper : {"alarm", "amap_ct"}
-    settings : CohortSettings
-
-    Returns
-    -------
-    dict of str to float
-        Shift by organ; 0 with ``effect: none``, and for the spleen in ALARM, which reads livers only.
+    It is 0 with ``effect: none``, and for an organ that the paper does not read, such as the spleen in ALARM.
     """
     planted = float(settings.effect == "planted")
     read = find_paper(paper).organs
@@ -73,20 +54,9 @@ def planted_shifts(paper: str, settings: CohortSettings) -> dict[str, float]:
 
 
 def hcc_ranks(paper: str, cohort: int, size: CohortSize, seed: int) -> np.ndarray:
-    """Which patients of a cohort develop HCC.
+    """Which patients of the cohort at this place in the paper develop HCC, shape (size.patients,), int.
 
-    Parameters
-    ----------
-    paper : {"alarm", "amap_ct"}
-    cohort : int
-        Position of the cohort within the paper.
-    size : CohortSize
-    seed : int
-
-    Returns
-    -------
-    ndarray of shape (size.patients,), int
-        -1 without HCC, otherwise the patient's rank among the cohort's HCC, from 0.
+    -1 without HCC, otherwise the patient's rank among the cohort's HCC, from 0.
     """
     rng = np.random.default_rng(np.random.SeedSequence([seed, find_paper(paper).number, 10_000_019, cohort]))
     ranks = np.full(size.patients, -1)
@@ -107,18 +77,10 @@ def bclc_stage(cohort: str, rank: int, hcc: int) -> str:
 def disease_course(paper: str, size: CohortSize, rank: int, rng: np.random.Generator) -> tuple[str, float]:
     """BCLC stage at the diagnosis of HCC, and months to it or to the last visit.
 
-    Parameters
-    ----------
-    paper : {"alarm", "amap_ct"}
-    size : CohortSize
-    rank : int
-        As `hcc_ranks` gives it.
-    rng : numpy.random.Generator
-
     Returns
     -------
     stage : str
-        Empty without HCC, and in a paper without a greatest time.
+        Empty without HCC, that is at a `rank` of -1, and in a paper without a greatest time.
     months : float
         With a greatest time, within the paper's window, the mean of each stage as printed; otherwise HCC comes
         within the follow-up that would have been.

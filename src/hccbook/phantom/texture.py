@@ -1,6 +1,7 @@
 """Random fields of tissue, made on a fixed physical lattice so that they do not depend on the voxel size.
 
-A field is white noise on a lattice of `LATTICE_MM`, smoothed to a correlation length in millimetres.
+A field is white noise on a lattice, smoothed to a correlation length in millimetres. The lattice's
+cell is 2.5 mm or, for smoother fields, half the SD of their smoothing kernel.
 A scanner samples it by averaging the lattice under its point spread: coarse voxels see the same tissue,
 only blurred, as fine ones.
 """
@@ -12,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-LATTICE_MM = 2.5
-"""Least edge of the lattice cell, mm; smoother fields take a coarser lattice, half their smoothing kernel's SD."""
+_LATTICE_MM = 2.5
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,8 @@ class Field:
     ----------
     values : ndarray of shape (n_z, n_y, n_x)
         Values at the lattice nodes.
-    origin : tuple of float
-        Position (x, y, z) of the first node, mm.
-    step : float
-        Edge of the lattice cell, mm.
+    origin, step : tuple of float, float
+        Position (x, y, z) of the first node, and edge of the lattice cell, mm.
     """
 
     values: np.ndarray
@@ -53,9 +51,7 @@ class Field:
             for at, start, count, spread in zip((x, y, z), self.origin, self.values.shape[::-1], spread_mm, strict=True)
         )
         # The axes separate, so that three matrix products replace an interpolation voxel by voxel.
-        part = np.tensordot(along_z, self.values, axes=(1, 0))
-        part = np.matmul(along_y, part)
-        return np.matmul(part, along_x.T)
+        return np.matmul(np.matmul(along_y, np.tensordot(along_z, self.values, axes=(1, 0))), along_x.T)
 
 
 def _weights(at: np.ndarray, start: float, step: float, count: int, spread: float) -> np.ndarray:
@@ -85,7 +81,7 @@ def smooth_field(
     -------
     Field
     """
-    step = max(LATTICE_MM, 0.5 * sigma_mm)
+    step = max(_LATTICE_MM, 0.5 * sigma_mm)
     nodes = np.ceil(np.subtract(high, low) / step).astype(int) + 1
     white = rng.standard_normal(nodes[::-1], dtype=np.float32)
     sigma = sigma_mm / step
@@ -100,14 +96,9 @@ def smooth_field(
 
 
 def skewed(field: Field, skew: float) -> Field:
-    """Field whose histogram leans to bright values, mean 0 and SD 1 kept.
+    """Gaussian field whose histogram is made to lean to bright values, mean 0 and SD 1 kept.
 
-    Parameters
-    ----------
-    field : Field
-        Gaussian, mean 0, SD 1.
-    skew : float
-        Weight of the square; the skewness is about six times as much while it is small.
+    `skew` is the weight of its square; the skewness is about six times as much while it is small.
     """
     values = field.values + np.float32(skew) * (field.values**2 - 1.0)
     return Field(values / np.float32(np.sqrt(1.0 + 2.0 * skew**2)), field.origin, field.step)

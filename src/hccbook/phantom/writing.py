@@ -96,12 +96,9 @@ def _write_patients(
     rendered = map_patients(_write_patient, patients, stage="phantom", workers=workers)
     if len(rendered.failures):
         first = rendered.failures.iloc[0]
-        raise DataError(
-            f"synthetic patient {first['patient']}",
-            "must be rendered and written",
-            f"{first['kind']}: {first['reason']} ({len(rendered.failures)} of {len(patients)} patients failed)",
-            "Free disk space or correct the settings, and start again: finished patients are kept.",
-        )
+        found = f"{first['kind']}: {first['reason']} ({len(rendered.failures)} of {len(patients)} patients failed)"
+        hint = "Free disk space or correct the settings, and start again: finished patients are kept."
+        raise DataError(f"synthetic patient {first['patient']}", "must be rendered and written", found, hint)
     paths = [_paths(key, patient.layout is not None) for key, patient in patients.items()]
     visible = table.drop(columns=list(LATENT_COLUMNS))
     manifest = pd.concat([visible, pd.DataFrame(paths, index=table.index)], axis=1)
@@ -149,16 +146,7 @@ def write_cohort(
 def write_segmentation_set(
     out: Path, settings: CohortSettings, *, workers: int = 1, store: Store | None = None
 ) -> Path:
-    """Write the patients that train the segmentation; they are in neither paper's cohort.
-
-    Parameters
-    ----------
-    out : pathlib.Path
-        Folder; made if absent.
-    settings : CohortSettings
-    workers : int
-    store : hccbook.store.Store, optional
-        As in `write_cohort`.
+    """Write the patients that train the segmentation, as `write_cohort`; they are in neither paper's cohort.
 
     Returns
     -------

@@ -95,10 +95,8 @@ def amap(
         Years; 0 to 120.
     male : array-like, shape (n_patients,), or bool
         1 or True for men, 0 or False for women.
-    bilirubin : array-like, shape (n_patients,), or float
-        Total bilirubin, umol/L; 1 to 1000.
-    albumin : array-like, shape (n_patients,), or float
-        Serum albumin, g/L; 10 to 70.
+    bilirubin, albumin
+        As in `albi`.
     platelets : array-like, shape (n_patients,), or float
         Platelet count, 10^9/L; 1 to 1500.
 
@@ -118,12 +116,8 @@ def amap(
     """
     liver = albi(np.asarray(bilirubin), np.asarray(albumin))
     count = checked("platelets", platelets)
-    score = (
-        (0.06 * checked("age", age) + 0.89 * checked_flag("male", male) + 0.48 * liver - 0.01 * count + 7.4)
-        / 14.77
-        * 100
-    )
-    return like_given(score, age, male, bilirubin, albumin, platelets)
+    total = 0.06 * checked("age", age) + 0.89 * checked_flag("male", male) + 0.48 * liver - 0.01 * count + 7.4
+    return like_given(total / 14.77 * 100, age, male, bilirubin, albumin, platelets)
 
 
 def amap_group(amap: ArrayLike, low: float = 50.0, high: float = 60.0) -> str | np.ndarray | pd.Series:
@@ -133,10 +127,8 @@ def amap_group(amap: ArrayLike, low: float = 50.0, high: float = 60.0) -> str | 
     ----------
     amap : array-like, shape (n_patients,), or float
         aMAP score.
-    low : float
-        Least score of the medium group.
-    high : float
-        Greatest score of the medium group.
+    low, high : float
+        Least and greatest score of the medium group.
 
     Returns
     -------
@@ -176,10 +168,8 @@ class PointItem(NamedTuple):
     ----------
     name : str
         Argument that it reads.
-    bounds : tuple of Bound
-        Where the steps begin, rising; for a flag, 1.
-    points : tuple of float
-        Points below the first bound, and from each bound on.
+    bounds, points : tuple of Bound, tuple of float
+        Where the steps begin, rising (for a flag, 1); points below the first of them, and from each on.
     choices : mapping of str to float
         Points by name, for a value that is no number; `bounds` and `points` are empty then.
     least : float, optional
@@ -204,10 +194,8 @@ class PointScore(NamedTuple):
         Rows of its table.
     greatest : float
         The most points that the rows can give; the fewest are 0.
-    group_bounds : tuple of Bound
-        Scores at which the next risk group begins.
-    groups : tuple of str
-        Risk groups, rising; one more than `group_bounds`.
+    group_bounds, groups : tuple of Bound, tuple of str
+        Scores at which the next risk group begins; risk groups, rising, one more than these.
     """
 
     label: str
@@ -347,10 +335,8 @@ def page_b(age: ArrayLike, male: ArrayLike, platelets: ArrayLike) -> float | np.
     ----------
     age : array-like, shape (n_patients,), or float
         Years; 16 to 120, because the table begins at 16. Taken as given, not rounded to completed years.
-    male : array-like, shape (n_patients,), or bool
-        1 or True for men, 0 or False for women.
-    platelets : array-like, shape (n_patients,), or float
-        Platelet count, 10^9/L; 1 to 1500.
+    male, platelets
+        As in `amap`.
 
     Returns
     -------
@@ -378,14 +364,8 @@ def mpage_b(
 
     Parameters
     ----------
-    age : array-like, shape (n_patients,), or float
-        Years; 0 to 120. Taken as given, not rounded to completed years.
-    male : array-like, shape (n_patients,), or bool
-        1 or True for men, 0 or False for women.
-    platelets : array-like, shape (n_patients,), or float
-        Platelet count, 10^9/L; 1 to 1500.
-    albumin : array-like, shape (n_patients,), or float
-        Serum albumin, g/L; 10 to 70.
+    age, male, platelets, albumin
+        As in `amap`; years are taken as given, not rounded to completed ones.
 
     Returns
     -------
@@ -415,12 +395,8 @@ def cu_hcc(
 
     Parameters
     ----------
-    age : array-like, shape (n_patients,), or float
-        Years; 0 to 120. Taken as given, not rounded to completed years.
-    albumin : array-like, shape (n_patients,), or float
-        Serum albumin, g/L; 10 to 70.
-    bilirubin : array-like, shape (n_patients,), or float
-        Total bilirubin, umol/L; 1 to 1000.
+    age, albumin, bilirubin
+        As in `amap`; years are taken as given, not rounded to completed ones.
     hbv_dna_copies_ml : array-like, shape (n_patients,), or float
         HBV DNA, copies/mL, not its logarithm; 0 where undetectable, otherwise 50 to 1e13.
         `hbv_dna_copies` converts IU/mL.
@@ -453,10 +429,8 @@ def lsm_hcc(
 
     Parameters
     ----------
-    age : array-like, shape (n_patients,), or float
-        Years; 0 to 120. Taken as given, not rounded to completed years.
-    albumin : array-like, shape (n_patients,), or float
-        Serum albumin, g/L; 10 to 70.
+    age, albumin
+        As in `amap`; years are taken as given, not rounded to completed ones.
     hbv_dna_iu_ml : array-like, shape (n_patients,), or float
         HBV DNA, IU/mL, not its logarithm; 0 where undetectable, otherwise 10 to 1e12.
     stiffness_kpa : array-like, shape (n_patients,), or float
@@ -486,15 +460,11 @@ def thri(age: ArrayLike, etiology: ArrayLike, male: ArrayLike, platelets: ArrayL
 
     Parameters
     ----------
-    age : array-like, shape (n_patients,), or float
-        Years; 0 to 120. Taken as given, not rounded to completed years.
+    age, male, platelets
+        As in `amap`; years are taken as given, not rounded to completed ones.
     etiology : array-like of str, shape (n_patients,), or str
         Cause of cirrhosis: HBV, HCV, HCV after SVR (sustained virological response), NASH, alcohol or
         steatohepatitis (which is one of these two), autoimmune, other.
-    male : array-like, shape (n_patients,), or bool
-        1 or True for men, 0 or False for women.
-    platelets : array-like, shape (n_patients,), or float
-        Platelet count, 10^9/L; 1 to 1500.
 
     Returns
     -------
@@ -532,10 +502,6 @@ def point_score_group(name: str, score: ArrayLike) -> str | np.ndarray | pd.Seri
     ------
     DataError
         If a score is missing, cannot come from the table of points, or its name is unknown.
-
-    References
-    ----------
-    As of the scores; see `POINT_SCORES`.
     """
     if name not in POINT_SCORES:
         raise DataError("score", f"must be one of {', '.join(POINT_SCORES)}", name, "Check the spelling.")
@@ -543,9 +509,8 @@ def point_score_group(name: str, score: ArrayLike) -> str | np.ndarray | pd.Seri
     points = checked_finite(table.label, score)
     outside = (points < 0) | (points > table.greatest)
     if outside.any():
-        raise DataError(
-            table.label, f"must be 0 to {table.greatest:g}", f"{points[outside].ravel()[0]:g}", f"Use scores.{name}."
-        )
+        first = points[outside].ravel()[0]
+        raise DataError(table.label, f"must be 0 to {table.greatest:g}", f"{first:g}", f"Use scores.{name}.")
     group = np.array(table.groups, dtype=object)[_step(points, table.group_bounds)]
     return str(group) if points.ndim == 0 else like_given(group, score)
 
@@ -558,7 +523,7 @@ def hbv_dna_copies(hbv_dna_iu_ml: ArrayLike, copies_per_iu: float = COPIES_PER_I
     hbv_dna_iu_ml : array-like, shape (n_patients,), or float
         HBV DNA, IU/mL; 0 where undetectable, otherwise 10 to 1e12.
     copies_per_iu : float
-        Copies in one IU; it depends on the assay, about 3.4 to 5.8.
+        Copies in one IU; it depends on the assay, see `COPIES_PER_IU`.
 
     Returns
     -------
@@ -569,10 +534,6 @@ def hbv_dna_copies(hbv_dna_iu_ml: ArrayLike, copies_per_iu: float = COPIES_PER_I
     ------
     DataError
         If a value is missing or out of range, or the factor is not 1 to 10.
-
-    References
-    ----------
-    See `COPIES_PER_IU`.
     """
     if not 1 <= copies_per_iu <= 10:
         raise DataError("copies_per_iu", "must be 1 to 10", f"{copies_per_iu:g}", "Look it up for the assay.")

@@ -107,8 +107,7 @@ FLAGS = {
 def checked_flag(name: str, values: ArrayLike) -> np.ndarray:
     """Values of a yes-or-no quantity as 0.0 and 1.0."""
     array = np.asarray(values)
-    numeric = array.dtype.kind in "biuf"
-    if not numeric or not np.isin(array, (0, 1)).all():
+    if array.dtype.kind not in "biuf" or not np.isin(array, (0, 1)).all():
         rule, hint = FLAGS[name]
         found = pd.unique(pd.Series(array.ravel(), dtype=object).astype(str))
         raise DataError(name, rule, ", ".join(found[:4]), hint)
@@ -119,12 +118,8 @@ def like_given(result: np.ndarray, *given: ArrayLike) -> Any:
     """Scalar, array or Series, as the arguments were; all Series must have one index."""
     indexes = [value.index for value in given if isinstance(value, pd.Series)]
     if any(not indexes[0].equals(other) for other in indexes[1:]):
-        raise DataError(
-            "clinical values",
-            "must have the same patients in the same order",
-            "Series of different index",
-            "Align them.",
-        )
+        rule = "must have the same patients in the same order"
+        raise DataError("clinical values", rule, "Series of different index", "Align them.")
     if indexes:
         return pd.Series(result, index=indexes[0])
     return result[()] if np.ndim(result) == 0 else result
@@ -133,8 +128,7 @@ def like_given(result: np.ndarray, *given: ArrayLike) -> Any:
 def checked_finite(name: str, values: ArrayLike) -> np.ndarray:
     """Values as float, none missing or infinite."""
     array = np.asarray(values, dtype=float)
-    if not np.isfinite(array).all():
-        raise DataError(
-            name, "must be finite", f"{int((~np.isfinite(array)).sum())} missing", "Leave those patients out."
-        )
+    missing = int((~np.isfinite(array)).sum())
+    if missing:
+        raise DataError(name, "must be finite", f"{missing} missing", "Leave those patients out.")
     return array
