@@ -4,6 +4,5 @@
 imports from there.
 """
 
+# ruff: noqa: F401
 from hccbook.features.radiomics import ExtractionSettings, engine_names, extract_features
-
-__all__ = ["ExtractionSettings", "engine_names", "extract_features"]

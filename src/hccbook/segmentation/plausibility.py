@@ -7,9 +7,9 @@ Every finding carries a severity, so that the patients of a cohort can be looked
 
 References
 ----------
-.. [1] Unenhanced post-mortem CT of 64 livers without disease and 37 with severe steatosis, against histology,
-   Int J Legal Med 2019, doi:10.1007/s00414-019-02016-1.
-.. [2] Isensee et al., nnU-Net, Nat Methods 2021;18:203-211; the intensities of its tasks Liver and Spleen.
+Unenhanced post-mortem CT of 64 livers without disease and 37 with severe steatosis, against histology, Int J Legal Med
+2019, doi:10.1007/s00414-019-02016-1.
+Isensee et al., nnU-Net, Nat Methods 2021;18:203-211; the intensities of its tasks Liver and Spleen.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ Resampling by nearest neighbour tears a voxel or two off a thin tip (0.2 % in th
 MEAN_HU_BOUNDS = (0.0, 250.0)
 """Mean HU inside a liver or a spleen, with or without contrast.
 
-Without contrast a liver without disease has 58 HU (SD 9) and one with severe steatosis 32 (SD 14) [1]_, which leaves
+Without contrast a liver without disease has 58 HU (SD 9) and one with severe steatosis 32 (SD 14), which leaves
 almost all above water, 0 HU.
 With contrast both organs stay below the arterial aorta, some 300 HU.
 """
@@ -63,7 +63,7 @@ SOFT_TISSUE_HU = (-50.0, 300.0)
 """Range of a single voxel of soft tissue, noise and contrast included, HU.
 
 The 0.5 and 99.5 percentiles of nnU-Net's foreground are -17 and 201 HU in its liver task and -41 and 176 in its
-spleen task [2]_, so that a true mask has about one voxel in a hundred outside.
+spleen task, so that a true mask has about one voxel in a hundred outside.
 Lung, fat around the bowel and bone lie outside.
 """
 
