@@ -244,7 +244,7 @@ def quality_findings(
     rule                          bound                       scale
     ============================  ==========================  =====================
     volume                        `VOLUME_BOUNDS_ML`          a doubling
-    extent                        `MAX_EXTENT_MM`         100 mm
+    extent                        `MAX_EXTENT_MM`             100 mm
     one piece                     `STRAY_SHARE`               10 % of the organ
     inside the image              no voxel on the edge        5 % of the organ
     mean HU                       `MEAN_HU_BOUNDS`            100 HU
