@@ -8,14 +8,13 @@ from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from string import Formatter
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hccbook.audit.findings import CERTAINTIES, CHECKS, Discrepancy
 from hccbook.audit.lookup import Transcription
 from hccbook.errors import DataError
-from hccbook.papers.published import PrintedAt, read_entries
+from hccbook.papers.published import OfPaper, PrintedAt, read_entries
 from hccbook.run import published_dir
 
 FILE = "findings.yaml"
@@ -39,13 +38,9 @@ class Expectation(BaseModel):
     what: str = Field(min_length=1, description="What agrees then; may hold placeholders.")
 
 
-class Explanation(BaseModel):
+class Explanation(OfPaper):
     """What one finding means. A number in its texts is a placeholder, ``{p:.3f}`` or ``{row.events}``, never typed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    id: str = Field(pattern=r"^(alarm|amap-ct)-[a-z0-9-]+$", description="Name of the finding.")
-    paper: Literal["alarm", "amap_ct"] = Field(description="Transcription that it is about.")
     certainty: str = Field(description="One of `CERTAINTIES`, or '{certainty}' where the arithmetic decides.")
     expects: Expectation | None = Field(None, description="What agrees unless the finding's own check fails.")
     explains: tuple[str, ...] = Field((), description="Discrepancies of checks, as patterns of 'check: cell'.")
@@ -61,8 +56,6 @@ class Explanation(BaseModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Explanation:
-        if not self.id.startswith(self.paper.replace("_", "-") + "-"):
-            raise ValueError(f"id must start with the paper's name, but found {self.id!r} in {self.paper!r}")
         if self.certainty not in (*CERTAINTIES, "{certainty}"):
             raise ValueError(f"certainty must be one of {', '.join(CERTAINTIES)}, but found {self.certainty!r}")
         if any(where.quantity is None for where in self.numbers.values()):

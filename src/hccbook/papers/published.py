@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import pandas as pd
 import yaml
@@ -67,19 +67,26 @@ class _Entry(BaseModel):
 class Listed(_Entry):
     """An entry of a list, with a name of its own."""
 
-    id: str = Field(description="Name of the entry.")
+    id: str = Field(pattern=r"^[a-z0-9-]+$", description="Name of the entry; also its HTML anchor.")
 
 
-def _check_id(name: str, paper: str) -> None:
-    if not name.startswith(paper.replace("_", "-") + "-"):
-        raise ValueError(f"id must start with the paper's name, but found {name!r} in {paper!r}")
+class OfPaper(Listed):
+    """An entry that is about one paper; its id begins with the paper's name."""
+
+    paper: str = Field(description="Paper that it is about, one of `hccbook.papers.PAPERS`.")
+
+    @model_validator(mode="after")
+    def _is_of_a_paper(self) -> Self:
+        if self.paper not in PAPERS:
+            raise ValueError(f"paper must be one of {', '.join(PAPERS)}, but found {self.paper!r}")
+        if not self.id.startswith(f"{PAPERS[self.paper].slug}-"):
+            raise ValueError(f"id must start with the paper's name, but found {self.id!r} in {self.paper!r}")
+        return self
 
 
-class Item(Listed):
+class Item(OfPaper):
     """A table or figure of one of the papers, and where the book shows it."""
 
-    id: str = Field(pattern=r"^(alarm|amap-ct)-[a-z0-9-]+$", description="Name of the item; also its HTML anchor.")
-    paper: Literal["alarm", "amap_ct"] = Field(description="Paper it belongs to.")
     label: str = Field(min_length=1, description="What the paper calls it, as printed: 'Fig. 3', 'Table 1'.")
     title: str = Field(min_length=1, description="What it shows, in our words.")
     kind: Literal["figure", "table", "other"] = Field(description="What must be on the page for it.")
@@ -92,7 +99,6 @@ class Item(Listed):
 
     @model_validator(mode="after")
     def _says_where(self) -> Item:
-        _check_id(self.id, self.paper)
         places = {"page": self.page, "notebook": self.notebook, "data": self.data, "figure": self.figure}
         if self.status == PLANNED:
             given = [name for name, place in places.items() if place is not None]
@@ -114,9 +120,8 @@ class Item(Listed):
 class Assumption(Listed):
     """Something that a paper leaves open, and what this book does about it."""
 
-    id: str = Field(pattern=r"^[a-z0-9-]+$", description="Name of the assumption; also its HTML anchor.")
     title: str = Field(min_length=1, description="The open point in a few words.")
-    paper: Literal["alarm", "amap_ct", "both"] = Field(description="Paper that leaves it open.")
+    paper: str = Field(description="Paper that leaves it open, or 'both'.")
     gap: str = Field(min_length=1, description="What the paper says, and what it does not say.")
     choice: str = Field(min_length=1, description="What this book does.")
     setting: str | None = Field(None, description="Field of `hccbook.settings.Profile` that changes it, dotted.")
@@ -126,6 +131,8 @@ class Assumption(Listed):
 
     @model_validator(mode="after")
     def _can_be_found(self) -> Assumption:
+        if self.paper not in (*PAPERS, "both"):
+            raise ValueError(f"paper must be one of {', '.join(PAPERS)} or both, but found {self.paper!r}")
         if self.setting is None and self.code is None:
             raise ValueError("an assumption must name the setting or the module that holds it")
         return self
@@ -154,11 +161,9 @@ class PrintedAt(_Entry):
         return self.model_dump(exclude_none=True)
 
 
-class Claim(Listed):
+class Claim(OfPaper):
     """Something that a paper states with a number, how it is checked, and what came of that."""
 
-    id: str = Field(pattern=r"^(alarm|amap-ct)-[a-z0-9-]+$", description="Name of the claim.")
-    paper: Literal["alarm", "amap_ct"] = Field(description="Paper that states it.")
     place: str = Field(min_length=1, description="Where it is stated, as in the column of that name.")
     claim: str = Field(min_length=1, description="What is stated, in one sentence of ours.")
     numbers: tuple[PrintedAt, ...] = Field(min_length=1, description="Where its printed numbers stand.")
@@ -168,7 +173,6 @@ class Claim(Listed):
 
     @model_validator(mode="after")
     def _status_follows_from_checks(self) -> Claim:
-        _check_id(self.id, self.paper)
         if len(set(self.check)) < len(self.check):
             raise ValueError(f"a check is named once, but found {', '.join(self.check)}")
         elsewhere = {REPRODUCED: "synthetic", PRIVATE: "private"}
