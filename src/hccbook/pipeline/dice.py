@@ -39,11 +39,7 @@ MIN_TOLERANCE_MM = 2.0
 
 
 def segmentation_dice(
-    run: RunPaths,
-    paper: str,
-    phases: tuple[str, ...],
-    workers: int = 1,
-    tolerance_mm: float | None = None,
+    run: RunPaths, paper: str, phases: tuple[str, ...], workers: int = 1, tolerance_mm: float | None = None
 ) -> pd.DataFrame:
     """Overlap of the masks used with those that the manifest gave, where it gave any, and how far they lie apart.
 

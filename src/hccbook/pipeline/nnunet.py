@@ -14,12 +14,7 @@ from hccbook.settings import RunSettings
 
 
 def write_nnunet_dataset(
-    run: RunPaths,
-    settings: RunSettings,
-    folder: Path,
-    name: str,
-    number: int,
-    workers: int,
+    run: RunPaths, settings: RunSettings, folder: Path, name: str, number: int, workers: int
 ) -> Path:
     """Raw data set of nnU-Net v2 out of a run whose preprocessing is done.
 

@@ -315,10 +315,7 @@ def _loaded(
 
 
 def _deep_tables(
-    variants: Mapping[str, Mapping[str, Case]],
-    networks: _Networks,
-    phases: Mapping[str, tuple[str, ...]],
-    workers: int,
+    variants: Mapping[str, Mapping[str, Case]], networks: _Networks, phases: Mapping[str, tuple[str, ...]], workers: int
 ) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
     """Deep features by mask, and the failures, with a few patients a task."""
     keys = list(variants)
@@ -343,12 +340,7 @@ def _deep_tables(
 
 
 def features_by_perturbation(
-    run: RunPaths,
-    paper: str,
-    patients: Sequence[str],
-    features: Sequence[str],
-    settings: FeatureSettings,
-    workers: int,
+    run: RunPaths, paper: str, patients: Sequence[str], features: Sequence[str], settings: FeatureSettings, workers: int
 ) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
     """Some features of some patients under every mask that the settings list.
 

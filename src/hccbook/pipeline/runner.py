@@ -172,14 +172,7 @@ def _of_papers(notebook: nbformat.NotebookNode, papers: str) -> nbformat.Noteboo
     return notebook
 
 
-def run(
-    profile: str,
-    *,
-    manifest: str = "",
-    results: str = "",
-    jobs: int = 1,
-    until: str = "",
-) -> Path:
+def run(profile: str, *, manifest: str = "", results: str = "", jobs: int = 1, until: str = "") -> Path:
     """Run all stale stages of a profile.
 
     Parameters

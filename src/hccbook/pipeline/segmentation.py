@@ -135,12 +135,7 @@ def segment_cohort(
 
 
 def _segment(
-    run: RunPaths,
-    paper: str,
-    settings: SegmentationSettings,
-    network: Path,
-    phases: tuple[str, ...],
-    workers: int,
+    run: RunPaths, paper: str, settings: SegmentationSettings, network: Path, phases: tuple[str, ...], workers: int
 ) -> MapResult:
     shifts = read_table(run, "preprocessing", f"{paper}.csv").set_index(["patient", "phase"])[list(_SHIFTS)]
     patients = set(preprocessed_patients(run, paper))

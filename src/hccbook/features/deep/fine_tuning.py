@@ -372,10 +372,7 @@ class _Projection(_Model):
         return self.logits(self.z[torch.from_numpy(samples)], self.start + self.change, rng)
 
     def optimiser(self) -> torch.optim.Optimizer:
-        groups = [
-            {"params": (self.change, self.bias)},
-            {"params": (self.risk, self.offset), "lr": self._logit_rate},
-        ]
+        groups = [{"params": (self.change, self.bias)}, {"params": (self.risk, self.offset), "lr": self._logit_rate}]
         return torch.optim.AdamW(groups, lr=self.learning_rate, weight_decay=_WEIGHT_DECAY)
 
     def arrays(self) -> dict[str, np.ndarray]:

@@ -48,13 +48,7 @@ def stored_fine_tuning(backbone: Backbone, inputs: Inputs, hcc: pd.Series, tunin
 
 
 def shuffled_outcomes(
-    tuned: FineTunedNetwork,
-    inputs: Inputs,
-    hcc: pd.Series,
-    unseen: pd.Series,
-    *,
-    shuffles: int,
-    store: Store,
+    tuned: FineTunedNetwork, inputs: Inputs, hcc: pd.Series, unseen: pd.Series, *, shuffles: int, store: Store
 ) -> pd.DataFrame:
     """Negative control: the same fine-tuning with the development patients' outcomes shuffled.
 
