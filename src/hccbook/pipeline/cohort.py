@@ -15,16 +15,7 @@ from hccbook.settings import CohortSettings
 def make_cohort(
     run: RunPaths, paper: str, settings: CohortSettings, phases: tuple[str, ...], workers: int
 ) -> pd.DataFrame:
-    """Simulate the cohort unless the user brings one, check its manifest, and write the clinical table.
-
-    Parameters
-    ----------
-    run : RunPaths
-    paper : {"alarm", "amap_ct"}
-    settings : CohortSettings
-    phases : tuple of str
-        Phases that must be there.
-    workers : int
+    """Simulate the cohort unless the user brings one, check that `phases` are there, and write the clinical table.
 
     Returns
     -------
@@ -41,12 +32,6 @@ def make_cohort(
 
 
 def make_training_set(run: RunPaths, settings: CohortSettings, workers: int) -> Path:
-    """Simulate the patients that train the segmentation; they belong to neither cohort.
-
-    Returns
-    -------
-    pathlib.Path
-        Their manifest.
-    """
+    """Manifest of simulated patients that train the segmentation; they belong to neither cohort."""
     folder = run.synthetic_cohort(TRAINING_SET)
     return phantom.write_segmentation_set(folder, settings, workers=workers, store=run.store)

@@ -20,18 +20,8 @@ from hccbook.pipeline.pictures import source_labels
 from hccbook.run import Case, RunPaths
 from hccbook.settings import ORGANS, PHASES
 
-DICE_COLUMNS = (
-    "paper",
-    "patient",
-    "centre",
-    "phase",
-    "organ",
-    "dice",
-    "hd95_mm",
-    "mean_distance_mm",
-    "surface_dice",
-    "tolerance_mm",
-)
+_MEASURES = ("dice", "hd95_mm", "mean_distance_mm", "surface_dice", "tolerance_mm")
+DICE_COLUMNS = ("paper", "patient", "centre", "phase", "organ", *_MEASURES)
 """Columns of `segmentation_dice`."""
 
 MIN_TOLERANCE_MM = 2.0
@@ -115,17 +105,8 @@ def compare_segmentations(case: Case, tolerance_mm: float) -> list[dict[str, obj
         # One grid, or the line above had raised; comparing arrays spares SimpleITK a copy an organ.
         overlaps = segmentation.organ_dice(*(images.to_array(labels) for labels in (used, given)))
         for organ, apart in distances.items():
-            rows.append(
-                {
-                    "phase": phase,
-                    "organ": organ,
-                    "dice": overlaps[organ],
-                    "hd95_mm": apart.hd95_mm,
-                    "mean_distance_mm": apart.mean_mm,
-                    "surface_dice": apart.surface_dice,
-                    "tolerance_mm": tolerance_mm,
-                }
-            )
+            measured = (overlaps[organ], apart.hd95_mm, apart.mean_mm, apart.surface_dice, tolerance_mm)
+            rows.append({"phase": phase, "organ": organ, **dict(zip(_MEASURES, measured, strict=True))})
     return rows
 
 
@@ -171,19 +152,12 @@ def dice_by(dice: pd.DataFrame, by: tuple[str, ...] = ("organ", "phase", "centre
 
 
 def worst_segmentations(dice: pd.DataFrame, count: int = 5) -> pd.DataFrame:
-    """Patients with the least Dice, each with their own worst phase and organ.
-
-    Parameters
-    ----------
-    dice : pandas.DataFrame
-        With the columns of `segmentation_dice`, of one paper or more.
-    count : int
-        Patients; fewer where there are fewer.
+    """The `count` patients with the least Dice, each with their own worst phase and organ.
 
     Returns
     -------
     pandas.DataFrame
-        Rows of `dice`, the least first; of equal ones the first in the order of `dice`.
+        Rows of `dice`, which `segmentation_dice` gave, the least first; of equal ones the first in the order of `dice`.
     """
     ordered = dice.sort_values("dice", kind="stable")
     return ordered.drop_duplicates(["paper", "patient"]).head(count).reset_index(drop=True)
