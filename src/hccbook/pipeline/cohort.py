@@ -15,7 +15,16 @@ from hccbook.settings import CohortSettings
 def make_cohort(
     run: RunPaths, paper: str, settings: CohortSettings, phases: tuple[str, ...], workers: int
 ) -> pd.DataFrame:
-    """Simulate the cohort unless the user brings one, check that `phases` are there, and write the clinical table.
+    """Simulate the cohort unless the user brings one, check its manifest, and write the clinical table.
+
+    Parameters
+    ----------
+    run : RunPaths
+    paper : {"alarm", "amap_ct"}
+    settings : CohortSettings
+    phases : tuple of str
+        Phases that must be there.
+    workers : int
 
     Returns
     -------

@@ -152,12 +152,19 @@ def dice_by(dice: pd.DataFrame, by: tuple[str, ...] = ("organ", "phase", "centre
 
 
 def worst_segmentations(dice: pd.DataFrame, count: int = 5) -> pd.DataFrame:
-    """The `count` patients with the least Dice, each with their own worst phase and organ.
+    """Patients with the least Dice, each with their own worst phase and organ.
+
+    Parameters
+    ----------
+    dice : pandas.DataFrame
+        With the columns of `segmentation_dice`, of one paper or more.
+    count : int
+        Patients; fewer where there are fewer.
 
     Returns
     -------
     pandas.DataFrame
-        Rows of `dice`, which `segmentation_dice` gave, the least first; of equal ones the first in the order of `dice`.
+        Rows of `dice`, the least first; of equal ones the first in the order of `dice`.
     """
     ordered = dice.sort_values("dice", kind="stable")
     return ordered.drop_duplicates(["paper", "patient"]).head(count).reset_index(drop=True)

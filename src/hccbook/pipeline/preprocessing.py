@@ -16,7 +16,16 @@ from hccbook.settings import PreprocessingSettings
 def preprocess_cohort(
     run: RunPaths, paper: str, settings: PreprocessingSettings, phases: tuple[str, ...], workers: int
 ) -> pd.DataFrame:
-    """Resample and align every patient of one paper, or of `hccbook.run.TRAINING_SET`.
+    """Resample and align every patient of one paper.
+
+    Parameters
+    ----------
+    run : RunPaths
+    paper : str
+        A paper, or `hccbook.run.TRAINING_SET`.
+    settings : PreprocessingSettings
+    phases : tuple of str
+    workers : int
 
     Returns
     -------

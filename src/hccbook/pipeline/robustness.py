@@ -73,8 +73,8 @@ def listed_perturbations(text: str) -> tuple[str | Perturbation, ...]:
 
 def _perturbed_cases(case: Case, wanted: _Wanted, seed: int) -> dict[str, Case]:
     """The same patient by mask, the manifest's first; changed label maps are made unless the store has them."""
-    variants = {GIVEN: {phase: case.reference_labels(phase) for phase in case.phases}} if wanted.given else {}
     changes = wanted.changes
+    variants = {GIVEN: {phase: case.reference_labels(phase) for phase in case.phases}} if wanted.given else {}
     variants |= {str(change): {} for change in changes}
     for phase in case.phases if changes else ():
         # A reader's hand wavers anew in every phase.
@@ -143,8 +143,12 @@ def restricted(settings: ExtractionSettings, features: Iterable[str]) -> Extract
     ----------
     settings : ExtractionSettings
     features : iterable of str
-        Names such as ``wavelet-LLH_glcm_Idm``, of one phase and organ. The `feature_names` of the settings returned
-        hold all of them, and few others: each class is taken of each image.
+        Names such as ``wavelet-LLH_glcm_Idm``, of one phase and organ.
+
+    Returns
+    -------
+    ExtractionSettings
+        Whose `feature_names` hold all of `features`, and few others: each class is taken of each image.
 
     Raises
     ------

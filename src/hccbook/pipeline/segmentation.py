@@ -90,9 +90,19 @@ def segment_cohort(
     phases: tuple[str, ...],
     workers: int,
 ) -> pd.DataFrame:
-    """Segment liver and spleen of every patient of one paper; `network` is what `segmentation_network` returned.
+    """Segment liver and spleen of every patient of one paper.
 
     The network sees the images as they came; its masks are moved onto the working grid as given masks are.
+
+    Parameters
+    ----------
+    run : RunPaths
+    paper : {"alarm", "amap_ct"}
+    settings : SegmentationSettings
+    network : pathlib.Path or None
+        What `segmentation_network` returned.
+    phases : tuple of str
+    workers : int
 
     Returns
     -------

@@ -299,7 +299,7 @@ class Segmenter:
         return self.predict_all([image])[0]
 
     def predict_all(self, images: Sequence[sitk.Image]) -> list[sitk.Image]:
-        """Mask liver and spleen in several images, such as a patient's phases, in their order, as `predict` does.
+        """Label maps of several images, such as a patient's phases, in their order, as `predict` makes them.
 
         Images of one size go through the network together, which is faster on a CPU.
         """

@@ -38,14 +38,20 @@ _PREFIXES = ("module.", "state_dict.", "model.", "backbone.")
 
 @dataclass(frozen=True)
 class Backbone:
-    """A frozen network that turns an organ crop into a row of `width` values.
+    """A frozen network that turns an organ crop into a row of values.
 
     Attributes
     ----------
+    name : str
+        ``resnet18`` or ``resnet50``.
     module : torch.nn.Module
         In evaluation mode, without a classifier.
+    width : int
+        Values that it pools to.
     origin : str
         Where its weights come from: a seed, or the hash of a file.
+    device : torch.device
+        Where it runs.
     """
 
     name: str
