@@ -89,7 +89,6 @@ def write(
         A patient that the segmentation stage let go is here too, with the reason as its one finding.
     """
     folder = run.contact_sheets(paper)
-    folder.mkdir(parents=True, exist_ok=True)
     table, remarks = _patients(run, paper, dice)
     sheets = {
         row.patient: _Sheet(
