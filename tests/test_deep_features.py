@@ -780,7 +780,7 @@ class GivenLosses(torch.nn.Module):
 def trained_by(name: str, losses: list[float], epochs: int, before=None):
     """What the loop says of the losses, and the epochs after which the model was left."""
     model = GivenLosses(name, losses)
-    return fine_tuning.train(model, model, Tuning("network", epochs, 7), before), int(model.passed)
+    return fine_tuning._train(model, model, Tuning("network", epochs, 7), before), int(model.passed)
 
 
 def test_stopping_after_epochs_without_a_lower_loss():

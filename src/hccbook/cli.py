@@ -183,9 +183,8 @@ def nnunet_dataset(
     from hccbook.settings import load_profile
 
     file = profile_path(profile)
-    settings = load_profile(file).run
     run = RunPaths.at(results or f"results/{file.stem}")
-    written = write_nnunet_dataset(run, settings, out, name, number, _cores())
+    written = write_nnunet_dataset(run, load_profile(file).run, out, name, number, _cores())
     counts = {kind: len(list((written / kind).iterdir())) for kind in ("imagesTr", "imagesTs")}
     print(f"{written}: {counts['imagesTr']} training and {counts['imagesTs']} test cases")
 

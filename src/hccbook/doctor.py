@@ -74,19 +74,7 @@ OK, WARN, FAIL = "ok", "warn", "fail"
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found.
-
-    Attributes
-    ----------
-    name : str
-        What was looked at.
-    level : str
-        ``ok``, ``warn`` or ``fail``.
-    found : str
-        What is there.
-    hint : str
-        What the user can do about it; empty where nothing need be done.
-    """
+    """What one check found: what was looked at, its level, what is there, and what can be done (empty: nothing)."""
 
     name: str
     level: str
@@ -95,18 +83,13 @@ class Finding:
 
 
 def diagnose(folder: Path | None = None) -> list[Finding]:
-    """Look at this machine and at the Python environment that runs this.
+    """Look at this machine, then at the Python environment; that is a single warning where nothing is installed yet.
 
     Parameters
     ----------
     folder : pathlib.Path, optional
-        Clone of the project, whose disk and ``requirements.lock`` are looked at; the one that holds this
-        file, or else the working directory.
-
-    Returns
-    -------
-    list of Finding
-        The machine's, then the environment's; the latter is a single warning where nothing is installed yet.
+        Clone of the project, whose disk and ``requirements.lock`` are looked at; the one that holds this file, or else
+        the working directory.
     """
     folder = _clone() if folder is None else folder
     installed = _installed_versions()
@@ -141,17 +124,7 @@ def is_ready(findings: list[Finding]) -> bool:
 
 
 def report(findings: list[Finding]) -> Table:
-    """Findings as a table for the terminal.
-
-    Parameters
-    ----------
-    findings : list of Finding
-
-    Returns
-    -------
-    rich.table.Table
-        A row a finding, coloured by its level.
-    """
+    """Findings as a table for the terminal, a row a finding, coloured by its level."""
     from rich.table import Table
     from rich.text import Text
 
@@ -308,12 +281,7 @@ def _check_locked(folder: Path, installed: dict[str, str]) -> Finding:
 
 
 def read_lock(lock: Path) -> dict[str, str]:
-    """Pinned version by normalised package name of a lock file.
-
-    Parameters
-    ----------
-    lock : pathlib.Path
-        File of lines ``name==version``; empty lines and comments are skipped.
+    """Pinned version by normalised package name of a file of lines ``name==version``, comments skipped.
 
     Raises
     ------
@@ -351,8 +319,7 @@ def _answer(code: str) -> tuple[bool, str]:
 
 def _check_library(name: str) -> Finding:
     code, hint = LIBRARIES[name]
-    works, said = _answer(code)
-    return _finding(name, works, said, hint)
+    return _finding(name, *_answer(code), hint)
 
 
 def _check_jupyter_book(installed: dict[str, str]) -> Finding:

@@ -16,7 +16,6 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from hccbook.errors import HccbookError
 from hccbook.store import reading_only
 
 FAILURE_COLUMNS = ("patient", "stage", "kind", "reason")
@@ -43,11 +42,7 @@ class MapResult:
 
 
 def _progress_console() -> Console | None:
-    """Terminal for the progress bar, or None.
-
-    A notebook's kernel has no terminal of its own and its output is kept in the notebook,
-    so the runner hands it the path of the terminal in ``HCCBOOK_TERMINAL``.
-    """
+    """Terminal for the progress bar, or None; a notebook's kernel, which has none, is handed its path by the runner."""
     terminal = os.environ.get("HCCBOOK_TERMINAL")
     if terminal:
         return Console(file=Path(terminal).open("w", encoding="utf-8"), force_terminal=True)
@@ -58,16 +53,7 @@ def _progress_console() -> Console | None:
 def progress_line(
     description: str, total: int, completed: int = 0, *, show: bool = True
 ) -> Iterator[Callable[[], None]]:
-    """Progress bar on the terminal, where there is one.
-
-    Parameters
-    ----------
-    description : str
-        What advances.
-    total, completed : int
-        Steps in all, and those done already.
-    show : bool
-        Whether to show it at all.
+    """Progress bar on the terminal, where there is one, which stands at `completed` of `total` steps.
 
     Yields
     ------
@@ -84,8 +70,6 @@ def progress_line(
 def _guarded(task: Callable[[Any], Any], key: str, item: Any) -> tuple[str, Any, tuple[str, str] | None]:
     try:
         return key, task(item), None
-    except HccbookError as error:
-        return key, None, (type(error).__name__, str(error))
     except Exception as error:  # a patient must not stop the others, whatever goes wrong in it
         return key, None, (type(error).__name__, str(error) or "no message")
 
@@ -114,8 +98,7 @@ def map_patients(
     Parameters
     ----------
     task : callable
-        Takes one item and returns a small result (a path, a dict); importable, for worker processes.
-        It writes its files through `hccbook.store`.
+        Importable, for worker processes; returns a small result and writes its files through `hccbook.store`.
     items : mapping or iterable of pairs
         Patient key to item.
     stage : str
@@ -127,10 +110,6 @@ def map_patients(
         store are then taken without a worker.
     progress : bool
         Whether to show a progress bar, where there is a terminal.
-
-    Returns
-    -------
-    MapResult
     """
     pairs = list(items.items() if isinstance(items, Mapping) else items)
     done = _stored_results(task, pairs) if stored else {}

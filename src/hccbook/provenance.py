@@ -144,10 +144,6 @@ def code_of(*names: str, source: str = "") -> Code:
     source : str
         Python source that imports others, such as a notebook's cells; it counts itself too.
 
-    Returns
-    -------
-    Code
-
     Notes
     -----
     ``from package import name`` leads to the module that defines the name, not to everything that the package
@@ -277,19 +273,7 @@ def _version(module: str) -> str:
 
 
 def step_digest(step: Callable[..., Any], *inputs: object) -> str:
-    """Hash of a step's code and of its inputs, as `digest` takes them.
-
-    Parameters
-    ----------
-    step : callable
-        Function whose module holds the step.
-    *inputs : object
-        All that the result follows from.
-
-    Returns
-    -------
-    str
-    """
+    """Hash of the code of a step's module and of the step's inputs, as `digest` takes them."""
     return digest(_code_digest(step.__module__), *inputs)
 
 

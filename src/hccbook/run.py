@@ -40,8 +40,8 @@ CONTROL_ENDING = "-none"
 def project_root() -> Path:
     """Folder that holds the notebooks, profiles, data and book.
 
-    ``HCCBOOK_ROOT`` wins; otherwise the nearest folder, from the working directory upwards
-    and then from this file upwards, that holds ``Snakefile`` and ``profiles``.
+    ``HCCBOOK_ROOT`` wins; otherwise the nearest folder, from the working directory upwards and then from this file
+    upwards, that holds ``Snakefile`` and ``profiles``.
 
     Raises
     ------
@@ -139,10 +139,7 @@ class RunPaths:
 
     @property
     def store(self) -> Store:
-        """Results kept under the hash of what they follow from.
-
-        It lies beside the runs, so that a run and its negative control share what is the same in both.
-        """
+        """Results by what they follow from, beside the runs: a run and its control share what is the same in both."""
         return Store(self.root.parent / "store")
 
     @property

@@ -32,8 +32,7 @@ class NotStoredError(Exception):
 def atomic_path(final: Path) -> Iterator[Path]:
     """Temporary file beside `final` that takes its place when the block ends without an error.
 
-    A run that is killed leaves either the whole file or none.
-    The temporary name keeps the ending of `final`, which image writers go by.
+    A run that is killed leaves either the whole file or none. Image writers go by the ending, which is that of `final`.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=".part-", suffix="".join(final.suffixes), dir=final.parent)
@@ -66,14 +65,9 @@ def atomic_folder(final: Path) -> Iterator[Path]:
 
 
 def link(source: Path, target: Path) -> None:
-    """Put a file, or the files of a folder, at `target`, without a second copy where the file system can.
+    """Put a file or a folder's files at `target`, without a second copy where the file system can.
 
-    Parameters
-    ----------
-    source : pathlib.Path
-        File or folder of the store.
-    target : pathlib.Path
-        Where a run wants it; what is there already is replaced, unless it is that very file.
+    What is there already is replaced, unless it is that very file.
     """
     if source.is_dir():
         with atomic_folder(target) as part:
@@ -107,11 +101,7 @@ class Store:
     """Results of steps, each in a folder named for the hash of what it follows from.
 
     An entry is made whole or not at all, and is held to its sums: one that has been damaged is made again.
-
-    Parameters
-    ----------
-    root : pathlib.Path
-        Folder of the store; made when the first entry is.
+    The folder `root` is made when the first entry is.
     """
 
     root: Path
@@ -127,10 +117,6 @@ class Store:
             Function whose module, with all that it imports, makes the result.
         *inputs : object
             What it is made from, as `hccbook.provenance.digest` takes it: a path counts with its content.
-
-        Returns
-        -------
-        str
         """
         return f"{name}/{step_digest(step, digest(*inputs, content=self.content))}"
 
@@ -143,10 +129,6 @@ class Store:
             From `key`.
         make : callable
             Writes the files into the folder that it is given.
-
-        Returns
-        -------
-        pathlib.Path
 
         Raises
         ------

@@ -41,12 +41,6 @@ def make_cohort(
 
 
 def make_training_set(run: RunPaths, settings: CohortSettings, workers: int) -> Path:
-    """Simulate the patients that train the segmentation; they belong to neither cohort.
-
-    Returns
-    -------
-    pathlib.Path
-        Their manifest.
-    """
+    """Manifest of simulated patients that train the segmentation; they belong to neither cohort."""
     folder = run.synthetic_cohort(TRAINING_SET)
     return phantom.write_segmentation_set(folder, settings, workers=workers, store=run.store)

@@ -27,12 +27,11 @@ _PAGE = jinja2.Environment(
     lstrip_blocks=True,
 ).get_template("contact_sheets.html.j2")
 
-TABLE_COLUMNS = ("patient", "centre", "severity", "findings", "dice", "sheet")
-"""Columns of the table that `write` gives."""
+_COLUMNS = ("patient", "centre", "severity", "findings", "dice", "sheet")
 
 
 @dataclass(frozen=True)
-class Sheet:
+class _Sheet:
     """One patient's contact sheet: the files, what it says of the patient, and where it goes."""
 
     case: Case
@@ -42,14 +41,8 @@ class Sheet:
     file: Path
 
 
-def write_sheet(sheet: Sheet) -> tuple[int, int]:
-    """Draw one patient's contact sheet; see `hccbook.report.figures.contact_sheet`.
-
-    Returns
-    -------
-    tuple of int
-        Width and height of the sheet, pixels.
-    """
+def _write_sheet(sheet: _Sheet) -> tuple[int, int]:
+    """Draw one patient's contact sheet; its width and height in pixels."""
     case = sheet.case
     volumes = {phase: images.read_image(case.image(phase), case.place(phase)) for phase in case.phases}
     # A phase without masks is drawn all the same: that they are missing is what there is to see.
@@ -90,16 +83,15 @@ def write(
     Returns
     -------
     pandas.DataFrame
-        `TABLE_COLUMNS`, a row a patient, the most suspicious first, of equal ones that with the least Dice: key,
-        centre, severity (see `hccbook.segmentation.severity`), number of findings, least Dice (NaN where not known),
-        and the sheet's file relative to the run's folder (empty where it could not be drawn).
+        A row a patient, the most suspicious first, of equal ones that with the least Dice. Columns patient, centre,
+        severity (see `hccbook.segmentation.severity`), findings (number), dice (least; NaN where not known) and sheet
+        (file relative to the run's folder; empty where it could not be drawn).
         A patient that the segmentation stage let go is here too, with the reason as its one finding.
     """
     folder = run.contact_sheets(paper)
-    folder.mkdir(parents=True, exist_ok=True)
     table, remarks = _patients(run, paper, dice)
     sheets = {
-        row.patient: Sheet(
+        row.patient: _Sheet(
             Case(run, paper, row.patient, phases),
             f"{row.patient}, {model_title(paper)}, centre {row.centre}",
             tuple(remarks[row.patient]) or ("Nothing suspicious found.",),
@@ -108,7 +100,7 @@ def write(
         )
         for row in table.itertuples()
     }
-    drawn = map_patients(write_sheet, sheets, stage="contact sheets", workers=workers)
+    drawn = map_patients(_write_sheet, sheets, stage="contact sheets", workers=workers)
     for file in folder.glob("*.png"):
         if file.stem not in drawn.results:
             file.unlink()
@@ -116,7 +108,14 @@ def write(
         (folder / f"{key}.png").relative_to(run.root).as_posix() if key in drawn.results else ""
         for key in table["patient"]
     ]
-    page = cohort_page(model_title(paper), table, remarks, drawn.results, synthetic=synthetic)
+    page = _PAGE.render(
+        title=model_title(paper),
+        rows=list(table.itertuples()),
+        remarks=remarks,
+        sizes=drawn.results,  # so that nothing moves while they load
+        notice=SYNTHETIC_NOTICE if synthetic else "",
+        most=segmentation.MAX_SEVERITY,
+    )
     with atomic_path(folder / PAGE) as part:
         part.write_text(page, encoding="utf-8")
     return table
@@ -125,7 +124,7 @@ def write(
 def _patients(run: RunPaths, paper: str, dice: pd.DataFrame | None) -> tuple[pd.DataFrame, dict[str, list[str]]]:
     """Table of `write` without its sheets, and each patient's findings in words, the most suspicious first."""
     centre = read_cohort(run, paper)["centre"]
-    findings = read_findings(run, paper)
+    findings = _read_findings(run, paper)
     let_go = pd.read_csv(run.stage("segmentation") / f"{paper}_failures.csv").set_index("patient")["reason"]
     if dice is None:
         least = pd.Series(dtype=float)
@@ -142,54 +141,14 @@ def _patients(run: RunPaths, paper: str, dice: pd.DataFrame | None) -> tuple[pd.
             severity, count = segmentation.MAX_SEVERITY, 1
             remarks[key] = [f"left out of the features: {let_go.get(key, 'reason not recorded')}"]
         rows.append((key, centre[key], severity, count, float(least.get(key, float("nan"))), ""))
-    table = pd.DataFrame(rows, columns=list(TABLE_COLUMNS))
+    table = pd.DataFrame(rows, columns=list(_COLUMNS))
     return table.sort_values(["severity", "dice"], ascending=[False, True], ignore_index=True), remarks
 
 
-def read_findings(run: RunPaths, paper: str) -> dict[str, list[segmentation.MaskFinding]]:
+def _read_findings(run: RunPaths, paper: str) -> dict[str, list[segmentation.MaskFinding]]:
     """What `hccbook.pipeline.segmentation.segment_cohort` found suspicious, by patient."""
     table = pd.read_csv(run.stage("segmentation") / f"{paper}_findings.csv", keep_default_na=False)
     found: dict[str, list[segmentation.MaskFinding]] = {}
     for row in table.to_dict("records"):
         found.setdefault(row["patient"], []).append(segmentation.MaskFinding(**row))
     return found
-
-
-# --- page -------------------------------------------------------------------------------------------------------------
-
-
-def cohort_page(
-    title: str,
-    table: pd.DataFrame,
-    remarks: dict[str, list[str]],
-    sizes: dict[str, tuple[int, int]],
-    *,
-    synthetic: bool,
-) -> str:
-    """The page of a cohort: one file of HTML without script or network, the sheets beside it.
-
-    Parameters
-    ----------
-    title : str
-        Name of the cohort's paper.
-    table : pandas.DataFrame
-        As `write` gives it, in the order in which patients are shown.
-    remarks : dict of str to list of str
-        Findings in words by patient.
-    sizes : dict of str to tuple of int
-        Width and height of the sheets that were drawn, pixels, so that nothing moves while they load.
-    synthetic : bool
-        Whether a banner says SYNTHETIC.
-
-    Returns
-    -------
-    str
-    """
-    return _PAGE.render(
-        title=title,
-        rows=list(table.itertuples()),
-        remarks=remarks,
-        sizes=sizes,
-        notice=SYNTHETIC_NOTICE if synthetic else "",
-        most=segmentation.MAX_SEVERITY,
-    )

@@ -20,18 +20,8 @@ from hccbook.pipeline.pictures import source_labels
 from hccbook.run import Case, RunPaths
 from hccbook.settings import ORGANS, PHASES
 
-DICE_COLUMNS = (
-    "paper",
-    "patient",
-    "centre",
-    "phase",
-    "organ",
-    "dice",
-    "hd95_mm",
-    "mean_distance_mm",
-    "surface_dice",
-    "tolerance_mm",
-)
+_MEASURES = ("dice", "hd95_mm", "mean_distance_mm", "surface_dice", "tolerance_mm")
+DICE_COLUMNS = ("paper", "patient", "centre", "phase", "organ", *_MEASURES)
 """Columns of `segmentation_dice`."""
 
 MIN_TOLERANCE_MM = 2.0
@@ -39,11 +29,7 @@ MIN_TOLERANCE_MM = 2.0
 
 
 def segmentation_dice(
-    run: RunPaths,
-    paper: str,
-    phases: tuple[str, ...],
-    workers: int = 1,
-    tolerance_mm: float | None = None,
+    run: RunPaths, paper: str, phases: tuple[str, ...], workers: int = 1, tolerance_mm: float | None = None
 ) -> pd.DataFrame:
     """Overlap of the masks used with those that the manifest gave, where it gave any, and how far they lie apart.
 
@@ -119,17 +105,8 @@ def compare_segmentations(case: Case, tolerance_mm: float) -> list[dict[str, obj
         # One grid, or the line above had raised; comparing arrays spares SimpleITK a copy an organ.
         overlaps = segmentation.organ_dice(*(images.to_array(labels) for labels in (used, given)))
         for organ, apart in distances.items():
-            rows.append(
-                {
-                    "phase": phase,
-                    "organ": organ,
-                    "dice": overlaps[organ],
-                    "hd95_mm": apart.hd95_mm,
-                    "mean_distance_mm": apart.mean_mm,
-                    "surface_dice": apart.surface_dice,
-                    "tolerance_mm": tolerance_mm,
-                }
-            )
+            measured = (overlaps[organ], apart.hd95_mm, apart.mean_mm, apart.surface_dice, tolerance_mm)
+            rows.append({"phase": phase, "organ": organ, **dict(zip(_MEASURES, measured, strict=True))})
     return rows
 
 

@@ -18,6 +18,7 @@ from hccbook.pipeline.files import (
     joined_failures,
     read_cohort,
     read_preprocessing_settings,
+    read_table,
     save_failures,
     save_json,
     save_table,
@@ -80,9 +81,8 @@ def extract_deep(run: RunPaths, paper: str, settings: FeatureSettings, phases: t
         backbone,
         organ_crops(run, of_paper, settings, (items[key] for key in development)),
         depth=settings.fine_tune if of_paper.is_tuned else "projection",
-        stage="deep features",
     )
-    failures = joined_failures([pd.read_csv(run.stage("features") / f"{paper}_failures.csv"), result.failures])
+    failures = joined_failures([read_table(run, "features", f"{paper}_failures.csv"), result.failures])
     save_failures(MapResult(result.results, failures, result.computed), run, "features", paper)
     if of_paper.is_tuned:
         hcc = clinical.loc[list(result.results), "hcc"]

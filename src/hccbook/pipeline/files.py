@@ -74,12 +74,7 @@ def cases(run: RunPaths, paper: str, phases: Sequence[str], patients: Iterable[s
 def source_cases(run: RunPaths, cohort: str, phases: Sequence[str]) -> dict[str, Case]:
     """Files of all patients of a manifest, by key, with the sources that it names.
 
-    Parameters
-    ----------
-    run : RunPaths
-    cohort : str
-        A paper, or `hccbook.run.TRAINING_SET`.
-    phases : sequence of str
+    `cohort` is a paper, or `hccbook.run.TRAINING_SET`.
 
     Raises
     ------
@@ -118,8 +113,7 @@ def joined_failures(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
 
 def read_preprocessing_settings(run: RunPaths) -> PreprocessingSettings:
     """Settings that the preprocessing stage used."""
-    file = run.stage("preprocessing") / "settings.json"
-    return PreprocessingSettings(**json.loads(file.read_text(encoding="utf-8")))
+    return PreprocessingSettings(**read_json(run.stage("preprocessing") / "settings.json"))
 
 
 def read_feature_settings(run: RunPaths) -> FeatureSettings:
@@ -129,12 +123,12 @@ def read_feature_settings(run: RunPaths) -> FeatureSettings:
 
 def preprocessed_patients(run: RunPaths, paper: str) -> list[str]:
     """Keys of the patients that preprocessing got through, in manifest order."""
-    return list(pd.read_csv(run.stage("preprocessing") / f"{paper}.csv")["patient"].unique())
+    return list(read_table(run, "preprocessing", f"{paper}.csv")["patient"].unique())
 
 
 def segmented_patients(run: RunPaths, paper: str) -> list[str]:
     """Keys of the patients whose organs are segmented, in manifest order."""
-    return list(pd.read_csv(run.stage("segmentation") / f"{paper}.csv")["patient"].unique())
+    return list(read_table(run, "segmentation", f"{paper}.csv")["patient"].unique())
 
 
 def model_table(run: RunPaths, paper: str) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -14,18 +14,12 @@ from hccbook.settings import RunSettings
 
 
 def write_nnunet_dataset(
-    run: RunPaths,
-    settings: RunSettings,
-    folder: Path,
-    name: str,
-    number: int,
-    workers: int,
+    run: RunPaths, settings: RunSettings, folder: Path, name: str, number: int, workers: int
 ) -> Path:
     """Raw data set of nnU-Net v2 out of a run whose preprocessing is done.
 
     The patients that train the segmentation, with their true masks, are its training cases, brought onto the working
-    grid here;
-    the patients of the papers are its test cases.
+    grid here; the patients of the papers are its test cases.
     Each phase is a case, named by cohort, key and phase; no identifier and no path of the source goes along.
 
     Parameters
@@ -33,11 +27,8 @@ def write_nnunet_dataset(
     run : RunPaths
     settings : RunSettings
         Papers and phases; where the patients are simulated, ``dataset.json`` says SYNTHETIC.
-    folder : pathlib.Path
-        nnU-Net's ``nnUNet_raw``.
-    name : str
-    number : int
-        See `hccbook.segmentation.nnunet.write_dataset`.
+    folder, name, number
+        As in `hccbook.segmentation.nnunet.write_dataset`.
     workers : int
 
     Returns
@@ -59,11 +50,10 @@ def write_nnunet_dataset(
             f"none of {', '.join(absent)}",
             "Run `hccbook run --until preprocessing` first, or name the folder of the run.",
         )
+    training = {}
     if run.source_manifest(TRAINING_SET).is_file():
         preprocess_cohort(run, TRAINING_SET, read_preprocessing_settings(run), phases, workers)
         training = _cases(run, TRAINING_SET, phases)
-    else:
-        training = {}
     return nnunet.write_dataset(
         folder,
         {name: (case.image(phase), case.reference_labels(phase)) for name, (case, phase) in training.items()},

@@ -23,11 +23,6 @@ def source_images(
 def source_volumes(case: Case) -> tuple[dict[str, sitk.Image], dict[str, sitk.Image]]:
     """Images of one patient as the manifest has them, with its masks where it gives them.
 
-    Parameters
-    ----------
-    case : hccbook.run.Case
-        With its sources.
-
     Returns
     -------
     images : dict of str to SimpleITK.Image
@@ -74,13 +69,7 @@ def compared_segmentations(
 
 
 def most_different_slice(used: sitk.Image, given: sitk.Image, organ: str) -> int:
-    """Axial slice, counted from the foot, in which two masks of an organ differ in most voxels.
-
-    Parameters
-    ----------
-    used, given : SimpleITK.Image
-        Label maps on one grid.
-    organ : {"liver", "spleen"}
+    """Axial slice, counted from the foot, in which two label maps on one grid differ in most voxels of an organ.
 
     Returns
     -------

@@ -59,10 +59,6 @@ def listed_perturbations(text: str) -> tuple[str | Perturbation, ...]:
     text : str
         Comma-separated: ``given`` for the manifest's, and changes such as ``erosion:2``.
 
-    Returns
-    -------
-    tuple of str or Perturbation
-
     Raises
     ------
     SettingsError
@@ -75,30 +71,10 @@ def listed_perturbations(text: str) -> tuple[str | Perturbation, ...]:
 # --- one patient ------------------------------------------------------------------------------------------------------
 
 
-def perturbed_cases(case: Case, changes: Sequence[Perturbation], seed: int, *, given: bool = False) -> dict[str, Case]:
-    """The same patient under other masks; changed label maps are made unless the store has them.
-
-    Parameters
-    ----------
-    case : hccbook.run.Case
-        Segmented.
-    changes : sequence of Perturbation
-    seed : int
-        Of what is random.
-    given : bool
-        Whether the manifest's masks are wanted too.
-
-    Returns
-    -------
-    dict of str to hccbook.run.Case
-        By mask, the manifest's first.
-
-    Raises
-    ------
-    MaskError
-        If an organ would vanish.
-    """
-    variants = {GIVEN: {phase: case.reference_labels(phase) for phase in case.phases}} if given else {}
+def _perturbed_cases(case: Case, wanted: _Wanted, seed: int) -> dict[str, Case]:
+    """The same patient by mask, the manifest's first; changed label maps are made unless the store has them."""
+    changes = wanted.changes
+    variants = {GIVEN: {phase: case.reference_labels(phase) for phase in case.phases}} if wanted.given else {}
     variants |= {str(change): {} for change in changes}
     for phase in case.phases if changes else ():
         # A reader's hand wavers anew in every phase.
@@ -119,23 +95,12 @@ def _write_perturbed(case: Case, phase: str, changes: Sequence[Perturbation], se
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What is taken of every patient under every mask.
-
-    Attributes
-    ----------
-    changes : tuple of Perturbation
-    given : bool
-        Whether the manifest's masks are among them.
-    extractions : tuple of (phase, organs, ExtractionSettings)
-        Radiomics: organs of a phase of which the same is asked, so that their image is read once.
-    deep : dict of str to tuple of str
-        Phases whose deep features are asked for, by organ.
-    """
+    """What is taken of every patient under every mask."""
 
     changes: tuple[Perturbation, ...]
-    given: bool
-    extractions: tuple[tuple[str, tuple[str, ...], ExtractionSettings], ...]
-    deep: dict[str, tuple[str, ...]]
+    given: bool  # whether the manifest's masks are wanted too
+    extractions: tuple[tuple[str, tuple[str, ...], ExtractionSettings], ...]  # alike organs of a phase: one reading
+    deep: dict[str, tuple[str, ...]]  # phases by organ
 
     @classmethod
     def of(
@@ -158,23 +123,10 @@ class _Wanted:
         return cls(changes, GIVEN in masks, tuple(together.values()), deep)
 
 
-def features_by_mask(case: Case, wanted: _Wanted, engine: str, seed: int) -> dict[str, dict[str, float]]:
-    """Radiomics of one patient under every mask that is wanted.
-
-    Returns
-    -------
-    dict of str to dict of str to float
-        By mask, values by ``<phase>.<organ>.<feature>``.
-
-    Raises
-    ------
-    MaskError
-        If an organ would vanish, or becomes too small for its features.
-    ImageError, DataError
-        As `hccbook.features.radiomics.extract_features` and the readers.
-    """
+def _features_by_mask(case: Case, wanted: _Wanted, engine: str, seed: int) -> dict[str, dict[str, float]]:
+    """Radiomics of one patient by mask, values by ``<phase>.<organ>.<feature>``; an organ must not vanish."""
     found: dict[str, dict[str, float]] = {}
-    for mask, variant in perturbed_cases(case, wanted.changes, seed, given=wanted.given).items():
+    for mask, variant in _perturbed_cases(case, wanted, seed).items():
         found[mask] = {}
         for phase, organs, some in wanted.extractions:
             found[mask] |= extract_patient(replace(variant, phases=(phase,)), organs, some, engine)
@@ -227,16 +179,7 @@ def restricted(settings: ExtractionSettings, features: Iterable[str]) -> Extract
 
 @dataclass(frozen=True)
 class _Networks:
-    """Where the deep features of one paper come from.
-
-    Attributes
-    ----------
-    run : RunPaths
-    paper : {"alarm", "amap_ct"}
-    settings : FeatureSettings
-    crops : hccbook.features.deep.Crops
-        As stage 04 has them.
-    """
+    """Where the deep features of one paper come from, with the crops of stage 04."""
 
     run: RunPaths
     paper: str
@@ -244,30 +187,12 @@ class _Networks:
     crops: deep_features.Crops
 
 
-def deep_by_mask(
+def _deep_by_mask(
     variants: Mapping[str, Mapping[str, Case]], networks: _Networks, phases: Mapping[str, tuple[str, ...]]
 ) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
-    """Deep features of a few patients under every mask.
+    """Deep features of a few patients under every mask, and the failures; a mask that nobody got through is absent.
 
-    Parameters
-    ----------
-    variants : mapping
-        Case by patient and mask.
-    networks : _Networks
-    phases : mapping of str to tuple of str
-        Phases wanted, by organ; with a tuned network all phases that it was tuned on.
-
-    Returns
-    -------
-    tables : dict of str to pandas.DataFrame
-        By mask, a row a patient that got through; a mask is absent where nobody did.
-    failures : pandas.DataFrame
-        With `hccbook.parallel.FAILURE_COLUMNS`.
-
-    Raises
-    ------
-    ModelError
-        If the networks of stage 04 are not there.
+    `variants` are cases by patient and mask; `phases`, by organ, are all that a tuned network was tuned on.
     """
     tuned_file = networks.run.stage("features") / "fine_tuned.safetensors"
     modified = tuned_file.stat().st_mtime_ns if tuned_file.is_file() else 0
@@ -285,7 +210,6 @@ def deep_by_mask(
             backbone,
             networks.crops.of(organ),
             depth="projection" if tuned is None else tuned.tuning.depth,
-            stage="deep features",
             progress=False,
         )
         rows = result.failures
@@ -315,16 +239,13 @@ def _loaded(
 
 
 def _deep_tables(
-    variants: Mapping[str, Mapping[str, Case]],
-    networks: _Networks,
-    phases: Mapping[str, tuple[str, ...]],
-    workers: int,
+    variants: Mapping[str, Mapping[str, Case]], networks: _Networks, phases: Mapping[str, tuple[str, ...]], workers: int
 ) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
     """Deep features by mask, and the failures, with a few patients a task."""
     keys = list(variants)
     parts = [keys[first : first + _PATIENTS_AT_ONCE] for first in range(0, len(keys), _PATIENTS_AT_ONCE)]
     items = {", ".join(some): {key: variants[key] for key in some} for some in parts}
-    task = functools.partial(deep_by_mask, networks=networks, phases=phases)
+    task = functools.partial(_deep_by_mask, networks=networks, phases=phases)
     result = map_patients(task, items, stage="deep features", workers=workers)
     if len(result.failures):  # of the networks: what patients lack comes back with the others' tables
         failed = result.failures.iloc[0]
@@ -343,12 +264,7 @@ def _deep_tables(
 
 
 def features_by_perturbation(
-    run: RunPaths,
-    paper: str,
-    patients: Sequence[str],
-    features: Sequence[str],
-    settings: FeatureSettings,
-    workers: int,
+    run: RunPaths, paper: str, patients: Sequence[str], features: Sequence[str], settings: FeatureSettings, workers: int
 ) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
     """Some features of some patients under every mask that the settings list.
 
@@ -383,7 +299,7 @@ def features_by_perturbation(
         masks = tuple(mask for mask in masks if mask != GIVEN)
     extraction = ExtractionSettings.of_paper(paper, settings, read_preprocessing_settings(run))
     wanted = _Wanted.of(features, extraction, masks)
-    task = functools.partial(features_by_mask, wanted=wanted, engine=settings.engine, seed=settings.seed)
+    task = functools.partial(_features_by_mask, wanted=wanted, engine=settings.engine, seed=settings.seed)
     result = map_patients(task, items, stage="masks", workers=workers, stored=True)
     failures = [result.failures]
     tables = {USED: stored.loc[list(result.results), list(features)]}
@@ -394,10 +310,7 @@ def features_by_perturbation(
     if wanted.deep and result.results:
         development = cases(run, paper, phases, clinical.index[clinical["role"] == "development"])
         crops = organ_crops(run, of_paper, settings, development.values())
-        variants = {
-            key: perturbed_cases(items[key], wanted.changes, settings.seed, given=wanted.given)
-            for key in result.results
-        }
+        variants = {key: _perturbed_cases(items[key], wanted, settings.seed) for key in result.results}
         asked = dict.fromkeys(wanted.deep, phases) if of_paper.is_tuned else wanted.deep
         networks = _Networks(run, paper, settings, crops)
         by_mask, fallen = _deep_tables(variants, networks, asked, workers)
@@ -476,22 +389,20 @@ def segmentation_agreement(run: RunPaths, paper: str, settings: FeatureSettings,
             "family": [feature_family(name) for name in columns],
             "patients": left,
             "masks": len(tables),
-            "icc": together["icc"],
-            "lower": together["lower"],
-            "upper": together["upper"],
-            "note": together["note"],
+            **{name: together[name] for name in ("icc", "lower", "upper", "note")},
         }
     )
     for position, mask in enumerate(list(tables)[1:], start=1):
         table[mask] = icc_table(values[:, [0, position]])["icc"]
-    save_table(table.round(_DIGITS), file)
-    return table.round(_DIGITS)
+    table = table.round(_DIGITS)
+    save_table(table, file)
+    return table
 
 
 # --- models -----------------------------------------------------------------------------------------------------------
 
 
-def model_features(model: AlarmModel | AmapCtModel) -> list[str]:
+def _model_features(model: AlarmModel | AmapCtModel) -> list[str]:
     """Image features that enter a fitted model."""
     scores = (model.radiomics_score_, model.deep_score_) if isinstance(model, AlarmModel) else (model.image_score_,)
     return [name for score in scores for name in score.names]
@@ -528,8 +439,7 @@ def scores_by_segmentation(run: RunPaths, paper: str, patients: int, seed: int, 
     clinical, table = model_table(run, paper)
     unseen = clinical[clinical["role"] != "development"]
     chosen = _drawn(unseen["hcc"], patients, seed)
-    features = model_features(model)
-    settings = read_feature_settings(run)
+    features, settings = _model_features(model), read_feature_settings(run)
     tables, failures = features_by_perturbation(run, paper, chosen, features, settings, workers)
     save_table(failures, run.stage("segmentation_robustness") / f"{paper}_left_out.csv")
     if not len(tables[USED]):
@@ -570,10 +480,6 @@ def features_left_out(run: RunPaths, paper: str, features: Sequence[str], min_ic
         Columns; the clinical score is let pass.
     min_icc : float
         As in `hccbook.features.selection.unreliable_features`.
-
-    Returns
-    -------
-    tuple of str
 
     Raises
     ------

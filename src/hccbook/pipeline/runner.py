@@ -16,7 +16,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from hccbook.cohort import read_manifest
 from hccbook.errors import HccbookError, SettingsError
-from hccbook.papers import PAPERS
+from hccbook.papers import PAPERS, Paper
 from hccbook.pipeline.staleness import forget_damaged, record_outputs
 from hccbook.run import CHAPTERS, STAGES, RunPaths, notebook_file, notebook_name, profile_file, project_root
 from hccbook.settings import Profile, load_profile
@@ -55,25 +55,18 @@ class StageError(HccbookError):
 
 
 def profile_path(profile: str) -> Path:
-    """File of a profile given by name, or by the path of a YAML file.
-
-    Raises
-    ------
-    SettingsError
-        If there is no such profile (raised when it is loaded).
-    """
+    """File of a profile given by name, or by the path of a YAML file."""
     return Path(profile).resolve() if profile.endswith((".yaml", ".yml")) else profile_file(profile)
 
 
 def stages_of(profile: Profile) -> tuple[str, ...]:
-    """Stages that a run with `profile` has, in order: a paper that is left out takes its stages along.
-
-    Chapters beside the stages are not among them, see `chapters_of`.
-    """
-    absent = {
-        stage for paper in PAPERS.values() if paper.name not in profile.run.papers.split(",") for stage in paper.stages
-    }
+    """Stages that a run with `profile` has, in order: a paper that is left out takes its stages along."""
+    absent = {stage for paper in _papers_left_out(profile.run.papers) for stage in paper.stages}
     return tuple(stage for stage in STAGES if stage not in absent)
+
+
+def _papers_left_out(papers: str) -> list[Paper]:
+    return [paper for paper in PAPERS.values() if paper.name not in papers.split(",")]
 
 
 def chapters_of(profile: Profile) -> tuple[str, ...]:
@@ -95,10 +88,6 @@ def notebook_parameters(stage: str, profile: Profile, results: str, workers: int
         Folder of the run, relative to the project root or absolute.
     workers : int
         Processes over patients.
-
-    Returns
-    -------
-    dict
 
     Raises
     ------
@@ -123,17 +112,9 @@ def notebook_parameters(stage: str, profile: Profile, results: str, workers: int
 
 
 def execute_stage(stage: str, profile: Profile, results: str, workers: int) -> Path:
-    """Execute the notebook of one stage.
+    """Execute the notebook of one stage, as ``<results>/notebooks/NN_<stage>.ipynb``.
 
-    Parameters
-    ----------
-    stage, profile, results, workers
-        As for `notebook_parameters`.
-
-    Returns
-    -------
-    pathlib.Path
-        The executed notebook, ``<results>/notebooks/NN_<stage>.ipynb``.
+    Parameters are those of `notebook_parameters`.
 
     Raises
     ------
@@ -167,19 +148,12 @@ def execute_stage(stage: str, profile: Profile, results: str, workers: int) -> P
 
 def _of_papers(notebook: nbformat.NotebookNode, papers: str) -> nbformat.NotebookNode:
     """Leave out the cells that belong to a paper which the run leaves out."""
-    absent = {paper.notebook_tag for paper in PAPERS.values() if paper.name not in papers.split(",")}
+    absent = {paper.notebook_tag for paper in _papers_left_out(papers)}
     notebook.cells = [cell for cell in notebook.cells if not absent & set(cell.metadata.get("tags", []))]
     return notebook
 
 
-def run(
-    profile: str,
-    *,
-    manifest: str = "",
-    results: str = "",
-    jobs: int = 1,
-    until: str = "",
-) -> Path:
+def run(profile: str, *, manifest: str = "", results: str = "", jobs: int = 1, until: str = "") -> Path:
     """Run all stale stages of a profile.
 
     Parameters
@@ -283,16 +257,9 @@ def control_profile(profile: Profile, effect: str) -> Profile:
 
 
 def run_one_stage(stage: str, profile: str, results: str, manifest: str, effect: str, workers: int) -> None:
-    """Execute one stage for Snakemake, say how long it took, and leave a failure's reason for `run` to show.
-
-    Raises
-    ------
-    HccbookError
-        As `execute_stage`.
-    """
+    """Execute one stage for Snakemake, say how long it took, and leave a failure's reason for `run` to show."""
     checked = load_profile(profile_path(profile))
-    own = checked.run.model_copy(update={"manifest": manifest})
-    checked = checked.model_copy(update={"run": own})
+    checked = checked.model_copy(update={"run": checked.run.model_copy(update={"manifest": manifest})})
     if effect:
         checked = control_profile(checked, effect)
     start = time.monotonic()
@@ -312,14 +279,9 @@ def run_one_stage(stage: str, profile: str, results: str, manifest: str, effect:
 
 
 def refresh_notebook(stage: str) -> Path:
-    """Execute the source notebook of `stage` with its own default parameters and store its text outputs.
+    """Execute the source notebook of `stage` with its own default parameters, and rewrite it with its text outputs.
 
     Pictures are dropped: they are large, differ between machines, and nbval does not compare them.
-
-    Returns
-    -------
-    pathlib.Path
-        The source notebook, rewritten.
     """
     source = notebook_file(stage)
     with atomic_path(source) as part:
@@ -331,9 +293,7 @@ def refresh_notebook(stage: str) -> Path:
         for cell in notebook.cells:
             for name in ("papermill", "execution"):
                 cell.metadata.pop(name, None)
-            if cell.cell_type != "code":
-                continue
-            if "nbval-ignore-output" in cell.metadata.get("tags", []):
+            if cell.cell_type == "code" and "nbval-ignore-output" in cell.metadata.get("tags", []):
                 cell.outputs = []
         nbformat.write(notebook, part)
     return source

@@ -113,14 +113,12 @@ def segment_cohort(
     """
     if network is not None:
         segmented = _segment(run, paper, settings, network, phases, workers)
-    elif settings.mask_source == "nnunet":
-        task = functools.partial(take_prediction, folder=_predictions(settings))
-        segmented = map_patients(
-            task, cases(run, paper, phases, preprocessed_patients(run, paper)), stage="segmentation", workers=workers
-        )
     else:
+        task, side_by_side = _take_reference_labels, 1
+        if settings.mask_source == "nnunet":
+            task, side_by_side = functools.partial(_take_prediction, folder=_predictions(settings)), workers
         patients = cases(run, paper, phases, preprocessed_patients(run, paper))
-        segmented = map_patients(take_reference_labels, patients, stage="segmentation", workers=1)
+        segmented = map_patients(task, patients, stage="segmentation", workers=side_by_side)
     checked = map_patients(
         measure_quality, cases(run, paper, phases, segmented.results), stage="segmentation", workers=workers
     )
@@ -135,12 +133,7 @@ def segment_cohort(
 
 
 def _segment(
-    run: RunPaths,
-    paper: str,
-    settings: SegmentationSettings,
-    network: Path,
-    phases: tuple[str, ...],
-    workers: int,
+    run: RunPaths, paper: str, settings: SegmentationSettings, network: Path, phases: tuple[str, ...], workers: int
 ) -> MapResult:
     shifts = read_table(run, "preprocessing", f"{paper}.csv").set_index(["patient", "phase"])[list(_SHIFTS)]
     patients = set(preprocessed_patients(run, paper))
@@ -156,14 +149,8 @@ def _segment_one(
     return segmentation.segment_patient(case, weights, shifts_mm[case.key], device)
 
 
-def take_reference_labels(case: Case) -> list[str]:
-    """Put the label maps that the manifest gave where the network's would be.
-
-    Raises
-    ------
-    MaskError
-        If a phase has none.
-    """
+def _take_reference_labels(case: Case) -> list[str]:
+    """Put the label maps that the manifest gave where the network's would be; every phase needs one."""
     for phase in case.phases:
         if not case.reference_labels(phase).is_file():
             raise MaskError(
@@ -188,14 +175,8 @@ def _predictions(settings: SegmentationSettings) -> Path:
     return folder
 
 
-def take_prediction(case: Case, folder: Path) -> list[str]:
-    """Put nnU-Net's predictions, on the grid of their images, where the network's label maps would be.
-
-    Raises
-    ------
-    MaskError
-        If a phase has none, or it does not belong to its image.
-    """
+def _take_prediction(case: Case, folder: Path) -> list[str]:
+    """Put nnU-Net's predictions, on the grid of their images, where the network's label maps would be."""
     for phase in case.phases:
         image = images.read_image(case.image(phase), case.place(phase))
         name = segmentation.nnunet.case_name(case.cohort, case.key, phase)
@@ -225,11 +206,7 @@ def measure_quality(case: Case) -> tuple[list[dict[str, object]], list[dict[str,
     for phase, measured in quality.items():
         for organ in organs:
             if measured[f"{organ}_volume_ml"] == 0:
-                raise MaskError(
-                    case.place(phase),
-                    f"the {organ} must be segmented",
-                    "no voxel",
-                    "Look at the image, or give a mask.",
-                )
+                rule, hint = f"the {organ} must be segmented", "Look at the image, or give a mask."
+                raise MaskError(case.place(phase), rule, "no voxel", hint)
     rows = [{"patient": case.key, "phase": phase, **measured} for phase, measured in quality.items()]
     return rows, segmentation.finding_rows(segmentation.quality_findings(quality, organs, case.key))

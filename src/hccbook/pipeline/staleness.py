@@ -22,17 +22,6 @@ def stage_digest(stage: str, profile: Profile, run: RunPaths) -> str:
     benchmarks that this code reads, files that settings name, and, for the cohort, the content of the user's manifest
     and of every image and mask in it.
 
-    Parameters
-    ----------
-    stage : str
-        A stage or a chapter.
-    profile : Profile
-    run : RunPaths
-
-    Returns
-    -------
-    str
-
     Raises
     ------
     ManifestError

@@ -93,11 +93,9 @@ class TrainingState:
         if content.get("training") != self.training:
             found = content.get("training", "no checkpoint of a segmentation")
             raise ModelError(self.file.name, f"checkpoint must be of this training, {self.training}", found, hint)
-        weights = {name.removeprefix("network."): part for name, part in tensors.items() if name.startswith("network.")}
-        self.network.load_state_dict(weights)
-        self._momenta = {
-            int(name.removeprefix("momentum.")): part for name, part in tensors.items() if name.startswith("momentum.")
-        }
+        momenta = {name: tensors.pop(name) for name in list(tensors) if name.startswith("momentum.")}
+        self.network.load_state_dict({name.removeprefix("network."): part for name, part in tensors.items()})
+        self._momenta = {int(name.removeprefix("momentum.")): part for name, part in momenta.items()}
         self.losses, self.done = content["losses"], content["done"]
 
     def _write(self, file: Path) -> None:

@@ -66,13 +66,7 @@ def organ_dice(a: np.ndarray | sitk.Image, b: np.ndarray | sitk.Image) -> dict[s
 
 
 def on_one_grid(a: np.ndarray | sitk.Image, b: np.ndarray | sitk.Image, place: str) -> tuple[np.ndarray, np.ndarray]:
-    """Values of two masks, (z, y, x).
-
-    Raises
-    ------
-    DataError
-        If the shapes differ, or the images lie on different grids.
-    """
+    """Values of two masks, (z, y, x); a `DataError` if the shapes differ, or the images lie on different grids."""
     if isinstance(a, sitk.Image) and isinstance(b, sitk.Image) and not same_grid(a, b):
         raise DataError(place, "both masks must lie on one grid", "two grids", "Resample one onto the other.")
     first, second = (
@@ -93,13 +87,7 @@ def other_labels(array: np.ndarray) -> np.ndarray:
 
 
 def check_labels(array: np.ndarray, place: str, hint: str = "Renumber the labels.") -> None:
-    """Refuse what is no label map of liver and spleen.
-
-    Raises
-    ------
-    MaskError
-        If there are other values than 0, 1 and 2.
-    """
+    """Refuse what is no label map of liver and spleen: a `MaskError` if there are other values than 0, 1 and 2."""
     others = other_labels(array)
     if others.size:
         raise MaskError(place, f"label map must hold {LABELS_IN_WORDS} only", listed(others), hint)
@@ -170,25 +158,15 @@ def external_labels(
     for organ, mask in zip(ORGANS, (liver_mask, spleen_mask), strict=True):
         values = np.unique(to_array(mask))
         if not set(values.tolist()) <= {0, 1}:
-            raise MaskError(
-                f"{place}, {organ}",
-                "mask must hold 0 and 1 only",
-                listed(values),
-                "Write one file an organ, with 1 inside it.",
-            )
+            hint = "Write one file an organ, with 1 inside it."
+            raise MaskError(f"{place}, {organ}", "mask must hold 0 and 1 only", listed(values), hint)
         if 1 not in values:
             raise MaskError(f"{place}, {organ}", "mask must not be empty", "no voxel", "Segment the organ.")
-        moved = sitk.Resample(
-            mask, image, sitk.Transform() if transform is None else transform, sitk.sitkNearestNeighbor, 0
-        )
+        moved = sitk.Resample(mask, image, transform or sitk.Transform(), sitk.sitkNearestNeighbor, 0)
         arrays.append(to_array(moved) == 1)
         if not arrays[-1].any():
-            raise MaskError(
-                f"{place}, {organ}",
-                "mask must lie within its image",
-                "no voxel of it there",
-                "Check that mask and image come from the same series.",
-            )
+            hint = "Check that mask and image come from the same series."
+            raise MaskError(f"{place}, {organ}", "mask must lie within its image", "no voxel of it there", hint)
     liver, spleen = arrays
     both = np.count_nonzero(liver & spleen) / min(np.count_nonzero(liver), np.count_nonzero(spleen))
     if both > MAX_OVERLAP:

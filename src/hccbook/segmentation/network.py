@@ -308,19 +308,9 @@ class Segmenter:
         return self.predict_all([image])[0]
 
     def predict_all(self, images: Sequence[sitk.Image]) -> list[sitk.Image]:
-        """Mask liver and spleen in several images, such as a patient's phases.
+        """Label maps of several images, such as a patient's phases, in their order, as `predict` makes them.
 
         Images of one size go through the network together, which is faster on a CPU.
-
-        Parameters
-        ----------
-        images : sequence of SimpleITK.Image
-            As in `predict`.
-
-        Returns
-        -------
-        list of SimpleITK.Image
-            Label maps, in the order of `images`.
         """
         for image in images:
             if image.GetDimension() != 3:
@@ -368,10 +358,6 @@ class Segmenter:
             Weights file.
         device : {"auto", "cpu", "cuda"}
             Where it shall run.
-
-        Returns
-        -------
-        Segmenter
 
         Raises
         ------

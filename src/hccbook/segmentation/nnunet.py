@@ -11,7 +11,6 @@ import json
 import math
 import re
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,12 +22,10 @@ from hccbook.images import from_array, read_image, write_image
 from hccbook.images.geometry import Grid, find_placement
 from hccbook.images.nifti import read_nifti
 from hccbook.segmentation.masks import LABELS, check_labels
+from hccbook.store import atomic_folder
 
-FILE_ENDING = ".nii.gz"
-"""Ending of every image and label map of the data set, and of the predictions."""
-
+_ENDING = ".nii.gz"
 _CHANNEL = "_0000"  # a phase is a case of its own, so that each case has one channel
-_PART = ".part-"
 
 
 def case_name(cohort: str, patient: str, phase: str) -> str:
@@ -89,34 +86,28 @@ def write_dataset(
     """
     target = _new_dataset(Path(folder), name, number)
     _check_cases(training, testing)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=_PART, dir=target.parent))
-    try:
+    with atomic_folder(target) as part:
         for kind in ("imagesTr", "labelsTr", "imagesTs"):
             (part / kind).mkdir()
         for case, (image_file, label_file) in training.items():
             image = _checked_image(image_file, case)
-            shutil.copyfile(image_file, part / "imagesTr" / f"{case}{_CHANNEL}{FILE_ENDING}")
+            shutil.copyfile(image_file, part / "imagesTr" / f"{case}{_CHANNEL}{_ENDING}")
             # Not a copy: nnU-Net goes by the voxels as they are stored, so their axes must be the image's.
             labels = _labels_on_grid(label_file, image, f"{case}, labels")
-            write_image(labels, part / "labelsTr" / f"{case}{FILE_ENDING}")
+            write_image(labels, part / "labelsTr" / f"{case}{_ENDING}")
         for case, image_file in testing.items():
             _checked_image(image_file, case)
-            shutil.copyfile(image_file, part / "imagesTs" / f"{case}{_CHANNEL}{FILE_ENDING}")
+            shutil.copyfile(image_file, part / "imagesTs" / f"{case}{_CHANNEL}{_ENDING}")
         content = {
             "channel_names": {"0": "CT"},  # this name is what makes nnU-Net normalise by the organs' HU
             "labels": {"background": 0, **LABELS},
             "numTraining": len(training),
-            "file_ending": FILE_ENDING,
+            "file_ending": _ENDING,
             "overwrite_image_reader_writer": "SimpleITKIO",
             "name": name,
             "description": description,
         }
         (part / "dataset.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        part.chmod(target.parent.stat().st_mode & 0o777)  # mkdtemp keeps others out
-        part.replace(target)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return target
 
 
@@ -144,14 +135,11 @@ def read_prediction(folder: str | Path, case: str, image: sitk.Image) -> sitk.Im
     MaskError
         If the prediction is missing or unreadable, lies on another grid, or holds another label than 0, 1 and 2.
     """
-    file = Path(folder) / f"{case}{FILE_ENDING}"
+    file = Path(folder) / f"{case}{_ENDING}"
     if not file.is_file():
-        raise MaskError(
-            case,
-            f"nnU-Net must have predicted every case, one <case>{FILE_ENDING} each",
-            "no prediction",
-            "Run nnUNetv2_predict on imagesTs of the data set, or correct the folder of the predictions.",
-        )
+        rule = f"nnU-Net must have predicted every case, one <case>{_ENDING} each"
+        hint = "Run nnUNetv2_predict on imagesTs of the data set, or correct the folder of the predictions."
+        raise MaskError(case, rule, "no prediction", hint)
     return _labels_on_grid(file, image, case)
 
 
@@ -205,8 +193,8 @@ def _check_cases(training: Mapping[str, object], testing: Mapping[str, object]) 
 
 
 def _checked_image(file: Path, case: str) -> sitk.Image:
-    if not file.name.endswith(FILE_ENDING):
+    if not file.name.endswith(_ENDING):
         raise ImageError(
-            case, f"file must end in {FILE_ENDING}", f"{file.name!r}", "Write it with hccbook.images.write_image."
+            case, f"file must end in {_ENDING}", f"{file.name!r}", "Write it with hccbook.images.write_image."
         )
     return read_image(file, case)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -78,7 +77,7 @@ def _write_labels(case: Case, weights: Path, shifts_mm: Mapping[str, Shift], dev
         write_image(labels_on_grid(labels, working, shifts_mm[phase]), folder / f"{phase}.nii.gz")
 
 
-@lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=1)
 def _loaded(file: str, modified_ns: int, device: str) -> Segmenter:
     """Network of a weights file, read once a process and again when the file changes."""
     return Segmenter.load(file, device)

@@ -73,10 +73,6 @@ class Perturbation:
     def parse(cls, text: str) -> Perturbation:
         """Change out of ``<kind>:<amount>``, such as ``erosion:2`` or ``rotation:5``.
 
-        Parameters
-        ----------
-        text : str
-
         Raises
         ------
         SettingsError
@@ -147,12 +143,11 @@ def perturb(
             depth[box][mine] = moved[mine]
         for label in organs:
             if not (out == label).any():
-                raise MaskError(
-                    f"{place}, {ORGANS[label - 1]}",
+                rule, hint = (
                     f"must keep at least one voxel under {change}",
-                    "none",
                     "Choose a smaller change, or look at the mask.",
                 )
+                raise MaskError(f"{place}, {ORGANS[label - 1]}", rule, "none", hint)
         changed.append(from_array(out, labels))
     return changed
 
@@ -216,11 +211,8 @@ class _Organ:
         self.centre = np.array([index.mean() for index in np.nonzero(inside)])
         margins = np.ceil(reach_mm / self.spacing).astype(int) + _MARGIN_VOXELS
         (tight,) = ndimage.find_objects(inside.astype(np.uint8))
-        self.box = _within(
-            [part.start - margin for part, margin in zip(tight, margins, strict=True)],
-            [part.stop + margin for part, margin in zip(tight, margins, strict=True)],
-            self.shape,
-        )
+        starts, stops = np.transpose([(part.start, part.stop) for part in tight])
+        self.box = _within(starts - margins, stops + margins, self.shape)
         part = inside[self.box]
         if part.all():  # the organ fills the image: no surface in sight
             self.depth = np.full(part.shape, np.float32(self.spacing.max() * max(part.shape)))

@@ -26,7 +26,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from hccbook.images import from_array, same_grid, to_array
-from hccbook.segmentation.masks import LABELS, LABELS_IN_WORDS, check_labels, listed, other_labels
+from hccbook.segmentation.masks import LABELS, LABELS_IN_WORDS, check_labels, dice, listed, other_labels
 from hccbook.settings import ORGANS
 
 VOLUME_BOUNDS_ML = {"liver": (500.0, 4000.0), "spleen": (30.0, 3000.0)}
@@ -110,6 +110,10 @@ Alignment leaves a few millimetres of a breath, a centimetre at worst; without i
 
 MAX_SEVERITY = 3.0
 """Suspicion of what cannot be worse, such as an organ without a voxel, and the most that any finding has."""
+
+_HU_MEASURES = ("mean_hu", "other_tissue_share", "alike_outside_share")
+_PHASE_MEASURES = ("phase_dice", "phase_volume_ratio", "phase_distance_mm")
+_NO_OTHER_PHASE = {"closest_phase": "", **dict.fromkeys(_PHASE_MEASURES, math.nan)}
 
 
 @dataclass(frozen=True)
@@ -219,12 +223,7 @@ def patient_quality(
             closest = max(
                 (pair for (one, _), pair in pairs.items() if one == phase),
                 key=lambda pair: (pair["phase_dice"], -pair["phase_distance_mm"]),
-                default={
-                    "closest_phase": "",
-                    "phase_dice": math.nan,
-                    "phase_volume_ratio": math.nan,
-                    "phase_distance_mm": math.nan,
-                },
+                default=_NO_OTHER_PHASE,
             )
             quality[phase] |= {f"{organ}_{name}": value for name, value in closest.items()}
     return quality
@@ -306,10 +305,8 @@ def patient_findings(
     ----------
     images, labels : mapping of str to SimpleITK.Image
         CT (HU) and label map by phase.
-    organs : sequence of str
-        Organs that must be there and are judged.
-    patient : str
-        Key of the patient.
+    organs, patient
+        As in `quality_findings`.
 
     Returns
     -------
@@ -411,8 +408,7 @@ def _organ_quality(
     """Measures of one organ, and its centre in space (x, y, z), mm; everything is counted within its box."""
     found = ndimage.find_objects((array == label).view(np.uint8))
     if not found:
-        names = ("stray_share", "border_share", "mean_hu", "other_tissue_share", "alike_outside_share")
-        absent = dict.fromkeys(names, math.nan)
+        absent = dict.fromkeys(("stray_share", "border_share", *_HU_MEASURES), math.nan)
         return {"volume_ml": 0.0, "components": 0, "touches_border": False, "extent_mm": 0.0, **absent}, None
     box = found[0]
     organ = array[box] == label
@@ -421,8 +417,6 @@ def _organ_quality(
     voxels = int(np.count_nonzero(organ))
     largest = int(np.bincount(pieces.ravel())[1:].max()) if count > 1 else voxels
     on_border = _border_voxels(organ, box, array.shape)
-    inside = None if hu is None else hu[box][organ]
-    low, high = SOFT_TISSUE_HU
     measured = {
         "volume_ml": voxels * math.prod(edges) / 1000,
         "components": int(count),
@@ -430,12 +424,14 @@ def _organ_quality(
         "extent_mm": max((part.stop - part.start) * edge for part, edge in zip(box, edges, strict=True)),
         "border_share": on_border / voxels,
         "touches_border": on_border > 0,
-        "mean_hu": math.nan if inside is None else float(inside.mean(dtype=float)),
-        "other_tissue_share": math.nan
-        if inside is None
-        else float(np.count_nonzero((inside < low) | (inside > high)) / voxels),
-        "alike_outside_share": math.nan if hu is None else _alike_outside(array, label, hu, box, edges),
+        **dict.fromkeys(_HU_MEASURES, math.nan),
     }
+    if hu is not None:
+        inside = hu[box][organ]
+        other_tissue = (inside < SOFT_TISSUE_HU[0]) | (inside > SOFT_TISSUE_HU[1])
+        measured["mean_hu"] = float(inside.mean(dtype=float))
+        measured["other_tissue_share"] = float(np.count_nonzero(other_tissue) / voxels)
+        measured["alike_outside_share"] = _alike_outside(array, label, hu, box, edges)
     # Sums along the other axes give the centre faster than the place of every voxel.
     slabs = organ.sum(axis=2)
     profiles = (slabs.sum(axis=1), slabs.sum(axis=0), organ.sum(axis=(0, 1)))
@@ -491,13 +487,8 @@ def _agreements(
             moved = sitk.Resample(moved, labels[one], sitk.Transform(), sitk.sitkNearestNeighbor, 0)
         first, second = (sitk.GetArrayViewFromImage(mask) == LABELS[organ] for mask in (labels[one], moved))
         volumes = [quality[phase][f"{organ}_volume_ml"] for phase in (one, other)]
-        agreement = {
-            "phase_dice": float(
-                2 * np.count_nonzero(first & second) / (np.count_nonzero(first) + np.count_nonzero(second))
-            ),
-            "phase_volume_ratio": max(volumes) / min(volumes),
-            "phase_distance_mm": math.dist(centres[one], centres[other]),
-        }
+        measured = (dice(first, second), max(volumes) / min(volumes), math.dist(centres[one], centres[other]))
+        agreement = dict(zip(_PHASE_MEASURES, measured, strict=True))
         pairs[one, other] = {"closest_phase": other, **agreement}
         pairs[other, one] = {"closest_phase": one, **agreement}
     return pairs

@@ -161,10 +161,6 @@ def target_spacing(images: Sequence[sitk.Image]) -> float:
 
     nnU-Net takes the median of each axis; here one serves all three, as on the working grid.
 
-    Parameters
-    ----------
-    images : sequence of SimpleITK.Image
-
     Returns
     -------
     float
@@ -205,12 +201,8 @@ def _optimise(
             optimiser.param_groups[0]["lr"] = settings.learning_rate * (1 - iteration / step.iterations) ** DECAY_POWER
             loss, slopes = gradients(iteration)
             if not np.isfinite(loss):
-                raise ModelError(
-                    f"segmentation, step {len(state.losses) + 1}",
-                    "the loss must stay finite",
-                    loss,
-                    "Lower segmentation.learning_rate.",
-                )
+                place, hint = f"segmentation, step {len(state.losses) + 1}", "Lower segmentation.learning_rate."
+                raise ModelError(place, "the loss must stay finite", loss, hint)
             for parameter, slope in zip(parameters, slopes, strict=True):
                 parameter.grad = slope
             torch.nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)

@@ -20,7 +20,7 @@ Box = tuple[int, int, int]
 
 
 def organ_extent(mask: np.ndarray) -> Box:
-    """Extent of an organ.
+    """Edges of an organ's bounding box.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def organ_extent(mask: np.ndarray) -> Box:
     Returns
     -------
     tuple of int
-        Edges of its bounding box (z, y, x), voxels.
+        Edges (z, y, x), voxels.
 
     Raises
     ------

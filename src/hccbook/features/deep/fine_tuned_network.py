@@ -129,8 +129,8 @@ class FineTunedNetwork:
 
         Parameters
         ----------
-        inputs : mapping of str to mapping
-            By patient key, ``<phase>.<organ>`` to what the tuned part sees, as from `extract_deep` with the same depth.
+        inputs : Inputs
+            As from `extract_deep` with the same depth.
 
         Returns
         -------
@@ -159,13 +159,9 @@ class FineTunedNetwork:
         return [f"{phase}.{self.card['organ']}" for phase in self.card["phases"]]
 
     def save(self, file: str | Path) -> None:
-        """Write the tuned weights (safetensors) and, beside them, the model card (JSON).
+        """Write the tuned weights (``.safetensors``) and, beside them, the model card (JSON).
 
-        Parameters
-        ----------
-        file : path-like
-            Ends in ``.safetensors``. The part that was not tuned is not written: the card holds the SHA-256 sum of the
-            weights that it started from.
+        The part that was not tuned is not written: the card holds the SHA-256 sum of the weights that it started from.
 
         Raises
         ------
@@ -183,7 +179,7 @@ class FineTunedNetwork:
 
     @classmethod
     def load(cls, file: str | Path, backbone: Backbone) -> FineTunedNetwork:
-        """Read what `save` wrote.
+        """Read what `save` wrote; the outputs are the same as before it was saved.
 
         Parameters
         ----------
@@ -191,11 +187,6 @@ class FineTunedNetwork:
             Ends in ``.safetensors``.
         backbone : Backbone
             What it started from.
-
-        Returns
-        -------
-        FineTunedNetwork
-            The same outputs as before it was saved.
 
         Raises
         ------
@@ -215,12 +206,9 @@ class FineTunedNetwork:
             found = f"without {', '.join(sorted(missing))}" if missing else f"depth {card['depth']!r}"
             raise ModelError(file.name, "the card must say what was tuned, and from where", found, _RUN_AGAIN)
         if card["start_sha256"] != weights_sum(backbone.module):
-            raise ModelError(
-                file.name,
-                f"needs the network that it was tuned from ({card.get('start')})",
-                backbone.origin,
-                "Give the same weights file and seed, or tune anew.",
-            )
+            rule = f"needs the network that it was tuned from ({card.get('start')})"
+            hint = "Give the same weights file and seed, or tune anew."
+            raise ModelError(file.name, rule, backbone.origin, hint)
         arrays = {name: value.numpy() for name, value in _named(tensors, "projection.").items()}
         needed_arrays = ProjectionHead.__dataclass_fields__
         if set(arrays) != set(needed_arrays):

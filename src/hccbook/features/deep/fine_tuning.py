@@ -111,11 +111,11 @@ def fine_tune(backbone: Backbone, inputs: Inputs, hcc: pd.Series, tuning: Tuning
         model = projection = _Projection(z_scores(pooled, mean, scale), tuning.seed)
         trained = _Trained(0, why_not, [])
         if not why_not:
-            trained = train(projection, development, tuning)
+            trained = _train(projection, development, tuning)
             if tuning.depth != "projection":
                 volumes = [learnt[key][name] for key in learnt for name in names]
                 model = _Network(part, volumes, (mean, scale), projection.arrays(), backbone.device, tuning.depth)
-                trained = train(model, development, tuning, trained)
+                trained = _train(model, development, tuning, trained)
     alone = tuning.depth == "projection"
     last, parts = (_Projection, "projection") if alone else (_Network, f"{tuning.depth} and projection")
     card = {
@@ -258,28 +258,10 @@ class _Development:
         return float(self.loss(logits, samples)), float(roc_auc_score(self.outcome[patients], by_patient))
 
 
-def train(model: _Model, development: _Development, tuning: Tuning, before: _Trained | None = None) -> _Trained:
-    """Train what is given, and leave it as it was after the epoch with the least loss on the patients held out.
+def _train(model: _Model, development: _Development, tuning: Tuning, before: _Trained | None = None) -> _Trained:
+    """Train a model, and leave it as it was after the epoch with the least loss on the patients held out.
 
-    Parameters
-    ----------
-    model : _Model
-        Trained in place.
-    development : _Development
-        Who is tuned on, and who is held out.
-    tuning : Tuning
-        Most epochs, and seed.
-    before : _Trained, optional
-        The step before, whose best epoch is where `model` starts; its history goes on.
-
-    Returns
-    -------
-    _Trained
-
-    Raises
-    ------
-    ModelError
-        If the loss stops being finite.
+    It starts at the best epoch of the step `before`, whose history goes on.
     """
     rng = np.random.default_rng(np.random.SeedSequence([tuning.seed, model.stream]))
     optimiser = model.optimiser()
@@ -291,12 +273,8 @@ def train(model: _Model, development: _Development, tuning: Tuning, before: _Tra
         train_loss = development.epoch(model, optimiser, rng) if number else np.nan
         inner_loss, inner_auc = development.scores(model, development.held_out)
         if not np.isfinite(inner_loss):
-            raise ModelError(
-                f"fine-tuning, {model.name}, epoch {number}",
-                "the loss must stay finite",
-                inner_loss,
-                "Check the inputs and the pretrained weights.",
-            )
+            place, hint = f"fine-tuning, {model.name}, epoch {number}", "Check the inputs and the pretrained weights."
+            raise ModelError(place, "the loss must stay finite", inner_loss, hint)
         if not before and not number:
             train_loss = development.scores(model, development.fitted)[0]
         if number or not before:  # what the step before left is in the history already
@@ -372,10 +350,7 @@ class _Projection(_Model):
         return self.logits(self.z[torch.from_numpy(samples)], self.start + self.change, rng)
 
     def optimiser(self) -> torch.optim.Optimizer:
-        groups = [
-            {"params": (self.change, self.bias)},
-            {"params": (self.risk, self.offset), "lr": self._logit_rate},
-        ]
+        groups = [{"params": (self.change, self.bias)}, {"params": (self.risk, self.offset), "lr": self._logit_rate}]
         return torch.optim.AdamW(groups, lr=self.learning_rate, weight_decay=_WEIGHT_DECAY)
 
     def arrays(self) -> dict[str, np.ndarray]:

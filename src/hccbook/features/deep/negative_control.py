@@ -18,43 +18,32 @@ from hccbook.features.deep.fine_tuning import fine_tune, one_thread
 from hccbook.features.deep.network import Backbone
 from hccbook.store import Store
 
-TUNED = "fine_tuned.safetensors"
-"""File of a fine-tuned network; its model card lies beside it."""
+_TUNED = "fine_tuned.safetensors"
 
 CONTROL_COLUMNS = ("outcomes", "shuffle", "epochs", "inner_auc", "unseen_auc")
 """Columns of the negative control; `outcomes` is ``observed`` or ``shuffled``."""
 
 
 def stored_fine_tuning(backbone: Backbone, inputs: Inputs, hcc: pd.Series, tuning: Tuning, store: Store) -> Path:
-    """File of the fine-tuned network: from an earlier run, or tuned now.
+    """File of the fine-tuned network: from an earlier run, or tuned now; its model card lies beside it.
 
     Parameters
     ----------
     backbone, inputs, hcc, tuning
         As for `fine_tune`.
     store : hccbook.store.Store
-
-    Returns
-    -------
-    pathlib.Path
-        The weights; the model card lies beside them.
+        Keeps both.
     """
     key = store.key("fine_tuning", fine_tune, *_inputs_of(backbone, inputs, hcc, tuning))
 
     def make(folder: Path) -> None:
-        fine_tune(backbone, inputs, hcc, tuning).save(folder / TUNED)
+        fine_tune(backbone, inputs, hcc, tuning).save(folder / _TUNED)
 
-    return store.get_or_make(key, make) / TUNED
+    return store.get_or_make(key, make) / _TUNED
 
 
 def shuffled_outcomes(
-    tuned: FineTunedNetwork,
-    inputs: Inputs,
-    hcc: pd.Series,
-    unseen: pd.Series,
-    *,
-    shuffles: int,
-    store: Store,
+    tuned: FineTunedNetwork, inputs: Inputs, hcc: pd.Series, unseen: pd.Series, *, shuffles: int, store: Store
 ) -> pd.DataFrame:
     """Negative control: the same fine-tuning with the development patients' outcomes shuffled.
 

@@ -77,10 +77,6 @@ def load_backbone(name: str, weights_file: str | Path = "", seed: int = 0, devic
     device : str
         ``auto`` (a GPU where there is one), ``cpu`` or ``cuda``.
 
-    Returns
-    -------
-    Backbone
-
     Raises
     ------
     SettingsError
@@ -144,10 +140,8 @@ def _read_weights(file: Path) -> dict[str, torch.Tensor]:
             file.name, "weights must be .safetensors, .pt or .pth", repr(file.suffix), "Convert them to safetensors."
         )
     try:
-        if file.suffix == ".safetensors":
-            content = load_file(file)
-        else:
-            content = torch.load(file, map_location="cpu", weights_only=True)
+        safe = file.suffix == ".safetensors"
+        content = load_file(file) if safe else torch.load(file, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, OSError, EOFError, KeyError) as error:
         found = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(file.name, "weights file must be readable", found, "Copy or download it again.") from error
@@ -186,15 +180,14 @@ def _load_weights(module: torch.nn.Module, weights: dict[str, torch.Tensor], fil
         raise ModelError(file, rule, f"{len(unknown)} others, the first {unknown[0]!r}", hint)
     for key, value in given.items():
         if value.shape != own[key].shape:
-            raise ModelError(
-                file, f"{key!r} must have the shape {tuple(own[key].shape)}", f"{tuple(value.shape)}", hint
-            )
+            rule = f"{key!r} must have the shape {tuple(own[key].shape)}"
+            raise ModelError(file, rule, f"{tuple(value.shape)}", hint)
         if not torch.isfinite(value).all():
             raise ModelError(file, f"{key!r} must be finite", "NaN or infinite weights", "Copy or download it again.")
     module.load_state_dict(given, strict=False)
 
 
-def pooled_features(backbone: Backbone, crops: np.ndarray, batch: int | None = None) -> np.ndarray:
+def pooled_features(backbone: Backbone, crops: np.ndarray) -> np.ndarray:
     """Average-pooled activations of a frozen network.
 
     Parameters
@@ -202,8 +195,6 @@ def pooled_features(backbone: Backbone, crops: np.ndarray, batch: int | None = N
     backbone : Backbone
     crops : ndarray of float32, shape (n, 1, z, y, x)
         Organ crops, as from `crop_to_box`.
-    batch : int, optional
-        Crops a pass; the last pass is filled up with empty crops. See `BATCH`.
 
     Returns
     -------
@@ -215,15 +206,13 @@ def pooled_features(backbone: Backbone, crops: np.ndarray, batch: int | None = N
     DataError
         If the shape is another one, or a value comes out that is not finite.
     """
-    pooled = stage_values(backbone, "projection", crops, batch)
+    pooled = stage_values(backbone, "projection", crops)
     if not np.isfinite(pooled).all():
-        raise DataError(
-            f"{backbone.name}", "must give finite values", "NaN or infinite ones", "Check crops and weights."
-        )
+        raise DataError(backbone.name, "must give finite values", "NaN or infinite ones", "Check crops and weights.")
     return pooled
 
 
-def stage_values(backbone: Backbone, depth: str, crops: np.ndarray, batch: int | None = None) -> np.ndarray:
+def stage_values(backbone: Backbone, depth: str, crops: np.ndarray) -> np.ndarray:
     """What the part of a network sees that fine-tuning would change.
 
     Parameters
@@ -233,8 +222,6 @@ def stage_values(backbone: Backbone, depth: str, crops: np.ndarray, batch: int |
         See `DEPTHS`.
     crops : ndarray of float32, shape (n, 1, z, y, x)
         Organ crops, as from `crop_to_box`.
-    batch : int, optional
-        Crops a pass; see `BATCH`.
 
     Returns
     -------
@@ -251,7 +238,7 @@ def stage_values(backbone: Backbone, depth: str, crops: np.ndarray, batch: int |
     if crops.ndim != 5 or crops.shape[1] != 1:
         raise DataError("organ crops", "must have the shape (n, 1, z, y, x)", crops.shape, "Stack the crops.")
     before, _ = split_network(backbone.module, depth)
-    return values_of(before, crops, backbone.device, batch_of(crops.shape[2:]) if batch is None else batch)
+    return values_of(before, crops, backbone.device, batch_of(crops.shape[2:]))
 
 
 def split_network(module: torch.nn.Module, depth: str) -> tuple[torch.nn.Sequential, torch.nn.Sequential]:
@@ -293,7 +280,6 @@ def values_of(module: torch.nn.Module, inputs: np.ndarray, device: torch.device,
     module : torch.nn.Module
         On `device`, in evaluation mode.
     inputs : ndarray of float32, shape (n, ...)
-    device : torch.device
     batch : int
         Inputs a pass.
 

@@ -19,6 +19,7 @@ from hccbook.parallel import FAILURE_COLUMNS, MapResult, progress_line
 from hccbook.run import Case
 
 _DIGITS = 6
+_STAGE = "deep features"
 
 
 @dataclass(frozen=True)
@@ -82,12 +83,8 @@ class Crops:
 def _organ(labels: np.ndarray, organ: str, place: str) -> np.ndarray:
     mask = labels == organ_label(organ)
     if not mask.any():
-        raise MaskError(
-            place,
-            f"label map must hold the label {organ_label(organ)}",
-            "no such voxel",
-            "Look at the segmentation of this patient.",
-        )
+        rule = f"label map must hold the label {organ_label(organ)}"
+        raise MaskError(place, rule, "no such voxel", "Look at the segmentation of this patient.")
     return mask
 
 
@@ -102,7 +99,6 @@ def extract_deep(
     crops: Crops,
     *,
     depth: str = "projection",
-    stage: str = "features",
     progress: bool = True,
 ) -> MapResult:
     """What a network makes of every patient, phase and organ; what is in the store is not computed again.
@@ -118,8 +114,6 @@ def extract_deep(
         How far the network goes, see `hccbook.features.deep.DEPTHS`: the pooled values (`backbone.width` a crop), what
         the tuned last stage sees (32 KiB for a crop of 32 voxels an edge, eight times as much for twice the edge), or
         the crop itself. The last two lie in files of the store and are read when they are looked at.
-    stage : str
-        Name for the progress bar and the failures table.
     progress : bool
         Whether to show a progress bar where there is a terminal.
 
@@ -151,7 +145,7 @@ def extract_deep(
             for pending, row in zip(batch, _values(backbone, depth, batch), strict=True):
                 store.get_or_make(pending.key, _writer(row))
 
-    with progress_line(f"{stage}, {backbone.name}", len(cases), show=progress) as advance:
+    with progress_line(f"{_STAGE}, {backbone.name}", len(cases), show=progress) as advance:
         for key, case in cases.items():
             try:
                 own = _result_keys(case, backbone, crops, depth)
@@ -177,7 +171,7 @@ def extract_deep(
         key: {name: np.load(store.find(known) / "values.npy", mmap_mode=mode) for name, known in own.items()}
         for key, own in keys.items()
     }
-    rows = [(key, stage, *reason) for key, reason in failed.items()]
+    rows = [(key, _STAGE, *reason) for key, reason in failed.items()]
     return MapResult(results, pd.DataFrame(rows, columns=list(FAILURE_COLUMNS)), computed)
 
 
@@ -251,11 +245,6 @@ def deep_table(results: Mapping[str, Mapping[str, np.ndarray]]) -> pd.DataFrame:
         found = {name: len(values) for name, values in own.items()}
         if list(found.items()) != list(layout.items()):
             raise DataError(f"deep features of {key}", f"must be those of {first}: {layout}", found, "Extract again.")
-    columns = [name for part, count in layout.items() for name in feature_names(part, count)]
+    columns = [f"{part}.deep_{number:03d}" for part, count in layout.items() for number in range(count)]
     rows = np.array([np.concatenate(list(own.values())) for own in results.values()], dtype=float)
     return pd.DataFrame(rows, index=pd.Index(results, name="patient"), columns=columns)
-
-
-def feature_names(part: str, count: int) -> list[str]:
-    """Columns of one phase and organ: ``<part>.deep_000`` and on."""
-    return [f"{part}.deep_{number:03d}" for number in range(count)]
