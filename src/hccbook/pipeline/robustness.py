@@ -164,7 +164,7 @@ def restricted(settings: ExtractionSettings, features: Iterable[str]) -> Extract
             unknown[0] if unknown else "none",
             "Fit the model on features of this run.",
         )
-    parts = [name.split("_", 2) for name in wanted]
+    parts = [name.split("_", 2) for name in sorted(wanted)]  # in one order: the settings are part of a key
     # An image's name begins with that of its type, but for the level of a wavelet: wavelet2-LLH.
     types = {image.partition("-")[0].rstrip("0123456789") for image, kind, _ in parts if kind != "shape"}
     chosen = {kind: tuple(sorted({name for _, own, name in parts if own == kind})) for _, kind, _ in parts}
