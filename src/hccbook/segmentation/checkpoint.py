@@ -100,10 +100,12 @@ class TrainingState:
 
     def _write(self, file: Path) -> None:
         tensors = {
-            f"network.{name}": tensor.detach().cpu().clone() for name, tensor in self.network.state_dict().items()
+            f"network.{name}": tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for name, tensor in self.network.state_dict().items()
         }
         for position, parameter in enumerate(self._optimiser.param_groups[0]["params"]):
-            tensors[f"momentum.{position}"] = self._optimiser.state[parameter]["momentum_buffer"].cpu().clone()
+            momentum = self._optimiser.state[parameter]["momentum_buffer"].cpu()
+            tensors[f"momentum.{position}"] = momentum.clone(memory_format=torch.contiguous_format)
         content = {"training": self.training, "losses": self.losses, "done": self.done}
         with atomic_path(file) as part:
             save_file(tensors, part, metadata={_METADATA_KEY: json.dumps(content)})
