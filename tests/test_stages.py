@@ -46,7 +46,7 @@ COHORT = CohortSettings(
 PREPROCESSING = PreprocessingSettings(spacing_mm=10.0)
 GIVEN = SegmentationSettings(mask_source="manifest")
 NETWORK = SegmentationSettings(
-    filters=4, levels=3, patch_voxels=16, pretraining_iterations=4, iterations=8, batch_size=1
+    filters=4, levels=4, patch_voxels=16, pretraining_iterations=4, iterations=8, batch_size=1
 )
 FEATURES = FeatureSettings(crop_voxels=16, fine_tune_epochs=2, amap_ct_filters="square")
 

@@ -139,16 +139,16 @@ class SegmentationSettings(Settings):
     weights: str = Field("", description="Local file of trained weights (safetensors); empty to train here.")
     contact_sheets: bool = Field(True, description="Whether a sheet with every patient's masks is drawn.")
     seed: int = Field(20240718, ge=0, description="Seed of weights, patches and augmentation.")
-    filters: int = Field(8, ge=2, le=64, description="Filters of the first level; each deeper level doubles them.")
-    levels: int = Field(4, ge=3, le=6, description="Resolution levels of the U-Net.")
+    filters: int = Field(16, ge=2, le=64, description="Filters at half the resolution; each deeper level doubles them.")
+    levels: int = Field(4, ge=4, le=6, description="Resolution levels of the U-Net.")
     patch_voxels: int = Field(80, ge=16, le=192, description="Edge of the cubic training patch, voxels.")
     pretraining_iterations: int = Field(
         400, ge=0, description="Optimiser steps of the pre-training on coarse volumes; 0 for none."
     )
     coarse_factor: int = Field(2, ge=2, le=4, description="Voxel edge of the coarse volumes, in fine ones.")
-    iterations: int = Field(350, ge=1, description="Optimiser steps of the formal training.")
+    iterations: int = Field(400, ge=1, description="Optimiser steps of the formal training.")
     batch_size: int = Field(2, ge=1, description="Patches a step.")
-    learning_rate: float = Field(0.2, gt=0, description="Initial learning rate of Nesterov SGD; 0.01 in nnU-Net.")
+    learning_rate: float = Field(0.1, gt=0, description="Initial learning rate of Nesterov SGD; 0.01 in nnU-Net.")
     momentum: float = Field(
         0.9, ge=0, lt=1, description="Nesterov momentum; 0.99 in nnU-Net, whose training is a thousand times longer."
     )

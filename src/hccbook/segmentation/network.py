@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ import SimpleITK as sitk
 import torch
 from monai.inferers import sliding_window_inference
 from monai.networks.nets import DynUNet
+from monai.networks.utils import pixelshuffle, pixelunshuffle
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from scipy import ndimage
@@ -25,7 +25,7 @@ from hccbook.segmentation.masks import largest_components
 from hccbook.settings import ORGANS
 from hccbook.store import atomic_path
 
-FILE_FORMAT = "hccbook segmenter 2"
+FILE_FORMAT = "hccbook segmenter 3"
 """First entry of a weights file's metadata; its number grows when the file's content changes."""
 
 ORIENTATION = "LPS"
@@ -38,8 +38,17 @@ Training shows organs up to 15 % larger or smaller, so that scanners of about on
 would blur the very edges that a mask is about.
 """
 
+IMAGES_TOGETHER = 2
+"""Images that go through the network at once.
+
+torch hands a convolution of one small image in whole precision to a method that takes 2.6 times as long (a step of
+training on 64 x 48 x 48 voxels, one thread of a processor held to AVX2: 0.39 s alone, 0.15 s in a pair).
+"""
+
 _AIR_HU = -500.0  # between air, or lung, and everything else
 _MAX_FILTERS = 320  # nnU-Net's bound on the filters of a 3-D network
+_BORDER_FILTERS = 8
+_LEAST_LEVELS = 4
 _METADATA_KEY = "hccbook"
 _Box = tuple[slice, slice, slice]
 
@@ -121,15 +130,96 @@ class Provenance:
     images: int
 
 
-def build_network(filters: int, levels: int, patch_voxels: int) -> DynUNet:
-    """MONAI's `DynUNet` in nnU-Net's shape: 3-D, instance norm, filters doubling by level, deep supervision.
+class SubvoxelUNet(torch.nn.Module):
+    """nnU-Net's U-Net at half the resolution, which sorts the eighths of its voxels, and two convolutions at the whole.
+
+    A convolution at the whole resolution costs eight times what it costs at half of it, and holds few filters.
+    So the image goes in as eight channels, one for each corner of a voxel of two (space to depth), MONAI's `DynUNet`
+    gives scores of every class for every corner (sub-pixel convolution), and a small residual block looks at these
+    scores beside the image, which puts the border right.
+
+    After 400 and 350 steps on 36 simulated patients, Dice in 16 others, two seeds: liver 0.978 and 0.973, spleen 0.968
+    and 0.959; of the U-Net at whole resolution with eight filters 0.978 and 0.975, 0.969 and 0.965; without the
+    residual block 0.965 and 0.957 (one seed). A step of one image of 64 x 48 x 48 voxels in a pair, one thread of a
+    processor held to AVX2: 0.15 s; of the U-Net at whole resolution 0.25 s.
 
     Parameters
     ----------
     filters : int
-        Filters of the first level.
+        Filters at half the resolution, doubled by each deeper level.
     levels : int
-        Resolution levels, at least 3.
+        Resolution levels, the whole one among them; at least 4.
+
+    Attributes
+    ----------
+    stride : int
+        What each edge of an image must be a multiple of.
+
+    References
+    ----------
+    Isensee et al., nnU-Net, Nature Methods 2021;18:203-211, Methods (instance norm, filters, deep supervision).
+    Shi et al. 2016, CVPR, section 3 (sub-pixel convolution).
+    """
+
+    def __init__(self, filters: int, levels: int) -> None:
+        super().__init__()
+        self.stride = 2 ** (levels - 1)
+        classes, corners = len(ORGANS) + 1, 2**3
+        strides = [1] + [2] * (levels - 2)
+        self.unet = DynUNet(
+            spatial_dims=3,
+            in_channels=corners,
+            out_channels=classes * corners,
+            kernel_size=[3] * len(strides),
+            strides=strides,
+            upsample_kernel_size=strides[1:],
+            filters=[min(filters * 2**level, _MAX_FILTERS) for level in range(len(strides))],
+            norm_name=("INSTANCE", {"affine": True}),
+            deep_supervision=True,
+            deep_supr_num=levels - 3,
+        )
+        self.border = torch.nn.Sequential(
+            torch.nn.Conv3d(classes + 1, _BORDER_FILTERS, 3, padding=1, bias=False),
+            torch.nn.InstanceNorm3d(_BORDER_FILTERS, affine=True),
+            torch.nn.LeakyReLU(0.01, inplace=True),
+            torch.nn.Conv3d(_BORDER_FILTERS, classes, 3, padding=1),
+        )
+        # It begins by changing nothing.
+        for start in (self.border[-1].weight, self.border[-1].bias):
+            torch.nn.init.zeros_(start)
+
+    def start_from(self, shares: np.ndarray) -> None:
+        """Let each output begin at its class's share of the voxels, shape (n_classes,)."""
+        logits = torch.from_numpy(np.log(shares).astype(np.float32))
+        with torch.no_grad():
+            for head in (self.unet.output_block, *self.unet.deep_supervision_heads):
+                # Corners of one class stand side by side.
+                bias = head.conv.conv.bias
+                bias.copy_(logits.repeat_interleave(len(bias) // len(logits)))
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Class scores (batch, class, z, y, x) of images (batch, 1, z, y, x).
+
+        In training (batch, depth, class, z, y, x): as they are, before the last block, and of the coarser levels.
+        """
+        halved = self.unet(_in_layout(pixelunshuffle(image, 3, 2)))
+        scores = [pixelshuffle(part, 3, 2) for part in (torch.unbind(halved, dim=1) if self.training else [halved])]
+        final = scores[0] + self.border(_in_layout(torch.cat([scores[0], image], dim=1)))
+        return torch.stack([final, *scores], dim=1) if self.training else final
+
+
+def _in_layout(batch: torch.Tensor) -> torch.Tensor:
+    # oneDNN's convolutions are a tenth faster in this layout than in torch's own on a processor held to AVX2.
+    return batch.contiguous(memory_format=torch.channels_last_3d)
+
+
+def build_network(filters: int, levels: int, patch_voxels: int) -> SubvoxelUNet:
+    """Network of random weights.
+
+    Parameters
+    ----------
+    filters, levels
+        As of `SubvoxelUNet`.
     patch_voxels : int
         Edge of the training patch, which must leave at least two voxels at the lowest level.
 
@@ -138,8 +228,9 @@ def build_network(filters: int, levels: int, patch_voxels: int) -> DynUNet:
     ModelError
         If there are too few levels, or the patch does not fit them.
     """
-    if levels < 3:
-        raise ModelError("segmentation.levels", "must be at least 3", levels, "MONAI's DynUNet starts at 3.")
+    if levels < _LEAST_LEVELS:
+        hint = "MONAI's DynUNet starts at 3, one below."
+        raise ModelError("segmentation.levels", f"must be at least {_LEAST_LEVELS}", levels, hint)
     stride = 2 ** (levels - 1)
     if patch_voxels % stride or patch_voxels < 2 * stride:
         raise ModelError(
@@ -148,22 +239,7 @@ def build_network(filters: int, levels: int, patch_voxels: int) -> DynUNet:
             patch_voxels,
             f"Take {max(2, round(patch_voxels / stride)) * stride}, or fewer levels.",
         )
-    strides = [1] + [2] * (levels - 1)
-    network = DynUNet(
-        spatial_dims=3,
-        in_channels=1,
-        out_channels=len(ORGANS) + 1,
-        kernel_size=[3] * levels,
-        strides=strides,
-        upsample_kernel_size=strides[1:],
-        filters=[min(filters * 2**level, _MAX_FILTERS) for level in range(levels)],
-        norm_name=("INSTANCE", {"affine": True}),
-        deep_supervision=True,
-        deep_supr_num=levels - 2,
-    )
-    # A training step of one image of 80 x 80 x 80 voxels, 8 filters, one thread of a processor held to AVX2: 0.88 s in
-    # this layout, 0.98 s in torch's own, 2.13 s with a second copy of the image beside it; with bfloat16 0.37 and 0.43.
-    return network.to(memory_format=torch.channels_last_3d)
+    return SubvoxelUNet(filters, levels).to(memory_format=torch.channels_last_3d)
 
 
 def window_shape(shape: Sequence[int], patch_voxels: int, stride: int) -> tuple[int, ...]:
@@ -237,12 +313,12 @@ def has_bfloat16(device: torch.device) -> bool:
     return bool(features.get("avx512_bf16") or features.get("amx_bf16"))
 
 
-def class_scores(network: DynUNet, batch: torch.Tensor, device: torch.device) -> torch.Tensor:
+def class_scores(network: SubvoxelUNet, batch: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Output of the network, in mixed precision (bfloat16) where the hardware has it, as nnU-Net runs.
 
     Parameters
     ----------
-    network : DynUNet
+    network : SubvoxelUNet
     batch : tensor of shape (batch, 1, z, y, x)
         Normalised intensities.
     device : torch.device
@@ -253,7 +329,7 @@ def class_scores(network: DynUNet, batch: torch.Tensor, device: torch.device) ->
         Class scores of shape (batch, class, z, y, x); in training (batch, depth, class, z, y, x).
     """
     # In half precision oneDNN's weight gradient of a volume of two slices takes in memory that was never written.
-    thin = network.training and batch.shape[2] == 2 * math.prod(network.strides)
+    thin = network.training and batch.shape[2] == 2 * network.stride
     half = has_bfloat16(device) and not (thin and device.type == "cpu")
     # Each weight is used once a pass, and the cache of converted weights would be shared between threads.
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=half, cache_enabled=False):
@@ -266,7 +342,7 @@ class Segmenter:
 
     Attributes
     ----------
-    network : DynUNet
+    network : SubvoxelUNet
         Weights.
     intensity : IntensityNormalisation
         How its inputs are normalised.
@@ -278,7 +354,7 @@ class Segmenter:
         Where it runs.
     """
 
-    network: DynUNet
+    network: SubvoxelUNet
     intensity: IntensityNormalisation
     provenance: Provenance
     losses: tuple[float, ...]
@@ -429,7 +505,7 @@ class Segmenter:
             return sliding_window_inference(
                 batch,
                 roi_size=window,
-                sw_batch_size=1,
+                sw_batch_size=IMAGES_TOGETHER,
                 predictor=lambda part: class_scores(self.network, part, self.device),
                 overlap=0.5,
                 mode="gaussian",

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import copy
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -25,6 +22,7 @@ from hccbook.segmentation.network import (
     IntensityNormalisation,
     Provenance,
     Segmenter,
+    SubvoxelUNet,
     body_box,
     build_network,
     choose_device,
@@ -39,8 +37,11 @@ DECAY_POWER = 0.9
 GRADIENT_NORM = 12.0
 """nnU-Net's optimiser: weight decay, power of the learning rate's decay, clipped gradient."""
 
-FOREGROUND_EVERY = 3
-"""Every third patch is centred on an organ (nnU-Net: a third of the patches)."""
+FOREGROUND_SHARE = 1 / 3
+"""Share of the patches that are centred on an organ, as in nnU-Net."""
+
+THREADS = 2
+"""Threads of an operation in training, on a CPU of however many cores: sums are split by their number."""
 
 TURNED_SHARE = 0.2
 NOISE_SHARE = 0.15
@@ -89,8 +90,8 @@ def train_segmenter(
 ) -> Segmenter:
     """Train a network that segments liver and spleen, in two steps.
 
-    nnU-Net's way at a small size: intensities clipped and scored by the organs' own, every third patch on an organ,
-    Dice plus cross-entropy at all depths, Nesterov SGD with polynomial decay, rotation, scaling, mirroring (where
+    nnU-Net's way at a small size: intensities clipped and scored by the organs' own, a third of the patches on an
+    organ, Dice plus cross-entropy at all depths, Nesterov SGD with polynomial decay, rotation, scaling, mirroring (where
     asked for), contrast, level and noise as augmentation.
     The first step, the pre-training, sees the volumes coarsened, where a step costs a quarter; the second one starts
     from its weights and sees them as they are.
@@ -136,7 +137,7 @@ def train_segmenter(
     volumes = [
         _TrainingImage(intensity(v.array) - np.float32(intensity.background), v.labels, v.centres) for v in volumes
     ]
-    _start_from_shares(network, volumes)
+    network.start_from(_shares(volumes))
     device = choose_device(settings.device)
     network = network.to(device).train()
     steps = [_Step(settings.iterations, volumes, intensity.background)]
@@ -190,26 +191,29 @@ def _optimise(
     """One of the two steps, from where `state` stands in it."""
     if state.done_in(number) >= step.iterations:
         return
-    parameters = list(state.network.parameters())
+    network = state.network
+    parameters = list(network.parameters())
+    device = parameters[0].device
     optimiser = torch.optim.SGD(
         parameters, settings.learning_rate, momentum=settings.momentum, nesterov=True, weight_decay=WEIGHT_DECAY
     )
     state.enter(number, optimiser)
-    # Either step draws its own patches.
-    with _gradients(state.network, step, settings, (settings.seed, number)) as gradients:
-        for iteration in range(state.done_in(number), step.iterations):
-            optimiser.param_groups[0]["lr"] = settings.learning_rate * (1 - iteration / step.iterations) ** DECAY_POWER
-            loss, slopes = gradients(iteration)
-            if not np.isfinite(loss):
-                place, hint = f"segmentation, step {len(state.losses) + 1}", "Lower segmentation.learning_rate."
-                raise ModelError(place, "the loss must stay finite", loss, hint)
-            for parameter, slope in zip(parameters, slopes, strict=True):
-                parameter.grad = slope
-            torch.nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
-            optimiser.step()
-            state.advance(loss)
-            if progress is not None:
-                progress(len(state.losses), state.losses[-1])
+    windows = [window_shape(volume.array.shape, settings.patch_voxels, network.stride) for volume in step.volumes]
+    for iteration in range(state.done_in(number), step.iterations):
+        optimiser.param_groups[0]["lr"] = settings.learning_rate * (1 - iteration / step.iterations) ** DECAY_POWER
+        # Either step draws its own patches.
+        image, labels = _batch(step, windows, settings, np.random.default_rng([settings.seed, number, iteration]))
+        loss = supervised_loss(class_scores(network, image, device), labels.to(device))
+        if not torch.isfinite(loss):
+            place, hint = f"segmentation, step {len(state.losses) + 1}", "Lower segmentation.learning_rate."
+            raise ModelError(place, "the loss must stay finite", loss.item(), hint)
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
+        optimiser.step()
+        state.advance(loss.item())
+        if progress is not None:
+            progress(len(state.losses), state.losses[-1])
 
 
 def supervised_loss(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -241,23 +245,20 @@ def supervised_loss(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor
 # --- training set -----------------------------------------------------------------------------------------------------
 
 
-def _initial_network(settings: SegmentationSettings) -> torch.nn.Module:
+def _initial_network(settings: SegmentationSettings) -> SubvoxelUNet:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         return build_network(settings.filters, settings.levels, settings.patch_voxels)
 
 
-def _start_from_shares(network: torch.nn.Module, volumes: Sequence[_TrainingImage]) -> None:
-    """Let each output begin at its class's share of the voxels.
+def _shares(volumes: Sequence[_TrainingImage]) -> np.ndarray:
+    """Share of the voxels of each class, at which the outputs of the network begin.
 
     The spleen is about one voxel in a hundred. From even odds a run spends its first steps on learning that, and by
     then calls it so improbable that a short run may end before it is found (Lin et al. 2017, ICCV, section 3.3).
     """
     counts = sum(np.bincount(volume.labels.ravel(), minlength=len(ORGANS) + 1) for volume in volumes)
-    shares = torch.from_numpy(np.log(counts / counts.sum()).astype(np.float32))
-    with torch.no_grad():
-        for head in (network.output_block, *network.deep_supervision_heads):
-            head.conv.conv.bias.copy_(shares)
+    return counts / counts.sum()
 
 
 def _training_image(image: sitk.Image, labels: sitk.Image, spacing: float, number: int) -> _TrainingImage:
@@ -301,42 +302,19 @@ def _organ_voxels(volumes: Sequence[_TrainingImage]) -> np.ndarray:
 # --- patches ----------------------------------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def _gradients(
-    network: torch.nn.Module, step: _Step, settings: SegmentationSettings, seed: tuple[int, int]
-) -> Iterator[Callable[[int], tuple[float, list[torch.Tensor]]]]:
-    """Function from a step's number to its mean loss and mean gradient over the patches of the batch.
-
-    On a CPU each patch has a thread to itself, in which every operation is single-threaded, and the gradients are
-    added in the order of the patches: both cores are busy, yet the sum does not depend on how many there are.
-    (Threads inside the operations split sums by their number, and gain little on volumes this small.)
-    """
-    parameters = list(network.parameters())
-    device = parameters[0].device
-    size, stride = settings.batch_size, 2 ** (settings.levels - 1)
-
-    # MONAI's network keeps the outputs of its supervision heads in itself: a replica a thread, with shared weights.
-    shared = {id(parameter): parameter for parameter in parameters}
-    replicas = [copy.deepcopy(network, dict(shared)) for _ in range(size)]
-
-    def one(number: int) -> tuple[torch.Tensor, Sequence[torch.Tensor]]:
-        rng = np.random.default_rng([*seed, number])
-        volume = step.volumes[rng.integers(len(step.volumes))]
-        edges = np.array(window_shape(volume.array.shape, settings.patch_voxels, stride))
-        image, labels = _patch(volume, edges, number % FOREGROUND_EVERY == 0, settings.mirror_axes, rng)
-        outputs = class_scores(replicas[number % size], (image + step.background)[None], device)
-        loss = supervised_loss(outputs, labels[None].to(device))
-        return loss.detach(), torch.autograd.grad(loss, parameters)
-
-    def mean(results: Iterable[tuple[torch.Tensor, Sequence[torch.Tensor]]]) -> tuple[float, list[torch.Tensor]]:
-        losses, slopes = zip(*results, strict=True)
-        return float(sum(losses)) / size, [sum(parts) / size for parts in zip(*slopes, strict=True)]
-
-    if device.type != "cpu":
-        yield lambda number: mean(map(one, range(number * size, (number + 1) * size)))
-        return
-    with ThreadPoolExecutor(min(size, os.cpu_count() or 1), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        yield lambda number: mean(pool.map(one, range(number * size, (number + 1) * size)))
+def _batch(
+    step: _Step, windows: Sequence[tuple[int, ...]], settings: SegmentationSettings, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Patches of one window, drawn from the volumes that have it: images (batch, 1, z, y, x) and labels."""
+    window = windows[rng.integers(len(windows))]
+    alike = [volume for volume, other in zip(step.volumes, windows, strict=True) if other == window]
+    patches = []
+    for _ in range(settings.batch_size):
+        volume = alike[rng.integers(len(alike))]
+        on_organ = rng.random() < FOREGROUND_SHARE
+        patches.append(_patch(volume, np.array(window), on_organ, settings.mirror_axes, rng))
+    image, labels = (torch.stack(part) for part in zip(*patches, strict=True))
+    return image + step.background, labels
 
 
 def _patch(
@@ -397,11 +375,11 @@ def _turned(
 
 @contextlib.contextmanager
 def _reproducible(device: torch.device) -> Iterator[None]:
-    """One thread an operation and deterministic algorithms, put back afterwards."""
+    """Always as many threads an operation, and deterministic algorithms; put back afterwards."""
     threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     relaxed = torch.is_deterministic_algorithms_warn_only_enabled()
     fill = torch.utils.deterministic.fill_uninitialized_memory
-    torch.set_num_threads(1)
+    torch.set_num_threads(THREADS)
     if device.type == "cpu":
         # On a GPU the gradient of upsampling has no deterministic form: there the same seed agrees up to rounding.
         torch.use_deterministic_algorithms(True)
