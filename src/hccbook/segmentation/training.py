@@ -91,8 +91,8 @@ def train_segmenter(
     """Train a network that segments liver and spleen, in two steps.
 
     nnU-Net's way at a small size: intensities clipped and scored by the organs' own, a third of the patches on an
-    organ, Dice plus cross-entropy at all depths, Nesterov SGD with polynomial decay, rotation, scaling, mirroring (where
-    asked for), contrast, level and noise as augmentation.
+    organ, Dice plus cross-entropy at all depths, Nesterov SGD with polynomial decay, rotation, scaling, mirroring
+    (where asked for), contrast, level and noise as augmentation.
     The first step, the pre-training, sees the volumes coarsened, where a step costs a quarter; the second one starts
     from its weights and sees them as they are.
     Unlike nnU-Net, a patch is the whole body where it fits (see `hccbook.segmentation.network.window_shape`).
