@@ -2,9 +2,10 @@
 # `hccbook run` calls this with the profile, the results folder and the manifest; nothing here computes.
 import sys
 
+from hccbook.pipeline.null_run import DRAWN_FILES
 from hccbook.pipeline.runner import CHAPTER_AFTER, CONTROL_STAGES, STAGE_FILES, chapters_of, stages_of
-from hccbook.pipeline.staleness import stage_digest
-from hccbook.run import CHAPTERS, CONTROL_ENDING, RunPaths
+from hccbook.pipeline.staleness import null_run_digest, stage_digest
+from hccbook.run import CHAPTERS, CONTROL_ENDING, NULL_RUN, RunPaths
 from hccbook.settings import load_profile
 
 PROFILE = load_profile(config["profile"])
@@ -35,16 +36,19 @@ def needed(run, stage):
     if stage in CHAPTERS:
         after = CHAPTER_AFTER.get(stage)
         return [executed(name, after) for name in RUNS if after in stages_in(name)] if after else []
+    if run == "control":
+        return drawn()
     earlier = STAGES[: STAGES.index(stage)]
     if stage in ("alarm", "amap_ct"):
         earlier = [name for name in earlier if name == "features"]
     before = [executed(run, name) for name in earlier]
-    if run == "control":
-        # The control shares the store, so what is the same in both runs is made once.
-        before.append(executed("main", stage))
     if run == "main" and stage == "figures_and_tables" and "control" in RUNS:
         before += [executed("control", name) for name in stages_in("control")]
     return before
+
+
+def drawn():
+    return sorted({str(RUNS["control"].root / name.format(paper=paper)) for name in DRAWN_FILES for paper in PAPERS})
 
 
 def made(run, stage):
@@ -73,7 +77,6 @@ for run_name in RUNS:
                 profile=config["profile"],
                 results=RESULTS[run_name],
                 manifest=config["manifest"] or "",
-                effect="none" if run_name == "control" else "",
                 # Named here so that a stage is stale when what it follows from has changed, and only then.
                 follows_from=stage_digest(stage_name, PROFILE, RUNS[run_name]),
             # One core each for Snakemake, whatever a stage then uses: the main run's chain fills the cores most of the
@@ -85,5 +88,24 @@ for run_name in RUNS:
                 workers=1 if stage_name in LIGHT or run_name == "control" else workflow.cores,
             shell:
                 "{PYTHON:q} -m hccbook.cli stage {params.stage:q} --profile {params.profile:q}"
-                " --results {params.results:q} --manifest={params.manifest:q} --effect={params.effect:q}"
-                " --workers {resources.workers}"
+                " --results {params.results:q} --manifest={params.manifest:q} --workers {resources.workers}"
+
+
+if "control" in RUNS:
+
+    rule:
+        name:
+            NULL_RUN
+        input:
+            executed("main", "features"),
+        output:
+            drawn(),
+        params:
+            profile=config["profile"],
+            results=RESULTS["control"],
+            manifest=config["manifest"] or "",
+            follows_from=null_run_digest(PROFILE, RUNS["control"]),
+        priority: 1
+        shell:
+            "{PYTHON:q} -m hccbook.cli stage {NULL_RUN} --profile {params.profile:q} --results {params.results:q}"
+            " --manifest={params.manifest:q}"

@@ -62,7 +62,7 @@ class RunSettings(Settings):
     synthetic: bool = Field(True, description="Whether the patients are simulated; stamps SYNTHETIC on every item.")
     manifest: str = Field("", description="The user's manifest; empty for the synthetic cohort.")
     negative_control: bool = Field(
-        False, description="Whether the whole run is repeated with images that carry nothing (effect none)."
+        False, description="Whether both models are fitted a second time, on drawn features that carry nothing."
     )
 
     @field_validator("phases")
@@ -286,6 +286,18 @@ class AmapCtSupplementSettings(Settings):
     jitter_months: float = Field(0.8, ge=0, le=1, description="SD of a visit's distance from its date, cut at 2.5.")
 
 
+class NullRunSettings(Settings):
+    """Simulated cohorts of the negative control, for each paper: aMAP as printed, and features that carry nothing."""
+
+    seed: int = Field(20240718, ge=0, description="Seed of the patients, and of their drawn features.")
+    development: int = Field(300, ge=0, description="Patients to learn from.")
+    development_hcc: int = Field(60, ge=0, description="Those of them who develop HCC.")
+    validation: int = Field(100, ge=0, description="Validation cohort, patients.")
+    validation_hcc: int = Field(20, ge=0, description="Validation cohort, HCC.")
+    test: int = Field(300, ge=0, description="Test cohort (ALARM: external validation), patients.")
+    test_hcc: int = Field(60, ge=0, description="Test cohort, HCC.")
+
+
 class LeakageSettings(Settings):
     """Leaks on cohorts of noise, and ALARM without leaks."""
 
@@ -351,6 +363,7 @@ class Profile(Settings):
     figures_and_tables: FiguresSettings = FiguresSettings()
     alarm_supplement: AlarmSupplementSettings = AlarmSupplementSettings()
     amap_ct_supplement: AmapCtSupplementSettings = AmapCtSupplementSettings()
+    null_run: NullRunSettings = NullRunSettings()
     leakage_and_negative_controls: LeakageSettings = LeakageSettings()
     segmentation_robustness: SegmentationRobustnessSettings = SegmentationRobustnessSettings()
     radiomics_by_hand: RadiomicsByHandSettings = RadiomicsByHandSettings()
