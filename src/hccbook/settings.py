@@ -287,15 +287,17 @@ class AmapCtSupplementSettings(Settings):
 
 
 class NullRunSettings(Settings):
-    """Simulated cohorts of the negative control, for each paper: aMAP as printed, and features that carry nothing."""
+    """Simulated cohorts of the negative control: aMAP as printed, and features that carry nothing."""
 
     seed: int = Field(20240718, ge=0, description="Seed of the patients, and of their drawn features.")
-    development: int = Field(300, ge=0, description="Patients to learn from.")
-    development_hcc: int = Field(60, ge=0, description="Those of them who develop HCC.")
-    validation: int = Field(100, ge=0, description="Validation cohort, patients.")
-    validation_hcc: int = Field(20, ge=0, description="Validation cohort, HCC.")
-    test: int = Field(300, ge=0, description="Test cohort (ALARM: external validation), patients.")
-    test_hcc: int = Field(60, ge=0, description="Test cohort, HCC.")
+    alarm_development: int = Field(1200, ge=0, description="Patients that ALARM learns from.")
+    alarm_development_hcc: int = Field(240, ge=0, description="Those of them who develop HCC.")
+    amap_ct_development: int = Field(300, ge=0, description="Patients that aMAP-CT learns from.")
+    amap_ct_development_hcc: int = Field(60, ge=0, description="Those of them who develop HCC.")
+    validation: int = Field(100, ge=0, description="Validation cohort of each paper, patients.")
+    validation_hcc: int = Field(20, ge=0, description="Validation cohort of each paper, HCC.")
+    test: int = Field(300, ge=0, description="Test cohort of each paper (ALARM's external validation), patients.")
+    test_hcc: int = Field(60, ge=0, description="Test cohort of each paper, HCC.")
 
 
 class LeakageSettings(Settings):

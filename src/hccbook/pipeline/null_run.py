@@ -27,8 +27,8 @@ def null_cohort_settings(paper: str, sizes: NullRunSettings) -> CohortSettings:
     of_paper = find_paper(paper)
     fields: dict[str, object] = {"seed": sizes.seed, "effect": "none"}
     for role, name in of_paper.cohort_of_role.items():
-        setting = of_paper.size_settings[name]
-        fields |= {setting: getattr(sizes, role), f"{setting}_hcc": getattr(sizes, f"{role}_hcc")}
+        setting, size = of_paper.size_settings[name], f"{paper}_{role}" if role == "development" else role
+        fields |= {setting: getattr(sizes, size), f"{setting}_hcc": getattr(sizes, f"{size}_hcc")}
     return CohortSettings(**fields)
 
 
@@ -61,20 +61,28 @@ def draw_null_run(run: RunPaths, papers: Sequence[str], sizes: NullRunSettings) 
         else:
             clinical = read_cohort(run, paper)
         save_table(clinical.reset_index(), run.control.clinical(paper))
-        _draw_features(run, paper, clinical.index, sizes.seed)
+        _save_features(run, paper, draw_features(run, paper, clinical.index, sizes.seed))
     save_json(truth, run.control.stage("cohort") / "truth.json")
 
 
-def _draw_features(run: RunPaths, paper: str, patients: pd.Index, seed: int) -> None:
-    measured = {file: pd.read_parquet(run.root / file.format(paper=paper)) for file in _FEATURES}
-    names = [f"{organ}_volume_ml" for organ in find_paper(paper).organs]
-    measured["volumes"] = read_table(run, "segmentation", f"{paper}.csv").groupby("patient")[names].mean()
-    # In one draw, so that a shape goes with its volume.
-    drawn = phantom.draw_null_features(pd.concat(measured.values(), axis=1, join="inner"), patients, seed)
-    save_table(drawn[names].reset_index(), run.control.stage("segmentation") / f"{paper}.csv")
-    for file in _FEATURES:
+def draw_features(run: RunPaths, paper: str, patients: pd.Index, seed: int) -> pd.DataFrame:
+    """Features and organ volumes of patients who have no image, as `hccbook.phantom.draw_null_features` draws them.
+
+    They are in one draw, so that a shape goes with its volume.
+    """
+    measured = [pd.read_parquet(run.root / file.format(paper=paper)) for file in _FEATURES]
+    organs = [f"{organ}_volume_ml" for organ in find_paper(paper).organs]
+    volumes = read_table(run, "segmentation", f"{paper}.csv").groupby("patient")[organs].mean()
+    return phantom.draw_null_features(pd.concat([*measured, volumes], axis=1, join="inner"), patients, seed)
+
+
+def _save_features(run: RunPaths, paper: str, drawn: pd.DataFrame) -> None:
+    volumes = drawn.columns.str.endswith("_volume_ml")
+    save_table(drawn.loc[:, volumes].reset_index(), run.control.stage("segmentation") / f"{paper}.csv")
+    deep = drawn.columns.str.contains(".deep_", regex=False)
+    for file, block in zip(_FEATURES, (~deep & ~volumes, deep), strict=True):
         with atomic_path(run.control.root / file.format(paper=paper)) as part:
-            drawn[measured[file].columns].to_parquet(part)
+            drawn.loc[:, block].to_parquet(part)
     reliability = run.stage("features") / f"{paper}_icc.csv"
     if reliability.is_file():
         with atomic_path(run.control.stage("features") / reliability.name) as part:
