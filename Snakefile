@@ -18,6 +18,7 @@ if PROFILE.run.negative_control:
     RESULTS["control"] = config["results"] + CONTROL_ENDING
 RUNS = {run: RunPaths.at(results, config["manifest"] or "") for run, results in RESULTS.items()}
 PYTHON = sys.executable
+NULL_RUN_SHOWN_IN = "leakage_and_negative_controls"
 LIGHT = ("alarm", "amap_ct", "stepwise_stratification", "figures_and_tables", *CHAPTERS)
 
 
@@ -35,16 +36,14 @@ def needed(run, stage):
     """Executed notebooks that must be there first."""
     if stage in CHAPTERS:
         after = CHAPTER_AFTER.get(stage)
-        return [executed(name, after) for name in RUNS if after in stages_in(name)] if after else []
+        shown = stages_in("control") if stage == NULL_RUN_SHOWN_IN and "control" in RUNS else []
+        return [*([executed("main", after)] if after else []), *(executed("control", name) for name in shown)]
     if run == "control":
         return drawn()
     earlier = STAGES[: STAGES.index(stage)]
     if stage in ("alarm", "amap_ct"):
         earlier = [name for name in earlier if name == "features"]
-    before = [executed(run, name) for name in earlier]
-    if run == "main" and stage == "figures_and_tables" and "control" in RUNS:
-        before += [executed("control", name) for name in stages_in("control")]
-    return before
+    return [executed(run, name) for name in earlier]
 
 
 def drawn():

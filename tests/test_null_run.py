@@ -123,3 +123,31 @@ def test_what_was_drawn_and_altered_is_removed_to_be_drawn_again(run: RunPaths) 
     assert not table.exists()
     shutil.rmtree(run.control.root / "features")
     assert len(forget_damaged("features", run.control)) == 3
+
+
+# --- what it says -----------------------------------------------------------------------------------------------------
+
+
+def save_truth(run: RunPaths, paper: str, rows: list[tuple]) -> None:
+    """AUCs that a model's stage would have left."""
+    columns = ["model", "cohort", "n", "events", "auc", "lower", "upper", "truth"]
+    files.save_table(pd.DataFrame(rows, columns=columns), run.stage(paper) / "truth.csv")
+
+
+def test_the_sentence_says_which_intervals_hold_the_truth(run: RunPaths) -> None:
+    """Sizes of the development cohorts; the AUC that lies beside the truth with both numbers, or none at all."""
+    draw_null_run(run, list(PAPERS), SIZES)
+    save_truth(run.control, "alarm", [("alarm", "unseen", 20, 7, 0.6, 0.5, 0.68, 0.7)])
+    save_truth(run.control, "amap_ct", [("amap_ct", "unseen", 20, 7, 0.7, 0.6, 0.8, 0.69)])
+    truth = items.truth_table(run.control, list(PAPERS))
+    assert truth["run"].tolist() == ["none", "none"]
+    assert truth["covered"].tolist() == [False, True]
+    start = (
+        "In the null run ALARM learns from 30 patients with 10 HCC and aMAP-CT learns from 25 patients with 9 HCC, and "
+    )
+    assert items.null_run_text(run.control, truth) == (
+        f"{start}1 of 2 intervals hold what is true: ALARM has 0.60 (0.50–0.68) where the truth is 0.70."
+    )
+    every = truth.assign(covered=True)
+    assert items.null_run_text(run.control, every) == f"{start}all 2 intervals hold what is true."
+    assert items.null_run_text(run.control, every.assign(truth=np.nan)) == f"{start}what is true is not known."

@@ -126,8 +126,8 @@ def test_unknown_last_stage_is_refused(tmp_path: Path) -> None:
 
 
 def test_control_lies_beside_its_run(tmp_path: Path) -> None:
-    """A run and its negative control share one store."""
+    """A run and its null run share one store."""
     paths = RunPaths(tmp_path / "demo")
     assert paths.control.root == tmp_path / "demo-none"
-    assert paths.control.main == paths == paths.main
+    assert paths.control.main == paths.root == paths.main
     assert paths.control.store == paths.store

@@ -151,9 +151,9 @@ class RunPaths:
         return replace(self, root=self.root.with_name(self.root.name + CONTROL_ENDING))
 
     @property
-    def main(self) -> RunPaths:
-        """Main run that this one belongs to; itself where it is no control."""
-        return replace(self, root=self.root.with_name(self.root.name.removesuffix(CONTROL_ENDING)))
+    def main(self) -> Path:
+        """Folder of the main run that this one belongs to; its own where it is no control."""
+        return self.root.with_name(self.root.name.removesuffix(CONTROL_ENDING))
 
     def clinical(self, paper: str) -> Path:
         """Clinical table of one paper's cohort, as the cohort stage checked it."""

@@ -257,7 +257,7 @@ def run_one_stage(stage: str, profile: str, results: str, manifest: str, workers
     start = time.monotonic()
     try:
         if stage == NULL_RUN:
-            draw_null_run(paths.main, checked.run.papers.split(","), checked.null_run)
+            draw_null_run(RunPaths(paths.main, paths.manifest), checked.run.papers.split(","), checked.null_run)
         else:
             execute_stage(stage, checked, results, workers)
         for name in DRAWN if stage == NULL_RUN else (stage,):
@@ -265,11 +265,11 @@ def run_one_stage(stage: str, profile: str, results: str, manifest: str, workers
     except HccbookError as error:
         # The control's reason goes to the folder of its main run, where `run` looks.
         parts = [error.place, error.rule, str(error.found), error.hint]
-        (paths.main.root / "stage_error.txt").write_text(json.dumps(parts), encoding="utf-8")
+        (paths.main / "stage_error.txt").write_text(json.dumps(parts), encoding="utf-8")
         raise
     name = stage if stage == NULL_RUN else notebook_name(stage)
     line = f"{Path(results).name:>12}  {name:<28} {time.monotonic() - start:6.1f} s"
-    with (paths.main.root / "timings.txt").open("a", encoding="utf-8") as log:
+    with (paths.main / "timings.txt").open("a", encoding="utf-8") as log:
         log.write(line + "\n")
     print(_MARK + line, file=sys.stderr, flush=True)
 
