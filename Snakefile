@@ -84,7 +84,7 @@ for run_name in RUNS:
             priority: 0 if stage_name in CHAPTERS else 1 if run_name == "control" else 2
             # No parameter: another number of workers makes no stage stale.
             resources:
-                workers=1 if stage_name in LIGHT or run_name == "control" else workflow.cores,
+                workers=1 if stage_name in LIGHT else workflow.cores,
             shell:
                 "{PYTHON:q} -m hccbook.cli stage {params.stage:q} --profile {params.profile:q}"
                 " --results {params.results:q} --manifest={params.manifest:q} --workers {resources.workers}"
