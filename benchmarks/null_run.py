@@ -36,7 +36,7 @@ from hccbook.settings import AlarmSettings, AmapCtSettings, NullRunSettings
 SEEDS = range(101, 111)
 PATIENTS_AN_EVENT = 5
 EVENTS = {
-    "alarm": (12, 30, 60, 120, 240),
+    "alarm": (12, 30, 60, 120, 240, 480),
     "alarm_late_smote": (12, 60),
     "alarm_leakage_free": (12, 60),
     "amap_ct": (12, 60, 120),

@@ -82,7 +82,7 @@ def _save_features(run: RunPaths, paper: str, drawn: pd.DataFrame) -> None:
     deep = drawn.columns.str.contains(".deep_", regex=False)
     for file, block in zip(_FEATURES, (~deep & ~volumes, deep), strict=True):
         with atomic_path(run.control.root / file.format(paper=paper)) as part:
-            drawn.loc[:, block].to_parquet(part)
+            drawn.loc[:, block].to_parquet(part, use_dictionary=False)
     reliability = run.stage("features") / f"{paper}_icc.csv"
     if reliability.is_file():
         with atomic_path(run.control.stage("features") / reliability.name) as part:
