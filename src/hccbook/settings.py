@@ -290,10 +290,11 @@ class NullRunSettings(Settings):
     """Simulated cohorts of the negative control: aMAP as printed, and features that carry nothing."""
 
     seed: int = Field(20240718, ge=0, description="Seed of the patients, and of their drawn features.")
-    alarm_development: int = Field(1200, ge=0, description="Patients that ALARM learns from.")
-    alarm_development_hcc: int = Field(240, ge=0, description="Those of them who develop HCC.")
-    amap_ct_development: int = Field(300, ge=0, description="Patients that aMAP-CT learns from.")
-    amap_ct_development_hcc: int = Field(60, ge=0, description="Those of them who develop HCC.")
+    one_feature_in: int = Field(
+        4, ge=1, description="Of so many measured features one is drawn; the others would lie in the same directions."
+    )
+    development: int = Field(2400, ge=0, description="Patients that each model learns from.")
+    development_hcc: int = Field(480, ge=0, description="Those of them who develop HCC.")
     validation: int = Field(100, ge=0, description="Validation cohort of each paper, patients.")
     validation_hcc: int = Field(20, ge=0, description="Validation cohort of each paper, HCC.")
     test: int = Field(300, ge=0, description="Test cohort of each paper (ALARM's external validation), patients.")

@@ -27,8 +27,8 @@ def null_cohort_settings(paper: str, sizes: NullRunSettings) -> CohortSettings:
     of_paper = find_paper(paper)
     fields: dict[str, object] = {"seed": sizes.seed, "effect": "none"}
     for role, name in of_paper.cohort_of_role.items():
-        setting, size = of_paper.size_settings[name], f"{paper}_{role}" if role == "development" else role
-        fields |= {setting: getattr(sizes, size), f"{setting}_hcc": getattr(sizes, f"{size}_hcc")}
+        setting = of_paper.size_settings[name]
+        fields |= {setting: getattr(sizes, role), f"{setting}_hcc": getattr(sizes, f"{role}_hcc")}
     return CohortSettings(**fields)
 
 
@@ -36,8 +36,8 @@ def draw_null_run(run: RunPaths, papers: Sequence[str], sizes: NullRunSettings) 
     """Write all that the models read of a null run, in place of the stages that would measure it.
 
     Patients are simulated without an effect, as many as `sizes` says; a user's own stay who they are, with their
-    outcomes. Features and volumes are drawn with the mean and covariance of those that `run` measured, by
-    `hccbook.phantom.draw_null_features`. Intraclass correlations are those that were measured.
+    outcomes. Features, one in ``one_feature_in``, and volumes are drawn with the mean and covariance of those that
+    `run` measured, by `hccbook.phantom.draw_null_features`. Intraclass correlations are those that were measured.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def draw_null_run(run: RunPaths, papers: Sequence[str], sizes: NullRunSettings) 
         The main run, up to stage 04; its null run is written.
     papers : sequence of str
     sizes : NullRunSettings
-        Seed and sizes.
+        Seed, sizes, and how many features.
 
     Raises
     ------
@@ -61,19 +61,21 @@ def draw_null_run(run: RunPaths, papers: Sequence[str], sizes: NullRunSettings) 
         else:
             clinical = read_cohort(run, paper)
         save_table(clinical.reset_index(), run.control.clinical(paper))
-        _save_features(run, paper, draw_features(run, paper, clinical.index, sizes.seed))
+        _save_features(run, paper, draw_features(run, paper, clinical.index, sizes))
     save_json(truth, run.control.stage("cohort") / "truth.json")
 
 
-def draw_features(run: RunPaths, paper: str, patients: pd.Index, seed: int) -> pd.DataFrame:
+def draw_features(run: RunPaths, paper: str, patients: pd.Index, sizes: NullRunSettings) -> pd.DataFrame:
     """Features and organ volumes of patients who have no image, as `hccbook.phantom.draw_null_features` draws them.
 
-    They are in one draw, so that a shape goes with its volume.
+    They are in one draw, so that a shape goes with its volume. What is drawn has no more directions than there are
+    measured patients, so that some of the features are as good as all of them, and are sooner fitted.
     """
-    measured = [pd.read_parquet(run.root / file.format(paper=paper)) for file in _FEATURES]
+    tables = [pd.read_parquet(run.root / file.format(paper=paper)) for file in _FEATURES]
+    measured = [table.iloc[:, :: sizes.one_feature_in] for table in tables]
     organs = [f"{organ}_volume_ml" for organ in find_paper(paper).organs]
     volumes = read_table(run, "segmentation", f"{paper}.csv").groupby("patient")[organs].mean()
-    return phantom.draw_null_features(pd.concat([*measured, volumes], axis=1, join="inner"), patients, seed)
+    return phantom.draw_null_features(pd.concat([*measured, volumes], axis=1, join="inner"), patients, sizes.seed)
 
 
 def _save_features(run: RunPaths, paper: str, drawn: pd.DataFrame) -> None:
