@@ -40,7 +40,7 @@ EVENTS = {
     "alarm": (12, 30, 60, 120, 240, 480),
     "alarm_late_smote": (12, 60),
     "alarm_leakage_free": (12, 60),
-    "amap_ct": (12, 60, 240, 480),
+    "amap_ct": (12, 60, 240),
 }
 RESULTS = Path(__file__).with_suffix(".json")
 

@@ -15,7 +15,7 @@ from hccbook.papers import PAPERS
 from hccbook.pipeline import files, items
 from hccbook.pipeline.null_run import DRAWN, DRAWN_FILES, draw_null_run, null_cohort_settings
 from hccbook.pipeline.staleness import forget_damaged, null_run_digest, record_outputs
-from hccbook.run import RunPaths
+from hccbook.run import RunPaths, benchmark_file
 from hccbook.settings import NullRunSettings, Profile
 
 SIZES = NullRunSettings(
@@ -148,3 +148,13 @@ def test_the_sentence_says_which_intervals_hold_the_truth(run: RunPaths) -> None
     every = truth.assign(covered=True)
     assert items.null_run_text(run.control, every) == f"{start}all 2 intervals hold what is true."
     assert items.null_run_text(run.control, every.assign(truth=np.nan)) == f"{start}what is true is not known."
+
+
+def test_benchmark_has_every_seed_of_every_size_and_not_the_books() -> None:
+    """Ten null runs a row of the chapter's table; the seed that the book shows chose nothing."""
+    rows = pd.DataFrame(files.read_json(benchmark_file("null_run"))["rows"])
+    for _, of_size in rows.groupby(["model", "events"]):
+        assert of_size["seed"].tolist() == list(range(101, 111))
+    assert NullRunSettings().seed not in set(rows["seed"])
+    assert (rows["patients"] == 5 * rows["events"]).all()
+    assert ((rows["lower"] <= rows["auc"]) & (rows["auc"] <= rows["upper"])).all()
