@@ -2,9 +2,10 @@
 # `hccbook run` calls this with the profile, the results folder and the manifest; nothing here computes.
 import sys
 
+from hccbook.pipeline.null_run import DRAWN_FILES
 from hccbook.pipeline.runner import CHAPTER_AFTER, CONTROL_STAGES, STAGE_FILES, chapters_of, stages_of
-from hccbook.pipeline.staleness import stage_digest
-from hccbook.run import CHAPTERS, CONTROL_ENDING, RunPaths
+from hccbook.pipeline.staleness import null_run_digest, stage_digest
+from hccbook.run import CHAPTERS, CONTROL_ENDING, NULL_RUN, RunPaths
 from hccbook.settings import load_profile
 
 PROFILE = load_profile(config["profile"])
@@ -17,6 +18,7 @@ if PROFILE.run.negative_control:
     RESULTS["control"] = config["results"] + CONTROL_ENDING
 RUNS = {run: RunPaths.at(results, config["manifest"] or "") for run, results in RESULTS.items()}
 PYTHON = sys.executable
+NULL_RUN_SHOWN_IN = "leakage_and_negative_controls"
 LIGHT = ("alarm", "amap_ct", "stepwise_stratification", "figures_and_tables", *CHAPTERS)
 
 
@@ -34,17 +36,18 @@ def needed(run, stage):
     """Executed notebooks that must be there first."""
     if stage in CHAPTERS:
         after = CHAPTER_AFTER.get(stage)
-        return [executed(name, after) for name in RUNS if after in stages_in(name)] if after else []
+        shown = stages_in("control") if stage == NULL_RUN_SHOWN_IN and "control" in RUNS else []
+        return [*([executed("main", after)] if after else []), *(executed("control", name) for name in shown)]
+    if run == "control":
+        return drawn()
     earlier = STAGES[: STAGES.index(stage)]
     if stage in ("alarm", "amap_ct"):
         earlier = [name for name in earlier if name == "features"]
-    before = [executed(run, name) for name in earlier]
-    if run == "control":
-        # The control shares the store, so what is the same in both runs is made once.
-        before.append(executed("main", stage))
-    if run == "main" and stage == "figures_and_tables" and "control" in RUNS:
-        before += [executed("control", name) for name in stages_in("control")]
-    return before
+    return [executed(run, name) for name in earlier]
+
+
+def drawn():
+    return sorted({str(RUNS["control"].root / name.format(paper=paper)) for name in DRAWN_FILES for paper in PAPERS})
 
 
 def made(run, stage):
@@ -73,7 +76,6 @@ for run_name in RUNS:
                 profile=config["profile"],
                 results=RESULTS[run_name],
                 manifest=config["manifest"] or "",
-                effect="none" if run_name == "control" else "",
                 # Named here so that a stage is stale when what it follows from has changed, and only then.
                 follows_from=stage_digest(stage_name, PROFILE, RUNS[run_name]),
             # One core each for Snakemake, whatever a stage then uses: the main run's chain fills the cores most of the
@@ -82,8 +84,27 @@ for run_name in RUNS:
             priority: 0 if stage_name in CHAPTERS else 1 if run_name == "control" else 2
             # No parameter: another number of workers makes no stage stale.
             resources:
-                workers=1 if stage_name in LIGHT or run_name == "control" else workflow.cores,
+                workers=1 if stage_name in LIGHT else workflow.cores,
             shell:
                 "{PYTHON:q} -m hccbook.cli stage {params.stage:q} --profile {params.profile:q}"
-                " --results {params.results:q} --manifest={params.manifest:q} --effect={params.effect:q}"
-                " --workers {resources.workers}"
+                " --results {params.results:q} --manifest={params.manifest:q} --workers {resources.workers}"
+
+
+if "control" in RUNS:
+
+    rule:
+        name:
+            NULL_RUN
+        input:
+            executed("main", "features"),
+        output:
+            drawn(),
+        params:
+            profile=config["profile"],
+            results=RESULTS["control"],
+            manifest=config["manifest"] or "",
+            follows_from=null_run_digest(PROFILE, RUNS["control"]),
+        priority: 1
+        shell:
+            "{PYTHON:q} -m hccbook.cli stage {NULL_RUN} --profile {params.profile:q} --results {params.results:q}"
+            " --manifest={params.manifest:q}"

@@ -594,7 +594,7 @@ def test_masks_are_the_labels(written):
     np.testing.assert_allclose(mask.GetOrigin(), image.GetOrigin(), atol=1e-4)
 
 
-def test_negative_control_shares_what_is_the_same(written):
+def test_cohort_without_effect_shares_what_is_the_same(written):
     """Patients without HCC are linked from the store, byte for byte; those with HCC are rendered anew."""
     none = SMALL.model_copy(update={"effect": "none"})
     before = {folder.name for folder in (written / "store" / "phantom").iterdir()}
@@ -653,3 +653,50 @@ def test_segmentation_set_has_no_cohort(tmp_path):
     assert manifest["cohort"].isna().all()
     assert (manifest["hcc"] == 0).all()
     assert (tmp_path / manifest["liver_mask_venous"].iloc[1]).is_file()
+
+
+# --- features that carry nothing -------------------------------------------------------------------------------------
+
+MEASURED = pd.DataFrame(
+    {"a": [1.0, 2.0, 6.0], "b": [10.0, 0.0, -10.0], "same": 0.1}, index=pd.Index(["P1", "P2", "P3"], name="patient")
+)
+
+
+def test_drawn_features_have_the_measured_mean_and_covariance():
+    """Mean 3 and 0, variances 7 and 100, covariance -25 by hand; within four standard errors of 40,000 patients."""
+    drawn = phantom.draw_null_features(MEASURED, pd.RangeIndex(40_000), seed=3)
+    assert drawn[["a", "b"]].mean().tolist() == pytest.approx([3.0, 0.0], abs=4 * 10 / 200)
+    # The variance of a sample covariance is (v11 v22 + v12^2) / n.
+    assert np.cov(drawn["a"], drawn["b"]).ravel().tolist() == pytest.approx(
+        [7.0, -25.0, -25.0, 100.0], abs=4 * 142 / 200
+    )
+    assert np.corrcoef(drawn["a"], drawn["b"])[0, 1] == pytest.approx(-25 / 700**0.5, abs=4 * 0.11 / 200)
+
+
+def test_drawn_features_vary_in_as_many_directions_as_were_measured():
+    """Three patients span two directions, whatever the number of features; one that never varied stays."""
+    wide = pd.concat([MEASURED, (MEASURED[["a", "b"]] ** 2).add_suffix("2")], axis=1)
+    drawn = phantom.draw_null_features(wide, pd.RangeIndex(50), seed=3)
+    assert np.linalg.matrix_rank(drawn - wide.mean(), tol=1e-3) == 2
+    assert drawn["same"].tolist() == [np.float32(0.1)] * 50
+    assert (drawn.dtypes == np.float32).all()
+
+
+def test_drawn_features_follow_from_the_seed_and_the_place():
+    """The same patients whatever comes after them; others with another seed."""
+    few, more = (phantom.draw_null_features(MEASURED, pd.RangeIndex(count), seed=3) for count in (4, 9))
+    pd.testing.assert_frame_equal(few, more.iloc[:4])
+    assert (few["a"] != phantom.draw_null_features(MEASURED, few.index, seed=4)["a"]).all()
+
+
+@pytest.mark.parametrize(
+    ("measured", "message"),
+    [
+        (MEASURED.iloc[:1], r"measured features: must be of 2 patients or more, but found 1"),
+        (MEASURED.assign(b=[1.0, np.nan, 2.0]), r"measured features, column b: must hold finite numbers"),
+    ],
+)
+def test_features_that_cannot_be_imitated_are_refused(measured, message):
+    """One patient has no covariance, and a gap would spread over everybody."""
+    with pytest.raises(DataError, match=message):
+        phantom.draw_null_features(measured, pd.RangeIndex(2), seed=1)

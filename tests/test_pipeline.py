@@ -125,22 +125,8 @@ def test_unknown_last_stage_is_refused(tmp_path: Path) -> None:
         run("smoke", results=str(tmp_path / "run"), until="feature")
 
 
-def test_control_is_spared_what_no_chapter_reads() -> None:
-    """No sheets, no shuffles, no other masks; with a filter on agreement the control filters too."""
-    main = Profile()
-    control = runner.control_profile(main, "none")
-    assert control.cohort == main.cohort.model_copy(update={"effect": "none"})
-    assert (control.segmentation.contact_sheets, control.features.fine_tune_shuffles) == (False, 0)
-    assert control.features.perturbation_patients == 0
-    assert control.alarm == main.alarm
-    filtered = main.model_copy(update={"alarm": main.alarm.model_copy(update={"min_icc": 0.75})})
-    assert (
-        runner.control_profile(filtered, "none").features.perturbation_patients == main.features.perturbation_patients
-    )
-
-
 def test_control_lies_beside_its_run(tmp_path: Path) -> None:
-    """A run and its negative control share one store."""
+    """A run and its null run share one store."""
     paths = RunPaths(tmp_path / "demo")
     assert paths.control.root == tmp_path / "demo-none"
     assert paths.control.main == paths.root == paths.main

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hccbook.errors import SettingsError
-from hccbook.run import CHAPTERS, STAGES, profile_file
+from hccbook.run import CHAPTERS, NULL_RUN, STAGES, profile_file
 from hccbook.settings import PHASES, Profile, load_profile
 
 
@@ -117,10 +117,10 @@ def test_the_value_of_a_setting_is_found_by_its_name() -> None:
 
 
 def test_every_stage_has_a_section() -> None:
-    """Stages and sections of a profile are the same, in the same order; a chapter beside them may have one."""
+    """Stages and sections of a profile are the same, in the same order; chapters and the null run may have one."""
     sections = [name for name in Profile.model_fields if name != "run"]
     assert tuple(sections[: len(STAGES)]) == STAGES
-    assert set(sections[len(STAGES) :]) <= set(CHAPTERS)
+    assert set(sections[len(STAGES) :]) <= {*CHAPTERS, NULL_RUN}
 
 
 @pytest.mark.parametrize(

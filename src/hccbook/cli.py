@@ -109,13 +109,12 @@ def stage(
     profile: ProfileOption,
     results: Annotated[str, typer.Option("--results")],
     manifest: Annotated[str, typer.Option("--manifest")] = "",
-    effect: Annotated[str, typer.Option("--effect")] = "",
     workers: Annotated[int, typer.Option("--workers")] = 1,
 ) -> None:
     """Execute one stage; what the Snakefile calls."""
     from hccbook.pipeline.runner import run_one_stage
 
-    run_one_stage(name, profile, results, manifest, effect, workers)
+    run_one_stage(name, profile, results, manifest, workers)
 
 
 @app.command(hidden=True)

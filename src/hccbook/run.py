@@ -33,6 +33,9 @@ CHAPTERS = {
 }
 """Notebooks beside the stages, by name and file; nothing later reads what they leave."""
 
+NULL_RUN = "null_run"
+"""Step that draws the cohorts of a negative control, in place of the stages that would measure them."""
+
 CONTROL_ENDING = "-none"
 """What the folder of a negative control has after the name of its run."""
 
@@ -139,12 +142,12 @@ class RunPaths:
 
     @property
     def store(self) -> Store:
-        """Results by what they follow from, beside the runs: a run and its control share what is the same in both."""
+        """Results by what they follow from, beside the runs, which share it."""
         return Store(self.root.parent / "store")
 
     @property
     def control(self) -> RunPaths:
-        """Negative control of this run: the same run with images that carry nothing."""
+        """Negative control of this run: the same models on features that carry nothing."""
         return replace(self, root=self.root.with_name(self.root.name + CONTROL_ENDING))
 
     @property

@@ -62,7 +62,7 @@ class RunSettings(Settings):
     synthetic: bool = Field(True, description="Whether the patients are simulated; stamps SYNTHETIC on every item.")
     manifest: str = Field("", description="The user's manifest; empty for the synthetic cohort.")
     negative_control: bool = Field(
-        False, description="Whether the whole run is repeated with images that carry nothing (effect none)."
+        False, description="Whether both models are fitted a second time, on drawn features that carry nothing."
     )
 
     @field_validator("phases")
@@ -286,6 +286,21 @@ class AmapCtSupplementSettings(Settings):
     jitter_months: float = Field(0.8, ge=0, le=1, description="SD of a visit's distance from its date, cut at 2.5.")
 
 
+class NullRunSettings(Settings):
+    """Simulated cohorts of the negative control: aMAP as printed, and features that carry nothing."""
+
+    seed: int = Field(20240718, ge=0, description="Seed of the patients, and of their drawn features.")
+    one_feature_in: int = Field(
+        4, ge=1, description="Of so many measured features one is drawn; the others would lie in the same directions."
+    )
+    development: int = Field(2400, ge=0, description="Patients that each model learns from.")
+    development_hcc: int = Field(480, ge=0, description="Those of them who develop HCC.")
+    validation: int = Field(100, ge=0, description="Validation cohort of each paper, patients.")
+    validation_hcc: int = Field(20, ge=0, description="Validation cohort of each paper, HCC.")
+    test: int = Field(300, ge=0, description="Test cohort of each paper (ALARM's external validation), patients.")
+    test_hcc: int = Field(60, ge=0, description="Test cohort of each paper, HCC.")
+
+
 class LeakageSettings(Settings):
     """Leaks on cohorts of noise, and ALARM without leaks."""
 
@@ -351,6 +366,7 @@ class Profile(Settings):
     figures_and_tables: FiguresSettings = FiguresSettings()
     alarm_supplement: AlarmSupplementSettings = AlarmSupplementSettings()
     amap_ct_supplement: AmapCtSupplementSettings = AmapCtSupplementSettings()
+    null_run: NullRunSettings = NullRunSettings()
     leakage_and_negative_controls: LeakageSettings = LeakageSettings()
     segmentation_robustness: SegmentationRobustnessSettings = SegmentationRobustnessSettings()
     radiomics_by_hand: RadiomicsByHandSettings = RadiomicsByHandSettings()

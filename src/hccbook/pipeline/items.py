@@ -29,24 +29,50 @@ def planted_effect(run: RunPaths, paper: str) -> Literal["planted", "none"]:
     return "none" if known is None else known["effect"]
 
 
-def truth_table(run: RunPaths, papers: list[str], negative_control: bool) -> pd.DataFrame:
-    """Measured AUC of unseen patients beside the planted one, in this run and in its negative control.
+def truth_table(run: RunPaths, papers: list[str]) -> pd.DataFrame:
+    """Measured AUC of unseen patients beside that of an ideal observer.
 
     Returns
     -------
     pandas.DataFrame
-        Columns run (``planted``, ``none``), paper, model, n, events, auc, lower, upper, truth, and whether the
-        interval covers the truth; without a truth it covers nothing.
+        Columns run (``planted``, ``none``: what its patients carry), paper, model, n, events, auc, lower, upper, truth,
+        and whether the interval covers the truth; without a truth it covers nothing.
     """
-    runs = {"planted": run} | ({"none": run.control} if negative_control else {})
     found = [
-        read_table(paths, paper, "truth.csv").assign(run=name, paper=paper)
-        for name, paths in runs.items()
-        for paper in papers
+        read_table(run, paper, "truth.csv").assign(run=planted_effect(run, paper), paper=paper) for paper in papers
     ]
     columns = ["run", "paper", "model", "n", "events", "auc", "lower", "upper", "truth"]
     table = pd.concat(found, ignore_index=True)[columns]
     return table.assign(covered=table["truth"].between(table["lower"], table["upper"]))
+
+
+def null_run_text(run: RunPaths, truth: pd.DataFrame) -> str:
+    """How many patients a null run learns from, and whether its intervals hold what is true, in one sentence.
+
+    Parameters
+    ----------
+    run : RunPaths
+        The null run.
+    truth : pandas.DataFrame
+        Its `truth_table`; where no truth is known, as of a user's patients, the sentence says so.
+    """
+    learnt = []
+    for paper in truth["paper"].unique():
+        clinical = read_cohort(run, paper)
+        hcc = clinical.loc[clinical["role"] == "development", "hcc"]
+        learnt.append(f"{tables.model_title(paper)} learns from {len(hcc):,} patients with {hcc.sum():,} HCC")
+    outside = [
+        f"{tables.model_title(row.model)} has {tables.estimate_text(row.auc, row.lower, row.upper, 2)} where the truth "
+        f"is {tables.decimal_text(row.truth, 2)}"
+        for row in truth[~truth["covered"]].itertuples()
+    ]
+    if truth["truth"].isna().any():
+        found = "what is true is not known"
+    elif outside:
+        found = f"{len(truth) - len(outside)} of {len(truth)} intervals hold what is true: {'; '.join(outside)}"
+    else:
+        found = f"all {len(truth)} intervals hold what is true"
+    return f"In the null run {' and '.join(learnt)}, and {found}."
 
 
 def summary_texts(run: RunPaths, paper: str, truth: pd.DataFrame) -> dict[str, str]:
@@ -64,7 +90,7 @@ def summary_texts(run: RunPaths, paper: str, truth: pd.DataFrame) -> dict[str, s
     dict of str to str
         By glue key; says so where the run lacks the paper or the truth is unknown.
     """
-    own = truth[(truth["run"] == "planted") & (truth["model"] == paper)]
+    own = truth[truth["model"] == paper]
     keys = (f"n_{paper}", f"demo_{paper}_auc", f"demo_{paper}_truth")
     if own.empty:
         return dict.fromkeys(keys, "not in this run")

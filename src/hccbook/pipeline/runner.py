@@ -17,13 +17,23 @@ from papermill.exceptions import PapermillExecutionError
 from hccbook.cohort import read_manifest
 from hccbook.errors import HccbookError, SettingsError
 from hccbook.papers import PAPERS, Paper
+from hccbook.pipeline.null_run import DRAWN, draw_null_run
 from hccbook.pipeline.staleness import forget_damaged, record_outputs
-from hccbook.run import CHAPTERS, STAGES, RunPaths, notebook_file, notebook_name, profile_file, project_root
+from hccbook.run import (
+    CHAPTERS,
+    NULL_RUN,
+    STAGES,
+    RunPaths,
+    notebook_file,
+    notebook_name,
+    profile_file,
+    project_root,
+)
 from hccbook.settings import Profile, load_profile
 from hccbook.store import atomic_path
 
-CONTROL_STAGES = STAGES[:6]
-"""Stages that the negative control repeats: up to both models."""
+CONTROL_STAGES = ("alarm", "amap_ct")
+"""Stages that the negative control repeats: both models."""
 
 STAGE_FILES = {
     "cohort": ("{paper}.csv",),
@@ -239,41 +249,27 @@ def _run_snakemake(paths: RunPaths, profile: Path, until: str, jobs: int) -> Non
         raise StageError(f"run of {profile.stem}", "Snakemake must finish", found, "\n".join(last))
 
 
-def control_profile(profile: Profile, effect: str) -> Profile:
-    """Settings of a negative control: the main run's, with another effect, and without what only the main run shows.
-
-    No chapter reads the control's contact sheets, its shuffled outcomes, or features under other masks, unless the
-    selection asks for these.
-    """
-    filtered = profile.alarm.min_icc > 0 or profile.amap_ct.min_icc > 0
-    spared = {"fine_tune_shuffles": 0} | ({} if filtered else {"perturbation_patients": 0})
-    return profile.model_copy(
-        update={
-            "cohort": profile.cohort.model_copy(update={"effect": effect}),
-            "segmentation": profile.segmentation.model_copy(update={"contact_sheets": False}),
-            "features": profile.features.model_copy(update=spared),
-        }
-    )
-
-
-def run_one_stage(stage: str, profile: str, results: str, manifest: str, effect: str, workers: int) -> None:
-    """Execute one stage for Snakemake, say how long it took, and leave a failure's reason for `run` to show."""
+def run_one_stage(stage: str, profile: str, results: str, manifest: str, workers: int) -> None:
+    """Execute one stage, or `NULL_RUN`, for Snakemake, say how long it took, and leave a failure's reason for `run`."""
     checked = load_profile(profile_path(profile))
     checked = checked.model_copy(update={"run": checked.run.model_copy(update={"manifest": manifest})})
-    if effect:
-        checked = control_profile(checked, effect)
+    paths = RunPaths.at(results, manifest)
     start = time.monotonic()
     try:
-        execute_stage(stage, checked, results, workers)
-        record_outputs(stage, RunPaths.at(results))
+        if stage == NULL_RUN:
+            draw_null_run(RunPaths(paths.main, paths.manifest), checked.run.papers.split(","), checked.null_run)
+        else:
+            execute_stage(stage, checked, results, workers)
+        for name in DRAWN if stage == NULL_RUN else (stage,):
+            record_outputs(name, paths)
     except HccbookError as error:
         # The control's reason goes to the folder of its main run, where `run` looks.
-        folder = RunPaths.at(results).main
         parts = [error.place, error.rule, str(error.found), error.hint]
-        (folder / "stage_error.txt").write_text(json.dumps(parts), encoding="utf-8")
+        (paths.main / "stage_error.txt").write_text(json.dumps(parts), encoding="utf-8")
         raise
-    line = f"{Path(results).name:>12}  {notebook_name(stage):<28} {time.monotonic() - start:6.1f} s"
-    with (RunPaths.at(results).main / "timings.txt").open("a", encoding="utf-8") as log:
+    name = stage if stage == NULL_RUN else notebook_name(stage)
+    line = f"{Path(results).name:>12}  {name:<28} {time.monotonic() - start:6.1f} s"
+    with (paths.main / "timings.txt").open("a", encoding="utf-8") as log:
         log.write(line + "\n")
     print(_MARK + line, file=sys.stderr, flush=True)
 

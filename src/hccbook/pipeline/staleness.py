@@ -29,13 +29,10 @@ def stage_digest(stage: str, profile: Profile, run: RunPaths) -> str:
     """
     cells = nbformat.read(notebook_file(stage), as_version=4).cells
     source = "\n".join(_python(cell.source) for cell in cells if cell.cell_type == "code")
-    code = code_of(source=source)
     parameters = profile.parameters(stage)
-    inputs: list[object] = [[(cell.cell_type, cell.source) for cell in cells], code.digest]
+    inputs: list[object] = [[(cell.cell_type, cell.source) for cell in cells], *_code(source)]
     inputs.append({name: value for name, value in parameters.items() if name != "manifest"})
     inputs += [project_root() / value for name, value in parameters.items() if name in _FILE_SETTINGS and value]
-    if _DATA_READERS & set(code.modules):
-        inputs.append(data_dir())
     if "benchmark_file" in source:
         inputs.append(benchmarks_dir())
     if stage == "cohort" and run.manifest is not None:
@@ -44,6 +41,18 @@ def stage_digest(stage: str, profile: Profile, run: RunPaths) -> str:
             # Behind '#' stands what of a file is meant.
             inputs += [Path(path.partition("#")[0]) for _, path in sorted(case.sources.items())]
     return digest(*inputs, content=run.store.content)
+
+
+def null_run_digest(profile: Profile, run: RunPaths) -> str:
+    """Hash of all that the drawn cohorts of a null run follow from, but for what the main run's stages leave."""
+    code = _code("from hccbook.pipeline.null_run import draw_null_run")
+    return digest(profile.null_run, profile.run.papers, *code, content=run.store.content)
+
+
+def _code(source: str) -> list[object]:
+    """Code that a source runs, and the printed numbers that this code reads."""
+    code = code_of(source=source)
+    return [code.digest, *([data_dir()] if _DATA_READERS & set(code.modules) else [])]
 
 
 def _python(source: str) -> str:
@@ -59,18 +68,23 @@ def record_outputs(stage: str, run: RunPaths) -> None:
 def forget_damaged(stage: str, run: RunPaths) -> list[str]:
     """Remove a stage's notebook if a file that it left is gone or has been altered, so that it runs again.
 
+    What a null run has drawn has no notebook: the files themselves are removed instead.
+
     Returns
     -------
     list of str
         Such files, relative to the run's folder.
     """
-    record = _record(stage, run)
-    if not record.is_file() or not run.executed_notebook(stage).is_file():
+    record, notebook = _record(stage, run), run.executed_notebook(stage)
+    left = read_json(record) if record.is_file() else {}
+    drawn = notebook.relative_to(run.root).as_posix() not in left
+    if not drawn and not notebook.is_file():
         return []
     present = _outputs(stage, run)
-    damaged = [name for name, known in read_json(record).items() if present.get(name) != known]
+    damaged = [name for name, known in left.items() if present.get(name) != known]
     if damaged:
-        run.executed_notebook(stage).unlink(missing_ok=True)
+        for file in [run.root / name for name in left] if drawn else [notebook]:
+            file.unlink(missing_ok=True)
     return damaged
 
 

@@ -14,7 +14,7 @@ from hccbook.report.tables import decimal_text, estimate_text, model_title
 from hccbook.report.tables.schemas import AUC_COLUMNS, only_row, require_columns, rows_of
 
 _ROC_COLUMNS = ("cohort", "model", "fpr", "tpr")
-_RUN_TITLES = {"planted": "Risk planted in the images", "none": "Images carry nothing"}
+_RUN_TITLES = {"planted": "Risk planted in the images", "none": "Null run: features carry nothing"}
 _POOLED, _MEAN = "pooled", "mean of folds"
 
 
