@@ -457,6 +457,22 @@ def test_cumulative_incidence_numbers_at_risk_stand_beneath(ax):
     assert not _leaves_the_figure(ax.figure)
 
 
+def test_cumulative_incidence_thousands_at_risk_stay_apart():
+    """1,254 patients at six ticks in each of three panels are printed side by side."""
+    figure, axes = figures.panels(1, 3, height_in=3.6)
+    incidence, _, logrank = _cumulative(COHORTS)
+    counts = [
+        (cohort, group, 12 * year, 1254, 0) for cohort in COHORTS for group in ("low", "high") for year in range(6)
+    ]
+    at_risk = pd.DataFrame(counts, columns=["cohort", "group", "months", "at_risk", "events"])
+    figures.plot_panels(figures.plot_cumulative_incidence, axes[0], incidence, at_risk, logrank)
+    figure.canvas.draw()
+    renderer = figure.canvas.get_renderer()
+    texts = [text.get_window_extent(renderer) for ax in axes[0] for text in ax.texts if text.get_text() == "1,254"]
+    assert len(texts) == 3 * 2 * 6
+    assert not any(a.overlaps(b) for place, a in enumerate(texts) for b in texts[place + 1 :])
+
+
 def test_cumulative_incidence_unknown_number_at_risk_is_said(ax):
     """A month that one group lacks is n.a., not a blank."""
     incidence, at_risk, logrank = _cumulative()
@@ -491,6 +507,14 @@ def test_lasso_path_colours_what_stays(ax):
     figures.plot_lasso_path(ax, path, penalty=1.0)
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), [0.5, 0])
     assert [line.get_color() == "#B5B5B5" for line in ax.lines[:2]] == [True, False]
+
+
+def test_lasso_path_of_many_features_colours_the_strongest(ax):
+    """Of thirty features with weight the twenty with the largest are coloured."""
+    names = [f"f{number:02d}" for number in range(30)]
+    path = pd.DataFrame({"feature": names, "penalty": 1.0, "coefficient": np.linspace(0.1, 3, 30)})
+    figures.plot_lasso_path(ax, path, penalty=1.0)
+    assert [line.get_color() == style.GREY for line in ax.lines[:30]] == [True] * 10 + [False] * 20
 
 
 def test_lasso_error_draws_the_band_given(ax):

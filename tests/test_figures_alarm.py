@@ -467,24 +467,27 @@ def test_xtile_refuses_a_pair_that_is_not_there(ax, tiles):
         figures.plot_xtile(ax, tiles, (0.21, 0.65))
 
 
-def test_xtile_histogram_ends_bars_at_the_cut_offs(ax):
-    """No bar crosses a cut-off, the groups have their colours, and heights add up to the patients."""
-    rng = np.random.default_rng(0)
-    patients = pd.DataFrame({"score": rng.random(500), "hcc": rng.integers(0, 2, 500)})
-    figures.plot_xtile_histogram(ax, patients, (0.21, 0.65))
-    low, medium, high = (style.group_colour(f"{group} risk") for group in ("Low", "Medium", "High"))
-    total = 0.0
-    for bar in ax.patches:
-        left, right = bar.get_x(), bar.get_x() + bar.get_width()
-        if bar.get_hatch() or not bar.get_width() or bar.get_alpha() is None:
-            continue
-        assert not any(left + 1e-9 < cut < right - 1e-9 for cut in (0.21, 0.65))
-        middle = (left + right) / 2
-        assert to_hex(bar.get_facecolor()) == (low if middle < 0.21 else medium if middle < 0.65 else high).lower()
-        total += bar.get_height() * bar.get_width() * 40
-    assert total == pytest.approx(500)
-    assert _texts(ax) == ["0.21", "0.65"]
+def test_xtile_histogram_counts_patients(ax):
+    """Two low scores and one medium one in the first of forty bars stand on one another; a high one stands alone."""
+    patients = pd.DataFrame({"score": [0.001, 0.002, 0.02, 0.99], "hcc": [0, 0, 1, 1]})
+    figures.plot_xtile_histogram(ax, patients, (0.01, 0.65))
+    colours = [to_hex(style.group_colour(f"{group} risk")) for group in ("Low", "Medium", "High")]
+    found = [
+        (colours.index(to_hex(bar.get_facecolor())), round(bar.get_x(), 3), bar.get_y(), bar.get_height())
+        for bar in ax.patches
+        if bar.get_height() and bar.get_alpha() is not None
+    ]
+    assert found == [(0, 0.0, 0.0, 2.0), (1, 0.0, 2.0, 1.0), (2, 0.975, 0.0, 1.0)]
+    hatched = [(round(bar.get_x(), 3), bar.get_y(), bar.get_height()) for bar in ax.patches if bar.get_hatch()]
+    assert [bar for bar in hatched if bar[2]] == [(0.0, 2.0, 1.0), (0.975, 0.0, 1.0)]
     assert not _leaves_the_figure(ax.figure)
+
+
+@pytest.mark.parametrize(("cut", "text"), [(0.65, "0.65"), (0.0123, "0.01"), (0.0023, "0.0023"), (0.0, "0.00")])
+def test_cut_off_is_not_printed_as_nought(ax, cut, text):
+    """Two places, and more only where these would be nought."""
+    figures.plot_xtile_histogram(ax, pd.DataFrame({"score": [0.1, 0.9], "hcc": [0, 1]}), (cut,))
+    assert _texts(ax) == [text]
 
 
 @pytest.mark.parametrize("cuts", [(), (0.6, 0.2), (0.1, 0.2, 0.3)])

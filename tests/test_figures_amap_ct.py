@@ -110,7 +110,21 @@ def test_horizon_calibration_marks_groups_not_followed():
     np.testing.assert_allclose(diamonds.get_ydata(), [0.1, 0.5])
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["3/20", "8/20"]
     assert "24 months" in ax.get_ylabel()
+    assert 0.7 < ax.get_ylim()[1] < 1
     assert not _leaves_the_figure(figure)
+
+
+def test_horizon_calibration_of_rare_events_fills_the_panel():
+    """Where no interval reaches a tenth, the axis ends near it, in every cohort at the same place."""
+    groups = pd.DataFrame(
+        {
+            "cohort": ["training", "test"], "predicted": 0.02, "observed": 0.03, "lower": 0.01, "upper": [0.06, 0.09],
+            "n": 300, "events": 9, "at_risk": 100,
+        }
+    )  # fmt: skip
+    drawn = figures.plot_panels(figures.plot_horizon_calibration, figures.panels(1, 2)[1][0], groups)
+    assert len({ax.get_ylim() for ax in drawn}) == 1
+    assert 0.09 < drawn[0].get_ylim()[1] < 0.12
 
 
 def test_crops_show_the_middle_slice():

@@ -141,9 +141,8 @@ def model_table(run: RunPaths, paper: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     features : pandas.DataFrame
         Same rows; ``amap``, radiomics and deep features.
     """
-    radiomics = pd.read_parquet(run.stage("features") / f"{paper}_radiomics.parquet")
-    deep = pd.read_parquet(run.stage("features") / f"{paper}_deep.parquet")
+    tables = [pd.read_parquet(run.stage("features") / f"{paper}_{kind}.parquet") for kind in ("radiomics", "deep")]
     clinical = read_cohort(run, paper)
-    both = radiomics.join(deep, how="inner")
-    clinical = clinical.loc[[patient for patient in clinical.index if patient in both.index]]
-    return clinical, pd.concat([clinical[["amap"]], both.loc[clinical.index]], axis=1)
+    clinical = clinical.loc[[patient for patient in clinical.index if all(patient in table.index for table in tables)]]
+    # Put together once: thousands of patients and features are copied no oftener than they must.
+    return clinical, pd.concat([clinical[["amap"]], *(table.loc[clinical.index] for table in tables)], axis=1)

@@ -135,18 +135,19 @@ def segment_cohort(
 def _segment(
     run: RunPaths, paper: str, settings: SegmentationSettings, network: Path, phases: tuple[str, ...], workers: int
 ) -> MapResult:
-    shifts = read_table(run, "preprocessing", f"{paper}.csv").set_index(["patient", "phase"])[list(_SHIFTS)]
-    patients = set(preprocessed_patients(run, paper))
-    items = {key: case for key, case in source_cases(run, paper, phases).items() if key in patients}
-    moved = {key: {phase: tuple(map(float, shifts.loc[(key, phase)])) for phase in phases} for key in items}
-    task = functools.partial(_segment_one, weights=network, shifts_mm=moved, device=settings.device)
+    table = read_table(run, "preprocessing", f"{paper}.csv")
+    shifts: dict[str, dict[str, segmentation.Shift]] = {}
+    for patient, phase, *shift in table[["patient", "phase", *_SHIFTS]].itertuples(index=False):
+        shifts.setdefault(patient, {})[phase] = tuple(map(float, shift))
+    # Each patient's own alone: the task is sent to a worker once a patient.
+    items = {key: (case, shifts[key]) for key, case in source_cases(run, paper, phases).items() if key in shifts}
+    task = functools.partial(_segment_one, weights=network, device=settings.device)
     return map_patients(task, items, stage="segmentation", workers=workers, stored=True)
 
 
-def _segment_one(
-    case: Case, weights: Path, shifts_mm: dict[str, dict[str, segmentation.Shift]], device: str
-) -> list[str]:
-    return segmentation.segment_patient(case, weights, shifts_mm[case.key], device)
+def _segment_one(item: tuple[Case, dict[str, segmentation.Shift]], weights: Path, device: str) -> list[str]:
+    case, shifts_mm = item
+    return segmentation.segment_patient(case, weights, shifts_mm, device)
 
 
 def _take_reference_labels(case: Case) -> list[str]:

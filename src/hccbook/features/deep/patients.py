@@ -113,7 +113,7 @@ def extract_deep(
     depth : {"projection", "last_stage", "network"}
         How far the network goes, see `hccbook.features.deep.DEPTHS`: the pooled values (`backbone.width` a crop), what
         the tuned last stage sees (32 KiB for a crop of 32 voxels an edge, eight times as much for twice the edge), or
-        the crop itself. The last two lie in files of the store and are read when they are looked at.
+        the crop itself. Crops stay in files of the store, one open file each, and are read when they are looked at.
     progress : bool
         Whether to show a progress bar where there is a terminal.
 
@@ -165,8 +165,8 @@ def extract_deep(
             advance()
         for organ in list(waiting):
             flush(organ)
-    # A volume stays in its file, a row of values is small.
-    mode = None if depth == "projection" else "r"
+    # A whole crop stays in its file. What the last stage sees is small, and thousands of files may not be open at once.
+    mode = "r" if depth == "network" else None
     results = {
         key: {name: np.load(store.find(known) / "values.npy", mmap_mode=mode) for name, known in own.items()}
         for key, own in keys.items()

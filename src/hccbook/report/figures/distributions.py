@@ -60,7 +60,9 @@ def plot_ridgelines(ax: Axes, densities: pd.DataFrame) -> Axes:
             ax.fill_between(line["x"], place, top, color=colour, alpha=0.45, linewidth=0, zorder=3 * place + 1)
             ax.plot(line["x"], top, color=colour, linewidth=1.1, zorder=3 * place + 2, label=None if place else label)
     name_rows(ax, [feature_title(name) for name in names])
-    ax.set(ylim=(len(names) - 0.5, -_OVERLAP - 0.15), xlabel="Standard deviations from the mean of all patients")
+    ax.set_ylim(len(names) - 0.5, -_OVERLAP - 0.15)
+    # Long names leave a panel narrower than its label.
+    ax.set_xlabel("Standard deviations from the mean of all patients", loc="right")
     ax.set_xlim(float(densities["x"].min()), float(densities["x"].max()))
     legend_under(ax, ncols=2)
     return ax

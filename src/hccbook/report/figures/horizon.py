@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from hccbook.report.figures.marks import REFERENCE
 from hccbook.report.figures.style import BLUE, GREY, VERMILION, in_style, panel_title, series_look
 from hccbook.report.tables import model_title
-from hccbook.report.tables.schemas import HORIZON_AUC_COLUMNS, rows_of
+from hccbook.report.tables.schemas import HORIZON_AUC_COLUMNS, require_columns, rows_of
 
 
 @in_style()
@@ -57,7 +57,7 @@ def plot_horizon_calibration(
     """Prediction beside the Kaplan-Meier incidence at a horizon, by group of rising prediction.
 
     `legend_below` names its points; under each group its HCC by the horizon and its patients; an open point stands for
-    a group of which nobody was followed to the horizon.
+    a group of which nobody was followed to the horizon. Cohorts of one frame share a vertical scale.
 
     Parameters
     ----------
@@ -74,6 +74,8 @@ def plot_horizon_calibration(
         If a column is missing, the cohort is not there, or there are several and none is named.
     """
     columns = ("cohort", "predicted", "observed", "lower", "upper", "n", "events", "at_risk")
+    require_columns(groups, columns, "calibration at a horizon")
+    top = min(1.0, max(0.05, 1.15 * float(groups[["upper", "predicted"]].max(axis=None))))
     groups, cohort = rows_of(groups, columns, "calibration at a horizon", cohort)
     x = np.arange(len(groups))
     ax.vlines(x + 0.08, groups["lower"], groups["upper"], color=BLUE, linewidth=1.2, alpha=0.7)
@@ -84,6 +86,6 @@ def plot_horizon_calibration(
     look = {"markerfacecolor": "none", "markeredgecolor": VERMILION, "markersize": 6, "label": "Predicted"}
     ax.plot(x - 0.08, groups["predicted"], "D", **look)
     ax.set_xticks(x, [f"{row.events}/{row.n}" for row in groups.itertuples()])
-    ax.set(xlim=(-0.5, len(groups) - 0.5), ylim=(-0.02, 1.02), title=panel_title(cohort))
+    ax.set(xlim=(-0.5, len(groups) - 0.5), ylim=(-0.02 * top, 1.02 * top), title=panel_title(cohort))
     ax.set(xlabel="Groups by prediction, HCC/n", ylabel=f"HCC by {months:g} months")
     return ax

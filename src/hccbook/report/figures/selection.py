@@ -10,6 +10,8 @@ from hccbook.report.figures.marks import CUTOFF, TO_TOP, note
 from hccbook.report.figures.style import BLUE, GREY, VERMILION, in_style, series_look
 from hccbook.report.tables import decimal_text, feature_title, require_columns
 
+_MAX_COLOURED = 20
+
 
 def _mark_penalty(ax: Axes, penalty: float | None) -> None:
     if penalty is not None:
@@ -19,7 +21,9 @@ def _mark_penalty(ax: Axes, penalty: float | None) -> None:
 
 @in_style()
 def plot_lasso_path(ax: Axes, path: pd.DataFrame, *, penalty: float | None = None) -> Axes:
-    """Coefficients along the LASSO path; features that are not nought at the chosen penalty are coloured.
+    """Coefficients along the LASSO path, coloured where they are not nought at the chosen penalty.
+
+    Of more than 20 such features only the 20 with the largest coefficients there are, and the others dark grey.
 
     Parameters
     ----------
@@ -34,14 +38,14 @@ def plot_lasso_path(ax: Axes, path: pd.DataFrame, *, penalty: float | None = Non
         If a column is missing.
     """
     require_columns(path, ("feature", "penalty", "coefficient"), "LASSO path")
-    kept = 0
-    for _, line in path.groupby("feature", sort=False):
-        line = line.sort_values("penalty")
-        chosen = line.loc[line["penalty"] == penalty, "coefficient"]
-        stays = bool(len(chosen)) and float(chosen.iloc[0]) != 0
-        colour = series_look("", kept)["color"] if stays else "#B5B5B5"
-        kept += stays
-        ax.plot(line["penalty"], line["coefficient"], color=colour, linewidth=1.4 if stays else 0.8, zorder=2 + stays)
+    chosen = path[(path["penalty"] == penalty) & (path["coefficient"] != 0)].set_index("feature")["coefficient"]
+    coloured = chosen.abs().nlargest(_MAX_COLOURED).index
+    looks = {name: {"color": GREY, "linewidth": 0.8, "zorder": 2.5} for name in chosen.index}
+    for position, name in enumerate(name for name in chosen.index if name in coloured):
+        looks[name] = {"color": series_look("", position)["color"], "linewidth": 1.4, "zorder": 3}
+    for name, line in path.sort_values("penalty").groupby("feature", sort=False):
+        look = looks.get(name, {"color": "#B5B5B5", "linewidth": 0.8, "zorder": 2})
+        ax.plot(line["penalty"], line["coefficient"], **look)
     ax.axhline(0, color=GREY, linewidth=0.6)
     ax.set(xscale="log", xlabel="Penalty", ylabel="Coefficient")
     _mark_penalty(ax, penalty)
@@ -95,7 +99,9 @@ def plot_coefficients(ax: Axes, coefficients: pd.DataFrame) -> Axes:
     ax.scatter(values, y, s=34, color=colours, zorder=3)
     ax.axvline(0, color=GREY, linewidth=0.8)
     ax.set_yticks(y, [feature_title(name) for name in coefficients["feature"]])
-    ax.set(ylim=(len(values) - 0.4, -0.6), xlabel="Coefficient (a positive one raises the risk)")
+    ax.set_ylim(len(values) - 0.4, -0.6)
+    # Long names leave a panel narrower than its label.
+    ax.set_xlabel("Coefficient (a positive one raises the risk)", loc="right")
     ax.tick_params(axis="y", length=0)
     ax.margins(x=0.08)
     return ax

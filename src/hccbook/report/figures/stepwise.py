@@ -8,8 +8,8 @@ from matplotlib.ticker import PercentFormatter
 
 from hccbook.report.figures.layout import legend_below
 from hccbook.report.figures.marks import TO_TOP, note
+from hccbook.report.figures.stratification import cutoff_text
 from hccbook.report.figures.style import GREY, in_style, panel_title, series_look
-from hccbook.report.tables import decimal_text
 from hccbook.report.tables.schemas import TRADEOFF_COLUMNS, require_columns
 
 _ROOM = 0.075
@@ -46,7 +46,7 @@ def plot_spared_missed(ax: Axes, tradeoff: pd.DataFrame, *, amap_marked: float) 
         # Bars of several lines at one place stand side by side.
         x = line["spared_share"] + 0.005 * (position - (len(cutoffs) - 1) / 2)
         ax.vlines(x, line["missed_lower"], line["missed_upper"], color=look["color"], linewidth=1.0, alpha=0.55)
-        label = f"aMAP-CT cut-off {decimal_text(cutoff, 2)}"
+        label = f"aMAP-CT cut-off {cutoff_text(cutoff)}"
         ax.plot(x, line["missed_share"], **look, marker="o", markersize=4, label=label)
         chosen = line["amap_cutoff"] == amap_marked
         if chosen.any():

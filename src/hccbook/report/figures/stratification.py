@@ -70,6 +70,12 @@ def ascending_cutoffs(cutoffs: Sequence[float]) -> tuple[list[float], tuple[str,
     return cutoffs, groups
 
 
+def cutoff_text(cutoff: float) -> str:
+    """Cut-off to two places, or to two digits where it would be printed as nought."""
+    small = 0 < abs(cutoff) < 0.005
+    return decimal_text(cutoff, 1 - int(np.floor(np.log10(abs(cutoff)))) if small else 2)
+
+
 def score_range(scores: pd.Series, cutoffs: Sequence[float], margin: float = 0.0) -> tuple[float, float]:
     """Ends of a score's axis: 0 and 1 of a probability, else those of the scores and cut-offs with a margin."""
     low, high = min(float(scores.min()), cutoffs[0]), max(float(scores.max()), cutoffs[-1])
@@ -90,7 +96,7 @@ def _bands(ax: Axes, edges: Sequence[float], groups: Sequence[str]) -> None:
     behind = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.75}
     for cutoff in edges[1:-1]:
         ax.axhline(cutoff, **CUTOFF, zorder=1)
-        note(ax, f"cut-off {decimal_text(cutoff, 2)}", (0, cutoff), (4, 2), TO_SIDE, bbox=behind)
+        note(ax, f"cut-off {cutoff_text(cutoff)}", (0, cutoff), (4, 2), TO_SIDE, bbox=behind)
 
 
 def _patients(ax: Axes, ordered: pd.DataFrame, strip: tuple[float, float]) -> None:

@@ -9,9 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from hccbook.report.figures.marks import REFERENCE, note
-from hccbook.report.figures.style import group_colour, in_style, panel_title
+from hccbook.report.figures.style import SMALL_PT, group_colour, in_style, panel_title
 from hccbook.report.tables import decimal_text, group_title, p_phrase
 from hccbook.report.tables.schemas import only_row, require_columns, rows_of
+
+_MAX_DIGITS_ACROSS = 72
+"""Most digits of the numbers at risk, panels beside one another taken together, that a small print keeps apart."""
 
 
 @in_style()
@@ -84,6 +87,10 @@ def plot_cumulative_incidence(
 def _write_at_risk(ax: Axes, counts: pd.DataFrame, colours: Mapping[str, str], ticks: Sequence[float]) -> None:
     """Numbers at risk beneath the ticks, a line a group in its colour."""
     first, step = -44.0, 12.0
+    place = ax.get_subplotspec()
+    across = place.get_gridspec().ncols if place else 1
+    longest = max((len(decimal_text(number, 0)) for number in counts["at_risk"]), default=0)
+    size = SMALL_PT if across * len(ticks) * longest <= _MAX_DIGITS_ACROSS else SMALL_PT - 1.5
     note(ax, "Number at risk", (0, 0), (-6, first), "axes fraction", va="center", fontweight="bold")
     for position, (group, colour) in enumerate(colours.items(), start=1):
         y = first - position * step
@@ -93,4 +100,4 @@ def _write_at_risk(ax: Axes, counts: pd.DataFrame, colours: Mapping[str, str], t
         numbers = counts[counts["group"] == group].set_index("months")["at_risk"]
         for tick in ticks:
             text = decimal_text(numbers.get(tick), 0)
-            note(ax, text, (tick, 0), (0, y), ax.get_xaxis_transform(), ha="center", va="center")
+            note(ax, text, (tick, 0), (0, y), ax.get_xaxis_transform(), ha="center", va="center", fontsize=size)

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from hccbook.errors import DataError
 from hccbook.report.figures.layout import legend_under
 from hccbook.report.figures.marks import CUTOFF, TO_TOP, note
-from hccbook.report.figures.stratification import ascending_cutoffs, score_range
+from hccbook.report.figures.stratification import ascending_cutoffs, cutoff_text, score_range
 from hccbook.report.figures.style import BLACK, GREY, group_colour, in_style
 from hccbook.report.tables import decimal_text, group_title, require_columns
 
@@ -70,7 +70,7 @@ def plot_xtile(ax: Axes, tiles: pd.DataFrame, cuts: Sequence[float]) -> Axes:
     best = chosen.iloc[0]
     ax.plot(best["low_share"], best["high_share"], "o", markersize=11, markerfacecolor="none", markeredgecolor=BLACK)
     ax.plot(best["low_share"], best["high_share"], "o", markersize=8.5, markerfacecolor="none", markeredgecolor="white")
-    cut_offs = f"cut-offs {decimal_text(lower, 2)} and {decimal_text(upper, 2)}"
+    cut_offs = f"cut-offs {cutoff_text(lower)} and {cutoff_text(upper)}"
     greatest_text = f"Greatest: χ² {decimal_text(best['chi2'], 1)}\n{cut_offs}"
     note(ax, greatest_text, (1, 0), (-2, 6), "axes fraction", ha="right", va="bottom")
     ax.set(xlim=(0, 1), ylim=(1, 0), aspect="equal")
@@ -90,7 +90,7 @@ def plot_xtile(ax: Axes, tiles: pd.DataFrame, cuts: Sequence[float]) -> Axes:
 def plot_xtile_histogram(ax: Axes, patients: pd.DataFrame, cuts: Sequence[float]) -> Axes:
     """ALARM Figure S16: histogram of the scores that X-tile divides, in the groups' colours, with its cut-offs.
 
-    A bar ends at each cut-off, and its hatched part is the patients with HCC.
+    Where a cut-off lies within a bar, groups stand on one another; the hatched part of each is its patients with HCC.
 
     Parameters
     ----------
@@ -108,31 +108,24 @@ def plot_xtile_histogram(ax: Axes, patients: pd.DataFrame, cuts: Sequence[float]
     cuts, groups = ascending_cutoffs(cuts)
     score, hcc = patients["score"].to_numpy(float), patients["hcc"].to_numpy() == 1
     low, high = score_range(patients["score"], cuts)
-    edges = np.unique(np.r_[np.linspace(low, high, _BINS + 1), cuts])
-    everybody, _ = np.histogram(score, edges)
-    with_hcc, _ = np.histogram(score[hcc], edges)
-    # Bins that a cut-off halves are narrower: heights are patients a bin of the usual width.
-    per_bin = (high - low) / _BINS / np.diff(edges)
-    part = np.searchsorted(cuts, edges[:-1], side="right")
+    edges = np.linspace(low, high, _BINS + 1)
+    part = np.searchsorted(cuts, score, side="right")
+    beneath = np.zeros(_BINS)
     for position, group in enumerate(groups):
-        own = part == position
         title = group_title(group)
-        colour = group_colour(title, position)
-        at, width = edges[:-1][own], np.diff(edges)[own]
-        ax.bar(at, (everybody * per_bin)[own], width, align="edge", color=colour, alpha=0.55, linewidth=0, label=title)
-        ax.bar(at, (with_hcc * per_bin)[own], width, align="edge", facecolor=colour, **_HATCHED)
+        look = {"width": np.diff(edges), "bottom": beneath, "align": "edge", "facecolor": group_colour(title, position)}
+        everybody, _ = np.histogram(score[part == position], edges)
+        with_hcc, _ = np.histogram(score[(part == position) & hcc], edges)
+        ax.bar(edges[:-1], everybody, alpha=0.55, linewidth=0, label=title, **look)
+        ax.bar(edges[:-1], with_hcc, **look, **_HATCHED)
+        beneath = beneath + everybody
     for position, cut in enumerate(cuts):
         # Outside of the two lines, which may stand close.
         side = -1 if position == 0 and len(cuts) == 2 and cut > low + 0.12 * (high - low) else 1
         ax.axvline(cut, **CUTOFF)
-        note(ax, _cut_text(cut), (cut, 1), (3 * side, -2), TO_TOP, ha="left" if side > 0 else "right", va="top")
+        note(ax, cutoff_text(cut), (cut, 1), (3 * side, -2), TO_TOP, ha="left" if side > 0 else "right", va="top")
     ax.bar([0], [0], facecolor=GREY, label="with HCC", **_HATCHED)
     ax.set(xlim=(low, high), xlabel="Score", ylabel="Patients")
     ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     legend_under(ax, ncols=2)
     return ax
-
-
-def _cut_text(cut: float) -> str:
-    """Cut-off to two places, or to more where it would be printed as nought."""
-    return decimal_text(cut, 2 if abs(cut) >= 0.005 or cut == 0 else 4)
