@@ -15,7 +15,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -150,7 +150,8 @@ def code_of(*names: str, source: str = "") -> Code:
     re-exports. A string that names a module of this package, as in a table of engines, counts as an import.
     """
     tree = ast.parse(source)
-    waiting = {_defining(name) for name in names} | set(_imported(tree, ""))
+    nodes = list(ast.walk(tree))
+    waiting = {_defining(name) for name in names} | set(_imported(nodes, ""))
     modules: set[str] = set()
     libraries: set[str] = set()
     while waiting:
@@ -165,7 +166,7 @@ def code_of(*names: str, source: str = "") -> Code:
     for name in sorted(modules):
         parsed = _parsed(name, _state(name))
         said.append((name, parsed.digest, *map(file_digest, parsed.data)))
-    return Code(tuple(sorted(modules)), tuple(versions), digest(_said(tree), said, versions))
+    return Code(tuple(sorted(modules)), tuple(versions), digest(_said(tree, nodes), said, versions))
 
 
 @dataclass(frozen=True)
@@ -192,21 +193,22 @@ def _state(name: str) -> tuple[int, ...]:
 @functools.lru_cache(maxsize=1024)
 def _parsed(name: str, state: tuple[int, ...]) -> _Parsed:
     tree = ast.parse(_file_of(name).read_text(encoding="utf-8"))
-    imported, beside = tuple(_imported(tree, name)), tuple(_data_beside(tree, name))
-    return _Parsed(imported, beside, hashlib.sha256(_said(tree).encode()).hexdigest())
+    nodes = list(ast.walk(tree))
+    imported, beside = tuple(_imported(nodes, name)), tuple(_data_beside(nodes, name))
+    return _Parsed(imported, beside, hashlib.sha256(_said(tree, nodes).encode()).hexdigest())
 
 
-def _data_beside(tree: ast.Module, module: str) -> Iterator[Path]:
+def _data_beside(nodes: Iterable[ast.AST], module: str) -> Iterator[Path]:
     """Data files in the module's folder that it names."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and _DATA_FILE.fullmatch(node.value):
             file = _file_of(module).with_name(node.value)
             yield from [file] if file.is_file() else []
 
 
-def _said(tree: ast.Module) -> str:
+def _said(tree: ast.Module, nodes: Iterable[ast.AST]) -> str:
     """What the code says, in one form whatever its layout, without docstrings."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [part for part in node.body if not _is_remark(part)]
     return ast.dump(tree)
@@ -216,9 +218,9 @@ def _is_remark(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-def _imported(tree: ast.Module, module: str) -> Iterator[str]:
+def _imported(nodes: Iterable[ast.AST], module: str) -> Iterator[str]:
     """Modules that the code imports, those inside functions too."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
