@@ -46,6 +46,7 @@ SIZES = (10_000, 100_000, 1_200_000)
 MARGIN = 12
 LIMIT_SECONDS = 180
 """After which a call is given up."""
+COMPILE_SECONDS = 900
 ENOUGH_SECONDS = 12
 """Seconds of calls after which no further one is made."""
 MOST_CALLS = 7
@@ -89,7 +90,9 @@ class Worker:
         If the program fails.
     """
 
-    def __init__(self, program: str, organ: Organ, processor: str, environments: Path) -> None:
+    def __init__(
+        self, program: str, organ: Organ, processor: str, environments: Path, limit: float = LIMIT_SECONDS
+    ) -> None:
         environment = os.environ | dict.fromkeys(ONE_THREAD, "1") | PROCESSORS[processor]
         script = Path(__file__).with_name("radiomics_engines.py")
         # -P: the script's folder holds a file with the name of PyRadiomics' package.
@@ -101,7 +104,7 @@ class Worker:
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
             )
         try:
-            self.first = self.answer() | {"seconds": time.perf_counter() - started}
+            self.first = self.answer(limit) | {"seconds": time.perf_counter() - started}
         except BaseException:
             self._process.kill()
             raise
@@ -110,10 +113,10 @@ class Worker:
         self._process.stdin.write("\n")
         self._process.stdin.flush()
 
-    def answer(self) -> dict:
-        ready, _, _ = select.select([self._process.stdout], [], [], LIMIT_SECONDS)
+    def answer(self, limit: float = LIMIT_SECONDS) -> dict:
+        ready, _, _ = select.select([self._process.stdout], [], [], limit)
         if not ready:
-            raise TimeoutError(f"over {LIMIT_SECONDS} s")
+            raise TimeoutError(f"over {limit} s")
         line = self._process.stdout.readline()
         if not line:
             self._process.wait()
@@ -351,6 +354,15 @@ def write(rows: list[dict]) -> None:
     RESULTS.write_text(f'{head},\n "rows": [\n{lines}\n]\n}}\n', encoding="utf-8")
 
 
+def compile_loops(programs: tuple[str, ...], setting: Setting) -> None:
+    """Let programs that compile their loops once a machine do so, before anything is measured."""
+    for program in programs:
+        if PROGRAMS[program].compiles and Path(python_of(program, setting.environments)).exists():
+            organ = organ_in(setting.folder, LEVELS[0])
+            with Worker(program, organ, setting.processor, setting.environments, limit=COMPILE_SECONDS):
+                pass
+
+
 def measure(arguments: argparse.Namespace) -> Iterator[dict]:
     parts = {
         "alone": measure_alone,
@@ -360,13 +372,15 @@ def measure(arguments: argparse.Namespace) -> Iterator[dict]:
     with tempfile.TemporaryDirectory() as folder:
         for size, own, voxels in organs(Path(folder), arguments.size):
             for processor in arguments.processor:
+                setting = Setting(processor, own, voxels, arguments.environments)
+                compile_loops(arguments.programs, setting)
                 for part in arguments.part:
                     # Programs are compared at the smallest and the largest organ, several cores as they are.
                     if part == "programs" and size == SIZES[1]:
                         continue
                     if part == "side by side" and processor != "native":
                         continue
-                    for row in parts[part](Setting(processor, own, voxels, arguments.environments)):
+                    for row in parts[part](setting):
                         show(row)
                         yield row
 

@@ -112,9 +112,8 @@ def numpyradiomics(organ: Organ) -> Extraction:
 def mirp(organ: Organ) -> Extraction:
     from mirp import extract_features
 
-    # As a CT, intensities would be rounded to whole HU, and features outside the standard left out.
+    # No modality: as a CT, intensities would be rounded to whole HU.
     settings = {
-        "image_modality": "generic",
         "base_discretisation_method": "fixed_bin_size_pyradiomics",
         "base_discretisation_bin_width": organ.bin_width,
         "ibsi_compliant": False,
@@ -218,6 +217,8 @@ class Program(NamedTuple):
         Version that it needs.
     reads_files : bool
         Whether each call reads image and mask from disk.
+    compiles : bool
+        Whether it compiles its loops when it first runs on a machine, and keeps them.
     filters : str
         Filtered images that it offers besides the original one, as its documentation lists them.
     """
@@ -226,15 +227,16 @@ class Program(NamedTuple):
     packages: tuple[str, ...] = ()
     python: str = "3.11"
     reads_files: bool = False
+    compiles: bool = False
     filters: str = ""
 
 
 _PYRADIOMICS_FILTERS = "wavelet, LoG, square, square root, logarithm, exponential, gradient"
 
 PROGRAMS = {
-    "fast": Program(fast, filters=_PYRADIOMICS_FILTERS),
+    "fast": Program(fast, compiles=True, filters=_PYRADIOMICS_FILTERS),
     "PyRadiomics": Program(pyradiomics, filters=f"{_PYRADIOMICS_FILTERS}, local binary patterns"),
-    "pictologics": Program(pictologics, ("pictologics==0.9.0",), python="3.12", filters="IBSI 2"),
+    "pictologics": Program(pictologics, ("pictologics==0.9.0",), python="3.12", compiles=True, filters="IBSI 2"),
     "flash-radiomics": Program(
         flash_radiomics,
         (
