@@ -47,7 +47,7 @@ MARGIN = 12
 LIMIT_SECONDS = 180
 """After which a call is given up."""
 COMPILE_SECONDS = 900
-ENOUGH_SECONDS = 12
+ENOUGH_SECONDS = 6
 """Seconds of calls after which no further one is made."""
 MOST_CALLS = 7
 CORES = len(os.sched_getaffinity(0))
@@ -339,9 +339,10 @@ def write(rows: list[dict]) -> None:
     older = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     kept = older["rows"] if older.get("machine") == machine() else []
     merged = {key(row): row for row in [*kept, *rows]}
+    own = {"fast": version("hccbook"), "PyRadiomics": version("pyradiomics")}
     programs = {
         name: {
-            "version": program.packages[0].partition("==")[2] if program.packages else "",
+            "version": program.packages[0].partition("==")[2] if program.packages else own[name],
             "python": program.python,
             "filters": program.filters,
             "reads_files": program.reads_files,

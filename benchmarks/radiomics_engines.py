@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import sys
 import tempfile
 import time
@@ -40,6 +41,9 @@ FILTERED = ("original", "wavelet", "square", "squareroot", "logarithm", "exponen
 
 WINDOW_HU = (-60, 140)
 """What the image is clipped to before any program sees it."""
+
+MEMORY_GIB = 8
+"""What a program may allocate."""
 
 FAMILIES = ("glcm", "glrlm", "glszm", "ngtdm", "ngldm")
 """Texture families that PyRadiomics has too, in the standard's words."""
@@ -285,6 +289,7 @@ def _numbers(values: dict) -> dict[str, float]:
 
 
 def main() -> None:
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_GIB * 2**30,) * 2)
     # Some programs print while they work; what this process has to say goes where standard output was.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)

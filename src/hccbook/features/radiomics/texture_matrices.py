@@ -339,12 +339,21 @@ def zone_counts(grid: LevelGrid, offsets: np.ndarray) -> tuple[np.ndarray, np.nd
     """
     chosen = _one_of_each_group(tuple(map(tuple, offsets.tolist())))
     ranks, sizes = _find_zones(grid, grid.places.steps(offsets), chosen)
-    distinct = np.flatnonzero(np.bincount(sizes))
-    column = np.zeros(distinct[-1] + 1, dtype=np.int64)
+    return _count_zones(ranks, sizes, grid.present.size)
+
+
+@compiled
+def _count_zones(ranks, sizes, levels):
+    """Zones by rank and size, and the sizes that occur."""
+    column = np.zeros(sizes.max() + 1, dtype=np.int32)
+    for z in range(sizes.size):
+        column[sizes[z]] = 1
+    distinct = np.flatnonzero(column)
     column[distinct] = np.arange(distinct.size)
-    cells = (ranks.astype(np.int64) - 1) * distinct.size + column[sizes]
-    counts = np.bincount(cells, minlength=grid.present.size * distinct.size)
-    return counts.reshape(grid.present.size, distinct.size), distinct
+    counts = np.zeros((levels, distinct.size), dtype=np.int64)
+    for z in range(sizes.size):
+        counts[ranks[z] - 1, column[sizes[z]]] += 1
+    return counts, distinct
 
 
 @functools.cache
