@@ -24,7 +24,7 @@ import contextlib
 import json
 import os
 import platform
-import select
+import signal
 import statistics
 import subprocess
 import sys
@@ -38,14 +38,14 @@ from typing import NamedTuple
 import numpy as np
 import SimpleITK as sitk
 from radiomics_agreement import FEATURES, matched, relative_differences
-from radiomics_engines import PROGRAMS, WINDOW_HU, Organ
+from radiomics_engines import MEMORY_GIB, PROGRAMS, WINDOW_HU, Organ
 
 PATIENT = {"image_seed": 41, "centre": "C01", "liver_latent": 0.0, "spleen_latent": 0.0, "spleen_size": 0.0}
 LEVELS = (8, 32, 128)
 SIZES = (10_000, 100_000, 1_200_000)
 MARGIN = 12
 LIMIT_SECONDS = 180
-"""After which a call is given up."""
+"""Of processor time, after which a program is given up."""
 COMPILE_SECONDS = 900
 ENOUGH_SECONDS = 6
 """Seconds of calls after which no further one is made."""
@@ -85,26 +85,34 @@ class Worker:
     Raises
     ------
     TimeoutError
-        If a call takes longer than the limit.
+        If it works longer than the limit, in seconds of processor time.
     RuntimeError
         If the program fails.
     """
 
     def __init__(
-        self, program: str, organ: Organ, processor: str, environments: Path, limit: float = LIMIT_SECONDS
+        self, program: str, organ: Organ, processor: str, environments: Path, limit: int = LIMIT_SECONDS
     ) -> None:
         environment = os.environ | dict.fromkeys(ONE_THREAD, "1") | PROCESSORS[processor]
         script = Path(__file__).with_name("radiomics_engines.py")
         # -P: the script's folder holds a file with the name of PyRadiomics' package.
-        command = [python_of(program, environments), "-P", str(script), program, json.dumps(organ._asdict())]
+        command = [
+            python_of(program, environments),
+            "-P",
+            str(script),
+            program,
+            json.dumps(organ._asdict()),
+            str(limit),
+        ]
         started = time.perf_counter()
+        self._limit = limit
         self._errors = Path(organ.image).with_name("errors.txt")
         with self._errors.open("w") as errors:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
             )
         try:
-            self.first = self.answer(limit) | {"seconds": time.perf_counter() - started}
+            self.first = self.answer() | {"seconds": time.perf_counter() - started}
         except BaseException:
             self._process.kill()
             raise
@@ -113,13 +121,11 @@ class Worker:
         self._process.stdin.write("\n")
         self._process.stdin.flush()
 
-    def answer(self, limit: float = LIMIT_SECONDS) -> dict:
-        ready, _, _ = select.select([self._process.stdout], [], [], limit)
-        if not ready:
-            raise TimeoutError(f"over {limit} s")
+    def answer(self) -> dict:
         line = self._process.stdout.readline()
         if not line:
-            self._process.wait()
+            if self._process.wait() == -signal.SIGXCPU:
+                raise TimeoutError(f"over {self._limit} s")
             raise RuntimeError((self._errors.read_text().strip().splitlines() or ["ended without a word"])[-1])
         return json.loads(line)
 
@@ -204,6 +210,7 @@ class Setting(NamedTuple):
     folder: Path
     voxels: int
     environments: Path
+    levels: tuple[int, ...]
 
     def worker(self, program: str, levels: int, threads: int = 1, filtered: bool = False) -> Worker:
         return Worker(program, organ_in(self.folder, levels, threads, filtered), self.processor, self.environments)
@@ -222,7 +229,7 @@ class Setting(NamedTuple):
 
 def measure_alone(setting: Setting) -> Iterator[dict]:
     """One patient: PyRadiomics and the engine on one core, and the engine on all cores."""
-    for levels in LEVELS if setting.processor == "native" else LEVELS[:1]:
+    for levels in setting.levels:
         values = {}
         for program, threads in (("PyRadiomics", 1), ("fast", 1), ("fast", CORES)):
             with setting.worker(program, levels, threads, filtered=True) as worker:
@@ -261,7 +268,8 @@ def measure_programs(setting: Setting, programs: tuple[str, ...]) -> Iterator[di
             with setting.worker(program, LEVELS[0]) as worker:
                 runs = worker.calls(MOST_CALLS)
         except (TimeoutError, RuntimeError) as error:
-            yield about | {"failed": str(error)}
+            memory = "allocate" in str(error) or "MemoryError" in str(error)
+            yield about | {"failed": f"over {MEMORY_GIB} GiB" if memory else str(error), "said": str(error)}
             continue
         values = matched(worker.first["values"])
         expected = expected or values
@@ -373,7 +381,9 @@ def measure(arguments: argparse.Namespace) -> Iterator[dict]:
     with tempfile.TemporaryDirectory() as folder:
         for size, own, voxels in organs(Path(folder), arguments.size):
             for processor in arguments.processor:
-                setting = Setting(processor, own, voxels, arguments.environments)
+                # For AVX2, the papers' bins only.
+                levels = arguments.levels if processor == "native" else LEVELS[:1]
+                setting = Setting(processor, own, voxels, arguments.environments, levels)
                 compile_loops(arguments.programs, setting)
                 for part in arguments.part:
                     # Programs are compared at the smallest and the largest organ, several cores as they are.
@@ -392,6 +402,7 @@ def main() -> None:
     parser.add_argument("--environments", type=Path, default=Path(sys.prefix) / "programs", help="where these lie")
     parser.add_argument("--part", nargs="+", choices=PARTS, default=PARTS, help="these rows anew")
     parser.add_argument("--size", nargs="+", type=int, choices=SIZES, default=SIZES)
+    parser.add_argument("--levels", nargs="+", type=int, choices=LEVELS, default=LEVELS, help="of part alone, native")
     parser.add_argument("--processor", nargs="+", choices=PROCESSORS, default=tuple(PROCESSORS))
     parser.add_argument("--programs", nargs="+", choices=PROGRAMS, default=tuple(PROGRAMS))
     parser.add_argument("--quick", action="store_true", help="10,000 voxels, no other programs; writes nothing")

@@ -290,6 +290,7 @@ def _numbers(values: dict) -> dict[str, float]:
 
 def main() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_GIB * 2**30,) * 2)
+    resource.setrlimit(resource.RLIMIT_CPU, (int(sys.argv[3]), resource.RLIM_INFINITY))
     # Some programs print while they work; what this process has to say goes where standard output was.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)

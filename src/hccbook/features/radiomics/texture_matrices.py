@@ -16,7 +16,7 @@ import numpy as np
 compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 """How every loop of the fast engine is compiled."""
 
-_LANES = 32
+_LANES = 16
 """Voxels that the processor compares at once; rows are worked on in multiples of it, a little beyond their end."""
 
 
@@ -250,7 +250,10 @@ def _count_runs(grid, steps, longest):
             else:
                 for i in range(lanes):
                     rank, last = ranks[behind + i], column[before + i]
-                    column[here + i] = np.uint16(max(last, no_run) + one) if rank == ranks[own + i] else rank
+                    # All bits of `alike` or none: a choice between two places to write would keep processors without
+                    # AVX-512 from doing it for many voxels at once.
+                    alike = np.uint16(-np.int16(rank == ranks[own + i]))
+                    column[here + i] = rank ^ ((rank ^ np.uint16(max(last, no_run) + one)) & alike)
         for i in range(size):
             row = np.uint64(ranks[own + i] - one) * np.uint64(width)
             place = np.uint64(now * slot + at) + i
