@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import platform
 import signal
@@ -49,7 +50,9 @@ LIMIT_SECONDS = 180
 COMPILE_SECONDS = 900
 ENOUGH_SECONDS = 6
 """Seconds of calls after which no further one is made."""
-MOST_CALLS = 7
+TOGETHER_SECONDS = 0.5
+"""Calls are measured so many at once that they take about as long."""
+MOST_RUNS = 7
 CORES = len(os.sched_getaffinity(0))
 PARTS = ("alone", "side by side", "programs")
 RESULTS = Path(__file__).with_suffix(".json")
@@ -117,8 +120,8 @@ class Worker:
             self._process.kill()
             raise
 
-    def start(self) -> None:
-        self._process.stdin.write("\n")
+    def start(self, calls: int = 1) -> None:
+        self._process.stdin.write(f"{calls}\n")
         self._process.stdin.flush()
 
     def answer(self) -> dict:
@@ -130,13 +133,15 @@ class Worker:
         return json.loads(line)
 
     def calls(self, most: int) -> list[dict]:
-        """As many further calls as there is time for; none if the first one took all of it."""
+        """Means of further calls, as many as there is time for; none if the first call took all of it."""
+        # The clock of processor time may tick in hundredths of a second.
+        together = math.ceil(TOGETHER_SECONDS / self.first["wall_first"])
         runs: list[dict] = []
         spent = self.first["cpu_first"]
         while len(runs) < most and spent < ENOUGH_SECONDS:
-            self.start()
+            self.start(together)
             runs.append(self.answer())
-            spent += runs[-1]["seconds"]
+            spent += runs[-1]["cpu_seconds"] * together
         return runs
 
     def __enter__(self) -> Worker:
@@ -233,7 +238,7 @@ def measure_alone(setting: Setting) -> Iterator[dict]:
         values = {}
         for program, threads in (("PyRadiomics", 1), ("fast", 1), ("fast", CORES)):
             with setting.worker(program, levels, threads, filtered=True) as worker:
-                runs = worker.calls(MOST_CALLS)
+                runs = worker.calls(MOST_RUNS)
             values[program] = worker.first["values"]
             yield setting.about("one patient", program, levels, threads) | costs(worker.first, runs)
         refuse_unlike(values["fast"], values["PyRadiomics"])
@@ -266,7 +271,7 @@ def measure_programs(setting: Setting, programs: tuple[str, ...]) -> Iterator[di
             continue
         try:
             with setting.worker(program, LEVELS[0]) as worker:
-                runs = worker.calls(MOST_CALLS)
+                runs = worker.calls(MOST_RUNS)
         except (TimeoutError, RuntimeError) as error:
             memory = "allocate" in str(error) or "MemoryError" in str(error)
             yield about | {"failed": f"over {MEMORY_GIB} GiB" if memory else str(error), "said": str(error)}

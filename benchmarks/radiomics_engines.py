@@ -1,6 +1,7 @@
 """Radiomics programs that a user could install, each behind the same few lines; run by `benchmarks/radiomics.py`.
 
-One process is one program on one organ: it loads, extracts once, says so, and extracts again for every line it reads.
+One process is one program on one organ: it loads, extracts once, says so, and extracts again as often as each line that
+it reads says.
 It runs with the Python of the program's own environment, so nothing but the standard library is imported before that
 program is.
 
@@ -301,10 +302,13 @@ def main() -> None:
     first = {"wall_first": time.perf_counter() - wall, "cpu_first": time.process_time() - loaded}
     first |= {"cpu_loading": loaded, "peak_mib": _peak_mib()}
     print(json.dumps(first | {"values": values}), file=answers, flush=True)
-    for _ in sys.stdin:
+    for order in sys.stdin:
+        calls = int(order)
         wall, cpu = time.perf_counter(), time.process_time()
-        extract()
+        for _ in range(calls):
+            extract()
         answer = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
+        answer = {name: seconds / calls for name, seconds in answer.items()}
         print(json.dumps(answer | {"peak_mib": _peak_mib()}), file=answers, flush=True)
 
 
