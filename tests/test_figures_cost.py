@@ -38,3 +38,20 @@ def test_missing_column_is_named():
     """A table without seconds is refused."""
     with pytest.raises(DataError, match="seconds"):
         figures.plot_cost(figures.panels()[1][0, 0], COST.drop(columns="seconds"))
+
+
+def test_programs_are_marks_in_their_order_from_the_top():
+    """A program that was given up has no mark, and keeps its line."""
+    cost = pd.DataFrame(
+        {
+            "program": ["one", "two", "one", "two"],
+            "series": ["small", "small", "large", "large"],
+            "seconds": [0.1, 2.0, 30.0, float("nan")],
+        }
+    )
+    ax = figures.plot_program_costs(figures.panels()[1][0, 0], cost)
+    marks = {line.get_label(): line.get_xydata().tolist() for line in ax.lines}
+    assert marks["small"] == [[0.1, 0], [2.0, 1]]
+    assert marks["large"][0] == [30.0, 0]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["one", "two"]
+    assert ax.yaxis_inverted()

@@ -34,11 +34,11 @@ from hccbook.features.radiomics.vocabulary import FEATURES
 
 
 class FastEngine:
-    """Same names and values as PyRadiomics 3.0.1, 35 to 55 times as fast (`benchmarks/radiomics.json`).
+    """Same names and values as PyRadiomics 3.0.1, tens of times as fast (`benchmarks/radiomics.json`).
 
     Filters run on the organ's box only; one pass over its voxels counts pairs and runs, one dependence and
     neighbourhood differences, one zones; first-order features come from one sort; the mesh from counts of cube
-    configurations. The figure is for 1.2 million voxels on one core.
+    configurations.
     """
 
     version = "fast 1"

@@ -62,11 +62,12 @@ def checked_range(
     DataError
         If an intensity is NaN or infinite, or there are more than 10,000 grey levels.
     """
-    if not np.isfinite(values).all():
+    low, high = extremes = np.array([values.min(), values.max()])
+    # NaN is the least and the greatest of whatever it is among.
+    if not np.isfinite(extremes).all():
         found = f"{np.count_nonzero(~np.isfinite(values))} voxels that are not"
         hint = "Leave this image type out: it cannot be taken of an image of zeros."
         raise DataError(f"{image} image", "must be finite in the organ", found, hint)
-    low, high = extremes = np.array([values.min(), values.max()])
     width = settings.image_bin_widths.get(image_type, settings.bin_width)
     levels = settings.bin_count or int((float(high) - float(low)) // width) + 1
     if levels > _MAX_GREY_LEVELS:

@@ -16,7 +16,7 @@ import numpy as np
 compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 """How every loop of the fast engine is compiled."""
 
-_LANES = 32
+_LANES = 16
 """Voxels that the processor compares at once; rows are worked on in multiples of it, a little beyond their end."""
 
 
@@ -250,7 +250,10 @@ def _count_runs(grid, steps, longest):
             else:
                 for i in range(lanes):
                     rank, last = ranks[behind + i], column[before + i]
-                    column[here + i] = np.uint16(max(last, no_run) + one) if rank == ranks[own + i] else rank
+                    # All bits of `alike` or none: a choice between two places to write would keep processors without
+                    # AVX-512 from doing it for many voxels at once.
+                    alike = np.uint16(-np.int16(rank == ranks[own + i]))
+                    column[here + i] = rank ^ ((rank ^ np.uint16(max(last, no_run) + one)) & alike)
         for i in range(size):
             row = np.uint64(ranks[own + i] - one) * np.uint64(width)
             place = np.uint64(now * slot + at) + i
@@ -339,12 +342,21 @@ def zone_counts(grid: LevelGrid, offsets: np.ndarray) -> tuple[np.ndarray, np.nd
     """
     chosen = _one_of_each_group(tuple(map(tuple, offsets.tolist())))
     ranks, sizes = _find_zones(grid, grid.places.steps(offsets), chosen)
-    distinct = np.flatnonzero(np.bincount(sizes))
-    column = np.zeros(distinct[-1] + 1, dtype=np.int64)
+    return _count_zones(ranks, sizes, grid.present.size)
+
+
+@compiled
+def _count_zones(ranks, sizes, levels):
+    """Zones by rank and size, and the sizes that occur."""
+    column = np.zeros(sizes.max() + 1, dtype=np.int32)
+    for z in range(sizes.size):
+        column[sizes[z]] = 1
+    distinct = np.flatnonzero(column)
     column[distinct] = np.arange(distinct.size)
-    cells = (ranks.astype(np.int64) - 1) * distinct.size + column[sizes]
-    counts = np.bincount(cells, minlength=grid.present.size * distinct.size)
-    return counts.reshape(grid.present.size, distinct.size), distinct
+    counts = np.zeros((levels, distinct.size), dtype=np.int64)
+    for z in range(sizes.size):
+        counts[ranks[z] - 1, column[sizes[z]]] += 1
+    return counts, distinct
 
 
 @functools.cache

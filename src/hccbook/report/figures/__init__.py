@@ -14,7 +14,7 @@ from hccbook.report.figures.agreement import (
     segmentation_title,
 )
 from hccbook.report.figures.calibration import plot_calibration, plot_decision_curves
-from hccbook.report.figures.cost import plot_cost
+from hccbook.report.figures.cost import plot_cost, plot_program_costs
 from hccbook.report.figures.crops import show_crops
 from hccbook.report.figures.discrimination import plot_cross_validated_roc, plot_roc, plot_truth
 from hccbook.report.figures.distributions import plot_outcome_boxes, plot_oversampling, plot_ridgelines
