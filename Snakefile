@@ -3,9 +3,9 @@
 import sys
 
 from hccbook.pipeline.null_run import DRAWN_FILES
-from hccbook.pipeline.runner import CHAPTER_AFTER, CONTROL_STAGES, STAGE_FILES, chapters_of, stages_of
+from hccbook.pipeline.runner import CONTROL_STAGES, STAGE_FILES, chapters_of, shown_chapters, stages_of
 from hccbook.pipeline.staleness import null_run_digest, stage_digest
-from hccbook.run import CHAPTERS, CONTROL_ENDING, NULL_RUN, RunPaths
+from hccbook.run import CHAPTER_READS, CHAPTERS, CONTROL_ENDING, NULL_RUN, RunPaths
 from hccbook.settings import load_profile
 
 PROFILE = load_profile(config["profile"])
@@ -16,6 +16,10 @@ PAPERS = PROFILE.run.papers.split(",")
 RESULTS = {"main": config["results"]}
 if PROFILE.run.negative_control:
     RESULTS["control"] = config["results"] + CONTROL_ENDING
+PROFILES = dict.fromkeys(RESULTS, config["profile"])
+if config["archived"] and not config["until"]:
+    RESULTS["archived"] = config["archived"]
+    PROFILES["archived"] = str(RunPaths.at(config["archived"]).archived_profile)
 RUNS = {run: RunPaths.at(results, config["manifest"] or "") for run, results in RESULTS.items()}
 PYTHON = sys.executable
 NULL_RUN_SHOWN_IN = "leakage_and_negative_controls"
@@ -23,6 +27,8 @@ LIGHT = ("alarm", "amap_ct", "stepwise_stratification", "figures_and_tables", *C
 
 
 def stages_in(run):
+    if run == "archived":
+        return list(shown_chapters(PROFILE))
     if run == "control":
         return [stage for stage in STAGES if stage in CONTROL_STAGES]
     return [*STAGES, *(() if config["until"] else chapters_of(PROFILE))]
@@ -35,11 +41,15 @@ def executed(run, stage):
 def needed(run, stage):
     """Executed notebooks that must be there first."""
     if stage in CHAPTERS:
-        after = CHAPTER_AFTER.get(stage)
+        own = "archived" if run == "archived" else "main"
         shown = stages_in("control") if stage == NULL_RUN_SHOWN_IN and "control" in RUNS else []
-        return [*([executed("main", after)] if after else []), *(executed("control", name) for name in shown)]
+        read = [executed(own, name) for name in CHAPTER_READS.get(stage, ()) if name in stages_in(own)]
+        return [*read, *(executed("control", name) for name in shown)]
     if run == "control":
         return drawn()
+    if run == "archived":
+        # What else it reads is in the archive.
+        return [executed(run, name) for name in stages_in(run)[: stages_in(run).index(stage)]]
     earlier = STAGES[: STAGES.index(stage)]
     if stage in ("alarm", "amap_ct"):
         earlier = [name for name in earlier if name == "features"]
@@ -73,11 +83,11 @@ for run_name in RUNS:
                 *sorted(set(made(run_name, stage_name))),
             params:
                 stage=stage_name,
-                profile=config["profile"],
+                profile=PROFILES[run_name],
                 results=RESULTS[run_name],
-                manifest=config["manifest"] or "",
+                manifest="" if run_name == "archived" else config["manifest"] or "",
                 # Named here so that a stage is stale when what it follows from has changed, and only then.
-                follows_from=stage_digest(stage_name, PROFILE, RUNS[run_name]),
+                follows_from=stage_digest(stage_name, load_profile(PROFILES[run_name]), RUNS[run_name]),
             # One core each for Snakemake, whatever a stage then uses: the main run's chain fills the cores most of the
             # time, and the control and the chapters fill the gaps that tables, pictures and notebooks leave.
             threads: 1

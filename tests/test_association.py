@@ -26,6 +26,7 @@ from hccbook.evaluation import (
     nri_table,
     outcome_densities,
     outcome_differences,
+    screened_features,
     single_score_probabilities,
     spearman_correlations,
     univariable_odds_ratios,
@@ -342,6 +343,43 @@ def test_no_feature_gives_empty_tables():
     assert outcome_densities(nothing, [1, 0, 1, 0]).columns.tolist() == ["variable", "hcc", "x", "density"]
     assert spearman_correlations(nothing).columns.tolist() == ["feature", "other", "rho"]
     assert spearman_correlations(pd.DataFrame({"a": [1.0, 2, 3]})).to_numpy().tolist() == [["a", "a", 1.0]]
+
+
+def test_screened_features_block_by_block():
+    """All features of a block with AUC and p; correlations of the kept ones, the smallest p first to be taken."""
+    rng = np.random.default_rng(4)
+    y = np.repeat([0, 1], 20)
+    features = pd.DataFrame(rng.normal(size=(40, 45)) + y[:, None], columns=[f"f{number:02d}" for number in range(45)])
+    p = np.linspace(0.001, 0.09, 45)[::-1]
+    screening = pd.DataFrame({"feature": features.columns, "p": p, "kept": p < 0.05})
+    screening["block"] = np.where(np.arange(45) < 43, "radiomics", "deep")
+    screened = screened_features(features, y, screening)
+    associations = screened["associations"]
+    assert associations.groupby("block").size().to_dict() == {"radiomics": 43, "deep": 2}
+    auc = stats.mannwhitneyu(features["f07"][y == 1], features["f07"][y == 0]).statistic / 400
+    assert associations.set_index("feature").loc["f07", "auc"] == pytest.approx(auc)
+    shown = screened["correlations"].groupby("block")["feature"].nunique()
+    # p falls by 0.0020 from one feature to the next, so that 0.05 parts f20 from f21.
+    assert set(screening.loc[screening["kept"], "feature"]) == {f"f{number}" for number in range(20, 45)}
+    assert shown.to_dict() == {"radiomics": 23, "deep": 2}
+
+
+def test_the_map_of_correlations_takes_forty_features():
+    """Of 50 kept features the 10 with the largest p are not shown."""
+    rng = np.random.default_rng(4)
+    features = pd.DataFrame(rng.normal(size=(30, 50)), columns=[f"f{number:02d}" for number in range(50)])
+    screening = pd.DataFrame({"feature": features.columns, "p": np.arange(50) / 1000, "kept": True, "block": "deep"})
+    correlations = screened_features(features, np.repeat([0, 1], 15), screening)["correlations"]
+    assert set(correlations["feature"]) == {f"f{number:02d}" for number in range(40)}
+
+
+def test_nothing_screened_gives_empty_tables():
+    """A selection that stopped before its first step has no row, and its columns."""
+    screening = pd.DataFrame(columns=["block", "feature", "p", "kept"])
+    screened = screened_features(pd.DataFrame(index=range(4)), [0, 0, 1, 1], screening)
+    assert screened["associations"].columns.tolist() == ["block", "feature", "auc", "p"]
+    assert screened["correlations"].columns.tolist() == ["block", "feature", "other", "rho"]
+    assert all(table.empty for table in screened.values())
 
 
 def test_feature_counts_of_alarm():

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import importlib
+import json
 import re
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -25,13 +27,13 @@ from hccbook.book import (
 )
 from hccbook.cohort.manifest import COLUMNS
 from hccbook.papers import PAPERS, published
-from hccbook.run import CHAPTERS, STAGES, RunPaths, notebook_name, project_root
+from hccbook.run import CHAPTER_READS, CHAPTERS, RESULT_CHAPTERS, STAGES, RunPaths, notebook_name, project_root
 from hccbook.settings import Profile
 
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
-GLUED = ("demo_alarm_auc", "demo_alarm_truth", "demo_amap_ct_auc", "demo_amap_ct_truth", "n_alarm", "n_amap_ct")
+GLUED = ("alarm_auc", "alarm_truth", "amap_ct_auc", "amap_ct_truth", "n_alarm", "n_amap_ct")
 
 
 def code(source, outputs=(), tags=()):
@@ -86,6 +88,10 @@ def run(tmp_path):
         file = finished.executed_notebook(stage)
         file.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook, file)
+    for paper in PAPERS.values():
+        rows = [f"P{number:04d},{paper.cohorts[0]},{number % 2}" for number in range(1, 5)]
+        table = finished.clinical(paper.name)
+        table.write_text("\n".join(["patient,cohort,hcc", *rows]) + "\n", encoding="utf-8")
     for item in shown:
         for name, content in ((item.data, b"cohort,auc\ntest,0.8\n"), (item.figure, PIXEL)):
             if name is not None:
@@ -110,7 +116,7 @@ def test_a_finished_run_renders_and_stays_as_it_is(run, monkeypatch):
     html = entry.parent
     intro = (html / "intro.html").read_text(encoding="utf-8")
     assert entry.name == "index.html"
-    assert "demo_alarm_auc 0.8" in intro
+    assert "alarm_auc 0.8" in intro
     assert "SYNTHETIC" in intro
     assert (html / "_static" / "mathjax" / "tex-svg.js").is_file()
     assert "The papers by name" in (html / "api" / "papers.html").read_text(encoding="utf-8")
@@ -205,6 +211,70 @@ def test_staging_twice_touches_nothing_and_clears_left_overs(run):
     assert {file: file.stat().st_mtime_ns for file in source.rglob("*") if file.is_file()} == before
 
 
+@pytest.fixture
+def archived(run):
+    """Another finished run, unpacked from an archive beside the first; its manifest says what it was."""
+    shown = RunPaths(run.root.with_name("demo-paper"))
+    shutil.copytree(run.root, shown.root)
+    record = {
+        "run": "paper",
+        "settings": {"cohort": {"seed": 77}},
+        "patients": {"alarm": [{"cohort": "discovery", "n": 1858, "events": 89}]},
+        "versions": {"hccbook": "7.8"},
+        "processors": [],
+        "seconds": {},
+        "archived": "2026-11-28",
+    }
+    shown.archive_manifest.write_text(json.dumps(record), encoding="utf-8")
+    return shown
+
+
+def top_of(source, page):
+    """First lines of a page: of a notebook, its first cell."""
+    text = (source / page).read_text(encoding="utf-8")
+    return nbformat.reads(text, as_version=4).cells[0].source if page.endswith(".ipynb") else text[:900]
+
+
+DEMO = "Run `demo`: 4 patients of ALARM (2 with HCC), 4 patients of aMAP-CT (2 with HCC), **SYNTHETIC**, seed 20240718."
+
+
+def test_each_page_says_at_its_top_which_run_it_shows(run):
+    """Profile, patients, seed and SYNTHETIC under the title; a page without patients says so."""
+    source = lay_out(run, run.root / "book" / "source")
+    for stage in (*STAGES, *CHAPTERS):
+        title, _, rest = top_of(source, f"notebooks/{notebook_name(stage)}.ipynb").partition("\n\n")
+        assert title == f"# {stage}"
+        assert rest.startswith(":::{container} shown-run\n")
+        reads = stage in STAGES or stage in CHAPTER_READS
+        assert (DEMO if reads else "This page reads no patient.") in rest.partition("An equation")[0], stage
+    for page in ("web_nomogram.md", "web_calculator.md", "results.md", "assumptions.md"):
+        assert DEMO in top_of(source, page), page
+    intro = (source / "intro.md").read_text(encoding="utf-8")
+    assert f"## Results shown here\n\n:::{{container}} shown-run\n{DEMO}" in intro
+
+
+def test_result_chapters_name_the_archived_run(run, archived):
+    """Its profile, patients, seed, version and day; files of items come from where they are made."""
+    (archived.root / "figures_and_tables" / "alarm-fig-3.csv").write_bytes(b"cohort,auc\narchived,0.9\n")
+    (archived.root / "features" / "amap-ct-fig-s4.csv").unlink()
+    (run.root / "figures_and_tables" / "alarm-fig-3.csv").unlink()
+    run.executed_notebook("figures_and_tables").unlink()
+    source = lay_out(run, run.root / "book" / "source", archived)
+    said = (
+        "Archived run `paper`: 1,858 patients of ALARM (89 with HCC), **SYNTHETIC**, seed 77.\n"
+        "It was computed with hccbook 7.8 and archived on 2026-11-28; "
+    )
+    for stage in (*STAGES, *CHAPTERS):
+        top = top_of(source, f"notebooks/{notebook_name(stage)}.ipynb")
+        assert (said in top) == (stage in RESULT_CHAPTERS), stage
+        assert (DEMO in top) == (stage not in RESULT_CHAPTERS and "no patient" not in top), stage
+    assert f"Pages of results: {said}" in top_of(source, "results.md")
+    assert f"Other pages: {DEMO}" in top_of(source, "results.md")
+    assert said in top_of(source, "web_nomogram.md")
+    assert (source / "files" / "alarm-fig-3.csv").read_bytes().endswith(b"archived,0.9\n")
+    assert (source / "files" / "amap-ct-fig-s4.csv").is_file()
+
+
 @pytest.mark.parametrize("says_so", ["preprocessing", "figures_and_tables"])
 def test_own_data_lose_the_synthetic_banner(run, says_so):
     """A run on the user's patients does not call them SYNTHETIC, whichever notebook has the parameter."""
@@ -226,9 +296,11 @@ def test_a_run_of_one_paper_leaves_the_other_out(run):
     def alone(notebook):
         notebook.metadata["papermill"]["parameters"]["papers"] = "alarm"
 
-    edit(run, "cohort", alone)
-    run.executed_notebook("amap_ct").unlink()
-    run.executed_notebook("stepwise_stratification").unlink()
+    for stage in ("amap_ct", "stepwise_stratification", "amap_ct_supplement"):
+        run.executed_notebook(stage).unlink()
+    for stage in (*STAGES, *CHAPTERS):
+        if run.executed_notebook(stage).is_file():
+            edit(run, stage, alone)
     source = lay_out(run, run.root / "book" / "source")
     toc = (source / "_toc.yml").read_text(encoding="utf-8")
     assert "05_alarm" in toc

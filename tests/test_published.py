@@ -10,6 +10,7 @@ import pytest
 from hccbook.errors import DataError, SettingsError
 from hccbook.papers import published
 from hccbook.papers.published import Assumption, Claim, Item, printed_decimals, printed_number
+from hccbook.run import STAGES, notebook_name
 from hccbook.settings import Profile
 
 GROUPS = ("high-risk", "medium-risk", "low-risk")
@@ -191,7 +192,7 @@ def test_items_list_both_papers():
     """What is in this edition has its numbers and, for a figure, a picture named after its id, beside its page."""
     listed = published.items()
     shown = [item for item in listed if not item.is_planned]
-    folders = {"08_figures_and_tables": "figures_and_tables"}
+    folders = {notebook_name(stage): stage for stage in STAGES}
     for item in shown:
         folder = folders.get(item.page, item.page)
         assert item.data == f"{folder}/{item.id}.csv"

@@ -136,8 +136,45 @@ def build(
     from hccbook.book import build_book
     from hccbook.pipeline.runner import profile_path
     from hccbook.run import RunPaths
+    from hccbook.settings import load_profile
 
-    print(build_book(RunPaths.at(out or f"results/{profile_path(profile).stem}")))
+    file = profile_path(profile)
+    run = RunPaths.at(out or f"results/{file.stem}")
+    print(build_book(run, shown=run.shown(load_profile(file).run.archive)))
+
+
+@app.command()
+def archive(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Folder to write; data/archived/<run> otherwise.")] = None,
+) -> None:
+    """Keep the scores, tables and models of a finished run, without images, so that its result chapters run again."""
+    from hccbook.pipeline.archive import archive_run
+    from hccbook.provenance import files_of
+    from hccbook.run import RunPaths
+
+    folder = archive_run(RunPaths(run.resolve()), out)
+    files = files_of(folder)
+    print(f"{folder}: {len(files)} files, {sum(file.stat().st_size for file in files) / 1e6:.1f} MB")
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="Folder of a run or an archive.")],
+    second: Annotated[Path, typer.Argument(help="Another one.")],
+    digits: Annotated[int, typer.Option("--digits", help="Digits to which numbers must agree.")] = 6,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable, all rows.")] = False,
+) -> None:
+    """What differs between two runs, the AUC that differs most first; exit code 1 if they are not equal."""
+    from hccbook.pipeline.comparison import compare_runs, comparison_text
+
+    comparison = compare_runs(first, second, digits)
+    if as_json:
+        print(json.dumps(comparison.to_dict(), indent=1))
+    else:
+        print(comparison_text(comparison, str(first), str(second)))
+    if not comparison.is_equal:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -36,6 +36,17 @@ CHAPTERS = {
 NULL_RUN = "null_run"
 """Step that draws the cohorts of a negative control, in place of the stages that would measure them."""
 
+RESULT_CHAPTERS = ("stepwise_stratification", "figures_and_tables", "alarm_supplement", "amap_ct_supplement")
+"""Stages and chapters that show results: they read scores, tables and models, and may show an archived run."""
+
+CHAPTER_READS = {
+    "alarm_supplement": ("alarm",),
+    "amap_ct_supplement": ("stepwise_stratification",),
+    "leakage_and_negative_controls": ("alarm",),
+    "segmentation_robustness": ("alarm", "amap_ct"),
+}
+"""Last stages that a chapter reads, as far as a run has them; one that is not here reads no patient."""
+
 CONTROL_ENDING = "-none"
 """What the folder of a negative control has after the name of its run."""
 
@@ -74,6 +85,11 @@ TRAINING_SET = "segmentation"
 def data_dir() -> Path:
     """Folder of what the book reads besides patients."""
     return project_root() / "data"
+
+
+def archives_dir() -> Path:
+    """Folder of archived runs."""
+    return data_dir() / "archived"
 
 
 def published_dir() -> Path:
@@ -154,6 +170,20 @@ class RunPaths:
     def main(self) -> Path:
         """Folder of the main run that this one belongs to; its own where it is no control."""
         return self.root.with_name(self.root.name.removesuffix(CONTROL_ENDING))
+
+    def shown(self, archive: str) -> RunPaths:
+        """Run that the result chapters show: this one, or, beside it, the one in the folder `archive` unpacked."""
+        return RunPaths(self.root.with_name(f"{self.root.name}-{Path(archive).name}")) if archive else self
+
+    @property
+    def archive_manifest(self) -> Path:
+        """Manifest of the archive that this folder is, or that was unpacked there; absent in any other run."""
+        return self.root / "manifest.json"
+
+    @property
+    def archived_profile(self) -> Path:
+        """Settings of the archived run that was unpacked here, as a profile."""
+        return self.root / "profile.yaml"
 
     def clinical(self, paper: str) -> Path:
         """Clinical table of one paper's cohort, as the cohort stage checked it."""

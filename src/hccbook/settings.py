@@ -64,6 +64,11 @@ class RunSettings(Settings):
     negative_control: bool = Field(
         False, description="Whether both models are fitted a second time, on drawn features that carry nothing."
     )
+    archive: str = Field(
+        "",
+        description="Folder of an archived run, from `hccbook archive`, that the result chapters show; empty for this "
+        "run's own results.",
+    )
 
     @field_validator("phases")
     @classmethod
@@ -341,6 +346,7 @@ class FiguresSettings(Settings):
 
 
 _BORROWED: dict[str, dict[str, tuple[str, ...]]] = {
+    "features": {"figures_and_tables": ("dpi",)},
     "alarm_supplement": {"figures_and_tables": ("dpi",)},
     "amap_ct_supplement": {
         "amap_ct": ("seed", "horizon_months", "bootstrap_replicates"),
@@ -349,7 +355,7 @@ _BORROWED: dict[str, dict[str, tuple[str, ...]]] = {
         "figures_and_tables": ("dpi",),
     },
 }
-"""Settings of stages that a chapter beside them takes too: by chapter, then by section."""
+"""Settings of other stages that a stage or chapter takes too: by name, then by section."""
 
 
 class Profile(Settings):
@@ -372,7 +378,7 @@ class Profile(Settings):
     radiomics_by_hand: RadiomicsByHandSettings = RadiomicsByHandSettings()
 
     def parameters(self, stage: str) -> dict[str, Any]:
-        """Scalars that the notebook of `stage` takes: the run's, what a chapter borrows of stages, then its own."""
+        """Scalars that the notebook of `stage` takes: the run's, what it borrows of other stages, then its own."""
         own = getattr(self, stage).model_dump() if stage in type(self).model_fields else {}
         borrowed = {
             name: getattr(getattr(self, section), name)

@@ -47,6 +47,15 @@ def atomic_path(final: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_if_changed(file: Path, content: str | bytes) -> Path:
+    """Write a file, and leave its time stamp as it is where the content is there already."""
+    content = content.encode("utf-8") if isinstance(content, str) else content
+    if not file.is_file() or file.read_bytes() != content:
+        with atomic_path(file) as part:
+            part.write_bytes(content)
+    return file
+
+
 @contextlib.contextmanager
 def atomic_folder(final: Path) -> Iterator[Path]:
     """Temporary folder beside `final` that takes its place when the block ends without an error."""

@@ -11,7 +11,7 @@ from bs4 import BeautifulSoup, Tag
 from hccbook.errors import HccbookError
 from hccbook.papers import PAPERS
 from hccbook.papers.published import Item
-from hccbook.run import RunPaths, project_root
+from hccbook.run import RESULT_CHAPTERS, RunPaths, project_root
 
 _LOADED = {"script": "src", "link": "href", "img": "src", "iframe": "src", "source": "src", "embed": "src"}
 _LINKED_RESOURCES = {"stylesheet", "preload", "prefetch", "modulepreload", "preconnect", "icon", "manifest"}
@@ -40,12 +40,13 @@ def refuse_paths(place: str, text: str) -> None:
             )  # fmt: skip
 
 
-def item_files(item: Item) -> list[str]:
-    """Files that an item names: data and figure, as far as it has them."""
-    return [name for name in (item.data, item.figure) if name is not None]
+def item_files(item: Item, run: RunPaths, shown: RunPaths) -> dict[str, Path]:
+    """Files that an item names, data and figure, by name; those of result chapters are in the run that they show."""
+    names = [name for name in (item.data, item.figure) if name is not None]
+    return {name: (shown if name.partition("/")[0] in RESULT_CHAPTERS else run).root / name for name in names}
 
 
-def check_items(html: Path, run: RunPaths, listed: Iterable[Item]) -> None:
+def check_items(html: Path, run: RunPaths, listed: Iterable[Item], shown: RunPaths | None = None) -> None:
     """Check that every item that is not planned is on its page, with its picture or table, and its files exist.
 
     Parameters
@@ -56,6 +57,8 @@ def check_items(html: Path, run: RunPaths, listed: Iterable[Item]) -> None:
         The run that it was rendered from.
     listed : iterable of Item
         Items to look for.
+    shown : RunPaths, optional
+        The run that the result chapters show; `run` if absent.
 
     Raises
     ------
@@ -67,7 +70,8 @@ def check_items(html: Path, run: RunPaths, listed: Iterable[Item]) -> None:
     for item in listed:
         if item.is_planned:
             continue
-        missing += [f"{item.id}: file {name}" for name in item_files(item) if not (run.root / name).is_file()]
+        files = item_files(item, run, shown or run)
+        missing += [f"{item.id}: file {name}" for name, file in files.items() if not file.is_file()]
         if item.page not in pages:
             page = html / "notebooks" / f"{item.page}.html"
             pages[item.page] = _soup(page) if page.is_file() else None

@@ -10,6 +10,7 @@ import jinja2
 
 from hccbook.papers import PAPERS, published
 from hccbook.papers.published import Assumption, Claim, Item
+from hccbook.pipeline.run_record import RunRecord
 from hccbook.provenance import digest
 from hccbook.settings import Profile
 
@@ -62,6 +63,24 @@ def results_page(listed: Iterable[Item], claimed: Iterable[Claim] = (), *, synth
 
 def _chapter(page: str) -> str:
     return f"Chapter {int(page[:2])}" if page[:2].isdigit() else page.rpartition("_")[2].capitalize()
+
+
+def shown_run(*records: tuple[str, RunRecord]) -> str:
+    """Which runs a page shows, for its top: name, patients, seed, and of an archived one its version and day.
+
+    Parameters
+    ----------
+    *records : tuple of str and RunRecord
+        What the page shows of the run (empty where it shows nothing else), and the run; none for a page without
+        patients.
+
+    Returns
+    -------
+    str
+        A MyST block.
+    """
+    template = _TEMPLATES.get_template("shown_run.md.j2")
+    return template.render(records=records, title=lambda paper: PAPERS[paper].title).strip()
 
 
 def assumptions_page(register: Iterable[Assumption], used: Mapping[str, Mapping[str, Any]]) -> str:

@@ -13,15 +13,28 @@ import nbformat
 import yaml
 
 from hccbook.book.checks import BookError, item_files, refuse_paths
-from hccbook.book.generated_pages import api_pages, assumptions_page, results_page
+from hccbook.book.generated_pages import api_pages, assumptions_page, results_page, shown_run
 from hccbook.book.web_pages import web_files
 from hccbook.papers import PAPERS
 from hccbook.papers.published import Item, assumptions, claims, items
-from hccbook.run import CHAPTERS, STAGES, RunPaths, book_source_dir, notebook_name, project_root
-from hccbook.store import atomic_path
+from hccbook.pipeline.run_record import METADATA, describe_run
+from hccbook.run import (
+    CHAPTER_READS,
+    CHAPTERS,
+    RESULT_CHAPTERS,
+    STAGES,
+    RunPaths,
+    book_source_dir,
+    notebook_name,
+    project_root,
+)
+from hccbook.store import write_if_changed
+
+_PAGES_OF_RESULTS = ("intro.md", "web_nomogram.md", "web_calculator.md")
+_NOTE_HERE = "% the run shown"
 
 
-def lay_out(run: RunPaths, source: Path) -> Path:
+def lay_out(run: RunPaths, source: Path, shown: RunPaths | None = None) -> Path:
     """Lay out what Jupyter Book reads: prose, executed notebooks, generated pages, settings, MathJax.
 
     Parameters
@@ -30,6 +43,8 @@ def lay_out(run: RunPaths, source: Path) -> Path:
         The run.
     source : pathlib.Path
         Folder to fill; unchanged files keep their time stamps, left-over files go.
+    shown : RunPaths, optional
+        The run that the result chapters show; `run` if absent.
 
     Returns
     -------
@@ -41,17 +56,19 @@ def lay_out(run: RunPaths, source: Path) -> Path:
     BookError
         If an executed notebook, or a file that ``items.yaml`` names, is missing, or an anchor is missing in it.
     """
+    shown = shown or run
     papers = papers_of(run)
     absent = [paper for paper in PAPERS.values() if paper.name not in papers]
     left_out = {stage for paper in absent for stage in (*paper.stages, *paper.chapters)}
     stages = [stage for stage in (*STAGES, *CHAPTERS) if stage not in left_out]
-    notebooks = {notebook_name(stage): _executed(run, stage) for stage in stages}
+    executed = {stage: _executed(shown if stage in RESULT_CHAPTERS else run, stage) for stage in stages}
     # Not every notebook has the parameter; one that says otherwise decides.
-    synthetic = all(_parameters(notebook).get("synthetic", True) for notebook in notebooks.values())
-    used = {stage: _parameters(notebooks[notebook_name(stage)]) for stage in stages}
+    synthetic = all(_parameters(notebook).get("synthetic", True) for notebook in executed.values())
+    used = {stage: _parameters(notebook) for stage, notebook in executed.items()}
     listed = [item for item in items() if item.paper in papers]
     register = [entry for entry in assumptions() if entry.paper in (*papers, "both")]
-    _refuse_missing(listed, run, notebooks)
+    files = {name: file for item in listed for name, file in item_files(item, run, shown).items()}
+    _refuse_missing(listed, files, {notebook_name(stage): notebook for stage, notebook in executed.items()})
 
     pages = _prose() | {
         "_config.yml": _config(synthetic),
@@ -59,12 +76,18 @@ def lay_out(run: RunPaths, source: Path) -> Path:
         "assumptions.md": assumptions_page(register, used),
         "assets/mathjax/tex-svg.js": _mathjax(),
     }
+    notes = _notes(run, shown, stages)
+    for name in pages.keys() & notes.keys():
+        pages[name] = _with_note(_text(pages[name]), notes[name])
     reference = {f"api/{part}": page for part, page in api_pages().items()}
     pages |= {f"{name}.md": page for name, page in reference.items()}
-    pages["_toc.yml"] = _toc(set(notebooks), list(reference))
-    pages |= {f"notebooks/{name}.ipynb": _readable(name, notebook) for name, notebook in notebooks.items()}
-    pages |= _item_files(listed, run) | _contact_sheets(papers, run)
-    web = web_files(run, papers, synthetic=synthetic, stepwise=used.get("stepwise_stratification", {}))
+    pages["_toc.yml"] = _toc(set(map(notebook_name, stages)), list(reference))
+    for stage, notebook in executed.items():
+        page = f"notebooks/{notebook_name(stage)}.ipynb"
+        pages[page] = _readable(notebook_name(stage), notebook, notes[page])
+    pages |= {f"files/{file.name}": _without_paths(name, file.read_bytes()) for name, file in files.items()}
+    pages |= _contact_sheets(papers, run)
+    web = web_files(shown, papers, synthetic=synthetic, stepwise=used.get("stepwise_stratification", {}))
     pages |= {f"assets/{name}": content for name, content in web.items()}
     written = {write_if_changed(source / name, content) for name, content in pages.items()}
     for file in sorted(source.rglob("*")):
@@ -73,9 +96,29 @@ def lay_out(run: RunPaths, source: Path) -> Path:
     return source
 
 
-def _item_files(listed: Iterable[Item], run: RunPaths) -> dict[str, str | bytes]:
-    names = [name for item in listed for name in item_files(item)]
-    return {f"files/{Path(name).name}": _without_paths(name, (run.root / name).read_bytes()) for name in names}
+def _notes(run: RunPaths, shown: RunPaths, stages: Iterable[str]) -> dict[str, str]:
+    """Which run a page shows, by page, of all pages that show one and of the notebooks that read no patient."""
+    here = describe_run(run)
+    results = here if shown == run else describe_run(shown)
+    both = [("", here)] if shown == run else [("Pages of results: ", results), ("Other pages: ", here)]
+    notes = dict.fromkeys(_PAGES_OF_RESULTS, shown_run(("", results)))
+    notes |= {"results.md": shown_run(*both), "assumptions.md": shown_run(*both)}
+    for stage in stages:
+        reads = stage in STAGES or stage in CHAPTER_READS
+        records = [("", results if stage in RESULT_CHAPTERS else here)] if reads else []
+        notes[f"notebooks/{notebook_name(stage)}.ipynb"] = shown_run(*records)
+    return notes
+
+
+def _with_note(page: str, note: str) -> str:
+    """Page with a note where it has the line `_NOTE_HERE`, or else under its title."""
+    if _NOTE_HERE in page:
+        return page.replace(_NOTE_HERE, note)
+    return re.sub(r"^# .*$", lambda title: f"{title.group()}\n\n{note}", page, count=1, flags=re.MULTILINE)
+
+
+def _text(content: str | bytes) -> str:
+    return content if isinstance(content, str) else content.decode("utf-8")
 
 
 def _contact_sheets(papers: Iterable[str], run: RunPaths) -> dict[str, str | bytes]:
@@ -96,7 +139,8 @@ def papers_of(run: RunPaths) -> tuple[str, ...]:
 def _executed(run: RunPaths, stage: str) -> nbformat.NotebookNode:
     file = run.executed_notebook(stage)
     if not file.is_file():
-        hint = f"Run that stage first: hccbook run --profile {run.root.name} --until {stage}."
+        until = "" if stage in RESULT_CHAPTERS else f" --profile {run.root.name} --until {stage}"
+        hint = f"Run that stage first: hccbook run{until}."
         place = f"{run.root.name}/notebooks/{file.name}"
         raise BookError(place, "the book needs every notebook executed", "no such file", hint)
     notebook = nbformat.read(file, as_version=4)
@@ -112,18 +156,19 @@ def _parameters(notebook: nbformat.NotebookNode) -> dict[str, Any]:
     return dict(notebook.metadata.get("papermill", {}).get("parameters", {}))
 
 
-def _refuse_missing(listed: Iterable[Item], run: RunPaths, notebooks: Mapping[str, nbformat.NotebookNode]) -> None:
-    files, anchors = [], []
+def _refuse_missing(
+    listed: Iterable[Item], files: Mapping[str, Path], notebooks: Mapping[str, nbformat.NotebookNode]
+) -> None:
+    absent, anchors = [name for name, file in files.items() if not file.is_file()], []
     for item in listed:
-        files += [name for name in item_files(item) if not (run.root / name).is_file()]
         if not item.is_planned and not any(
             cell.cell_type == "markdown" and f"({item.id})=" in cell.source
             for cell in notebooks.get(item.page or "", nbformat.v4.new_notebook()).cells
         ):
             anchors.append(f"({item.id})= in {item.page}.ipynb")
-    if files:
+    if absent:
         raise BookError(
-            f"{run.root.name}", "every file that items.yaml names must exist", "none of " + ", ".join(files),
+            "results", "every file that items.yaml names must exist", "none of " + ", ".join(absent),
             "Run the stage that makes them: hccbook run.",
         )  # fmt: skip
     if anchors:
@@ -172,18 +217,11 @@ def _mathjax() -> bytes:
     return (Path(spec.origin).parent / "static" / "mathjax" / "tex-svg.js").read_bytes()
 
 
-def write_if_changed(file: Path, content: str | bytes) -> Path:
-    """Write a file, and leave its time stamp as it is where the content is there already."""
-    content = content.encode("utf-8") if isinstance(content, str) else content
-    if not file.is_file() or file.read_bytes() != content:
-        with atomic_path(file) as part:
-            part.write_bytes(content)
-    return file
-
-
-def _readable(name: str, notebook: nbformat.NotebookNode) -> str:
-    """Notebook as readers see it: this run's parameters folded away, no machine's paths, no run-time stamps."""
-    notebook.metadata.pop("papermill", None)
+def _readable(name: str, notebook: nbformat.NotebookNode, note: str) -> str:
+    """Notebook as readers see it: the run named at its top, its parameters folded away, no path, no time stamp."""
+    for stamp in ("papermill", METADATA):
+        notebook.metadata.pop(stamp, None)
+    notebook.cells[0].source = _with_note(notebook.cells[0].source, note)
     for cell in notebook.cells:
         for stamp in ("papermill", "execution"):
             cell.metadata.pop(stamp, None)

@@ -15,15 +15,16 @@ import sys
 from pathlib import Path
 
 from hccbook.book.checks import BookError, check_items, check_self_contained
-from hccbook.book.layout import lay_out, papers_of, write_if_changed
+from hccbook.book.layout import lay_out, papers_of
 from hccbook.papers.published import items
 from hccbook.provenance import digest
 from hccbook.run import RunPaths
+from hccbook.store import write_if_changed
 
 _RENDERERS = ("jupyter-book", "sphinx", "myst-nb", "sphinx-book-theme", "sphinxcontrib-bibtex")
 
 
-def build_book(run: RunPaths, *, out: Path | None = None) -> Path:
+def build_book(run: RunPaths, *, out: Path | None = None, shown: RunPaths | None = None) -> Path:
     """Render the book from a finished run.
 
     Parameters
@@ -32,6 +33,8 @@ def build_book(run: RunPaths, *, out: Path | None = None) -> Path:
         The run; its notebooks must be executed.
     out : pathlib.Path, optional
         Folder for source, doctrees and HTML; ``book`` in the folder of the run when left out.
+    shown : RunPaths, optional
+        The run that the result chapters show; `run` if absent.
 
     Returns
     -------
@@ -46,7 +49,7 @@ def build_book(run: RunPaths, *, out: Path | None = None) -> Path:
         A call with nothing changed renders nothing and only checks.
     """
     out = (run.root / "book") if out is None else Path(out)
-    source = lay_out(run, out / "source")
+    source = lay_out(run, out / "source", shown)
     state = _state(source)
     stamp = out / "rendered.json"
     before = json.loads(stamp.read_text(encoding="utf-8")) if stamp.is_file() else {}
@@ -58,7 +61,7 @@ def build_book(run: RunPaths, *, out: Path | None = None) -> Path:
         stamp.unlink(missing_ok=True)
         _render(source, out)
         write_if_changed(stamp, json.dumps(state, indent=1) + "\n")
-    check_items(html, run, [item for item in items() if item.paper in papers_of(run)])
+    check_items(html, run, [item for item in items() if item.paper in papers_of(run)], shown)
     check_self_contained(html)
     return html / "index.html"
 

@@ -5,6 +5,7 @@ from hccbook.evaluation.association import (
     feature_counts,
     outcome_densities,
     outcome_differences,
+    screened_features,
     spearman_correlations,
 )
 from hccbook.evaluation.calibration import calibration_curve, calibration_summary

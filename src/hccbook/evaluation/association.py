@@ -19,6 +19,9 @@ from hccbook.models.development import phase_organ_name
 _MIN_BANDWIDTH = 0.05
 _DENSITY_POINTS = 201
 
+MAP_FEATURES = 40
+"""Features whose correlations are shown: more would not be told apart."""
+
 
 def feature_counts(names: Sequence[str]) -> pd.DataFrame:
     """Number of features by phase, organ, image and class, from their names.
@@ -146,6 +149,47 @@ def spearman_correlations(features: pd.DataFrame) -> pd.DataFrame:
         order = leaves_list(linkage(squareform(apart, checks=False), "average"))
         rho, names = rho[np.ix_(order, order)], names[order]
     return pd.DataFrame({"feature": np.repeat(names, len(names)), "other": np.tile(names, len(names)), "rho": rho.flat})
+
+
+def screened_features(features: pd.DataFrame, y: ArrayLike, screening: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """What the first two steps of the selection saw of each block of features.
+
+    Parameters
+    ----------
+    features : pandas.DataFrame, shape (n_patients, n_features)
+        Of the development patients.
+    y : array-like, shape (n_patients,)
+        1 for HCC, 0 otherwise.
+    screening : pandas.DataFrame
+        Columns block, feature, p, kept: what the Mann-Whitney test kept of the features that it was asked of.
+
+    Returns
+    -------
+    dict of str to pandas.DataFrame
+        ``associations``: block and the columns of `feature_associations`, of all features. ``correlations``: block and
+        the columns of `spearman_correlations`, of the `MAP_FEATURES` kept ones with the smallest p.
+
+    Raises
+    ------
+    DataError
+        As `feature_associations`.
+
+    References
+    ----------
+    ALARM, Figures S5, S6, S9 and S10.
+    """
+    associations, correlations = [], []
+    for block in screening["block"].unique():
+        own = screening[screening["block"] == block]
+        first = own[own["kept"]].nsmallest(MAP_FEATURES, "p")["feature"]
+        associations.append(feature_associations(features[own["feature"]], y).assign(block=block))
+        correlations.append(spearman_correlations(features[first]).assign(block=block))
+    columns = {"associations": ["block", "feature", "auc", "p"], "correlations": ["block", "feature", "other", "rho"]}
+    parts = {"associations": associations, "correlations": correlations}
+    return {
+        name: pd.concat(parts[name])[of_table] if parts[name] else pd.DataFrame(columns=of_table)
+        for name, of_table in columns.items()
+    }
 
 
 def outcome_densities(values: pd.DataFrame, y: ArrayLike) -> pd.DataFrame:

@@ -347,6 +347,11 @@ class AmapCtFamily(JsonModel):
         check_is_fitted(self, "models_")
         return pd.DataFrame({name: model.predict_proba(X)[:, 1] for name, model in self.models_.items()}, index=X.index)
 
+    @property
+    def image_features(self) -> tuple[str, ...]:
+        """Image features that any member's score is made of."""
+        return tuple(dict.fromkeys(name for model in self.models_.values() for name in model.image_features))
+
     def weights(self) -> pd.DataFrame:
         """Weights of every member's last regression.
 

@@ -117,6 +117,11 @@ class ScoreModel(ClassifierMixin, JsonModel):
         """Intercept of ``combination_``, shape (1,)."""
         return np.array([self.combination_.intercept])
 
+    @property
+    def image_features(self) -> tuple[str, ...]:
+        """Image features that the scores are made of."""
+        return tuple(name for score in self._image_scores.values() for name in getattr(self, score).names)
+
     def _covariates(self, X: pd.DataFrame) -> pd.DataFrame:
         """Columns that enter ``combination_``, in its order."""
         return covariates_of(X, {name: getattr(self, score) for name, score in self._image_scores.items()})

@@ -29,8 +29,8 @@ def save_json(content: object, file: Path) -> None:
 
 
 def read_table(run: RunPaths, stage: str, name: str) -> pd.DataFrame:
-    """Table that an earlier stage wrote."""
-    return pd.read_csv(run.stage(stage) / name)
+    """Table that an earlier stage wrote, with the very numbers that it wrote."""
+    return pd.read_csv(run.stage(stage) / name, float_precision="round_trip")
 
 
 def read_json(file: Path) -> dict:

@@ -91,7 +91,7 @@ def summary_texts(run: RunPaths, paper: str, truth: pd.DataFrame) -> dict[str, s
         By glue key; says so where the run lacks the paper or the truth is unknown.
     """
     own = truth[truth["model"] == paper]
-    keys = (f"n_{paper}", f"demo_{paper}_auc", f"demo_{paper}_truth")
+    keys = (f"n_{paper}", f"{paper}_auc", f"{paper}_truth")
     if own.empty:
         return dict.fromkeys(keys, "not in this run")
     row = own.iloc[0]

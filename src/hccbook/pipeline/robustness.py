@@ -22,7 +22,6 @@ from hccbook.features import deep as deep_features
 from hccbook.features.radiomics import ExtractionSettings, extract_patient, radiomics_table
 from hccbook.features.selection import unreliable_features
 from hccbook.images import read_label_map, write_image
-from hccbook.models import AlarmModel, AmapCtModel
 from hccbook.models.development import CLINICAL, phase_organ_name
 from hccbook.papers import find_paper
 from hccbook.parallel import map_patients
@@ -402,12 +401,6 @@ def segmentation_agreement(run: RunPaths, paper: str, settings: FeatureSettings,
 # --- models -----------------------------------------------------------------------------------------------------------
 
 
-def _model_features(model: AlarmModel | AmapCtModel) -> list[str]:
-    """Image features that enter a fitted model."""
-    scores = (model.radiomics_score_, model.deep_score_) if isinstance(model, AlarmModel) else (model.image_score_,)
-    return [name for score in scores for name in score.names]
-
-
 def scores_by_segmentation(run: RunPaths, paper: str, patients: int, seed: int, workers: int) -> pd.DataFrame:
     """Probability that the fitted model gives unseen patients, under every mask.
 
@@ -439,7 +432,7 @@ def scores_by_segmentation(run: RunPaths, paper: str, patients: int, seed: int, 
     clinical, table = model_table(run, paper)
     unseen = clinical[clinical["role"] != "development"]
     chosen = _drawn(unseen["hcc"], patients, seed)
-    features, settings = _model_features(model), read_feature_settings(run)
+    features, settings = model.image_features, read_feature_settings(run)
     tables, failures = features_by_perturbation(run, paper, chosen, features, settings, workers)
     save_table(failures, run.stage("segmentation_robustness") / f"{paper}_left_out.csv")
     if not len(tables[USED]):

@@ -17,11 +17,15 @@ from papermill.exceptions import PapermillExecutionError
 from hccbook.cohort import read_manifest
 from hccbook.errors import HccbookError, SettingsError
 from hccbook.papers import PAPERS, Paper
+from hccbook.pipeline.archive import unpack_archive
 from hccbook.pipeline.null_run import DRAWN, draw_null_run
+from hccbook.pipeline.run_record import METADATA, execution_record
 from hccbook.pipeline.staleness import forget_damaged, record_outputs
 from hccbook.run import (
+    CHAPTER_READS,
     CHAPTERS,
     NULL_RUN,
+    RESULT_CHAPTERS,
     STAGES,
     RunPaths,
     notebook_file,
@@ -48,15 +52,6 @@ STAGE_FILES = {
 }
 """Files of a stage that later stages read, in its folder; ``{paper}`` stands for each paper of the run."""
 
-CHAPTER_AFTER = {
-    "alarm_supplement": "alarm",
-    "amap_ct_supplement": "stepwise_stratification",
-    "leakage_and_negative_controls": "alarm",
-    # It reads both models, and is there where a paper is left out.
-    "segmentation_robustness": "figures_and_tables",
-}
-"""Last stage that a chapter reads; one that is not here reads no patient."""
-
 _MARK = "[hccbook] "
 
 
@@ -70,8 +65,13 @@ def profile_path(profile: str) -> Path:
 
 
 def stages_of(profile: Profile) -> tuple[str, ...]:
-    """Stages that a run with `profile` has, in order: a paper that is left out takes its stages along."""
+    """Stages that a run with `profile` executes, in order.
+
+    A paper that is left out takes its stages along; where the results of an archived run are shown, `shown_chapters`
+    makes them.
+    """
     absent = {stage for paper in _papers_left_out(profile.run.papers) for stage in paper.stages}
+    absent |= set(shown_chapters(profile))
     return tuple(stage for stage in STAGES if stage not in absent)
 
 
@@ -80,9 +80,18 @@ def _papers_left_out(papers: str) -> list[Paper]:
 
 
 def chapters_of(profile: Profile) -> tuple[str, ...]:
-    """Chapters beside the stages that a run with `profile` has."""
-    stages = stages_of(profile)
-    return tuple(name for name in CHAPTERS if CHAPTER_AFTER.get(name, stages[0]) in stages)
+    """Chapters beside the stages that a run with `profile` executes: those of which it has a stage that they read."""
+    stages = set(stages_of(profile))
+    elsewhere = shown_chapters(profile)
+    return tuple(
+        name for name in CHAPTERS if name not in elsewhere and stages & set(CHAPTER_READS.get(name, STAGES[:1]))
+    )
+
+
+def shown_chapters(profile: Profile) -> tuple[str, ...]:
+    """Result chapters that are executed on an archived run; none where the run shows its own results."""
+    absent = {stage for paper in _papers_left_out(profile.run.papers) for stage in (*paper.stages, *paper.chapters)}
+    return tuple(stage for stage in RESULT_CHAPTERS if stage not in absent) if profile.run.archive else ()
 
 
 def notebook_parameters(stage: str, profile: Profile, results: str, workers: int) -> dict[str, object]:
@@ -138,6 +147,7 @@ def execute_stage(stage: str, profile: Profile, results: str, workers: int) -> P
     parameters = notebook_parameters(stage, profile, results, workers)
     source = notebook_file(stage)
     chosen = _of_papers(nbformat.read(source, as_version=4), profile.run.papers)
+    chosen.metadata[METADATA] = execution_record(stage)
     with atomic_path(executed) as part:
         try:
             papermill.execute_notebook(
@@ -186,8 +196,8 @@ def run(profile: str, *, manifest: str = "", results: str = "", jobs: int = 1, u
 
     Raises
     ------
-    SettingsError, ManifestError
-        Before anything runs, if the profile or the manifest is wrong.
+    SettingsError, ManifestError, ArchiveError
+        Before anything runs, if the profile, the manifest or the archive that the profile names is wrong.
     StageError
         If a stage stopped; what earlier stages made is kept, and the next call goes on from there.
     """
@@ -203,23 +213,48 @@ def run(profile: str, *, manifest: str = "", results: str = "", jobs: int = 1, u
     if until and until not in stages_of(checked):
         raise SettingsError("--until", f"must be one of {', '.join(stages_of(checked))}", until, "Check the spelling.")
     paths = RunPaths.at(results or f"results/{file.stem}", manifest)
+    shown = show_archive(checked, paths)
     paths.root.mkdir(parents=True, exist_ok=True)
     for left in ("stage_error.txt", "timings.txt"):
-        (paths.root / left).unlink(missing_ok=True)
-    for folder in (paths, paths.control):
+        for folder in (paths, shown):
+            (folder.root / left).unlink(missing_ok=True)
+    for folder in dict.fromkeys((paths, paths.control, shown)):
         for stage in (*STAGES, *CHAPTERS):
             damaged = forget_damaged(stage, folder)
             if damaged:
                 print(f"{folder.root.name}, {stage}: made again, since {damaged[0]} is not what it left", flush=True)
-    _run_snakemake(paths, file, until, jobs)
+    _run_snakemake(paths, shown, file, until, jobs)
     return paths.root
 
 
-def _run_snakemake(paths: RunPaths, profile: Path, until: str, jobs: int) -> None:
+def show_archive(profile: Profile, run: RunPaths) -> RunPaths:
+    """Run that the result chapters show: `run`, or the archived one that the profile names, unpacked beside it.
+
+    Raises
+    ------
+    ArchiveError
+        As `hccbook.pipeline.archive.unpack_archive`.
+    SettingsError
+        If it is not a run of the same papers.
+    """
+    shown = run.shown(profile.run.archive)
+    if profile.run.archive:
+        archived = unpack_archive(project_root() / profile.run.archive, shown)
+        if archived.papers != tuple(profile.run.papers.split(",")):
+            found = ", ".join(archived.papers)
+            raise SettingsError("run.archive", f"must be of {profile.run.papers}", found, "Name another archive.")
+    return shown
+
+
+def _run_snakemake(paths: RunPaths, shown: RunPaths, profile: Path, until: str, jobs: int) -> None:
     root = project_root()
+    results, archived = (
+        str(run.root.relative_to(root) if run.root.is_relative_to(root) else run.root) for run in (paths, shown)
+    )
     config = {
         "profile": str(profile),
-        "results": str(paths.root.relative_to(root) if paths.root.is_relative_to(root) else paths.root),
+        "results": results,
+        "archived": archived if shown != paths else "",
         "manifest": "" if paths.manifest is None else str(paths.manifest.resolve()),
         "until": until,
     }
@@ -242,9 +277,10 @@ def _run_snakemake(paths: RunPaths, profile: Path, until: str, jobs: int) -> Non
             if line.startswith(_MARK):
                 print(line.removeprefix(_MARK).rstrip(), flush=True)
     if process.returncode:
-        reason = paths.root / "stage_error.txt"
-        if reason.is_file():
-            raise StageError(*json.loads(reason.read_text(encoding="utf-8")))
+        for run in (paths, shown):
+            reason = run.root / "stage_error.txt"
+            if reason.is_file():
+                raise StageError(*json.loads(reason.read_text(encoding="utf-8")))
         found = f"exit code {process.returncode}"
         raise StageError(f"run of {profile.stem}", "Snakemake must finish", found, "\n".join(last))
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import nbformat
 
 from hccbook.pipeline.files import read_json, save_json, source_cases
-from hccbook.provenance import code_of, digest, files_of
-from hccbook.run import RunPaths, benchmarks_dir, data_dir, notebook_file, project_root
+from hccbook.provenance import Code, code_of, digest, files_of
+from hccbook.run import RESULT_CHAPTERS, RunPaths, benchmarks_dir, data_dir, notebook_file, project_root, published_dir
 from hccbook.settings import Profile
 
 _DATA_READERS = {"hccbook.papers.published", "hccbook.features.radiomics.ibsi"}
+_PLACES = ("manifest", "archive")
 _FILE_SETTINGS = ("weights", "resnet50_weights", "resnet18_weights", "predictions")
 
 
@@ -19,8 +21,8 @@ def stage_digest(stage: str, profile: Profile, run: RunPaths) -> str:
     """Hash of all that a stage follows from, but for what earlier stages leave.
 
     These are the cells of its notebook, its settings, the code that the notebook imports, the printed numbers and
-    benchmarks that this code reads, files that settings name, and, for the cohort, the content of the user's manifest
-    and of every image and mask in it.
+    benchmarks that this code reads, files that settings name, for the cohort the content of the user's manifest and of
+    every image and mask in it, and for a chapter that shows an archived run what that archive holds.
 
     Raises
     ------
@@ -28,10 +30,12 @@ def stage_digest(stage: str, profile: Profile, run: RunPaths) -> str:
         If the user's manifest is wrong.
     """
     cells = nbformat.read(notebook_file(stage), as_version=4).cells
-    source = "\n".join(_python(cell.source) for cell in cells if cell.cell_type == "code")
+    source = _source(cells)
     parameters = profile.parameters(stage)
     inputs: list[object] = [[(cell.cell_type, cell.source) for cell in cells], *_code(source)]
-    inputs.append({name: value for name, value in parameters.items() if name != "manifest"})
+    inputs.append({name: value for name, value in parameters.items() if name not in _PLACES})
+    # What an archive holds is in its manifest, with sums.
+    inputs += [run.archive_manifest] if stage in RESULT_CHAPTERS else []
     inputs += [project_root() / value for name, value in parameters.items() if name in _FILE_SETTINGS and value]
     if "benchmark_file" in source:
         inputs.append(benchmarks_dir())
@@ -52,7 +56,16 @@ def null_run_digest(profile: Profile, run: RunPaths) -> str:
 def _code(source: str) -> list[object]:
     """Code that a source runs, and the printed numbers that this code reads."""
     code = code_of(source=source)
-    return [code.digest, *([data_dir()] if _DATA_READERS & set(code.modules) else [])]
+    return [code.digest, *([published_dir(), data_dir() / "ibsi"] if _DATA_READERS & set(code.modules) else [])]
+
+
+def notebook_code(stage: str) -> Code:
+    """Code that the notebook of a stage runs."""
+    return code_of(source=_source(nbformat.read(notebook_file(stage), as_version=4).cells))
+
+
+def _source(cells: Iterable[nbformat.NotebookNode]) -> str:
+    return "\n".join(_python(cell.source) for cell in cells if cell.cell_type == "code")
 
 
 def _python(source: str) -> str:
@@ -75,17 +88,26 @@ def forget_damaged(stage: str, run: RunPaths) -> list[str]:
     list of str
         Such files, relative to the run's folder.
     """
-    record, notebook = _record(stage, run), run.executed_notebook(stage)
-    left = read_json(record) if record.is_file() else {}
-    drawn = notebook.relative_to(run.root).as_posix() not in left
-    if not drawn and not notebook.is_file():
-        return []
-    present = _outputs(stage, run)
-    damaged = [name for name, known in left.items() if present.get(name) != known]
+    damaged = damaged_files(stage, run)
     if damaged:
-        for file in [run.root / name for name in left] if drawn else [notebook]:
+        left, notebook = read_json(_record(stage, run)), run.executed_notebook(stage)
+        for file in [run.root / name for name in left] if _is_drawn(stage, run) else [notebook]:
             file.unlink(missing_ok=True)
     return damaged
+
+
+def damaged_files(stage: str, run: RunPaths) -> list[str]:
+    """Files that a stage left and that are gone or have been altered since, relative to the run's folder."""
+    record = _record(stage, run)
+    if not record.is_file() or not (_is_drawn(stage, run) or run.executed_notebook(stage).is_file()):
+        return []
+    present = _outputs(stage, run)
+    return [name for name, known in read_json(record).items() if present.get(name) != known]
+
+
+def _is_drawn(stage: str, run: RunPaths) -> bool:
+    """Whether a stage's files were drawn by a null run, without a notebook."""
+    return run.executed_notebook(stage).relative_to(run.root).as_posix() not in read_json(_record(stage, run))
 
 
 def _outputs(stage: str, run: RunPaths) -> dict[str, str]:
