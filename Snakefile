@@ -3,9 +3,9 @@
 import sys
 
 from hccbook.pipeline.null_run import DRAWN_FILES
-from hccbook.pipeline.runner import CHAPTER_AFTER, CONTROL_STAGES, STAGE_FILES, chapters_of, stages_of
+from hccbook.pipeline.runner import CONTROL_STAGES, STAGE_FILES, chapters_of, stages_of
 from hccbook.pipeline.staleness import null_run_digest, stage_digest
-from hccbook.run import CHAPTERS, CONTROL_ENDING, NULL_RUN, RunPaths
+from hccbook.run import CHAPTER_AFTER, CHAPTERS, CONTROL_ENDING, NULL_RUN, RunPaths
 from hccbook.settings import load_profile
 
 PROFILE = load_profile(config["profile"])

@@ -33,6 +33,15 @@ CHAPTERS = {
 }
 """Notebooks beside the stages, by name and file; nothing later reads what they leave."""
 
+CHAPTER_AFTER = {
+    "alarm_supplement": "alarm",
+    "amap_ct_supplement": "stepwise_stratification",
+    "leakage_and_negative_controls": "alarm",
+    # It reads both models, and is there where a paper is left out.
+    "segmentation_robustness": "figures_and_tables",
+}
+"""Last stage that a chapter reads; one that is not here reads no patient."""
+
 NULL_RUN = "null_run"
 """Step that draws the cohorts of a negative control, in place of the stages that would measure them."""
 
@@ -94,6 +103,11 @@ def notebook_file(stage: str) -> Path:
 def notebook_name(stage: str) -> str:
     """Notebook name of a stage (two digits, underscore, stage) or of a chapter beside the stages."""
     return CHAPTERS[stage] if stage in CHAPTERS else f"{STAGES.index(stage) + 1:02d}_{stage}"
+
+
+def step_name(stage: str) -> str:
+    """Notebook name of a stage or chapter; `NULL_RUN`, which has none, is called by its own name."""
+    return stage if stage == NULL_RUN else notebook_name(stage)
 
 
 def benchmarks_dir() -> Path:
