@@ -76,6 +76,7 @@ def _of_patients(rows: pd.DataFrame) -> dict[str, Any]:
         }
         for step, paper in names
     ]
+    simulated = of_patient[of_patient["step"] == "simulation"].groupby("spacing_mm")["n"].max()
     sums = of_patient.groupby(["paper", "spacing_mm", "processor"])["core_seconds"].sum()
     for paper in PAPERS.values():
         whole = [sums["", *column] + sums[paper.name, *column] for column in columns]
@@ -85,7 +86,7 @@ def _of_patients(rows: pd.DataFrame) -> dict[str, Any]:
         "spacings": spacings,
         "columns": columns,
         "steps": steps,
-        "patients_measured": int(of_patient.loc[of_patient["step"] == "simulation", "n"].max() / len(PAPERS)),
+        "patients_measured": {spacing: int(simulated[spacing] / len(PAPERS)) for spacing in spacings},
         "fixed": [_fixed(step, own, kinds) for step, own in fixed.groupby("step", sort=False)],
     }
 
