@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 import yaml
 
@@ -25,6 +26,7 @@ from hccbook.book import (
     rendering,
     results_page,
 )
+from hccbook.book.costs_page import costs_page
 from hccbook.cohort.manifest import COLUMNS
 from hccbook.papers import PAPERS, published
 from hccbook.run import CHAPTER_READS, CHAPTERS, RESULT_CHAPTERS, STAGES, RunPaths, notebook_name, project_root
@@ -105,6 +107,38 @@ def edit(run, stage, change):
     notebook = nbformat.read(file, as_version=4)
     change(notebook)
     nbformat.write(notebook, file)
+
+
+def costs_of(run, *rows):
+    lines = ["run,stage,patients,computed,core_seconds,wall_seconds,peak_mib,workers,processor", *rows]
+    (run.root / "costs.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return costs_page(run)
+
+
+def test_a_stage_is_shown_with_what_a_patient_cost(run):
+    """250 core-seconds for 100 of 240 patients, whose other 140 lay in the store: 2.5 s each, and no forecast."""
+    page = costs_of(run, "demo,02_preprocessing,240,100,250.0,130.0,900,2,AVX2", "demo,09_audit,0,,6.0,7.0,400,1,AVX2")
+    cells = page.partition("* - 02 preprocessing\n")[2].split("\n* - ")[0]
+    assert [cell.removeprefix("  - ") for cell in cells.splitlines()] == ["240", "140", "250.0", "2.50", "", "900"]
+    assert "  - 256\n" in page.partition("**All**")[2]
+
+
+def test_the_page_says_how_well_the_forecast_met_the_run(run, monkeypatch):
+    """Two stages forecast at 100 s each took 80 and 170: 200 forecast of 250."""
+    rows = pd.DataFrame(
+        {
+            "run": "demo", "stage": ["01_cohort", "02_preprocessing"], "patients": 240, "computed": [240, 240],
+            "core_seconds": [80.0, 170.0], "wall_seconds": 90.0, "peak_mib": 900, "workers": 2, "processor": "AVX2",
+            "forecast": 100.0,
+        }
+    )  # fmt: skip
+    monkeypatch.setattr("hccbook.book.costs_page.against_forecast", lambda run: rows)
+    assert "took 250 core-seconds, and 200 were forecast: the forecast was 0.80 times what it took." in costs_page(run)
+
+
+def test_a_run_that_counted_nothing_has_the_page_too(run):
+    """A run of an earlier version left no table."""
+    assert "This run left no table of costs." in costs_page(run)
 
 
 def test_a_finished_run_renders_and_stays_as_it_is(run, monkeypatch):

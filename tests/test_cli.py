@@ -205,6 +205,31 @@ def test_run_with_a_bad_manifest_stops_before_anything(command, folder: Path) ->
     assert not (folder / "run" / "preprocessing").exists()
 
 
+def test_a_plan_runs_nothing(command, tmp_path: Path) -> None:
+    """Stages of the profile with their patients, and no folder of a run."""
+    code, out, _ = command("run", "--plan", "--profile", "demo", "--out", tmp_path / "run", "--jobs", 2)
+    assert code == 0
+    assert "Forecast for profile demo on 2 cores" in out
+    (cohort,) = [line.split() for line in out.splitlines() if line.startswith("01_cohort ")]
+    assert cohort[:2] == ["01_cohort", "240"]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("profile", "is_told"), [("paper", True), ("smoke", False)])
+def test_a_long_run_is_told_before_it_starts(
+    command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, profile: str, is_told: bool
+) -> None:
+    """Thousands of patients take hours on one core, a handful do not; a run that was begun before says nothing."""
+    monkeypatch.setattr("hccbook.pipeline.runner.run", lambda profile, **where: where["results"])
+    folder = tmp_path / "run"
+    _, out, _ = command("run", "--profile", profile, "--out", folder, "--jobs", 1)
+    assert ("hours on one core" in out) is is_told
+    folder.mkdir()
+    (folder / "costs.csv").touch()
+    _, out, _ = command("run", "--profile", profile, "--out", folder, "--jobs", 1)
+    assert out == f"Done: {folder}\n"
+
+
 def test_unknown_parameter_in_a_profile_is_one_message(command, folder: Path) -> None:
     """The setting is named with its section and the nearest known one."""
     profile = folder / "mine.yaml"

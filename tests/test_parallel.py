@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hccbook.errors import DataError
-from hccbook.parallel import FAILURE_COLUMNS, map_patients
+from hccbook.parallel import FAILURE_COLUMNS, WORK_LOG, map_patients
 from hccbook.store import Store
 
 
@@ -99,3 +99,12 @@ def test_a_patient_who_fails_is_told_once_and_computed_each_time(tmp_path: Path)
         assert list(outcome.results.items()) == [("P0001", 1), ("P0002", 4)]
         assert outcome.failures["patient"].tolist() == ["P0003"]
         assert outcome.computed == computed
+
+
+def test_the_map_says_how_many_were_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of three patients lie in the store: three in the log, one of them new."""
+    task = functools.partial(stored_square, root=tmp_path)
+    map_patients(task, {"P0001": 1, "P0002": 2}, stage="squares", stored=True)
+    monkeypatch.setenv(WORK_LOG, str(tmp_path / "work.csv"))
+    map_patients(task, {"P0001": 1, "P0002": 2, "P0003": 3}, stage="squares", stored=True)
+    assert (tmp_path / "work.csv").read_text() == "stored_square,3,1\n"

@@ -17,6 +17,7 @@ from hccbook import phantom, provenance
 from hccbook.features.radiomics import extract_features
 from hccbook.images.patients import preprocess_patient
 from hccbook.pipeline import runner
+from hccbook.pipeline.costs import costs_file, read_costs
 from hccbook.pipeline.features import extract_radiomics
 from hccbook.pipeline.segmentation import segment_cohort
 from hccbook.pipeline.staleness import forget_damaged, record_outputs, stage_digest
@@ -93,10 +94,10 @@ def entries(store: Store, kind: str) -> set[str]:
 
 def executed(run: RunPaths) -> set[str]:
     """Stages that a call of the runner executes."""
+    table = costs_file(run)
+    before = len(pd.read_csv(table)) if table.is_file() else 0
     runner.run(str(profile_of(run)), manifest=str(run.manifest), results=str(run.root), until="preprocessing")
-    timings = run.root / "timings.txt"
-    lines = timings.read_text(encoding="utf-8").splitlines() if timings.is_file() else []
-    return {line.split()[1] for line in lines}
+    return set(pd.read_csv(table)["stage"][before:])
 
 
 def features(run: RunPaths) -> pd.DataFrame:
@@ -120,6 +121,7 @@ def test_a_run_makes_again_what_has_changed_and_nothing_else(own: RunPaths) -> N
     outcomes = flip_outcomes(own.manifest)
     replace_image(own.manifest)
     assert executed(own) == both
+    assert read_costs(own).set_index("stage").loc["02_preprocessing", ["patients", "computed"]].tolist() == [8, 1]
     assert pd.read_csv(own.clinical("alarm"))["hcc"].tolist() == outcomes.tolist()
     again = features(own)
     assert len(entries(own.store, "preprocessing") - images) == 1

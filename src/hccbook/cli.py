@@ -89,16 +89,33 @@ def check(
 
 
 @app.command()
-def run(
+def run(  # noqa: PLR0913 - a command has its options
     profile: ProfileOption = "demo",
     manifest: Annotated[str, typer.Option("--manifest", help="Your manifest, for profile own.")] = "",
     out: Annotated[str, typer.Option("--out", help="Folder of the run; results/<profile> when left out.")] = "",
     jobs: Annotated[int, typer.Option("--jobs", help="Cores; all when left out.")] = 0,
     until: Annotated[str, typer.Option("--until", help="Last stage to run; all when left out.")] = "",
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what the run will cost.")] = False,
+    patients: Annotated[
+        int | None,
+        typer.Option("--patients", min=1, help="Patients of each paper, for --plan; the profile's otherwise."),
+    ] = None,
 ) -> None:
     """Run the stale stages of a profile, and go on where an earlier run stopped."""
+    from hccbook.pipeline.costs import costs_file
+    from hccbook.pipeline.forecast import LONG_RUN_S, forecast_lines, plan_run, warning_of_length
+    from hccbook.pipeline.runner import profile_path
     from hccbook.pipeline.runner import run as run_profile
+    from hccbook.run import RunPaths
 
+    paths = RunPaths.at(out or f"results/{profile_path(profile).stem}")
+    expected = plan_run(profile, manifest, jobs or _cores(), patients)
+    if plan:
+        print("\n".join(forecast_lines(expected, profile, paths.root)))
+        return
+    is_new = not (until or costs_file(paths).is_file())
+    if is_new and expected.wall_seconds > LONG_RUN_S:
+        print(warning_of_length(expected), flush=True)
     folder = run_profile(profile, manifest=manifest, results=out, jobs=jobs or _cores(), until=until)
     print(f"Done: {folder}")
 

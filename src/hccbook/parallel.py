@@ -21,6 +21,9 @@ from hccbook.store import reading_only
 FAILURE_COLUMNS = ("patient", "stage", "kind", "reason")
 """Columns of a failures table: the patient's key, where it failed, the exception's name, its message."""
 
+WORK_LOG = "HCCBOOK_WORK_LOG"
+"""Variable of the environment that names the file of `log_work`."""
+
 
 @dataclass(frozen=True)
 class MapResult:
@@ -65,6 +68,17 @@ def progress_line(
     with Progress(*columns, console=console, disable=console is None) as bar:
         line = bar.add_task(description, total=total, completed=completed)
         yield lambda: bar.advance(line)
+
+
+def log_work(step: str, patients: int, computed: int) -> None:
+    """Say on how many patients a step worked, and how many of them were not in the store, to whoever asked.
+
+    The runner asks, by naming a file in the environment (`WORK_LOG`).
+    """
+    file = os.environ.get(WORK_LOG)
+    if file:
+        with Path(file).open("a", encoding="utf-8") as log:
+            log.write(f"{step},{patients},{computed}\n")
 
 
 def _guarded(task: Callable[[Any], Any], key: str, item: Any) -> tuple[str, Any, tuple[str, str] | None]:
@@ -132,4 +146,6 @@ def map_patients(
     order = [key for key, _ in pairs]
     rows = [(key, stage, *failed[key]) for key in order if key in failed]
     failures = pd.DataFrame(rows, columns=list(FAILURE_COLUMNS))
+    if stored:
+        log_work(getattr(task, "func", task).__qualname__, len(pairs), len(todo))
     return MapResult({key: done[key] for key in order if key in done}, failures, len(todo))

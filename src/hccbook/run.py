@@ -112,6 +112,11 @@ def notebook_name(stage: str) -> str:
     return CHAPTERS[stage] if stage in CHAPTERS else f"{STAGES.index(stage) + 1:02d}_{stage}"
 
 
+def step_name(stage: str) -> str:
+    """Notebook name of a stage or chapter; `NULL_RUN`, which has none, is called by its own name."""
+    return stage if stage == NULL_RUN else notebook_name(stage)
+
+
 def benchmarks_dir() -> Path:
     """Folder of the benchmarks."""
     return project_root() / "benchmarks"

@@ -31,6 +31,11 @@ _STATUSES = {
 }
 
 
+def render(template: str, **values: Any) -> str:
+    """Text of a template of this folder; a value that it asks for and is not given is an error."""
+    return _TEMPLATES.get_template(template).render(**values)
+
+
 def results_page(listed: Iterable[Item], claimed: Iterable[Claim] = (), *, synthetic: bool = True) -> str:
     """Index of every table and figure, and of every claim, as a MyST page.
 
@@ -48,7 +53,8 @@ def results_page(listed: Iterable[Item], claimed: Iterable[Claim] = (), *, synth
     str
     """
     listed, claimed = list(listed), list(claimed)
-    return _TEMPLATES.get_template("results.md.j2").render(
+    return render(
+        "results.md.j2",
         papers=[paper for paper in PAPERS.values() if any(item.paper == paper.name for item in listed)],
         claimed_papers=[paper for paper in PAPERS.values() if any(claim.paper == paper.name for claim in claimed)],
         items=listed,
@@ -104,7 +110,8 @@ def assumptions_page(register: Iterable[Assumption], used: Mapping[str, Mapping[
     """
     register = list(register)
     titles = {**{name: paper.title for name, paper in PAPERS.items()}, "both": "Both papers"}
-    return _TEMPLATES.get_template("assumptions.md.j2").render(
+    return render(
+        "assumptions.md.j2",
         sections=[
             (title, [entry for entry in register if entry.paper == name])
             for name, title in titles.items()

@@ -13,6 +13,7 @@ import nbformat
 import yaml
 
 from hccbook.book.checks import BookError, item_files, refuse_paths
+from hccbook.book.costs_page import costs_page
 from hccbook.book.generated_pages import api_pages, assumptions_page, results_page, shown_run
 from hccbook.book.web_pages import web_files
 from hccbook.papers import PAPERS
@@ -74,6 +75,7 @@ def lay_out(run: RunPaths, source: Path, shown: RunPaths | None = None) -> Path:
         "_config.yml": _config(synthetic),
         "results.md": results_page(listed, [claim for claim in claims() if claim.paper in papers], synthetic=synthetic),
         "assumptions.md": assumptions_page(register, used),
+        "costs.md": costs_page(run),
         "assets/mathjax/tex-svg.js": _mathjax(),
     }
     notes = _notes(run, shown, stages)

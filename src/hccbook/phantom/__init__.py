@@ -12,4 +12,4 @@ from hccbook.phantom.longitudinal import LongitudinalSettings, simulate_hbv_dna,
 from hccbook.phantom.null_features import draw_null_features
 from hccbook.phantom.rendering import render_patient
 from hccbook.phantom.scanner import SCANNERS, Scanner
-from hccbook.phantom.writing import write_cohort, write_segmentation_set
+from hccbook.phantom.writing import write_cohort, write_patients, write_segmentation_set

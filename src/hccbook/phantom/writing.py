@@ -86,14 +86,39 @@ def _write_table(table: pd.DataFrame, file: Path, *, index: bool) -> None:
         table.to_csv(part, index=index, lineterminator="\n")
 
 
-def _write_patients(
+def write_patients(
     out: Path, table: pd.DataFrame, settings: CohortSettings, series: int, workers: int, store: Store | None
 ) -> Path:
+    """Write some simulated patients: three-phase CT, true masks, latent risks, manifest.
+
+    Parameters
+    ----------
+    out : pathlib.Path
+        Folder; made if absent.
+    table : pandas.DataFrame
+        Rows of `simulate_clinical` or `simulate_segmentation_patients`, index the patients' keys.
+    settings : CohortSettings
+    series : int
+        How many of them, from the first, are written as DICOM series.
+    workers : int
+    store : hccbook.store.Store or None
+        As in `write_cohort`.
+
+    Returns
+    -------
+    pathlib.Path
+        ``manifest.csv``.
+
+    Raises
+    ------
+    DataError
+        If a patient could not be written.
+    """
     patients = {}
     for position, (key, row) in enumerate(table.iterrows()):
         layout = LAYOUTS[position % len(LAYOUTS)] if position < series else None
         patients[key] = _Patient(key, row.to_dict(), settings, out, store, layout)
-    rendered = map_patients(_write_patient, patients, stage="phantom", workers=workers)
+    rendered = map_patients(_write_patient, patients, stage="phantom", workers=workers, stored=store is not None)
     if len(rendered.failures):
         first = rendered.failures.iloc[0]
         found = f"{first['kind']}: {first['reason']} ({len(rendered.failures)} of {len(patients)} patients failed)"
@@ -137,7 +162,7 @@ def write_cohort(
     """
     out = Path(out)
     table = simulate_clinical(paper, settings)
-    manifest = _write_patients(out, table, settings, settings.dicom_patients, workers, store)
+    manifest = write_patients(out, table, settings, settings.dicom_patients, workers, store)
     with atomic_path(out / "truth.json") as part:
         part.write_text(json.dumps(truth(paper, settings), indent=2) + "\n", encoding="utf-8")
     return manifest
@@ -158,4 +183,4 @@ def write_segmentation_set(
     DataError
         If a patient could not be written.
     """
-    return _write_patients(Path(out), simulate_segmentation_patients(settings), settings, 0, workers, store)
+    return write_patients(Path(out), simulate_segmentation_patients(settings), settings, 0, workers, store)

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-import time
+import tempfile
 from collections import deque
 from pathlib import Path
 
@@ -17,7 +17,9 @@ from papermill.exceptions import PapermillExecutionError
 from hccbook.cohort import read_manifest
 from hccbook.errors import HccbookError, SettingsError
 from hccbook.papers import PAPERS, Paper
+from hccbook.parallel import WORK_LOG
 from hccbook.pipeline.archive import unpack_archive
+from hccbook.pipeline.costs import CostMeter, record_cost
 from hccbook.pipeline.null_run import DRAWN, draw_null_run
 from hccbook.pipeline.run_record import METADATA, execution_record
 from hccbook.pipeline.staleness import forget_damaged, record_outputs
@@ -32,6 +34,7 @@ from hccbook.run import (
     notebook_name,
     profile_file,
     project_root,
+    step_name,
 )
 from hccbook.settings import Profile, load_profile
 from hccbook.store import atomic_path
@@ -215,9 +218,8 @@ def run(profile: str, *, manifest: str = "", results: str = "", jobs: int = 1, u
     paths = RunPaths.at(results or f"results/{file.stem}", manifest)
     shown = show_archive(checked, paths)
     paths.root.mkdir(parents=True, exist_ok=True)
-    for left in ("stage_error.txt", "timings.txt"):
-        for folder in (paths, shown):
-            (folder.root / left).unlink(missing_ok=True)
+    for folder in (paths, shown):
+        (folder.root / "stage_error.txt").unlink(missing_ok=True)
     for folder in dict.fromkeys((paths, paths.control, shown)):
         for stage in (*STAGES, *CHAPTERS):
             damaged = forget_damaged(stage, folder)
@@ -286,27 +288,26 @@ def _run_snakemake(paths: RunPaths, shown: RunPaths, profile: Path, until: str, 
 
 
 def run_one_stage(stage: str, profile: str, results: str, manifest: str, workers: int) -> None:
-    """Execute one stage, or `NULL_RUN`, for Snakemake, say how long it took, and leave a failure's reason for `run`."""
+    """Execute one stage, or `NULL_RUN`, for Snakemake, say what it cost, and leave a failure's reason for `run`."""
     checked = load_profile(profile_path(profile))
     checked = checked.model_copy(update={"run": checked.run.model_copy(update={"manifest": manifest})})
     paths = RunPaths.at(results, manifest)
-    start = time.monotonic()
-    try:
-        if stage == NULL_RUN:
-            draw_null_run(RunPaths(paths.main, paths.manifest), checked.run.papers.split(","), checked.null_run)
-        else:
-            execute_stage(stage, checked, results, workers)
-        for name in DRAWN if stage == NULL_RUN else (stage,):
-            record_outputs(name, paths)
-    except HccbookError as error:
-        # The control's reason goes to the folder of its main run, where `run` looks.
-        parts = [error.place, error.rule, str(error.found), error.hint]
-        (paths.main / "stage_error.txt").write_text(json.dumps(parts), encoding="utf-8")
-        raise
-    name = stage if stage == NULL_RUN else notebook_name(stage)
-    line = f"{Path(results).name:>12}  {name:<28} {time.monotonic() - start:6.1f} s"
-    with (paths.main / "timings.txt").open("a", encoding="utf-8") as log:
-        log.write(line + "\n")
+    with tempfile.NamedTemporaryFile(suffix=".csv") as work, CostMeter() as meter:
+        os.environ[WORK_LOG] = work.name
+        try:
+            if stage == NULL_RUN:
+                draw_null_run(RunPaths(paths.main, paths.manifest), checked.run.papers.split(","), checked.null_run)
+            else:
+                execute_stage(stage, checked, results, workers)
+            for name in DRAWN if stage == NULL_RUN else (stage,):
+                record_outputs(name, paths)
+        except HccbookError as error:
+            # The control's reason goes to the folder of its main run, where `run` looks.
+            parts = [error.place, error.rule, str(error.found), error.hint]
+            (paths.main / "stage_error.txt").write_text(json.dumps(parts), encoding="utf-8")
+            raise
+        record_cost(paths, stage, checked, workers, meter, Path(work.name))
+    line = f"{paths.root.name:>12}  {step_name(stage):<28} {meter.wall_seconds:6.1f} s"
     print(_MARK + line, file=sys.stderr, flush=True)
 
 

@@ -15,7 +15,7 @@ from hccbook.features.deep.crops import WINDOW_HU, Box, crop_to_box, largest_box
 from hccbook.features.deep.network import Backbone, batch_of, pooled_features, stage_values
 from hccbook.features.radiomics.regions import organ_label
 from hccbook.images import read_image, read_label_map, to_array
-from hccbook.parallel import FAILURE_COLUMNS, MapResult, progress_line
+from hccbook.parallel import FAILURE_COLUMNS, MapResult, log_work, progress_line
 from hccbook.run import Case
 
 _DIGITS = 6
@@ -171,6 +171,7 @@ def extract_deep(
         key: {name: np.load(store.find(known) / "values.npy", mmap_mode=mode) for name, known in own.items()}
         for key, own in keys.items()
     }
+    log_work(_STAGE, len(cases), computed)
     rows = [(key, _STAGE, *reason) for key, reason in failed.items()]
     return MapResult(results, pd.DataFrame(rows, columns=list(FAILURE_COLUMNS)), computed)
 
