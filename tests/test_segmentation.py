@@ -438,7 +438,7 @@ def test_wrong_weights_are_refused(trained, tmp_path):
         Segmenter.load(tmp_path / "old.safetensors")
     trained.save(tmp_path / "good.safetensors")
     bytes_ = (tmp_path / "good.safetensors").read_bytes()
-    (tmp_path / "shape.safetensors").write_bytes(bytes_.replace(b'\\"filters\\": 4', b'\\"filters\\": 5'))
+    (tmp_path / "shape.safetensors").write_bytes(bytes_.replace(b'\\"filters\\": 8', b'\\"filters\\": 9'))
     with pytest.raises(ModelError, match="fit the network"):
         Segmenter.load(tmp_path / "shape.safetensors")
 
