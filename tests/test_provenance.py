@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import os
-import platform
 import sys
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 
 import hccbook
 from hccbook import provenance
-from hccbook.provenance import DISTRIBUTIONS, code_of, digest, file_digest, processor, step_digest
+from hccbook.provenance import DISTRIBUTIONS, code_of, digest, file_digest, step_digest
 from hccbook.settings import AlarmSettings
 
 PACKAGE = Path(hccbook.__file__).parent
@@ -252,16 +251,3 @@ def test_code_of_the_whole_package_names_installed_libraries() -> None:
 
 
 # --- processor --------------------------------------------------------------------------------------------------------
-
-
-def test_a_processor_is_named_with_what_it_can_and_may_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Name and instructions out of Linux' description; a limit of oneDNN is said; elsewhere the machine's kind."""
-    cpuinfo = tmp_path / "cpuinfo"
-    cpuinfo.write_text("processor\t: 0\nmodel name\t: Abacus 9\nflags\t\t: fpu sse avx2\n\n", encoding="utf-8")
-    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
-    assert processor(cpuinfo) == "Abacus 9, AVX2"
-    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
-    cpuinfo.write_text("model name\t: Abacus 10\nflags\t\t: avx2 avx512f avx512_bf16\n", encoding="utf-8")
-    assert processor(cpuinfo) == "Abacus 10, AVX2, AVX-512, bfloat16; limited to AVX2"
-    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA")
-    assert processor(tmp_path / "absent") == platform.machine()

@@ -12,8 +12,6 @@ import functools
 import hashlib
 import importlib.metadata
 import json
-import os
-import platform
 import re
 import sys
 import time
@@ -30,7 +28,6 @@ _NAMED_MODULE = re.compile(rf"{_PACKAGE}(\.\w+)+(:\w+)?")
 _DATA_FILE = re.compile(r"[\w-]+\.(ya?ml|csv|json|md\.j2|html\.j2)")
 _SETTLED_NS = 2_000_000_000  # a file touched later than this before it was looked at may change within one tick
 
-_INSTRUCTIONS = {"AVX2": "avx2", "AVX-512": "avx512f", "bfloat16": "avx512_bf16"}
 
 DISTRIBUTIONS = {
     "PIL": "pillow",
@@ -281,28 +278,6 @@ def _version(module: str) -> str:
 def version_of_package() -> str:
     """Version of this package, as installed."""
     return importlib.metadata.version(_PACKAGE)
-
-
-def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """Processor that computes here: its name, which of its instructions matter, and what they are limited to.
-
-    Parameters
-    ----------
-    cpuinfo : pathlib.Path
-        Where Linux describes it; without that file, the name of the machine's kind.
-
-    Notes
-    -----
-    Convolutions in half precision (bfloat16) give other digits; oneDNN may be kept from them by a limit that the
-    environment sets, and a run under a limit is that of an older processor.
-    """
-    text = cpuinfo.read_text(encoding="utf-8") if cpuinfo.is_file() else ""
-    described = dict(re.findall(r"^(model name|flags)\s*:\s*(.*)$", text, flags=re.MULTILINE))
-    flags = set(described.get("flags", "").split())
-    parts = [described.get("model name", "").strip() or platform.machine()]
-    parts += [name for name, flag in _INSTRUCTIONS.items() if flag in flags]
-    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "")
-    return ", ".join(parts) + (f"; limited to {limit}" if limit else "")
 
 
 def step_digest(step: Callable[..., Any], *inputs: object) -> str:

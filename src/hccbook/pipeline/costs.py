@@ -44,7 +44,7 @@ _SAMPLED_EVERY_S = 1.0
 _WORTH_A_LOOK = 1.02  # growth of resident memory, which is cheap to see, from which shares are counted, which is not
 
 
-def processor_kind(flags: str | None = None, environment: Mapping[str, str] = os.environ) -> str:
+def processor_kind(flags: str | None = None, environment: Mapping[str, str] | None = None) -> str:
     """`BFLOAT16`, `AVX512` or `AVX2`: what decides how long a run takes.
 
     oneDNN can be limited to fewer instructions than the processor has, and then the limit counts.
@@ -54,9 +54,10 @@ def processor_kind(flags: str | None = None, environment: Mapping[str, str] = os
     ----------
     flags : str, optional
         Instructions, separated by blanks, as ``/proc/cpuinfo`` lists them; those of this machine if absent.
-    environment : mapping of str to str
+    environment : mapping of str to str, optional
+        Where the limit is looked for; the process's if absent.
     """
-    limit = _LIMITS.get(environment.get("ONEDNN_MAX_CPU_ISA", "").upper())
+    limit = _LIMITS.get((os.environ if environment is None else environment).get("ONEDNN_MAX_CPU_ISA", "").upper())
     if limit is not None:
         return limit
     names = set((_cpuinfo("flags") if flags is None else flags).split())

@@ -16,8 +16,9 @@ from pydantic import Field
 
 from hccbook.errors import DataError
 from hccbook.papers import PAPERS
+from hccbook.pipeline.costs import processor_kind, processor_name
 from hccbook.pipeline.staleness import notebook_code
-from hccbook.provenance import processor, version_of_package
+from hccbook.provenance import version_of_package
 from hccbook.run import CHAPTERS, RESULT_CHAPTERS, STAGES, RunPaths, notebook_name
 from hccbook.settings import Profile, Settings
 
@@ -76,7 +77,7 @@ def execution_record(stage: str) -> dict[str, Any]:
     """What executes a stage now: versions of hccbook, Python and the libraries that the notebook uses; processor."""
     libraries = dict(library.split(" ", 1) for library in notebook_code(stage).libraries)
     own = {"hccbook": version_of_package(), "Python": platform.python_version()}
-    return {"versions": own | libraries, "processor": processor()}
+    return {"versions": own | libraries, "processor": f"{processor_name()}, {processor_kind()}"}
 
 
 def recorded_stages(papers: Iterable[str]) -> list[str]:
