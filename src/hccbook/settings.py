@@ -23,6 +23,9 @@ PHASES = ("arterial", "venous", "delayed")
 ORGANS = ("liver", "spleen")
 """The two organs; their label in every label map is the position here plus one."""
 
+TRAINING_THREADS = 2
+"""Threads of an operation in which a CPU, of however many cores, trains the segmentation: they split its sums."""
+
 
 def _listed(text: str, allowed: tuple[str, ...], what: str) -> tuple[str, ...]:
     items = tuple(part.strip() for part in text.split(",") if part.strip())

@@ -20,7 +20,7 @@ from hccbook.papers import PAPERS, Paper
 from hccbook.pipeline.costs import AVX2, AVX512, BFLOAT16, processor_kind, processor_name, read_costs
 from hccbook.pipeline.runner import CONTROL_STAGES, chapters_of, profile_path, stages_of
 from hccbook.run import CHAPTER_READS, CHAPTERS, NULL_RUN, RunPaths, benchmark_file, profile_file, step_name
-from hccbook.settings import Profile, SegmentationSettings, load_profile
+from hccbook.settings import TRAINING_THREADS, Profile, SegmentationSettings, load_profile
 
 LONG_RUN_S = 1800.0
 """A run that takes longer says so before it starts, s."""
@@ -210,8 +210,8 @@ def _segmentation_work(profile: Profile, load: Workload) -> list[_Work]:
     if settings.mask_source == "network":
         work.append(_Work("segmentation", load.distinct * _phases(profile), spacing_mm=spacing))
         if not settings.weights:
-            work.append(_Work("pre-training step", settings.pretraining_iterations, settings.batch_size))
-            work.append(_Work("training step", settings.iterations, settings.batch_size))
+            work.append(_Work("pre-training step", settings.pretraining_iterations, TRAINING_THREADS))
+            work.append(_Work("training step", settings.iterations, TRAINING_THREADS))
     return work
 
 

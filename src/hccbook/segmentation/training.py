@@ -30,7 +30,7 @@ from hccbook.segmentation.network import (
     network_grid,
     window_shape,
 )
-from hccbook.settings import ORGANS, SegmentationSettings
+from hccbook.settings import ORGANS, TRAINING_THREADS, SegmentationSettings
 
 WEIGHT_DECAY = 3e-5
 DECAY_POWER = 0.9
@@ -39,9 +39,6 @@ GRADIENT_NORM = 12.0
 
 FOREGROUND_SHARE = 1 / 3
 """Share of the patches that are centred on an organ, as in nnU-Net."""
-
-THREADS = 2
-"""Threads of an operation in training, on a CPU of however many cores: sums are split by their number."""
 
 TURNED_SHARE = 0.2
 NOISE_SHARE = 0.15
@@ -379,7 +376,7 @@ def _reproducible(device: torch.device) -> Iterator[None]:
     threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     relaxed = torch.is_deterministic_algorithms_warn_only_enabled()
     fill = torch.utils.deterministic.fill_uninitialized_memory
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(TRAINING_THREADS)
     if device.type == "cpu":
         # On a GPU the gradient of upsampling has no deterministic form: there the same seed agrees up to rounding.
         torch.use_deterministic_algorithms(True)
