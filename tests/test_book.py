@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import importlib
 import json
 import re
@@ -124,7 +125,7 @@ def test_a_stage_is_shown_with_what_a_patient_cost(run):
 
 
 def test_the_page_says_how_well_the_forecast_met_the_run(run, monkeypatch):
-    """Two stages forecast at 100 s each took 80 and 170: 200 forecast of 250."""
+    """Two stages forecast at 100 s each took 80 and 170: 200 of 250; what forecasts are made of has none."""
     rows = pd.DataFrame(
         {
             "run": "demo", "stage": ["01_cohort", "02_preprocessing"], "patients": 240, "computed": [240, 240],
@@ -133,7 +134,12 @@ def test_the_page_says_how_well_the_forecast_met_the_run(run, monkeypatch):
         }
     )  # fmt: skip
     monkeypatch.setattr("hccbook.book.costs_page.against_forecast", lambda run: rows)
-    assert "took 250 core-seconds, and 200 were forecast: the forecast was 0.80 times what it took." in costs_page(run)
+    met = "took 250 core-seconds, and 200 were forecast: the forecast was 0.80 times what it took."
+    other = dataclasses.replace(run, root=run.root.with_name("a profile that was not measured"))
+    assert met in costs_page(other)
+    measured = dataclasses.replace(run, root=run.root.with_name("demo"))
+    assert "would only repeat it" in costs_page(measured)
+    assert "were forecast" not in costs_page(measured)
 
 
 def test_a_run_that_counted_nothing_has_the_page_too(run):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from hccbook.book.generated_pages import render
@@ -34,6 +35,9 @@ def costs_page(run: RunPaths) -> str:
 def _of_run(run: RunPaths, profiles: set[str]) -> dict[str, Any]:
     """Stages of the run, and how well the forecast met them."""
     rows = against_forecast(run)
+    is_own_forecast = run.root.name in profiles
+    if is_own_forecast:
+        rows = rows.assign(forecast=np.nan)
     foreseen = rows[rows["forecast"].notna()]
     images = foreseen[foreseen["stage"].str[:2].isin(_IMAGE_STAGES)] if len(foreseen) else foreseen
     return {
@@ -43,7 +47,7 @@ def _of_run(run: RunPaths, profiles: set[str]) -> dict[str, Any]:
         "forecast_total": foreseen["forecast"].sum(),
         "image_measured": images["core_seconds"].sum(),
         "image_forecast": images["forecast"].sum(),
-        "is_own_forecast": run.root.name in profiles,
+        "is_own_forecast": is_own_forecast,
         "processors": sorted(set(rows["processor"])),
     }
 
