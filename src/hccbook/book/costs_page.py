@@ -1,4 +1,4 @@
-"""The page "What a run costs": the run's own table, the benchmark of single patients, the sample at 1 mm."""
+"""The page "What a run costs": the run's own table, single patients, kinds of processors, the sample at 1 mm."""
 
 from __future__ import annotations
 
@@ -18,18 +18,24 @@ _IMAGE_STAGES = ("01", "02", "03", "04")
 
 def costs_page(run: RunPaths) -> str:
     """Page about the cost of a run, of a patient, and of the papers' whole cohorts, as MyST."""
-    measured = json.loads(benchmark_file("costs").read_text(encoding="utf-8"))
-    sample = benchmark_file("one_millimetre")
+    measured = _measured("costs")
     return render(
         "costs.md.j2",
         **_of_run(run, {row["profile"] for row in measured["notebooks"]}),
         **_of_patients(pd.DataFrame(measured["steps"])),
         machine=measured["machine"],
         disk=measured["disk"],
-        sample=json.loads(sample.read_text(encoding="utf-8")) if sample.is_file() else None,
+        sample=_measured("one_millimetre"),
+        apart=_measured("processors"),
         titles={name: paper.title for name, paper in PAPERS.items()},
         long_run_minutes=round(LONG_RUN_S / 60),
     )
+
+
+def _measured(name: str) -> Any:
+    """What a benchmark kept; None where it has not been run."""
+    file = benchmark_file(name)
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
 
 def _of_run(run: RunPaths, profiles: set[str]) -> dict[str, Any]:

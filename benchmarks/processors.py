@@ -1,0 +1,44 @@
+"""What the kind of processor does to the results: one profile, run on two of them.
+
+    .venv/bin/python benchmarks/processors.py RUN RUN    # folders of two finished runs of one profile and seed
+
+Arithmetic in bfloat16, and sums in another order, give another segmentation in its last digits, and what follows from
+it. Compares the two runs as `hccbook compare` does: how far apart their AUCs are, and which conclusions differ.
+Writes `benchmarks/processors.json`, which the book shows.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from hccbook.pipeline.comparison import compare_runs, comparison_text
+from hccbook.pipeline.files import save_json
+from hccbook.pipeline.run_record import describe_run
+from hccbook.run import RunPaths, benchmark_file
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("runs", nargs=2, type=Path, help="folders of two finished runs")
+    runs = parser.parse_args().runs
+    processors = [" and ".join(describe_run(RunPaths(run)).processors) for run in runs]
+    comparison = compare_runs(*runs, digits=4)
+    print(comparison_text(comparison, *processors))
+    unlike = [row for row in comparison.to_dict()["settings"] if not row["setting"].startswith("processors")]
+    if unlike or processors[0] == processors[1]:
+        parser.error(f"the runs must differ in their processors only: {unlike or processors[0]}")
+    aucs = comparison.to_dict()["aucs"]
+    kept = {
+        "profile": runs[0].name,
+        "processors": processors,
+        "aucs": len(aucs),
+        "apart": sum(row["difference"] > 0.5e-3 for row in aucs),
+        "largest": aucs[0],
+        "conclusions": comparison.to_dict()["conclusions"],
+    }
+    save_json(kept, benchmark_file("processors"))
+
+
+if __name__ == "__main__":
+    main()
