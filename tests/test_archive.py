@@ -22,7 +22,7 @@ from hccbook.pipeline import archive, files, runner
 from hccbook.pipeline.archive import ArchiveError, archive_run, read_archive, unpack_archive
 from hccbook.pipeline.comparison import compare_runs
 from hccbook.pipeline.staleness import stage_digest
-from hccbook.run import CHAPTERS, RESULT_CHAPTERS, STAGES, RunPaths
+from hccbook.run import CHAPTERS, RESULT_CHAPTERS, STAGES, RunPaths, archives_dir
 from hccbook.settings import Profile, load_profile
 
 SIZES = {"alarm_discovery": 26, "alarm_internal": 14}
@@ -290,3 +290,32 @@ def test_snakemake_executes_the_results_on_the_archive(kept: Path, tmp_path: Pat
     rules = {line.removeprefix("rule ").rstrip(":") for line in done.stdout.splitlines() if line.startswith("rule ")}
     process = {*STAGES, *CHAPTERS} - set(RESULT_CHAPTERS)
     assert rules == {"all", *(f"main_{stage}" for stage in process), *(f"archived_{name}" for name in RESULT_CHAPTERS)}
+
+
+# --- the archive that the book shows ----------------------------------------------------------------------------------
+
+
+def test_the_archive_of_the_book_has_the_printed_sizes_and_came_from_its_profile() -> None:
+    """Unaltered, small; 924, 231, 703 and 809, 348, 1,254 patients with the printed counts of HCC; no weights named."""
+    record = read_archive(archives_dir() / "paper")
+    assert {paper: [(size.n, size.events) for size in sizes] for paper, sizes in record.patients.items()} == {
+        "alarm": [(924, 45), (231, 13), (703, 31)],
+        "amap_ct": [(809, 24), (348, 11), (1254, 83)],
+    }
+    assert sum(file.bytes for file in record.files.values()) < 20_000_000
+    profile = load_profile(Path(__file__).resolve().parents[1] / "profiles" / "paper.yaml")
+    assert record.profile.cohort == profile.cohort
+    assert record.profile.alarm == profile.alarm
+    assert all("AVX2" in processor for processor in record.processors)
+
+
+def test_the_archive_of_the_book_agrees_with_its_own_scores() -> None:
+    """AUCs kept are those that its scores give by counting pairs: (pairs in order + half of the ties) / pairs."""
+    folder = archives_dir() / "paper"
+    for paper, model in (("alarm", "alarm"), ("amap_ct", "amap_ct")):
+        scores = pd.read_csv(next((folder / paper).glob("scores.csv*")))
+        kept = pd.read_csv(folder / paper / "auc.csv").query("model == @model").set_index("cohort")["auc"]
+        for cohort, rows in scores.groupby("cohort"):
+            cases, others = (rows.loc[rows["hcc"] == hcc, model].to_numpy() for hcc in (1, 0))
+            apart = cases[:, None] - others
+            assert ((apart > 0) + 0.5 * (apart == 0)).mean() == pytest.approx(kept[cohort], abs=1e-12)

@@ -141,13 +141,29 @@ def test_the_sentence_says_which_intervals_hold_the_truth(run: RunPaths) -> None
     assert truth["run"].tolist() == ["none", "none"]
     assert truth["covered"].tolist() == [False, True]
     learnt = "learns from 30 patients with 10 HCC"
-    start = f"In the null run ALARM {learnt} and aMAP-CT {learnt}, and "
-    assert items.null_run_text(run.control, truth) == (
-        f"{start}1 of 2 intervals hold what is true: ALARM has 0.60 (0.50–0.68) where the truth is 0.70."
+    start = f"ALARM {learnt} and aMAP-CT {learnt}, and "
+    assert items.truth_text(run.control, truth) == (
+        f"{start}1 of 2 intervals hold what is true; ALARM has 0.60 (0.50–0.68) where the truth is 0.70."
     )
     every = truth.assign(covered=True)
-    assert items.null_run_text(run.control, every) == f"{start}all 2 intervals hold what is true."
-    assert items.null_run_text(run.control, every.assign(truth=np.nan)) == f"{start}what is true is not known."
+    assert items.truth_text(run.control, every) == f"{start}all 2 intervals hold what is true."
+    assert items.truth_text(run.control, every.assign(truth=np.nan)) == f"{start}what is true is not known."
+
+
+def test_a_score_weighed_against_what_it_tells_alone_is_named(run: RunPaths) -> None:
+    """A negative weight of a score that separates, or a positive one of a score that separates the wrong way round."""
+    auc = {"alarm": 0.8, "radiomics": 0.7, "deep": 0.6, "amap": 0.4}
+    rows = [(name, "unseen", 20, 7, value, value - 0.1, value + 0.1, np.nan) for name, value in auc.items()]
+    truth = pd.DataFrame(rows, columns=["model", "cohort", "n", "events", "auc", "lower", "upper", "truth"])
+    truth = truth.assign(paper="alarm")
+    for weights, found in (
+        ((-1.25, 2.0, -0.5), "ALARM gives Radiomics a weight of \u22121.25, though alone it has an AUC of 0.70"),
+        ((1.25, 2.0, -0.5), "No model weighs a score against"),
+        ((1.25, 2.0, 0.5), "ALARM gives aMAP a weight of 0.50, though alone it has an AUC of 0.40 (0.30–0.50)"),
+    ):
+        names = ["radiomics", "deep", "amap"]
+        files.save_json({"combination": {"names": names, "coefficients": weights}}, run.stage("alarm") / "model.json")
+        assert items.contrary_weights_text(run, truth).startswith(found)
 
 
 def test_benchmark_has_every_seed_of_every_size_and_not_the_books() -> None:

@@ -46,13 +46,13 @@ def truth_table(run: RunPaths, papers: list[str]) -> pd.DataFrame:
     return table.assign(covered=table["truth"].between(table["lower"], table["upper"]))
 
 
-def null_run_text(run: RunPaths, truth: pd.DataFrame) -> str:
-    """How many patients a null run learns from, and whether its intervals hold what is true, in one sentence.
+def truth_text(run: RunPaths, truth: pd.DataFrame) -> str:
+    """How many patients the models of a run learn from, and whether their intervals hold what is true, in a sentence.
 
     Parameters
     ----------
     run : RunPaths
-        The null run.
+        The run, or a null run.
     truth : pandas.DataFrame
         Its `truth_table`; where no truth is known, as of a user's patients, the sentence says so.
     """
@@ -69,10 +69,34 @@ def null_run_text(run: RunPaths, truth: pd.DataFrame) -> str:
     if truth["truth"].isna().any():
         found = "what is true is not known"
     elif outside:
-        found = f"{len(truth) - len(outside)} of {len(truth)} intervals hold what is true: {'; '.join(outside)}"
+        found = f"{len(truth) - len(outside)} of {len(truth)} intervals hold what is true; {'; '.join(outside)}"
     else:
         found = f"all {len(truth)} intervals hold what is true"
-    return f"In the null run {' and '.join(learnt)}, and {found}."
+    return f"{' and '.join(learnt)}, and {found}."
+
+
+def contrary_weights_text(run: RunPaths, truth: pd.DataFrame) -> str:
+    """Which scores a model weighs against what they tell on their own, a sentence each, or that there is none.
+
+    Parameters
+    ----------
+    run : RunPaths
+    truth : pandas.DataFrame
+        Its `truth_table`, with the AUC of each score in unseen patients.
+    """
+    found = []
+    for paper in truth["paper"].unique():
+        weights = read_json(run.stage(paper) / "model.json")["combination"]
+        alone = truth[truth["paper"] == paper].set_index("model")
+        for name, weight in zip(weights["names"], weights["coefficients"], strict=True):
+            row = alone.loc[name]
+            if weight * (row["auc"] - 0.5) < 0:
+                found.append(
+                    f"{tables.model_title(paper)} gives {tables.model_title(name)} a weight of "
+                    f"{tables.decimal_text(weight, 2)}, though alone it has an AUC of "
+                    f"{tables.estimate_text(row['auc'], row['lower'], row['upper'], 2)} in unseen patients."
+                )
+    return " ".join(found) or "No model weighs a score against what it tells on its own."
 
 
 def summary_texts(run: RunPaths, paper: str, truth: pd.DataFrame) -> dict[str, str]:
