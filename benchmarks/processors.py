@@ -12,10 +12,18 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import pandas as pd
+
 from hccbook.pipeline.comparison import compare_runs, comparison_text
 from hccbook.pipeline.files import save_json
 from hccbook.pipeline.run_record import describe_run
 from hccbook.run import RunPaths, benchmark_file
+
+
+def mean_dice(run: Path) -> dict[str, float]:
+    """Mean Dice coefficient by organ, of all patients and phases."""
+    masks = pd.concat(pd.read_csv(file) for file in sorted((run / "segmentation").glob("*_dice.csv")))
+    return masks.groupby("organ")["dice"].mean().round(4).to_dict()
 
 
 def main() -> None:
@@ -35,6 +43,7 @@ def main() -> None:
         "aucs": len(aucs),
         "apart": sum(row["difference"] > 0.5e-3 for row in aucs),
         "largest": aucs[0],
+        "dice": [mean_dice(run) for run in runs],
         "conclusions": comparison.to_dict()["conclusions"],
     }
     save_json(kept, benchmark_file("processors"))
