@@ -23,12 +23,21 @@ def numbered(last: int) -> list[str]:
 
 
 NUMBERS = {
+    "clear": numbered(58),
     "metrics": [*(f"condition {number}" for number in range(1, 6)), *numbered(30)],
 }
 """Numbers of the items of each checklist, as its authors give them."""
 
 BESIDES_THE_TEXT = {"Keywords", "Funding", "Data sharing statement", "Declaration of interests", "Conflict of interest"}
 """Sections of the papers that the transcription leaves out, because they print no number."""
+
+DIGITS = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?(?!\w)")
+
+NAMES_WITH_DIGITS = re.compile(
+    r"(?:Supplementary |Tables? |Figures? |Fig\. |File )+[AS]?\d+(?:(?:,| and| to) [AS]?\d+)*"
+    r"|ResNet-\d+|aMAP-2|F1|3D|BSD 3-Clause|95 % intervals|(?<=Python )[\d.]+"
+)
+"""What has digits and is no number."""
 
 MADE = ("results", "costs", "checklists")
 """Pages that are made from a run, which are linked to as a whole."""
@@ -78,6 +87,21 @@ def test_every_place_is_one_of_the_paper(name, paper):
     known = {line.place for line in paper_texts.read_print(paper)} | BESIDES_THE_TEXT
     cited = {(one.id, place) for one in checklist_items(name) for place in one.answers[paper].place}
     assert sorted((where, place) for where, place in cited if place not in known) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_number_is_printed_at_its_place(name):
+    """A number in an answer about a paper is printed where the answer says; answers about this book hold none."""
+    strangers = []
+    for one in checklist_items(name):
+        for subject, answer in one.answers.items():
+            lines = paper_texts.read_print(subject) if subject in PAPERS else []
+            printed = {
+                number for line in lines if line.place in answer.place for number in DIGITS.findall(line.numbers)
+            }
+            named = NAMES_WITH_DIGITS.sub("", answer.says)
+            strangers += [(one.id, subject, number) for number in DIGITS.findall(named) if number not in printed]
+    assert strangers == []
 
 
 @pytest.mark.parametrize("name", NAMES)
