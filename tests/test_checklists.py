@@ -31,6 +31,7 @@ NUMBERS = {
         *("18a", "18b", "18c", "18d", "18e", "18f", "19", "20a", "20b", "20c", "21", "22", "23a", "23b", "24"),
         *("25", "26", "27a", "27b", "27c"),
     ],
+    "claim": numbered(44),
 }
 """Numbers of the items of each checklist, as its authors give them."""
 
