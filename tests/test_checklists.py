@@ -32,6 +32,10 @@ NUMBERS = {
         *("25", "26", "27a", "27b", "27c"),
     ],
     "claim": numbered(44),
+    "reforms": [
+        *("1a", "1b", "1c", "2a", "2b", "2c", "2d", "2e", "3a", "3b", "3c", "3d", "3e", "3f", "3g", "4a", "4b", "4c"),
+        *("5a", "5b", "5c", "5d", "5e", "5f", "6a", "6b", "6c", "7a", "7b", "7c", "8a", "8b"),
+    ],
 }
 """Numbers of the items of each checklist, as its authors give them."""
 
@@ -42,7 +46,7 @@ DIGITS = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?(?!\w)")
 
 NAMES_WITH_DIGITS = re.compile(
     r"(?:Supplementary |Tables? |Figures? |Fig\. |File )+[AS]?\d+(?:(?:,| and| to) [AS]?\d+)*"
-    r"|ResNet-\d+|aMAP-2|F1|3D|BSD 3-Clause|95 % intervals|(?<=Python )[\d.]+"
+    r"|ResNet-\d+|LIRADS-3|aMAP-2|F1|3D|BSD 3-Clause|95 % intervals|(?<=Python )[\d.]+"
 )
 """What has digits and is no number."""
 
