@@ -36,6 +36,7 @@ NUMBERS = {
         *("1a", "1b", "1c", "2a", "2b", "2c", "2d", "2e", "3a", "3b", "3c", "3d", "3e", "3f", "3g", "4a", "4b", "4c"),
         *("5a", "5b", "5c", "5d", "5e", "5f", "6a", "6b", "6c", "7a", "7b", "7c", "8a", "8b"),
     ],
+    "codecheck": numbered(12),
 }
 """Numbers of the items of each checklist, as its authors give them."""
 
