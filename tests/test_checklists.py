@@ -37,10 +37,14 @@ NUMBERS = {
         *("5a", "5b", "5c", "5d", "5e", "5f", "6a", "6b", "6c", "7a", "7b", "7c", "8a", "8b"),
     ],
     "codecheck": numbered(12),
+    "joss": numbered(19),
 }
 """Numbers of the items of each checklist, as its authors give them."""
 
-BESIDES_THE_TEXT = {"Keywords", "Funding", "Data sharing statement", "Declaration of interests", "Conflict of interest"}
+BESIDES_THE_TEXT = {
+    *("Keywords", "Funding", "Data sharing statement", "Declaration of interests", "Conflict of interest"),
+    *("Contributors", "Author contributions"),
+}
 """Sections of the papers that the transcription leaves out, because they print no number."""
 
 DIGITS = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?(?!\w)")
