@@ -16,6 +16,7 @@ from hccbook.papers.checklists import (
     MET,
     NOT_PUBLIC,
     PARTLY,
+    Answer,
     ChecklistItem,
     checklist_items,
     checklists,
@@ -78,7 +79,7 @@ def checklist_pages(papers: Collection[str], pages: Mapping[str, frozenset[str]]
             sections=[(section, list(part)) for section, part in groupby(items, lambda item: item.section)],
             subjects=subjects,
             where=_where,
-            link=lambda target: _link(target, pages),
+            evidence=lambda answer: _evidence(answer, pages),
             scores=_scores(items, subjects),
         )
         for name, (one, items) in listed.items()
@@ -118,6 +119,12 @@ def _where(places: Iterable[str]) -> str:
         several = f"sentences {', '.join(numbers[:-1])} and {numbers[-1]}" if len(numbers) > 1 else ""
         texts.append(", ".join(filter(None, [section, several or (f"sentence {numbers[0]}" if numbers else "")])))
     return "; ".join(texts)
+
+
+def _evidence(answer: Answer, pages: Mapping[str, frozenset[str]]) -> list[str]:
+    """What shows an answer in this book and its repository."""
+    links = [_link(target, pages) for target in answer.links]
+    return [link for link in links if link] + [f"`{file}`" for file in answer.files]
 
 
 def _link(target: str, pages: Mapping[str, frozenset[str]]) -> str:
