@@ -12,6 +12,7 @@ from typing import Any
 import nbformat
 import yaml
 
+from hccbook.book.checklists_page import addresses, checklist_pages
 from hccbook.book.checks import BookError, item_files, refuse_paths
 from hccbook.book.costs_page import costs_page
 from hccbook.book.generated_pages import api_pages, assumptions_page, results_page, shown_run
@@ -87,6 +88,8 @@ def lay_out(run: RunPaths, source: Path, shown: RunPaths | None = None) -> Path:
     for stage, notebook in executed.items():
         page = f"notebooks/{notebook_name(stage)}.ipynb"
         pages[page] = _readable(notebook_name(stage), notebook, notes[page])
+    linked = {name: addresses(name, _text(page)) for name, page in pages.items() if name.endswith((".md", ".ipynb"))}
+    pages |= {f"{name}.md": page for name, page in checklist_pages(papers, linked).items()}
     pages |= {f"files/{file.name}": _without_paths(name, file.read_bytes()) for name, file in files.items()}
     pages |= _contact_sheets(papers, run)
     web = web_files(shown, papers, synthetic=synthetic, stepwise=used.get("stepwise_stratification", {}))

@@ -1,3 +1,3 @@
-"""The papers: what tells them apart (`Paper`), what they print, what they claim and leave open (`published`)."""
+"""The papers: what tells them apart (`Paper`), what they print, claim and leave open (`published`), `checklists`."""
 
 from hccbook.papers.paper import PAPERS, ROLES, Paper, find_paper, role_of_cohort
