@@ -687,7 +687,8 @@ def stand_alone(folder: Path, files: dict[str, bytes], page: str) -> Path:
     text = (project_root() / "book" / f"{page}.md").read_text(encoding="utf-8")
     (markup,) = re.findall(r"```\{raw\} html\n(.*?)```", text, flags=re.DOTALL)
     file = folder / f"{page}.html"
-    file.write_text(f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{page}</title>{markup}</html>')
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+    file.write_text(f'<!doctype html><html lang="en">{head}<title>{page}</title>{markup}</html>')
     return file
 
 

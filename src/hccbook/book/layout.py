@@ -15,6 +15,7 @@ import yaml
 from hccbook.book.checks import BookError, item_files, refuse_paths
 from hccbook.book.costs_page import costs_page
 from hccbook.book.generated_pages import api_pages, assumptions_page, results_page, shown_run
+from hccbook.book.picture_data import picture_files
 from hccbook.book.web_pages import web_files
 from hccbook.papers import PAPERS
 from hccbook.papers.published import Item, assumptions, claims, items
@@ -31,7 +32,9 @@ from hccbook.run import (
 )
 from hccbook.store import write_if_changed
 
-_PAGES_OF_RESULTS = ("intro.md", "web_nomogram.md", "web_calculator.md")
+_PAGES_OF_RESULTS = (
+    "intro.md", "web_nomogram.md", "web_calculator.md", "picture_roc.md", "picture_xtile.md", "picture_stepwise.md",
+)  # fmt: skip
 _NOTE_HERE = "% the run shown"
 
 
@@ -90,6 +93,7 @@ def lay_out(run: RunPaths, source: Path, shown: RunPaths | None = None) -> Path:
     pages |= {f"files/{file.name}": _without_paths(name, file.read_bytes()) for name, file in files.items()}
     pages |= _contact_sheets(papers, run)
     web = web_files(shown, papers, synthetic=synthetic, stepwise=used.get("stepwise_stratification", {}))
+    web |= picture_files(shown, papers, synthetic=synthetic, used=used)
     pages |= {f"assets/{name}": content for name, content in web.items()}
     written = {write_if_changed(source / name, content) for name, content in pages.items()}
     for file in sorted(source.rglob("*")):

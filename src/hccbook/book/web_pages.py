@@ -7,11 +7,11 @@ the run's model files.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hccbook import scores
+from hccbook.book.picture_data import script
 from hccbook.errors import DataError
 from hccbook.models.model_file import read_model
 from hccbook.pipeline.files import read_json
@@ -52,9 +52,7 @@ def web_files(
     """
     data = web_data(run, papers, synthetic=synthetic, stepwise=stepwise)
     shipped = sorted((book_source_dir() / "_static").iterdir())
-    # Plain ASCII, so that the page's encoding cannot matter; no value holds "</", which would end the script early.
-    script = f"window.hccbookModels = {json.dumps(data, indent=1, allow_nan=False)};\n"
-    return {"models.js": script.encode("ascii")} | {
+    return {"models.js": script("hccbookModels", data)} | {
         file.name: file.read_bytes() for file in shipped if file.suffix in (".css", ".js")
     }
 
