@@ -450,7 +450,7 @@ def same_percent(shown: str, probability: float) -> bool:
 def test_the_nomogram_says_what_python_says(nomogram: Page):
     """Probability, group and advice over a grid of the three scores, its corners and values beyond it included."""
     grid = list(itertools.product((0, 45.3, 59.2, 72.8, 100), (-1.01, 0.28, 0.9, 1.59), (-1.14, 0.1, 0.61, 1.63)))
-    grid += [(100, 3, 3), (0, -5, -5), (59.247, 0.28668, 0.24106)]
+    grid += [(100, 3, 3), (0, -2.5, -2.5), (59.247, 0.28668, 0.24106)]
     assert len(grid) > 80
     groups = set()
     for amap, radiomics, deep in grid:
@@ -522,6 +522,20 @@ def test_an_amap_that_cannot_be_leaves_no_risk(nomogram: Page, typed: float):
     assert nomogram.get_attribute("#amap-number", "aria-invalid") == "true"
 
 
+def test_a_score_far_from_every_patient_leaves_no_risk(nomogram: Page, calculator: Page):
+    """A radiomics score of 286.68, or a CT image score of 40, has lost its decimal point."""
+    shown = fill(nomogram, {"radiomics-number": 286.68}, ["radiomics-error", *RESULT])
+    # (286.68 - 0.28668) / 0.32482
+    assert shown["radiomics-error"].startswith(
+        "Radiomics score: must be in standard deviations, -10 to 10, but found 882. Is a decimal point missing?"
+    )
+    assert shown["nomogram-probability"] == ""
+    refused = fill(calculator, PERSON | {"ct_image": 40}, ["ct_image-error", *STEPWISE])
+    assert "-10 to 10, but found 40." in refused["ct_image-error"]
+    assert refused["stepwise-text"].endswith("Correct the CT image score.")
+    assert refused["stepwise-group"] == ""
+
+
 def test_five_values_that_give_no_amap_leave_no_risk(nomogram: Page):
     """A woman of 20 with 1,200 platelets: each value can be, but the score would be -33."""
     nomogram.click("#amap-from-inputs")
@@ -536,7 +550,7 @@ def test_sliders_and_boxes_follow_each_other(nomogram: Page):
     """A slider writes its number; a number moves its slider, and beyond the slider's end the page warns."""
     shown = fill(nomogram, {"deep-slider": 1.0, "radiomics-slider": 0.5, "amap-slider": 70}, RESULT)
     assert same_percent(shown["nomogram-probability"], alarm_in_python(70, 0.5, 1.0)[0])
-    shown = fill(nomogram, {"deep-number": 9}, ["deep-hint"])
+    shown = fill(nomogram, {"deep-number": 3}, ["deep-hint"])
     assert nomogram.evaluate("Number(document.getElementById('deep-slider').value)") < 2
     assert "fitted on nobody like this" in shown["deep-hint"]
     shown = fill(nomogram, {"deep-number": ""}, ["deep-error", *RESULT])

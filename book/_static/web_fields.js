@@ -29,7 +29,7 @@ window.hccbookFields = (() => {
     },
     ct_image: {
       label: "CT image score",
-      note: "from the aMAP-CT model; standard deviations from the mean of its training cohort",
+      note: "from the aMAP-CT model; 0 is the mean of its training cohort",
     },
   };
 

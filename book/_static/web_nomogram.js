@@ -91,9 +91,12 @@
     return { read, reset };
   }
 
-  /* aMAP has a range; the scores from the CT are weighted sums, and have none. */
+  /* aMAP has a range; the scores from the CT are weighted sums, standardised here as aMAP-CT's is. */
   function impossible(name, typed, value) {
-    return name === "amap" ? refusal("amap", LABELS.amap, typed, value) : "";
+    if (name === "amap") return refusal("amap", LABELS.amap, typed, value);
+    const standardised = (value - combination.means[column(name)]) / combination.scales[column(name)];
+    const message = refusal("ct_image", LABELS[name], standardised.toPrecision(3), standardised);
+    return message && `${message} (${typed} lies so far from the cohort's mean.)`;
   }
 
   function hintText(name, { least, greatest }) {

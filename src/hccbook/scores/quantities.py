@@ -88,9 +88,16 @@ QUANTITIES: Mapping[str, Quantity] = MappingProxyType(
         "amap": Quantity(
             "points", 0, 100, "Work aMAP out from its five values.", "Work aMAP out from its five values."
         ),
+        "ct_image": Quantity(
+            "standard deviations",
+            -10,
+            10,
+            "Give aMAP-CT's image score, standardised.",
+            "Is a decimal point missing? Give aMAP-CT's image score.",
+        ),
     }
 )
-"""Clinical values that the scores take, by argument, and aMAP: the bounds of scores, manifest and web pages."""
+"""What scores and web pages take, by argument: the bounds of scores, manifest and web pages."""
 
 _MIN_COUNT_FOR_MEDIAN = 10
 
