@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import functools
 import math
 import re
 from collections.abc import Callable
@@ -10,15 +12,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import SimpleITK as sitk
 from playwright.sync_api import Page
+from scipy import ndimage
 from test_web_pages import fill, stand_alone
 
 from hccbook import evaluation
-from hccbook.book.picture_data import picture_files, run_data
+from hccbook.book.picture_data import SLICE, picture_files, run_data
 from hccbook.book.web_pages import web_files
+from hccbook.features.radiomics import ExtractionSettings, extract_features, texture_matrices
+from hccbook.images import preprocessing, write_image
 from hccbook.papers import PAPERS
+from hccbook.phantom import render_patient, simulate_clinical, write_patients
 from hccbook.pipeline import files
-from hccbook.run import RunPaths
+from hccbook.pipeline.shown_slice import shown_slice, slice_content
+from hccbook.run import Case, RunPaths
+from hccbook.settings import CohortSettings
 
 PATIENTS = 90
 CT_CUTOFF = 0.31
@@ -48,7 +57,23 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
     augmented = pd.DataFrame({"alarm": np.round(rng.beta(1 + 2 * y, 3 - 1.5 * y), 3), "y": y})
     files.save_table(augmented, finished.stage("alarm") / "augmented.csv")
     files.save_json({"cutoff": CT_CUTOFF, "rule": "youden"}, finished.stage("amap_ct") / "cutoff.json")
+    files.save_json(slice_content(*ct_slice(), "venous", synthetic=True), finished.stage("features") / SLICE)
     return finished
+
+
+@functools.cache
+def ct_slice() -> tuple[sitk.Image, sitk.Image]:
+    """Slice through liver and spleen of a simulated patient, in voxels of 2 mm: HU and organs."""
+    row = {"image_seed": 41, "centre": "C01", "liver_latent": 0.0, "spleen_latent": 0.0, "spleen_size": 0.5}
+    settings = CohortSettings(acquisition_spacing_mm=2.0)
+    image, labels = render_patient(row, settings, (10.0, 30.0))["venous"]
+    middle = image.GetSize()[2] // 2
+    return image[:, :, middle], labels[:, :, middle]
+
+
+def voxels() -> tuple[np.ndarray, np.ndarray]:
+    """HU and organs of the slice, shape (rows, columns)."""
+    return tuple(sitk.GetArrayFromImage(image) for image in ct_slice())
 
 
 @pytest.fixture
@@ -56,7 +81,7 @@ def opened(visit: Callable[..., Page], run: RunPaths, tmp_path: Path) -> Callabl
     """Open a picture's page without the book around it, and wait until it has set itself up."""
 
     def page_of(name: str, **screen: int) -> Page:
-        content = web_files(run, ()) | picture_files(run, tuple(PAPERS))
+        content = web_files(run, ()) | picture_files(run, run, tuple(PAPERS))
         page = visit(stand_alone(tmp_path, content, f"picture_{name}"), **screen)
         page.wait_for_selector(f"#{name}[data-ready=true]", state="attached")
         return page
@@ -141,7 +166,9 @@ def test_pointer_and_arrow_keys_move_the_threshold(opened):
 def test_a_run_without_scores_says_why(visit, tmp_path):
     """Before a model is fitted the page stays, and names the reason."""
     empty = RunPaths(tmp_path / "demo")
-    page = visit(stand_alone(tmp_path, web_files(empty, ()) | picture_files(empty, tuple(PAPERS)), "picture_roc"))
+    page = visit(
+        stand_alone(tmp_path, web_files(empty, ()) | picture_files(empty, empty, tuple(PAPERS)), "picture_roc")
+    )
     assert "has not fitted the model" in page.text_content("#roc")
     assert run_data(empty, tuple(PAPERS))["papers"] == {}
     assert page.page_errors() == []
@@ -264,9 +291,271 @@ def test_the_pointer_moves_both_cut_offs(opened):
     assert page.text_content("#stepwise-ct-text") == f"{100 * CT_CUTOFF:.1f}\u00a0%"
 
 
+# --- window and level -------------------------------------------------------------------------------------------------
+
+PIXELS = """() => { const c = document.querySelector("canvas"); const rows = c.height - 40;
+return Array.from(c.getContext("2d").getImageData(0, 12, c.width, rows).data); }"""
+
+
+def test_the_slice_arrives_voxel_for_voxel(opened):
+    """HU and organs in the browser are those that were saved."""
+    page = opened("window")
+    hu, labels = voxels()
+    np.testing.assert_array_equal(page.evaluate("Array.from(hccbookCt.slice.hu)"), hu.ravel())
+    np.testing.assert_array_equal(page.evaluate("Array.from(hccbookCt.slice.labels)"), labels.ravel())
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "level"), [(200, 40), (1500, -600), (1, 117)])
+def test_greys_are_the_windows_in_light_and_dark(opened, theme, width, level):
+    """Each voxel is black below the window, white above it and evenly grey between, whatever the theme does."""
+    page = opened("window")
+    page.emulate_media(color_scheme=theme)
+    page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+    page.focus("canvas")
+    for _ in range(40):
+        page.keyboard.press("Shift+ArrowUp")
+        page.keyboard.press("Shift+ArrowLeft")
+    fill(page, {"window-width": width, "window-level": level}, [])
+    hu, _ = voxels()
+    windowed = preprocessing.window(hu, width, level)
+    grey = np.floor(255 * (windowed - level + width / 2) / width + 0.5)
+    shown = np.reshape(page.evaluate(PIXELS), (hu.shape[0] - 40, hu.shape[1], 4))
+    for channel in range(3):
+        np.testing.assert_array_equal(shown[..., channel], grey[12:-28])
+    assert page.evaluate("getComputedStyle(document.querySelector('canvas')).filter") == "none"
+
+
+@pytest.mark.parametrize(("width", "level"), [(200, 40), (60, 115), (400, 40)])
+def test_what_a_window_cuts_off_is_pythons(opened, width, level):
+    """Shares below and above, and grey levels of 25 HU, of liver and spleen."""
+    page = opened("window")
+    fill(page, {"window-width": width, "window-level": level}, [])
+    hu, labels = voxels()
+    for label, organ in enumerate(("liver", "spleen"), start=1):
+        values = hu[labels == label]
+        below, above, levels = cells(page, f"window-{organ}")
+        assert says(below, (values < level - width / 2).mean())
+        assert says(above, (values > level + width / 2).mean())
+        assert int(levels) == preprocessing.discretise(preprocessing.window(values, width, level), 25).max()
+
+
+def test_pointer_and_keys_on_the_slice(opened):
+    """A click and an arrow key move the cross; a drag changes the window as on a workstation."""
+    page = opened("window")
+    hu, _ = voxels()
+    box = page.locator("canvas").bounding_box()
+    page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
+    row, column = hu.shape[0] // 2, hu.shape[1] // 2
+    said = page.text_content("#window-place").replace("\u2212", "-")
+    assert f": {hu[row, column]} HU, " in said
+    page.keyboard.press("ArrowRight")
+    assert f": {hu[row, column + 1]} HU, " in page.text_content("#window-place").replace("\u2212", "-")
+    page.mouse.move(box["x"] + 100, box["y"] + 100)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 150, box["y"] + 130, steps=3)
+    page.mouse.up()
+    assert (page.input_value("#window-width"), page.input_value("#window-level")) == ("300", "70")
+    page.click("text=As in both papers")
+    assert page.text_content("#window-range") == "Black up to \u221260 HU, white from 140 HU."
+
+
+# --- a patch and its matrices -----------------------------------------------------------------------------------------
+
+
+def in_python(hu: np.ndarray, mask: np.ndarray, width: float, engine: str = "fast") -> pd.Series:
+    """Features of one slice, by their names without "original"."""
+    settings = ExtractionSettings(
+        bin_width=width, minimum_roi_voxels=2, feature_classes=("firstorder", "glcm", "glrlm", "glszm")
+    )
+    image, organ = (sitk.GetImageFromArray(array[np.newaxis]) for array in (hu.astype(float), mask.astype(np.uint8)))
+    features = extract_features(image, organ, settings, engine=engine)
+    return features.rename(lambda name: name.removeprefix("original_"))
+
+
+IN_BROWSER = """([hu, inside, columns, width]) => { const t = hccbookTextures;
+const region = { columns, rows: hu.length / columns, levels: t.levelsOf(hu, inside, width) };
+const zones = t.sizeZones(region), steps = Object.values(t.DIRECTIONS);
+return { features: t.features(region), levels: region.levels, zones, glcm: steps.map((s) => t.coOccurrence(region, s)),
+  glrlm: steps.map((s) => t.runLengths(region, s)) }; }"""
+
+
+@pytest.mark.parametrize("engine", ["fast", "pyradiomics"])
+def test_matrices_and_features_are_pythons(opened, engine):
+    """Patches of noise with a hole, of liver, and of the chapter: every matrix and every feature, at four widths."""
+    page = opened("patch")
+    rng = np.random.default_rng(3)
+    hole = np.ones((8, 8), bool)
+    hole[2:4, 3:6] = False
+    noise = rng.integers(-60, 140, (8, 8))
+    smooth = np.add.outer(np.arange(8), np.arange(8)) * 7 - 20
+    for hu, mask in ((noise, np.ones_like(hole)), (noise, hole), (smooth, hole)):
+        for width in (10, 25, 40, 100):
+            shown = page.evaluate(IN_BROWSER, [hu.ravel().tolist(), mask.ravel().tolist(), 8, width])
+            expected = in_python(hu, mask, width, engine)
+            for name, value in shown["features"].items():
+                assert value == pytest.approx(expected[name], rel=1e-9, abs=1e-12), (name, width)
+            levels = np.reshape(shown["levels"], (1, 8, 8))
+            offsets = texture_matrices.neighbour_offsets(levels.shape)
+            # The page's order of directions.
+            order = [offsets.tolist().index(step) for step in ([0, 0, 1], [0, 1, 0], [0, 1, 1], [0, 1, -1])]
+            np.testing.assert_array_equal(
+                shown["glcm"], texture_matrices.co_occurrence_matrices(levels, offsets)[order]
+            )
+            runs = [texture_matrices.run_length_matrix(levels, offsets[place]) for place in order]
+            np.testing.assert_array_equal(shown["glrlm"], runs)
+            np.testing.assert_array_equal(shown["zones"], texture_matrices.size_zone_matrix(levels, offsets))
+
+
+def test_the_sixteen_pixels_of_the_chapter(opened):
+    """Entropy, contrast, zones as counted by hand in the chapter, and back to them after a change."""
+    page = opened("patch")
+    fill(page, {"patch-which": "hand"}, [])
+    by_hand = {
+        "firstorder_Entropy": 0.1875 * math.log2(1 / 0.1875) + 0.3125 * math.log2(1 / 0.3125) + 1.0,  # 3, 5, 4 and 4
+        "glszm_LargeAreaEmphasis": 52 / 6,
+        "glszm_ZonePercentage": 6 / 16,
+    }
+    for name, value in by_hand.items():
+        assert cells(page, f"patch-{name}") == [f"{float(f'{value:.6g}'):g}", ""]
+    before = cells(page, "patch-glcm_Contrast")
+    fill(page, {"patch-voxel": 300}, [])
+    assert cells(page, "patch-glcm_Contrast")[1].startswith("+")
+    page.click("text=Patch as it was")
+    assert cells(page, "patch-glcm_Contrast") == before
+
+
+def test_a_bright_voxel_moves_contrast_more_than_entropy(opened):
+    """The page's claim, on its patch of liver: 100 HU more in one voxel, in shares of the value before."""
+    page = opened("patch")
+    before = {name: float(cells(page, f"patch-{name}")[0]) for name in ("glcm_Contrast", "firstorder_Entropy")}
+    fill(page, {"patch-voxel": int(page.input_value("#patch-voxel")) + 100}, [])
+    after = {name: float(cells(page, f"patch-{name}")[0]) for name in before}
+    grown = {name: after[name] / before[name] for name in before}
+    assert grown["glcm_Contrast"] > 2 > grown["firstorder_Entropy"]
+
+
+def test_a_patch_is_changed_by_keyboard_and_pointer(opened):
+    """Arrow keys choose a voxel, plus adds 5 HU, a click chooses the first."""
+    page = opened("patch")
+    page.focus("#patch-voxels")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowUp")
+    assert page.text_content("#patch-reading").startswith("Chosen: row 4, column 4, ")
+    before = int(page.input_value("#patch-voxel"))
+    page.keyboard.press("+")
+    assert int(page.input_value("#patch-voxel")) == before + 5
+    assert f", {before + 5} HU, " in page.text_content("#patch-reading")
+    box = page.locator("#patch-voxels").bounding_box()
+    page.mouse.click(box["x"] + 5, box["y"] + 5)
+    assert page.text_content("#patch-reading").startswith("Chosen: row 1, column 1, ")
+
+
+# --- a feature's map --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [10, 25])
+def test_the_map_is_the_feature_of_each_window(opened, width):
+    """At voxels inside the liver and on its edge, the map is the engine's feature of the window's part of the liver."""
+    page = opened("feature_map")
+    hu, labels = voxels()
+    liver = labels == 1
+    edge = liver & ~ndimage.binary_erosion(liver)
+    rng = np.random.default_rng(5)
+    chosen = [tuple(rng.choice(np.argwhere(where))) for where in (liver, edge) for _ in range(6)]
+    for radius in (2, 4):
+        for row, column in chosen:
+            part = tuple(slice(max(at - radius, 0), at + radius + 1) for at in (row, column))
+            expected = in_python(hu[part], liver[part], width)
+            shown = page.evaluate(
+                """([voxel, radius, width]) => { const t = hccbookTextures, s = hccbookCt.slice;
+                const region = { ...s, levels: t.levelsOf(s.hu, Array.from(s.labels, (l) => l === 1), width) };
+                return Object.fromEntries(t.LOCAL.map((name) => [name, t.local(region, name, voxel, radius)])); }""",
+                [int(row * hu.shape[1] + column), radius, width],
+            )
+            for name, value in shown.items():
+                assert value == pytest.approx(expected[name], rel=1e-9, abs=1e-9), (name, row, column)
+
+
+def test_the_rim_and_the_whole_are_pythons(opened):
+    """Voxels within 5 mm of the edge by a distance transform, and the feature of all of the slice's liver."""
+    page = opened("feature_map")
+    hu, labels = voxels()
+    liver = labels == 1
+    spacing = ct_slice()[0].GetSpacing()[0]
+    rim = liver & (ndimage.distance_transform_edt(liver) <= 5 / spacing)
+    assert says(cells(page, "feature_map-rim-voxels")[0], rim.sum() / liver.sum())
+    for name in ("glcm_Contrast", "firstorder_Entropy", "firstorder_Variance", "glcm_Idm", "firstorder_Mean"):
+        fill(page, {"feature_map-feature": name}, [])
+        whole = in_python(hu, liver, 25)[name]
+        assert float(cells(page, "feature_map-whole")[0]) == pytest.approx(whole, rel=1e-3)
+    share = float(cells(page, "feature_map-rim-share")[0].removesuffix(" %"))
+    assert share == pytest.approx(100 * hu[rim].sum() / hu[liver].sum(), abs=1.5)  # windows blur the mean a little
+
+
+def test_contrast_comes_from_the_edge(opened):
+    """The page's claim: of GLCM contrast the outer 5 mm carry more than their share of the voxels."""
+    page = opened("feature_map")
+    share, of = (float(cells(page, f"feature_map-rim-{one}")[0].removesuffix(" %")) for one in ("share", "voxels"))
+    assert share > of
+
+
+def test_a_place_on_the_map_is_read_by_keys_and_pointer(opened):
+    """An arrow key changes the value read; outside the liver there is none."""
+    page = opened("feature_map")
+    before = cells(page, "feature_map-here")
+    page.focus("canvas")
+    page.keyboard.press("Shift+ArrowUp")
+    assert cells(page, "feature_map-here") != before
+    box = page.locator("canvas").bounding_box()
+    page.mouse.click(box["x"] + 3, box["y"] + 3)
+    assert cells(page, "feature_map-here") == ["none"]
+
+
+# --- the slice of a run -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def imaged(tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
+    """A run of one simulated patient at 8 mm, as far as the organs."""
+    run = RunPaths(tmp_path_factory.mktemp("results") / "demo")
+    settings = CohortSettings(acquisition_spacing_mm=8.0)
+    write_patients(run.synthetic_cohort("alarm"), simulate_clinical("alarm", settings).head(1), settings, 0, 1, None)
+    source = run.synthetic_cohort("alarm") / "images" / "P0001"
+    case = Case(run, "alarm", "P0001", ("venous",))
+    image, liver, spleen = (sitk.ReadImage(str(source / f"venous{part}.nii.gz")) for part in ("", "_liver", "_spleen"))
+    for target, written in ((case.image("venous"), image), (case.labels("venous"), liver + 2 * spleen)):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_image(written, target)
+    return run
+
+
+def test_a_simulated_slice_is_rendered_where_the_liver_is_largest(imaged):
+    """One patient in voxels of 1 mm: the liver's area is that of the largest slice at 8 mm, its HU those of a liver."""
+    content = shown_slice(imaged, "alarm", "P0001", ("delayed", "venous"))
+    hu = np.frombuffer(base64.b64decode(content["hu"]), "<i2").reshape(content["rows"], content["columns"])
+    labels = np.repeat(*np.transpose(content["labels"])).reshape(hu.shape)
+    coarse = sitk.ReadImage(str(Case(imaged, "alarm", "P0001", ("venous",)).labels("venous")))
+    area = (sitk.GetArrayFromImage(coarse) == 1).sum(axis=(1, 2)).max() * np.prod(coarse.GetSpacing()[:2])
+    assert content["synthetic"] is True
+    assert max(content["spacing_mm"]) < 1.2
+    assert (labels == 1).sum() * np.prod(content["spacing_mm"]) == pytest.approx(area, rel=0.12)
+    assert 60 < np.median(hu[labels == 1]) < 150
+    assert set(np.unique(labels)) <= {0, 1, 2}
+
+
+def test_an_own_patients_slice_is_that_of_the_working_grid(imaged, tmp_path):
+    """With a manifest of the user's nothing is rendered: rows and columns are the grid's."""
+    own = RunPaths(imaged.root, tmp_path / "manifest.csv")
+    content = shown_slice(own, "alarm", "P0001", ("delayed", "venous"))
+    image = sitk.ReadImage(str(Case(own, "alarm", "P0001", ("venous",)).image("venous")))
+    assert content["synthetic"] is False
+    assert (content["columns"], content["rows"]) == image.GetSize()[:2]
+
+
 # --- every picture ----------------------------------------------------------------------------------------------------
 
-PICTURES = ("roc", "xtile", "stepwise")
+PICTURES = ("window", "patch", "feature_map", "roc", "xtile", "stepwise")
 
 
 @pytest.mark.parametrize("name", PICTURES)

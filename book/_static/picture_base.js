@@ -77,23 +77,52 @@ window.hccbookPicture = (() => {
     node.addEventListener("pointermove", (event) => { if (node.hasPointerCapture(event.pointerId)) tell(event); });
   }
 
+  const CLICK = 3;
+
+  /* `dragged` gets the way since the pointer was pressed, and whether it was just now; a click its place in shares. */
+  function onDragOrClick(node, dragged, clicked) {
+    let from = null;
+    const way = (event) => [event.clientX - from[0], event.clientY - from[1]];
+    node.classList.add("picture-held");
+    node.addEventListener("pointerdown", (event) => {
+      node.setPointerCapture(event.pointerId);
+      from = [event.clientX, event.clientY];
+      dragged(0, 0, true);
+    });
+    node.addEventListener("pointermove", (event) => { if (from) dragged(...way(event), false); });
+    node.addEventListener("pointerup", (event) => {
+      if (from && Math.hypot(...way(event)) < CLICK) {
+        const box = node.getBoundingClientRect();
+        clicked((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
+      }
+      from = null;
+    });
+  }
+
   const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-  /* A place in a grid of columns and rows, moved by pointer and arrow keys (ten at once with Shift). */
-  function cursor(canvas, { columns, rows, start, moved }) {
+  /* Calls with the steps (right, down) of an arrow key, ten at once with Shift. */
+  function onArrows(node, call) {
+    node.addEventListener("keydown", (event) => {
+      const step = STEPS[event.key];
+      if (!step) return;
+      event.preventDefault();
+      call(...step.map((one) => (event.shiftKey ? 10 : 1) * one));
+    });
+  }
+
+  /* A place in a grid of columns and rows, moved by pointer and arrow keys; with `dragged`,
+   * which is called with the way of a dragging pointer in pixels, only a click moves the place. */
+  function cursor(canvas, { columns, rows, start, moved, dragged }) {
     let place = start;
     const to = ([column, row]) => {
       place = [within(column, 0, columns - 1), within(row, 0, rows - 1)];
       moved(place);
     };
-    onDrag(canvas, (x, y) => to([Math.floor(x * columns), Math.floor(y * rows)]));
-    canvas.addEventListener("keydown", (event) => {
-      const step = STEPS[event.key];
-      if (!step) return;
-      event.preventDefault();
-      const by = event.shiftKey ? 10 : 1;
-      to([place[0] + by * step[0], place[1] + by * step[1]]);
-    });
+    const toShare = (x, y) => to([Math.floor(x * columns), Math.floor(y * rows)]);
+    if (dragged) onDragOrClick(canvas, dragged, toShare);
+    else onDrag(canvas, toShare);
+    onArrows(canvas, (right, down) => to([place[0] + right, place[1] + down]));
     return { to, at: () => place };
   }
 
@@ -176,7 +205,7 @@ window.hccbookPicture = (() => {
   }
 
   return {
-    SCORE_NAMES, byId, element, svg, show, slider, select, buttons, within, onDrag, cursor, speaker, chart, ticks,
+    SCORE_NAMES, byId, element, svg, show, slider, select, buttons, within, onDrag, onArrows, cursor, speaker, chart, ticks,
     origin, stampOn, unavailable, begin, percent, rowsOf,
   };
 })();

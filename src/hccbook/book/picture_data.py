@@ -21,15 +21,26 @@ _DIGITS = 10
 _NO_SCORES = ("patient", "cohort", "role", "hcc", "months")
 
 
+SLICE = "shown_slice.json"
+"""What the stage of the features leaves of one patient, as of `hccbook.pipeline.shown_slice`."""
+
+
 def picture_files(
-    run: RunPaths, papers: Sequence[str], *, synthetic: bool = True, used: Mapping[str, Mapping[str, Any]] | None = None
+    run: RunPaths,
+    shown: RunPaths,
+    papers: Sequence[str],
+    *,
+    synthetic: bool = True,
+    used: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, bytes]:
     """Files that the pictures load, by name.
 
     Parameters
     ----------
     run : RunPaths
-        The run whose scores the pictures show.
+        The run whose images the pictures show.
+    shown : RunPaths
+        The run whose scores they show.
     papers : sequence of str
         Papers of the run.
     synthetic : bool
@@ -41,10 +52,14 @@ def picture_files(
     -------
     dict of str to bytes
     """
-    return {"picture_run.js": script("hccbookRun", run_data(run, papers, synthetic=synthetic, used=used))}
+    saved = run.root / "features" / SLICE
+    return {
+        "picture_run.js": script("hccbookRun", run_data(shown, papers, synthetic=synthetic, used=used)),
+        "picture_slice.js": script("hccbookSlice", read_json(saved) if saved.is_file() else None),
+    }
 
 
-def script(name: str, data: Mapping[str, Any]) -> bytes:
+def script(name: str, data: Mapping[str, Any] | None) -> bytes:
     """Script that sets one global value; plain ASCII, so that the page's encoding cannot matter."""
     return f"window.{name} = {json.dumps(data, allow_nan=False)};\n".encode("ascii")
 
@@ -52,7 +67,7 @@ def script(name: str, data: Mapping[str, Any]) -> bytes:
 def run_data(
     run: RunPaths, papers: Sequence[str], *, synthetic: bool = True, used: Mapping[str, Mapping[str, Any]] | None = None
 ) -> dict[str, Any]:
-    """Plain values that the pictures compute with; see `picture_files` for the parameters.
+    """Scores that the pictures compute with; see `picture_files` for the parameters.
 
     Returns
     -------
