@@ -24,7 +24,7 @@
     ct: chosen.flatMap(({ scores }) => scores.amap_ct),
   });
   const sets = {
-    unseen: ["All patients that the model has not seen", joined(cohorts.filter(({ role }) => role !== "development"))],
+    unseen: ["Unseen by the model", joined(cohorts.filter(({ role }) => role !== "development"))],
     ...Object.fromEntries(cohorts.map((cohort) => [cohort.name, [`Cohort: ${cohort.name}`, joined([cohort])]])),
   };
   const controls = byId("stepwise-controls");
@@ -75,6 +75,7 @@
       svg("path", { d: `M${x(amap)} ${y(-END)}V${y(END)}M${x(amap)} ${y(ct)}H${x(80)}`, class: "picture-cut" }));
   }
 
+  const of = (count, total) => `${count}\u00a0of\u00a0${total}`;
   const interval = (count, total) => {
     const [low, high] = estimands.wilson(count, total);
     return total ? `${percent(count / total)} (${percent(low)} to ${percent(high)})` : "none";
@@ -86,13 +87,13 @@
     drawPatients(patients, amapCut.value(), ctCut.value());
     const { n, events, spared, missed, byAmap, byCt, lost, high, ppv } = counts;
     picture.rowsOf(byId("stepwise-values"), [
-      ["stepwise-spared", "CT scores spared", `${spared} of ${n}`, interval(spared, n)],
-      ["stepwise-missed", "HCC called low-risk", `${missed} of ${events}`, interval(missed, events)],
+      ["stepwise-spared", "CT scores spared", of(spared, n), interval(spared, n)],
+      ["stepwise-missed", "HCC called low-risk", of(missed, events), interval(missed, events)],
       ["stepwise-by-amap", "– by aMAP, without a CT score", `${byAmap}`, ""],
       ["stepwise-by-ct", "– by aMAP-CT", `${byCt}`, ""],
-      ["stepwise-lost", "HCC that a CT score for all would have called high", `${lost} of ${events}`, interval(lost, events)],
-      ["stepwise-high", "High-risk group", `${high} of ${n}`, percent(high / n)],
-      ["stepwise-ppv", "HCC in the high-risk group", `${counts.highEvents} of ${high}`, percent(ppv)],
+      ["stepwise-lost", "HCC that a CT score for all would have called high", of(lost, events), interval(lost, events)],
+      ["stepwise-high", "High-risk group", of(high, n), percent(high / n)],
+      ["stepwise-ppv", "HCC in the high-risk group", of(counts.highEvents, high), percent(ppv)],
     ]);
     speak(`${spared} of ${n} CT scores spared, ${missed} of ${events} cancers called low-risk`);
   }
