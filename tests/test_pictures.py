@@ -174,6 +174,19 @@ def test_a_run_without_scores_says_why(visit, tmp_path):
     assert page.page_errors() == []
 
 
+def test_a_cohort_without_hcc_has_no_curve(visit, run, tmp_path):
+    """It is not offered; the others are."""
+    one = RunPaths(tmp_path / "demo")
+    table = files.read_table(run, "alarm", "scores.csv")
+    files.save_table(
+        table.assign(hcc=table["hcc"] * (table["cohort"] != "discovery")), one.stage("alarm") / "scores.csv"
+    )
+    page = visit(stand_alone(tmp_path, web_files(one, ()) | picture_files(one, one, ("alarm",)), "picture_roc"))
+    offered = page.locator("#roc-cohort option").all_text_contents()
+    assert offered == ["ALARM, internal validation (30)", "ALARM, external validation (30)"]
+    assert page.page_errors() == []
+
+
 # --- X-tile's map -----------------------------------------------------------------------------------------------------
 
 

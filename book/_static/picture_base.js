@@ -141,7 +141,9 @@ window.hccbookPicture = (() => {
       return start + ((end - start) * (v - a)) / (b - a);
     };
     const at = { x: scale(x, left, width - right), y: scale(y, height - bottom, top) };
-    const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label, class: "picture-chart" });
+    const root = svg("svg", {
+      viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label, class: "picture-chart",
+    });
     const layer = svg("g");
     const axes = svg("g", { class: "picture-axes" });
     x.ticks.forEach(([value, text]) => axes.append(
@@ -166,7 +168,8 @@ window.hccbookPicture = (() => {
       const [a, b] = axis.log ? [axis.from, axis.to].map(Math.log) : [axis.from, axis.to];
       return axis.log ? Math.exp(a + part * (b - a)) : a + part * (b - a);
     };
-    return { root, at, draw: (...parts) => layer.replaceChildren(...parts), values: (u, v) => [inverse(x, u), inverse(y, v)] };
+    const draw = (...parts) => layer.replaceChildren(...parts);
+    return { root, at, draw, values: (u, v) => [inverse(x, u), inverse(y, v)] };
   }
 
   const ticks = (values, text = String) => values.map((value) => [value, text(value)]);
@@ -205,7 +208,7 @@ window.hccbookPicture = (() => {
   }
 
   return {
-    SCORE_NAMES, byId, element, svg, show, slider, select, buttons, within, onDrag, onArrows, cursor, speaker, chart, ticks,
-    origin, stampOn, unavailable, begin, percent, rowsOf,
+    SCORE_NAMES, byId, element, svg, show, slider, select, buttons, within, onDrag, onArrows, cursor, speaker, chart,
+    ticks, origin, stampOn, unavailable, begin, percent, rowsOf,
   };
 })();

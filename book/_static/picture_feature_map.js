@@ -1,4 +1,4 @@
-/* A feature's map over the liver: what it would be in a small window about each voxel, and where its value comes from. */
+/* A feature's map over the liver: what it would be in a small window about each voxel, and where it comes from. */
 "use strict";
 
 (() => {
@@ -16,14 +16,16 @@
 
   const RIM_MM = 5;
   const NAMES = {
-    glcm_Contrast: "glcm Contrast", firstorder_Entropy: "firstorder Entropy", firstorder_Variance: "firstorder Variance",
-    glcm_Idm: "glcm Idm", firstorder_Mean: "firstorder Mean",
+    glcm_Contrast: "glcm Contrast", firstorder_Entropy: "firstorder Entropy",
+    firstorder_Variance: "firstorder Variance", glcm_Idm: "glcm Idm", firstorder_Mean: "firstorder Mean",
   };
   // Dark to bright in even steps of lightness, readable with every kind of colour vision (viridis).
   const SCALE = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
   const inside = Array.from(slice.labels, (label) => label === ct.LIVER);
   const controls = byId("feature_map-controls");
-  const feature = picture.select(controls, { id: "feature_map-feature", label: "Feature", options: Object.entries(NAMES) });
+  const feature = picture.select(controls, {
+    id: "feature_map-feature", label: "Feature", options: Object.entries(NAMES),
+  });
   const width = picture.slider(controls, {
     id: "feature_map-width", label: "Bin width", min: 5, max: 100, step: 5, value: 25, text: (value) => `${value} HU`,
   });
@@ -33,12 +35,13 @@
     text: (value) => `${2 * value + 1} voxels, ${edge(value)} mm`,
   });
   const opacity = picture.slider(controls, {
-    id: "feature_map-opacity", label: "Map over the CT", min: 0, max: 1, step: 0.1, value: 0.7, text: (value) => percent(value, 0),
+    id: "feature_map-opacity", label: "Map over the CT", min: 0, max: 1, step: 0.1, value: 0.7,
+    text: (value) => percent(value, 0),
   });
   const canvas = ct.canvas(byId("feature_map-image"), "feature_map-ct",
     "CT slice with the map over the liver; arrow keys move the place that is read");
   const speak = picture.speaker(form);
-  const rim = textures.rim({ columns: slice.columns, rows: slice.rows, levels: Array.from(inside, Number) }, RIM_MM / slice.spacing_mm[1]);
+  const rim = textures.rim({ ...slice, levels: inside.map(Number) }, RIM_MM / slice.spacing_mm[1]);
   let place = ct.middle();
   let region = null;
   let map = [];
@@ -80,25 +83,28 @@
   function update(event) {
     if (!event || ![opacity.input, canvas].includes(event.target)) count();
     const share = opacity.value();
-    ct.draw(canvas, { width: 200, level: 40 }, (voxel) => (Number.isNaN(map[voxel]) ? null : [...colour(map[voxel]), share]));
+    const tint = (voxel) => (Number.isNaN(map[voxel]) ? null : [...colour(map[voxel]), share]);
+    ct.draw(canvas, { width: 200, level: 40 }, tint);
     ct.cross(canvas, place);
     const here = map[place[1] * slice.columns + place[0]];
     const whole = sums(() => true);
     const outer = sums((voxel) => rim[voxel]);
+    const [outerVoxels, outerShare] = ["voxels", "total"].map((name) => percent(outer[name] / whole[name]));
     picture.rowsOf(byId("feature_map-values"), [
       ["feature_map-here", "In the window about the cross", text(here)],
       ["feature_map-whole", "In the whole liver of this slice: the feature", text(ofWhole())],
       ["feature_map-mean", "Mean of the map", text(whole.total / whole.voxels)],
-      ["feature_map-rim-voxels", `Voxels within ${RIM_MM} mm of the liver's edge`, percent(outer.voxels / whole.voxels)],
-      ["feature_map-rim-share", "Their share of the map's sum", percent(outer.total / whole.total)],
+      ["feature_map-rim-voxels", `Voxels within ${RIM_MM} mm of the liver's edge`, outerVoxels],
+      ["feature_map-rim-share", "Their share of the map's sum", outerShare],
     ]);
     show(byId("feature_map-low"), text(ends[0]));
     show(byId("feature_map-high"), text(ends[1]));
-    speak(`${NAMES[feature.value()]} about the cross ${text(here)}; ${percent(outer.total / whole.total)} of the map's sum `
-      + `from the outer ${RIM_MM} millimetres, which hold ${percent(outer.voxels / whole.voxels)} of the voxels`);
+    speak(`${NAMES[feature.value()]} about the cross ${text(here)}; ${outerShare} of the map's sum `
+      + `from the outer ${RIM_MM} millimetres, which hold ${outerVoxels} of the voxels`);
   }
 
-  byId("feature_map-scale").style.background = `linear-gradient(90deg, ${SCALE.map((one) => `rgb(${one.join()})`).join()})`;
+  const stops = SCALE.map((one) => `rgb(${one.join()})`).join();
+  byId("feature_map-scale").style.background = `linear-gradient(90deg, ${stops})`;
   show(byId("feature_map-what"), `One patient, ${slice.what}; window 200 HU wide, level 40.`);
   picture.cursor(canvas, {
     columns: slice.columns, rows: slice.rows, start: place, moved: (to) => { place = to; update({ target: canvas }); },

@@ -96,12 +96,14 @@
       ];
     });
     const outline = (place, name) => svg("rect", {
-      x: (place % side) * CELL + 2, y: Math.floor(place / side) * CELL + 2, width: CELL - 4, height: CELL - 4, class: name,
+      x: (place % side) * CELL + 2, y: Math.floor(place / side) * CELL + 2, width: CELL - 4, height: CELL - 4,
+      class: name,
     });
     const same = [...zone.keys()].filter((place) => zone[place] === zone[at()] && place !== at());
     const { made } = patches[which.value()];
     const said = made ? "made up" : picture.origin(ct.slice.synthetic);
-    drawing.replaceChildren(...cells, ...same.map((place) => outline(place, "picture-zone")), outline(at(), "picture-chosen"),
+    const frames = [...same.map((place) => outline(place, "picture-zone")), outline(at(), "picture-chosen")];
+    drawing.replaceChildren(...cells, ...frames,
       svg("text", { x: 4, y: side * CELL + 18, class: "picture-stamp" }, said));
   }
 
@@ -110,7 +112,7 @@
     const columns = matrix[0].map((_, column) => column).filter((column) => matrix.some((row) => row[column] > 0));
     const most = Math.max(...matrix.flat());
     const [cell, left, top] = [30, 34, 22];
-    const text = (x, y, said, ink) => svg("text", { x, y, "text-anchor": "middle", ...(ink ? { style: `fill: ${ink}` } : {}) }, said);
+    const text = (x, y, said, style = "") => svg("text", { x, y, "text-anchor": "middle", style }, said);
     const parts = columns.map((column, place) => text(left + cell * (place + 0.5), top - 6, `${column + 1}`));
     matrix.forEach((row, level) => {
       const y = top + cell * level;
@@ -120,7 +122,8 @@
         parts.push(svg("rect", {
           x: left + cell * place, y, width: cell - 1, height: cell - 1, class: "picture-count", "fill-opacity": share,
         }));
-        if (row[column]) parts.push(text(left + cell * (place + 0.5), y + 20, `${row[column]}`, share > 0.5 ? "#fff" : ""));
+        const ink = share > 0.5 ? "fill: #fff" : "";
+        if (row[column]) parts.push(text(left + cell * (place + 0.5), y + 20, `${row[column]}`, ink));
       });
     });
     const [wide, high] = [left + cell * columns.length + 2, top + cell * matrix.length + 2];
@@ -153,8 +156,11 @@
     drawMatrix("patch-glrlm", textures.runLengths(now, step), "GLRLM");
     drawMatrix("patch-glszm", textures.sizeZones(now), "GLSZM");
     const values = textures.features(now);
-    picture.rowsOf(byId("patch-features"), textures.FEATURES.map((name) => (
-      [`patch-${name}`, name.replace("_", " "), Number(values[name].toPrecision(6)).toString(), changeText(values[name], before[name])])));
+    picture.rowsOf(byId("patch-features"), textures.FEATURES.map((name) => {
+      const value = values[name];
+      const said = Number(value.toPrecision(6)).toString();
+      return [`patch-${name}`, name.replace("_", " "), said, changeText(value, before[name])];
+    }));
     const level = now.levels[at()];
     show(byId("patch-reading"), `Chosen: row ${chosen[1] + 1}, column ${chosen[0] + 1}, ${hu[at()]} HU, level ${level}`
       .replace("-", "\u2212") + ` of ${Math.max(...now.levels)}, in a zone of ${size}.`);

@@ -8,7 +8,10 @@
   const estimands = window.hccbookEstimands;
   const { byId, svg, show, percent } = picture;
   const { papers, synthetic, absent } = window.hccbookRun;
-  if (!Object.keys(papers).length) {
+  const hasBoth = ({ hcc }) => hcc.includes(0) && hcc.includes(1);
+  const cohorts = Object.values(papers).flatMap((paper) => (
+    paper.cohorts.filter(hasBoth).map((cohort) => ({ ...cohort, paper }))));
+  if (!cohorts.length) {
     picture.unavailable(form, absent);
     return;
   }
@@ -16,11 +19,11 @@
   const RAREST = 0.001;
   const PEOPLE = 1000;
   let points = [];
-  const cohorts = Object.values(papers).flatMap((paper) => paper.cohorts.map((cohort) => ({ ...cohort, paper })));
   const controls = byId("roc-controls");
   const cohort = picture.select(controls, {
     id: "roc-cohort", label: "Cohort",
-    options: cohorts.map(({ paper, name, hcc }, place) => [place, `${paper.title}, ${name} (${hcc.length})`]),
+    options: cohorts.map(({ paper, name, hcc }, place) => (
+      [place, `${paper.title}, ${name.replace("_", " ")} (${hcc.length})`])),
   });
   const score = picture.select(controls, { id: "roc-score", label: "Score", options: [] });
   const threshold = picture.slider(controls, {
@@ -90,7 +93,8 @@
 
   function drawPpv(se, sp, share, value) {
     const steps = Array.from({ length: 80 }, (_, step) => RAREST * (0.6 / RAREST) ** (step / 79));
-    const curve = steps.map((one) => [one, estimands.predictiveValues(se, sp, one).ppv]).filter(([, v]) => !Number.isNaN(v));
+    const curve = steps.map((one) => [one, estimands.predictiveValues(se, sp, one).ppv])
+      .filter(([, v]) => !Number.isNaN(v));
     ppv.draw(line(ppv, curve, "picture-line"), ...(Number.isNaN(value) ? [] : [dot(ppv, share, value)]));
   }
 
@@ -120,6 +124,7 @@
     const point = points[threshold.value()];
     const table = estimands.twoByTwo(hcc, scores[score.value()], point.cutoff);
     const [se, sp] = [estimands.sensitivity(table), estimands.specificity(table)];
+    const positive = table.tp + table.fp;
     const share = Math.exp(prevalence.value());
     const { ppv: value, npv } = estimands.predictiveValues(se, sp, share);
     drawRoc(point);
@@ -129,7 +134,7 @@
       ["roc-auc", "AUC", estimands.areaUnder(points).toFixed(3), ""],
       ["roc-sensitivity", "Sensitivity", percent(se), `${table.tp} of ${table.tp + table.fn} with HCC`],
       ["roc-specificity", "Specificity", percent(sp), `${table.tn} of ${table.tn + table.fp} without`],
-      ["roc-ppv-here", "PPV in this cohort", percent(table.tp / (table.tp + table.fp)), `${table.tp} of ${table.tp + table.fp} positive`],
+      ["roc-ppv-here", "PPV in this cohort", percent(table.tp / positive), `${table.tp} of ${positive} positive`],
       ["roc-ppv-there", `PPV where ${percent(share)} have HCC`, percent(value), ""],
       ["roc-npv-there", `NPV where ${percent(share)} have HCC`, percent(npv, 2), ""],
     ]);

@@ -64,7 +64,8 @@
     const x = (value) => chart.at.x(picture.within(value, 30, 80));
     const y = (value) => chart.at.y(picture.within(value, -END, END));
     const area = (name, left, right, bottom, top) => svg("rect", {
-      x: x(left), y: y(top), width: Math.max(x(right) - x(left), 0), height: Math.max(y(bottom) - y(top), 0), class: name,
+      x: x(left), y: y(top), class: name,
+      width: Math.max(x(right) - x(left), 0), height: Math.max(y(bottom) - y(top), 0),
     });
     const order = patients.hcc.map((_, patient) => patient).sort((a, b) => patients.hcc[a] - patients.hcc[b]);
     const dots = order.map((patient) => svg("circle", {

@@ -84,7 +84,8 @@
     const voxel = place[1] * slice.columns + place[0];
     const organ = ct.ORGANS[slice.labels[voxel]];
     const shade = ct.grey(slice.hu[voxel], width.value(), level.value());
-    return `At the cross${organ ? `, in the ${organ}` : ""}: ${signed(slice.hu[voxel])}, shown as grey ${shade} of 255.`;
+    const where = organ ? `, in the ${organ}` : "";
+    return `At the cross${where}: ${signed(slice.hu[voxel])}, shown as grey ${shade} of 255.`;
   }
 
   function update() {
@@ -95,7 +96,8 @@
     picture.rowsOf(byId("window-values"), organs.map((values, position) => {
       const name = ct.ORGANS[position + 1];
       const { below, above, levels } = cutOff(values, low, high);
-      return [`window-${name}`, name, ...(values.length ? [percent(below), percent(above), `${levels}`] : ["–", "–", "–"])];
+      const said = [percent(below), percent(above), `${levels}`];
+      return [`window-${name}`, name, ...(values.length ? said : ["–", "–", "–"])];
     }));
     show(byId("window-range"), `Black up to ${signed(low)}, white from ${signed(high)}.`);
     show(byId("window-place"), readPlace());

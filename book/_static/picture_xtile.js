@@ -1,4 +1,4 @@
-/* X-tile's map: every pair of cut-offs, the groups that it makes, and what the same search finds in shuffled outcomes. */
+/* X-tile's map: every pair of cut-offs, its groups, and what the same search finds in shuffled outcomes. */
 "use strict";
 
 (() => {
@@ -73,7 +73,8 @@
   }
 
   function drawChart() {
-    const box = { x: chart.at.x(0), y: chart.at.y(1), width: chart.at.x(1) - chart.at.x(0), height: chart.at.y(0) - chart.at.y(1) };
+    const [left, right, top, bottom] = [chart.at.x(0), chart.at.x(1), chart.at.y(1), chart.at.y(0)];
+    const box = { x: left, y: top, width: right - left, height: bottom - top };
     const mark = (pair, name, r) => svg("circle", {
       cx: chart.at.x(lowShare(pair.lower)), cy: chart.at.y(highShare(pair.upper)), r, class: name,
     });
@@ -84,8 +85,11 @@
 
   function reading(statistic, isAllowed) {
     if (!best) return "No pair of cut-offs leaves groups that are large enough.";
-    if (!isAllowed) return `A group would hold fewer than ${percent(smallest.value(), 0)} of the patients: X-tile does not look here.`;
-    const of = statistic >= best.statistic * (1 - 1e-9) ? "the greatest of the map" : `the greatest is ${best.statistic.toFixed(1)}`;
+    if (!isAllowed) {
+      return `A group would hold fewer than ${percent(smallest.value(), 0)} of the patients: X-tile looks elsewhere.`;
+    }
+    const isGreatest = statistic >= best.statistic * (1 - 1e-9);
+    const of = isGreatest ? "the greatest of the map" : `the greatest is ${best.statistic.toFixed(1)}`;
     return `Chi-square ${statistic.toFixed(1)}; ${of}, at ${cutText(best.lower)} and ${cutText(best.upper)}.`;
   }
 

@@ -94,7 +94,7 @@ def lay_out(run: RunPaths, source: Path, shown: RunPaths | None = None) -> Path:
     pages |= {f"files/{file.name}": _without_paths(name, file.read_bytes()) for name, file in files.items()}
     pages |= _contact_sheets(papers, run)
     web = web_files(shown, papers, synthetic=synthetic, stepwise=used.get("stepwise_stratification", {}))
-    web |= picture_files(run, shown, papers, synthetic=synthetic, used=used)
+    web |= picture_files(run, shown, papers, profile=describe_run(shown).profile, synthetic=synthetic)
     pages |= {f"assets/{name}": content for name, content in web.items()}
     written = {write_if_changed(source / name, content) for name, content in pages.items()}
     for file in sorted(source.rglob("*")):

@@ -15,7 +15,7 @@ from hccbook.papers import find_paper
 from hccbook.pipeline.files import read_json, read_table
 from hccbook.pipeline.items import printed_prevalence
 from hccbook.run import RunPaths
-from hccbook.settings import AlarmSettings, StepwiseSettings
+from hccbook.settings import Profile
 
 _DIGITS = 10
 _NO_SCORES = ("patient", "cohort", "role", "hcc", "months")
@@ -30,8 +30,8 @@ def picture_files(
     shown: RunPaths,
     papers: Sequence[str],
     *,
+    profile: Profile | None = None,
     synthetic: bool = True,
-    used: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, bytes]:
     """Files that the pictures load, by name.
 
@@ -43,10 +43,10 @@ def picture_files(
         The run whose scores they show.
     papers : sequence of str
         Papers of the run.
+    profile : hccbook.settings.Profile, optional
+        Settings of `shown`; the defaults if absent.
     synthetic : bool
         Whether its patients are simulated.
-    used : mapping, optional
-        Parameters by stage; settings that are not there have their defaults.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def picture_files(
     """
     saved = run.root / "features" / SLICE
     return {
-        "picture_run.js": script("hccbookRun", run_data(shown, papers, synthetic=synthetic, used=used)),
+        "picture_run.js": script("hccbookRun", run_data(shown, papers, profile=profile, synthetic=synthetic)),
         "picture_slice.js": script("hccbookSlice", read_json(saved) if saved.is_file() else None),
     }
 
@@ -65,7 +65,7 @@ def script(name: str, data: Mapping[str, Any] | None) -> bytes:
 
 
 def run_data(
-    run: RunPaths, papers: Sequence[str], *, synthetic: bool = True, used: Mapping[str, Mapping[str, Any]] | None = None
+    run: RunPaths, papers: Sequence[str], *, profile: Profile | None = None, synthetic: bool = True
 ) -> dict[str, Any]:
     """Scores that the pictures compute with; see `picture_files` for the parameters.
 
@@ -77,13 +77,13 @@ def run_data(
         discovery cohort and ``min_fraction``, or None; ``stepwise``: ``amap_low`` and ``ct_cutoff``, or None;
         ``absent``: why there may be nothing.
     """
-    used = used or {}
+    profile = profile or Profile()
     scored = [paper for paper in papers if (run.root / paper / "scores.csv").is_file()]
     return {
         "synthetic": synthetic,
         "papers": {paper: _scores(run, paper) for paper in scored},
-        "xtile": _xtile(run, used.get("alarm", {})),
-        "stepwise": _stepwise(run, used.get("stepwise_stratification", {})),
+        "xtile": _xtile(run, profile.alarm.min_group_fraction),
+        "stepwise": _stepwise(run, profile.stepwise_stratification.amap_low),
         "absent": "This run has not fitted the model, or left the paper out.",
     }
 
@@ -104,22 +104,21 @@ def _scores(run: RunPaths, paper: str) -> dict[str, Any]:
     return {"title": find_paper(paper).title, "cohorts": cohorts}
 
 
-def _xtile(run: RunPaths, parameters: Mapping[str, Any]) -> dict[str, Any] | None:
+def _xtile(run: RunPaths, min_fraction: float) -> dict[str, Any] | None:
     if not (run.root / "alarm" / "augmented.csv").is_file():
         return None
     augmented = read_table(run, "alarm", "augmented.csv")
     return {
         "score": _numbers(augmented["alarm"]),
         "hcc": augmented["y"].astype(int).tolist(),
-        "min_fraction": float(parameters.get("min_group_fraction", AlarmSettings().min_group_fraction)),
+        "min_fraction": min_fraction,
     }
 
 
-def _stepwise(run: RunPaths, parameters: Mapping[str, Any]) -> dict[str, Any] | None:
+def _stepwise(run: RunPaths, amap_low: float) -> dict[str, Any] | None:
     file = run.root / "amap_ct" / "cutoff.json"
     if not file.is_file():
         return None
-    amap_low = float(parameters.get("amap_low", StepwiseSettings().amap_low))
     return {"amap_low": amap_low, "ct_cutoff": read_json(file)["cutoff"]}
 
 
