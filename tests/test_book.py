@@ -287,7 +287,8 @@ def test_each_page_says_at_its_top_which_run_it_shows(run):
         assert rest.startswith(":::{container} shown-run\n")
         reads = stage in STAGES or stage in CHAPTER_READS
         assert (DEMO if reads else "This page reads no patient.") in rest.partition("An equation")[0], stage
-    for page in ("web_nomogram.md", "web_calculator.md", "results.md", "assumptions.md"):
+    moved = [f"picture_{name}.md" for name in ("roc", "xtile", "stepwise", "window", "patch", "feature_map")]
+    for page in ("web_nomogram.md", "web_calculator.md", "results.md", "assumptions.md", *moved):
         assert DEMO in top_of(source, page), page
     intro = (source / "intro.md").read_text(encoding="utf-8")
     assert f"## Results shown here\n\n:::{{container}} shown-run\n{DEMO}" in intro
@@ -311,6 +312,8 @@ def test_result_chapters_name_the_archived_run(run, archived):
     assert f"Pages of results: {said}" in top_of(source, "results.md")
     assert f"Other pages: {DEMO}" in top_of(source, "results.md")
     assert said in top_of(source, "web_nomogram.md")
+    assert said in top_of(source, "picture_roc.md")
+    assert DEMO in top_of(source, "picture_window.md")
     assert (source / "files" / "alarm-fig-3.csv").read_bytes().endswith(b"archived,0.9\n")
     assert (source / "files" / "amap-ct-fig-s4.csv").is_file()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from hccbook.cohort.study_flow import eligibility
 from hccbook.errors import DataError, ManifestError
 from hccbook.images import from_array, write_image
 from hccbook.papers import PAPERS, role_of_cohort
+from hccbook.scores import QUANTITIES
 from hccbook.settings import PHASES
 
 CLINICAL = {
@@ -131,7 +133,8 @@ def test_manifest_quotes_blank_lines_and_byte_order_mark(tmp_path):
         ({"age": [50, 17]}, ("line 3, column 'age'", "18 to 120 years", "found 17", "leave the patient out")),
         ({"sex": ["male", "M"]}, ("line 3, column 'sex'", "male or female", "Did you mean 'male'")),
         ({"sex": ["1", "male"]}, ("line 2, column 'sex'", "ambiguous")),
-        ({"bilirubin": [17, 0.9]}, ("line 3, column 'bilirubin'", "umol/L", "found 0.9", r"17\.1")),
+        ({"bilirubin": [17, 1.2]}, ("line 3, column 'bilirubin'", "2 to 1000 umol/L", "found 1.2", r"17\.1")),
+        ({"hbv_dna_iu_ml": [0, 4.3]}, ("line 3, column 'hbv_dna_iu_ml'", "0 \\(undetectable\\) or 10", "Logarithms")),
         ({"albumin": [4.1, 40]}, ("line 2, column 'albumin'", "g/L", "found 4.1", "by 10")),
         ({"platelets": [150, 150000]}, ("line 3, column 'platelets'", "150000", "Divide platelets by 1000")),
         ({"bilirubin": ["17", "0,9"]}, ("line 3", "'0,9'", "point as decimal mark")),
@@ -157,6 +160,18 @@ def test_manifest_value(tmp_path, changes, words):
     with refused(r"manifest\.csv", *words) as caught:
         read_manifest(file)
     assert "name1" not in str(caught.value) and str(tmp_path) not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", sorted(QUANTITIES.keys() & COLUMNS.keys() - {"age"}))
+def test_the_manifest_has_the_bounds_of_the_scores(tmp_path, name):
+    """Both ends of a score's quantity are accepted in a manifest, and what is beyond them is refused in its words."""
+    quantity = QUANTITIES[name]
+    assert (
+        read_manifest(write_manifest(tmp_path, patients(2, **{name: [quantity.least, quantity.greatest]}))) is not None
+    )
+    for value, hint in ((quantity.least * 0.99, quantity.if_less), (quantity.greatest * 1.01, quantity.if_greater)):
+        with refused("line 3", re.escape(f"to {quantity.greatest:g} {quantity.unit}"), re.escape(hint)):
+            read_manifest(write_manifest(tmp_path, patients(2, **{name: [quantity.greatest / 2, value]})))
 
 
 @pytest.mark.parametrize(

@@ -539,6 +539,23 @@ def test_anatomy_does_not_depend_on_the_voxel_size():
     assert np.abs(found[8.0][1] - found[4.0][1]).max() < 2.0
 
 
+def test_a_slab_is_a_part_of_the_volume():
+    """Between -8 and 60 mm the organs are voxel for voxel those of the whole volume, and the HU but for the noise."""
+    settings = CohortSettings(acquisition_spacing_mm=4.0)
+    (whole, labels), (slab, slab_labels) = (
+        phantom.render_patient(patient(), settings, heights)["venous"] for heights in (None, (-8.0, 60.0))
+    )
+    start = round((slab.GetOrigin()[2] - whole.GetOrigin()[2]) / whole.GetSpacing()[2])
+    part = slice(start, start + slab.GetSize()[2])
+    assert slab.GetSize()[:2] == whole.GetSize()[:2] and 10 < slab.GetSize()[2] < 20
+    assert slab.GetOrigin()[2] >= -8 > slab.GetOrigin()[2] - slab.GetSpacing()[2]
+    both = [sitk.GetArrayFromImage(image) for image in (labels, slab_labels)]
+    np.testing.assert_array_equal(both[0][part], both[1])
+    hu = [sitk.GetArrayFromImage(image).astype(float) for image in (whole, slab)]
+    inside = both[1][3:-3] == 1
+    assert abs((hu[0][part][3:-3] - hu[1][3:-3])[inside].mean()) < 1
+
+
 def test_unknown_centre_is_refused():
     """A centre without a scanner is named, with those that have one."""
     with pytest.raises(DataError, match="C01"):

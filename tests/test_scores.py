@@ -55,10 +55,10 @@ def test_amap_of_series_keeps_patients():
 @pytest.mark.parametrize(
     ("name", "value", "hint"),
     [
-        ("bilirubin", 0.9, "17.1"),
-        ("albumin", 4.1, "Multiply them by 10"),
-        ("albumin", 4100, "Divide them by 100"),
-        ("platelets", 150_000, "Divide them by 1000"),
+        ("bilirubin", 1.2, "17.1"),
+        ("albumin", 4.1, "Multiply albumin by 10"),
+        ("albumin", 4100, "Divide albumin by 100"),
+        ("platelets", 150_000, "Divide platelets by 1000"),
         ("age", 600, "Months"),
         ("age", -1, "years"),
     ],
@@ -81,9 +81,9 @@ def test_wrong_unit_names_the_patient():
 
 
 def test_cohort_in_mg_per_dl_within_range_is_refused():
-    """Ten patients from 1.1 to 2 mg/dL are within 1 to 1000, but no cohort has such a median in umol/L."""
+    """Ten patients from 2 to 2.9 mg/dL are within 2 to 1000, but no cohort has such a median in umol/L."""
     with pytest.raises(DataError, match=r"median.*17\.1"):
-        albi(np.linspace(1.1, 2.0, 10), np.full(10, 40.0))
+        albi(np.linspace(2.0, 2.9, 10), np.full(10, 40.0))
 
 
 @pytest.mark.parametrize("male", ["male", ["M", "F"], 2, np.nan])
@@ -138,7 +138,7 @@ STEPS = [
     ("mpage_b", "albumin", [(40, 0), (70, 0)]),
     ("cu_hcc", "age", [(0, 0), (50, 0), (50.1, 3), (51, 3), (120, 3)]),
     ("cu_hcc", "albumin", [(10, 20), (35, 20), (35.1, 0), (36, 0), (70, 0)]),
-    ("cu_hcc", "bilirubin", [(1, 0), (18, 0), (18.1, 1.5), (19, 1.5), (1000, 1.5)]),
+    ("cu_hcc", "bilirubin", [(2, 0), (18, 0), (18.1, 1.5), (19, 1.5), (1000, 1.5)]),
     ("cu_hcc", "hbv_dna_copies_ml", [(0, 0), (50, 0), (9_999, 0), (10_000, 1), (10_001, 1), (999_999, 1)]),
     ("cu_hcc", "hbv_dna_copies_ml", [(1_000_000, 1), (1_000_001, 4), (1e13, 4)]),
     ("cu_hcc", "cirrhosis", [(0, 0), (1, 15)]),
@@ -239,8 +239,8 @@ def test_points_of_series_keep_patients():
     ("score", "name", "value", "hint"),
     [
         ("page_b", "age", 15, "16 to 120"),
-        ("page_b", "platelets", 150_000, "Divide them by 1000"),
-        ("mpage_b", "albumin", 4.1, "Multiply them by 10"),
+        ("page_b", "platelets", 150_000, "Divide platelets by 1000"),
+        ("mpage_b", "albumin", 4.1, "Multiply albumin by 10"),
         ("cu_hcc", "bilirubin", 0.9, "17.1"),
         ("cu_hcc", "hbv_dna_copies_ml", 5.2, "Logarithms"),
         ("cu_hcc", "hbv_dna_copies_ml", 2e13, "copies/mL"),

@@ -176,7 +176,7 @@ EDGES = {
     "male": (0, 1),
     "etiology": ("autoimmune", "HCV after SVR", "other", "NASH", "alcohol", "HCV", "HBV"),
     "cirrhosis": (0, 1),
-    "bilirubin": (1, 3, 17.1, 18, 18.1, 200, 1000),
+    "bilirubin": (2, 3, 17.1, 18, 18.1, 200, 1000),
     "albumin": (10, 29, 30, 34.9, 35, 35.1, 39, 40, 70),
     "platelets": (1, 79, 80, 99, 100, 139, 140, 149, 150, 199, 200, 201, 249, 250, 1500),
     "hbv_dna": (0, 10, 1718, 1719, 171_821, 171_822, 200_000, 200_001, 1e9),
@@ -316,7 +316,7 @@ def test_hbv_dna_in_copies(calculator: Page, copies: int, iu_points: int, copies
     [
         ("age", "age", -1, lambda value: scores.mpage_b(value, 1, 150, 40)),
         ("age", "age", 130, lambda value: scores.mpage_b(value, 1, 150, 40)),
-        ("bilirubin", "bilirubin", 0.9, lambda value: scores.albi(value, 40)),
+        ("bilirubin", "bilirubin", 1.2, lambda value: scores.albi(value, 40)),
         ("bilirubin", "bilirubin", 1001, lambda value: scores.albi(value, 40)),
         ("albumin", "albumin", 4.1, lambda value: scores.albi(20, value)),
         ("albumin", "albumin", 71, lambda value: scores.albi(20, value)),
@@ -353,11 +353,11 @@ def test_the_cure_offers_the_unit_that_would_fit(calculator: Page):
 
 
 def test_an_unusual_bilirubin_is_doubted_not_refused(calculator: Page):
-    """1.2 umol/L is possible, so it is computed, but the page asks whether it is in mg/dL."""
-    shown = fill(calculator, PERSON | {"bilirubin": 1.2}, ["bilirubin-hint", "bilirubin-error", "albi-value"])
+    """2.5 umol/L is possible, so it is computed, but the page asks whether it is in mg/dL."""
+    shown = fill(calculator, PERSON | {"bilirubin": 2.5}, ["bilirubin-hint", "bilirubin-error", "albi-value"])
     assert "is the unit right?" in shown["bilirubin-hint"]
     assert shown["bilirubin-error"] == ""
-    assert float(shown["albi-value"]) == round(scores.albi(1.2, 38), 2)
+    assert float(shown["albi-value"]) == round(scores.albi(2.5, 38), 2)
     usual = fill(calculator, {"bilirubin-unit": "mg/dL"}, ["bilirubin-hint"])
     assert "is the unit right?" not in usual["bilirubin-hint"]
 
@@ -368,7 +368,7 @@ def test_the_hint_allows_only_what_the_check_accepts(calculator: Page):
     least, greatest = re.match(r"([\d.]+) to ([\d.]+)$", hint).groups()
     for end in (least, greatest):
         assert fill(calculator, {"bilirubin": end}, ["bilirubin-error"])["bilirubin-error"] == ""
-    assert (float(least), float(greatest)) == (pytest.approx(1 / 17.1, rel=0.01), pytest.approx(1000 / 17.1, rel=0.01))
+    assert (float(least), float(greatest)) == (pytest.approx(2 / 17.1, rel=0.01), pytest.approx(1000 / 17.1, rel=0.01))
 
 
 @pytest.mark.parametrize("missing", [name for name in PERSON if name not in ("male", "cirrhosis", "ct_image")])
@@ -450,7 +450,7 @@ def same_percent(shown: str, probability: float) -> bool:
 def test_the_nomogram_says_what_python_says(nomogram: Page):
     """Probability, group and advice over a grid of the three scores, its corners and values beyond it included."""
     grid = list(itertools.product((0, 45.3, 59.2, 72.8, 100), (-1.01, 0.28, 0.9, 1.59), (-1.14, 0.1, 0.61, 1.63)))
-    grid += [(120.5, 3, 3), (-30, -5, -5), (59.247, 0.28668, 0.24106)]
+    grid += [(100, 3, 3), (0, -2.5, -2.5), (59.247, 0.28668, 0.24106)]
     assert len(grid) > 80
     groups = set()
     for amap, radiomics, deep in grid:
@@ -512,11 +512,45 @@ def test_an_input_out_of_range_leaves_no_risk(nomogram: Page):
     assert fill(nomogram, {}, RESULT)["nomogram-probability"] != ""
 
 
+@pytest.mark.parametrize("typed", [-99999, -0.1, 100.1])
+def test_an_amap_that_cannot_be_leaves_no_risk(nomogram: Page, typed: float):
+    """The scale of aMAP ends at 0 and 100 (Fan 2020): the page says so, marks the field and shows no probability."""
+    shown = fill(nomogram, {"amap-number": typed}, ["amap-error", "amap-hint", *RESULT])
+    assert shown["amap-error"].startswith(f"aMAP: must be in points, 0 to 100, but found {typed}. ")
+    assert "extrapolated" not in shown["amap-hint"]
+    assert (shown["nomogram-probability"], shown["nomogram-group"]) == ("", "")
+    assert nomogram.get_attribute("#amap-number", "aria-invalid") == "true"
+
+
+def test_a_score_far_from_every_patient_leaves_no_risk(nomogram: Page, calculator: Page):
+    """A radiomics score of 286.68, or a CT image score of 40, has lost its decimal point."""
+    shown = fill(nomogram, {"radiomics-number": 286.68}, ["radiomics-error", *RESULT])
+    # (286.68 - 0.28668) / 0.32482
+    assert shown["radiomics-error"].startswith(
+        "Radiomics score: must be in standard deviations, -10 to 10, but found 882. Is a decimal point missing?"
+    )
+    assert shown["nomogram-probability"] == ""
+    refused = fill(calculator, PERSON | {"ct_image": 40}, ["ct_image-error", *STEPWISE])
+    assert "-10 to 10, but found 40." in refused["ct_image-error"]
+    assert refused["stepwise-text"].endswith("Correct the CT image score.")
+    assert refused["stepwise-group"] == ""
+
+
+def test_five_values_that_give_no_amap_leave_no_risk(nomogram: Page):
+    """A woman of 20 with 1,200 platelets: each value can be, but the score would be -33."""
+    nomogram.click("#amap-from-inputs")
+    given = {"age": 20, "male": 0, "bilirubin": 10, "albumin": 45, "platelets": 1200}
+    shown = fill(nomogram, given, ["amap-computed", *RESULT])
+    # (1.2 + 0.48 x (0.66 - 3.825) - 12 + 7.4) / 14.77 x 100
+    assert "must be in points, 0 to 100, but found -33.31" in shown["amap-computed"]
+    assert shown["nomogram-probability"] == ""
+
+
 def test_sliders_and_boxes_follow_each_other(nomogram: Page):
     """A slider writes its number; a number moves its slider, and beyond the slider's end the page warns."""
     shown = fill(nomogram, {"deep-slider": 1.0, "radiomics-slider": 0.5, "amap-slider": 70}, RESULT)
     assert same_percent(shown["nomogram-probability"], alarm_in_python(70, 0.5, 1.0)[0])
-    shown = fill(nomogram, {"deep-number": 9}, ["deep-hint"])
+    shown = fill(nomogram, {"deep-number": 3}, ["deep-hint"])
     assert nomogram.evaluate("Number(document.getElementById('deep-slider').value)") < 2
     assert "fitted on nobody like this" in shown["deep-hint"]
     shown = fill(nomogram, {"deep-number": ""}, ["deep-error", *RESULT])
@@ -667,7 +701,8 @@ def stand_alone(folder: Path, files: dict[str, bytes], page: str) -> Path:
     text = (project_root() / "book" / f"{page}.md").read_text(encoding="utf-8")
     (markup,) = re.findall(r"```\{raw\} html\n(.*?)```", text, flags=re.DOTALL)
     file = folder / f"{page}.html"
-    file.write_text(f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{page}</title>{markup}</html>')
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+    file.write_text(f'<!doctype html><html lang="en">{head}<title>{page}</title>{markup}</html>')
     return file
 
 

@@ -6,8 +6,8 @@
   if (!form) return;
   const models = window.hccbookModels;
   const scores = window.hccbookScores;
-  const { FIELDS, element, show, buildAll, readAll, lacking, inSentence, stamp, afterPause } = window.hccbookFields;
-  const byId = (id) => document.getElementById(id);
+  const { byId, element, show, afterPause } = window.hccbookBase;
+  const { FIELDS, buildAll, readAll, lacking, inSentence, stamp } = window.hccbookFields;
 
   const EXAMPLE = {
     age: 55, male: 1, bilirubin: 20, albumin: 38, platelets: 110, hbv_dna: 3000,

@@ -3,7 +3,8 @@
 "use strict";
 
 window.hccbookFields = (() => {
-  const { quantities, units, min_usual_bilirubin: leastUsualBilirubin } = window.hccbookModels;
+  const { element, show } = window.hccbookBase;
+  const { quantities, units } = window.hccbookModels;
 
   const FIELDS = {
     age: { label: "Age" },
@@ -28,26 +29,13 @@ window.hccbookFields = (() => {
     },
     ct_image: {
       label: "CT image score",
-      note: "from the aMAP-CT model; standard deviations from the mean of its training cohort",
+      note: "from the aMAP-CT model; 0 is the mean of its training cohort",
     },
   };
 
   /* Typographic units, as the rest of the book prints them. */
   function typeset(text) {
     return text.replaceAll("umol", "µmol").replaceAll("10^9", "10⁹").replaceAll("10^3/mm^3", "10³/mm³");
-  }
-
-  function element(tag, attributes = {}, ...children) {
-    const made = document.createElement(tag);
-    Object.entries(attributes).forEach(([name, value]) => made.setAttribute(name, value));
-    made.append(...children);
-    return made;
-  }
-
-  /* Live regions speak when their text is set, so it is set only when it differs. */
-  function show(node, text) {
-    if (node.textContent !== text) node.textContent = text;
-    node.hidden = text === "";
   }
 
   function significant(value) {
@@ -138,7 +126,7 @@ window.hccbookFields = (() => {
       if (answer.state !== "given") return parts.join("; ");
       const value = answer.values[unit.quantity];
       if (unit.factor !== 1) parts.push(typeset(`this is ${significant(value)} ${choices[0].unit}`));
-      if (name === "bilirubin" && value < leastUsualBilirubin) {
+      if (name === "bilirubin" && value < quantities.bilirubin.min_median) {
         parts.push("unusually low with cirrhosis: is the unit right?");
       }
       return parts.join("; ");
@@ -257,14 +245,11 @@ window.hccbookFields = (() => {
     show(node, `${origin}: ${what} fitted on ${patients}. For research and teaching, not for clinical use.`);
   }
 
-  /* Puts off a call until the reader pauses, so that a live region does not speak at every key. */
-  function afterPause(call, milliseconds = 600) {
-    let waiting;
-    return (...given) => {
-      clearTimeout(waiting);
-      waiting = setTimeout(() => call(...given), milliseconds);
-    };
+  /* Why a quantity that has one unit cannot have a value; empty where it can. */
+  function refusal(name, label, typed, number) {
+    const [unit] = units[name];
+    return fits(number, unit) ? "" : rangeMessage(label, typed, number, unit, [unit]);
   }
 
-  return { FIELDS, element, show, typeset, buildAll, readAll, lacking, inSentence, stamp, afterPause };
+  return { FIELDS, buildAll, readAll, lacking, inSentence, stamp, refusal };
 })();

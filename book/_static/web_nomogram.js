@@ -8,8 +8,8 @@
   const models = window.hccbookModels;
   const model = models.alarm;
   const scores = window.hccbookScores;
-  const { element, show, buildAll, readAll, lacking, stamp } = window.hccbookFields;
-  const byId = (id) => document.getElementById(id);
+  const { byId, element, show } = window.hccbookBase;
+  const { buildAll, readAll, lacking, stamp, refusal } = window.hccbookFields;
 
   const LABELS = { amap: "aMAP", radiomics: "Radiomics score", deep: "Deep score" };
   const SPREAD = 4;
@@ -36,9 +36,9 @@
     return 10 ** Math.floor(Math.log10(scale / 20));
   }
 
-  /* Mean and four standard deviations to either side in the cohort the model was fitted on; aMAP from 0 to 100. */
+  /* Mean and four standard deviations to either side in the cohort the model was fitted on; aMAP has its own range. */
   function rangeOf(name) {
-    if (name === "amap") return { least: 0, greatest: 100, step: 0.1 };
+    if (name === "amap") return { ...models.quantities.amap, step: 0.1 };
     const mean = combination.means[column(name)];
     const scale = combination.scales[column(name)];
     const step = stepOf(scale);
@@ -78,12 +78,12 @@
 
     function read() {
       const value = box.valueAsNumber;
-      const isMissing = Number.isNaN(value);
-      const isFar = !isMissing && (value < range.least || value > range.greatest);
-      box.setAttribute("aria-invalid", String(isMissing));
-      show(error, isMissing ? missingText(name) : "");
+      const message = Number.isNaN(value) ? missingText(name) : impossible(name, box.value, value);
+      const isFar = !message && (value < range.least || value > range.greatest);
+      box.setAttribute("aria-invalid", String(message !== ""));
+      show(error, message);
       show(hint, isFar ? farText(range) : hintText(name, range));
-      return isMissing ? undefined : value;
+      return message ? undefined : value;
     }
 
     const reset = () => set(startOf(name, range));
@@ -91,8 +91,16 @@
     return { read, reset };
   }
 
+  /* aMAP has a range; the scores from the CT are weighted sums, standardised here as aMAP-CT's is. */
+  function impossible(name, typed, value) {
+    if (name === "amap") return refusal("amap", LABELS.amap, typed, value);
+    const standardised = (value - combination.means[column(name)]) / combination.scales[column(name)];
+    const message = refusal("ct_image", LABELS[name], standardised.toPrecision(3), standardised);
+    return message && `${message} (${typed} lies so far from the cohort's mean.)`;
+  }
+
   function hintText(name, { least, greatest }) {
-    if (name === "amap") return "0 to 100; the slider starts at the cohort's mean";
+    if (name === "amap") return `${least} to ${greatest}; the slider starts at the cohort's mean`;
     return `${least} to ${greatest}: four standard deviations about the cohort's mean`;
   }
 
@@ -115,12 +123,12 @@
       return sliders.amap.read();
     }
     const { values, wrong } = readAll(fields);
-    const reason = lacking(models.score_inputs.amap, values, wrong);
-    const amap = reason ? undefined : scores.amap(values);
+    const amap = scores.amap(values);
+    const reason = lacking(models.score_inputs.amap, values, wrong) || impossible("amap", amap.toFixed(2), amap);
     const bounds = scores.AMAP_BOUNDS.map((bound) => bound.value);
     const said = () => `aMAP ${scores.rounded(amap, 2, bounds)}, ${scores.amapGroup(amap)} risk by aMAP alone`;
     show(byId("amap-computed"), reason || said());
-    return amap;
+    return reason ? undefined : amap;
   }
 
   /* Share of the way along the scale: log odds, so that small and large probabilities both have room. */

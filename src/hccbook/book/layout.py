@@ -16,6 +16,7 @@ from hccbook.book.checklists_page import addresses, checklist_pages
 from hccbook.book.checks import BookError, item_files, refuse_paths
 from hccbook.book.costs_page import costs_page
 from hccbook.book.generated_pages import api_pages, assumptions_page, results_page, shown_run
+from hccbook.book.picture_data import picture_files
 from hccbook.book.web_pages import web_files
 from hccbook.papers import PAPERS
 from hccbook.papers.published import Item, assumptions, claims, items
@@ -32,7 +33,10 @@ from hccbook.run import (
 )
 from hccbook.store import write_if_changed
 
-_PAGES_OF_RESULTS = ("intro.md", "web_nomogram.md", "web_calculator.md")
+_PAGES_OF_RESULTS = (
+    "intro.md", "web_nomogram.md", "web_calculator.md", "picture_roc.md", "picture_xtile.md", "picture_stepwise.md",
+)  # fmt: skip
+_PAGES_OF_IMAGES = ("picture_window.md", "picture_patch.md", "picture_feature_map.md")
 _NOTE_HERE = "% the run shown"
 
 
@@ -93,6 +97,7 @@ def lay_out(run: RunPaths, source: Path, shown: RunPaths | None = None) -> Path:
     pages |= {f"files/{file.name}": _without_paths(name, file.read_bytes()) for name, file in files.items()}
     pages |= _contact_sheets(papers, run)
     web = web_files(shown, papers, synthetic=synthetic, stepwise=used.get("stepwise_stratification", {}))
+    web |= picture_files(run, shown, papers, profile=describe_run(shown).profile, synthetic=synthetic)
     pages |= {f"assets/{name}": content for name, content in web.items()}
     written = {write_if_changed(source / name, content) for name, content in pages.items()}
     for file in sorted(source.rglob("*")):
@@ -107,6 +112,7 @@ def _notes(run: RunPaths, shown: RunPaths, stages: Iterable[str]) -> dict[str, s
     results = here if shown == run else describe_run(shown)
     both = [("", here)] if shown == run else [("Pages of results: ", results), ("Other pages: ", here)]
     notes = dict.fromkeys(_PAGES_OF_RESULTS, shown_run(("", results)))
+    notes |= dict.fromkeys(_PAGES_OF_IMAGES, shown_run(("", here)))
     notes |= {"results.md": shown_run(*both), "assumptions.md": shown_run(*both)}
     for stage in stages:
         reads = stage in STAGES or stage in CHAPTER_READS

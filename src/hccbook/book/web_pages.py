@@ -7,18 +7,17 @@ the run's model files.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hccbook import scores
+from hccbook.book.picture_data import script
 from hccbook.errors import DataError
 from hccbook.models.model_file import read_model
+from hccbook.pipeline.files import read_json
 from hccbook.run import RunPaths, book_source_dir
 from hccbook.settings import StepwiseSettings
 
-# Style and scripts of both pages, in ``book/_static``.
-_WEB_FILES = ("web_pages.css", "web_scores.js", "web_fields.js", "web_nomogram.js", "web_calculator.js")
 # Units that a reader may switch to, by quantity, with the factor that gives the unit of the scores.
 _OTHER_UNITS: Mapping[str, Mapping[str, float]] = {"bilirubin": {"mg/dL": 17.1}, "albumin": {"g/dL": 10.0}}
 _HBV_DNA = ("hbv_dna_iu_ml", "hbv_dna_copies_ml")
@@ -52,10 +51,10 @@ def web_files(
         If the cut-offs of a model are not those of its groups.
     """
     data = web_data(run, papers, synthetic=synthetic, stepwise=stepwise)
-    # Plain ASCII, so that the page's encoding cannot matter; no value holds "</", which would end the script early.
-    script = f"window.hccbookModels = {json.dumps(data, indent=1, allow_nan=False)};\n"
-    folder = book_source_dir() / "_static"
-    return {"models.js": script.encode("ascii"), **{name: (folder / name).read_bytes() for name in _WEB_FILES}}
+    shipped = sorted((book_source_dir() / "_static").iterdir())
+    return {"models.js": script("hccbookModels", data)} | {
+        file.name: file.read_bytes() for file in shipped if file.suffix in (".css", ".js")
+    }
 
 
 def web_data(
@@ -67,9 +66,8 @@ def web_data(
     -------
     dict
         ``quantities`` (unit, range, rule and hints by argument of the scores), ``units`` (units of each field),
-        ``score_inputs``, ``point_scores``, ``copies_per_iu``, ``min_usual_bilirubin``, ``synthetic``, and
-        ``alarm`` and ``amap_ct``: each its model's last regression and cut-offs, or ``None`` and, under
-        ``absent``, the reason.
+        ``score_inputs``, ``point_scores``, ``copies_per_iu``, ``synthetic``, and ``alarm`` and ``amap_ct``: each its
+        model's last regression and cut-offs, or ``None`` and, under ``absent``, the reason.
     """
     found = {"alarm": _alarm(run), "amap_ct": _amap_ct(run, stepwise or {})}
     absent = {
@@ -86,7 +84,6 @@ def web_data(
         "score_inputs": {name: list(inputs) for name, inputs in scores.SCORE_INPUTS.items()},
         "point_scores": {name: _point_score(score) for name, score in scores.POINT_SCORES.items()},
         "copies_per_iu": scores.COPIES_PER_IU,
-        "min_usual_bilirubin": scores.MIN_MEDIAN_BILIRUBIN,
         "absent": absent,
         **{paper: None if paper in absent else model for paper, model in found.items()},
     }
@@ -130,7 +127,7 @@ def _alarm(run: RunPaths) -> dict[str, Any] | None:
     if not (folder / "model.json").is_file() or not (folder / "cutoffs.json").is_file():
         return None
     content = read_model(folder / "model.json", "alarm")
-    cuts = json.loads((folder / "cutoffs.json").read_text(encoding="utf-8"))["cuts"]
+    cuts = read_json(folder / "cutoffs.json")["cuts"]
     if len(cuts) != 2 or not cuts[0] < cuts[1]:
         raise DataError("alarm/cutoffs.json", "must hold two rising cut-offs", cuts, "Run the stage alarm again.")
     return {"combination": content["combination"], "cuts": cuts, "oversampled": content["parameters"]["smote"] != "off"}
@@ -143,6 +140,6 @@ def _amap_ct(run: RunPaths, stepwise: Mapping[str, Any]) -> dict[str, Any] | Non
     content = read_model(folder / "model.json", "amap_ct")
     return {
         "combination": content["combination"],
-        "cutoff": json.loads((folder / "cutoff.json").read_text(encoding="utf-8"))["cutoff"],
+        "cutoff": read_json(folder / "cutoff.json")["cutoff"],
         "amap_low": float(stepwise.get("amap_low", StepwiseSettings().amap_low)),
     }

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict
 from hccbook.errors import ManifestError
 from hccbook.images import is_nifti, split_mask_path
 from hccbook.papers import PAPERS, role_of_cohort
+from hccbook.scores import QUANTITIES
 from hccbook.settings import ORGANS, PHASES
 
 
@@ -79,8 +80,8 @@ class ManifestColumn(BaseModel):
         Whether no value of it may come twice.
     if_less, if_greater : str
         Likely reason and hint of a number below or above its range.
-    median_below : tuple of float and str
-        Least plausible median over patients with cirrhosis, and what a lesser one means.
+    zero, min_median
+        As of `hccbook.scores.Quantity`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -96,7 +97,8 @@ class ManifestColumn(BaseModel):
     unique: bool = False
     if_less: str = "Correct the value."
     if_greater: str = "Correct the value."
-    median_below: tuple[float, str] | None = None
+    zero: bool = False
+    min_median: float | None = None
 
     @property
     def rule(self) -> str:
@@ -105,8 +107,13 @@ class ManifestColumn(BaseModel):
             return "must be " + " or ".join([", ".join(map(str, self.choices[:-1])), str(self.choices[-1])])
         if self.kind == "number":
             unit = f" {self.unit}" if self.unit else ""
-            return f"must be {self.least:g} to {self.greatest:g}{unit}"
+            zero = "0 (undetectable) or " if self.zero else ""
+            return f"must be {zero}{self.least:g} to {self.greatest:g}{unit}"
         return "must not be empty"
+
+    def falls_short(self, values: pd.Series) -> pd.Series:
+        """Which numbers lie below the range."""
+        return (values < self.least) & ~(self.zero & (values == 0))
 
     @property
     def yes_or_no(self) -> bool:
@@ -124,7 +131,8 @@ def _columns() -> dict[str, ManifestColumn]:
         for organ, phase in itertools.product(organs, phases):
             texts = (pattern, entry["meaning"])
             name, meaning = (text.replace("<organ>", organ).replace("<phase>", phase) for text in texts)
-            columns[name] = ManifestColumn(**entry | {"meaning": meaning})
+            shared = QUANTITIES[name]._asdict() if name in QUANTITIES else {}
+            columns[name] = ManifestColumn(**shared | entry | {"meaning": meaning})
     return columns
 
 
@@ -159,7 +167,7 @@ def _schema_column(column: ManifestColumn) -> pa.Column:
     if column.choices:
         check = pa.Check.isin(column.choices, error=column.rule)
     elif column.kind == "number":
-        check = pa.Check.in_range(column.least, column.greatest, error=column.rule)
+        check = pa.Check(lambda values: ~(column.falls_short(values) | (values > column.greatest)), error=column.rule)
     return pa.Column(
         float if column.kind == "number" else str,
         check,
@@ -434,7 +442,7 @@ def _column_problems(
     if column.kind != "number":
         return problems
     for side, bound, outside, hint in (
-        ("below", column.least, values < column.least, column.if_less),
+        ("below", column.least, column.falls_short(values), column.if_less),
         ("above", column.greatest, values > column.greatest, column.if_greater),
     ):
         # One wrong unit is one problem, not one a patient.
@@ -468,9 +476,9 @@ def _unlikely_medians(typed: pd.DataFrame, problems: list[Problem]) -> list[Prob
     """A whole cohort in another unit can pass its range value by value, but not with such a median."""
     found = []
     for name, column in COLUMNS.items():
-        if column.median_below is None or name not in typed or typed[name].notna().sum() < _COHORT_MINIMUM:
+        bound, hint = column.min_median, column.if_less
+        if bound is None or name not in typed or typed[name].notna().sum() < _COHORT_MINIMUM:
             continue
-        bound, hint = column.median_below
         median = float(typed[name].median())
         if median < bound and not any(problem.column == name and problem.line is None for problem in problems):
             rule = f"must be in {column.unit}, median {bound:g} or more"

@@ -34,7 +34,9 @@ def _breathing(image_seed: int) -> dict[str, tuple[float, float, float]]:
     return shifts | {"venous": (0.0, 0.0, 0.0)}
 
 
-def render_patient(row: Mapping[str, Any], settings: CohortSettings) -> dict[str, tuple[sitk.Image, sitk.Image]]:
+def render_patient(
+    row: Mapping[str, Any], settings: CohortSettings, heights_mm: tuple[float, float] | None = None
+) -> dict[str, tuple[sitk.Image, sitk.Image]]:
     """Three-phase CT of one patient, with the true masks.
 
     Parameters
@@ -43,6 +45,9 @@ def render_patient(row: Mapping[str, Any], settings: CohortSettings) -> dict[str
         A row of `simulate_clinical`; only `RENDERER_COLUMNS` are read.
     settings : CohortSettings
         Only ``acquisition_spacing_mm`` is read.
+    heights_mm : tuple of float, optional
+        Lowest and highest slice (z, mm) where only a slab is wanted: the same anatomy under another draw of noise.
+        The scanner blurs its outermost slices with nothing beyond them.
 
     Returns
     -------
@@ -63,6 +68,9 @@ def render_patient(row: Mapping[str, Any], settings: CohortSettings) -> dict[str
     tissue = draw_tissue(_stream(seed, "tissue"), float(row["liver_latent"]), float(row["spleen_latent"]))
     enhancement = draw_enhancement(_stream(seed, "enhancement"))
     axes = grid(habitus, edges)
+    if heights_mm is not None:
+        z = axes[2]
+        axes = (*axes[:2], z[(z >= heights_mm[0]) & (z <= heights_mm[1])])
     abdomen = Abdomen(habitus, tissue, axes, texture_spread(edges))
     result = {}
     for phase, shift in _breathing(seed).items():

@@ -190,7 +190,8 @@ def in_percent(incidence: pd.DataFrame) -> pd.DataFrame:
     return incidence.assign(value=100 * incidence["incidence"], **hundredfold)
 
 
-def _printed_prevalence(paper: str, cohort: str) -> float:
+def printed_prevalence(paper: str, cohort: str) -> float:
+    """Share of patients with HCC that a paper prints for a cohort."""
     printed_sizes = find_paper(paper).printed_sizes
     patients, cases = (
         published.value(paper, "count", cohort=cohort, **printed_sizes[what]).number for what in ("patients", "cases")
@@ -198,7 +199,7 @@ def _printed_prevalence(paper: str, cohort: str) -> float:
     return cases / patients
 
 
-def predictive_values_at_printed_prevalence(paper: str, performance: pd.DataFrame) -> pd.DataFrame:
+def predictive_values_atprinted_prevalence(paper: str, performance: pd.DataFrame) -> pd.DataFrame:
     """PPV and NPV that this run's sensitivity and specificity give at the HCC share that the paper prints.
 
     Returns
@@ -209,6 +210,6 @@ def predictive_values_at_printed_prevalence(paper: str, performance: pd.DataFram
     wide = performance.pivot_table(
         index=["cohort", "cutoff"], columns="measure", values="value", sort=False
     ).reset_index()
-    prevalence = wide["cohort"].map({name: _printed_prevalence(paper, name) for name in wide["cohort"].unique()})
+    prevalence = wide["cohort"].map({name: printed_prevalence(paper, name) for name in wide["cohort"].unique()})
     ppv, npv = evaluation.predictive_values(wide["sensitivity"], wide["specificity"], prevalence)
     return wide[["cohort", "cutoff"]].assign(prevalence=prevalence, ppv=ppv, npv=npv)

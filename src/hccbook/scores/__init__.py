@@ -26,4 +26,4 @@ from hccbook.scores.formulas import (
     point_score_group,
     thri,
 )
-from hccbook.scores.quantities import MIN_MEDIAN_BILIRUBIN, QUANTITIES
+from hccbook.scores.quantities import QUANTITIES, Quantity

@@ -26,6 +26,8 @@ class Quantity(NamedTuple):
         Hint where a value lies below or above it.
     zero : bool
         Whether 0 is accepted below `least`, meaning undetectable.
+    min_median : float or None
+        Least median that people with cirrhosis can have in this unit; below it `if_less` is the likely reason.
     """
 
     unit: str
@@ -34,6 +36,7 @@ class Quantity(NamedTuple):
     if_less: str
     if_greater: str
     zero: bool = False
+    min_median: float | None = None
 
     @property
     def rule(self) -> str:
@@ -42,17 +45,38 @@ class Quantity(NamedTuple):
         return f"must be in {self.unit}, {zero}{self.least:g} to {self.greatest:g}"
 
 
-_MG_DL = "Values in mg/dL? Multiply them by 17.1 to get umol/L."
 _LOGARITHM = "Logarithms? Give 10 to their power, and 0 where HBV DNA is undetectable."
 QUANTITIES: Mapping[str, Quantity] = MappingProxyType(
     {
-        "age": Quantity("years", 0, 120, "Give the age at the CT in years.", "Months or days? Give years."),
-        "bilirubin": Quantity("umol/L", 1, 1000, _MG_DL, "Give total bilirubin in umol/L."),
+        "age": Quantity(
+            "years",
+            0,
+            120,
+            "Give the age at the CT in years.",
+            "Months, days or a year of birth? Give the age at the CT in years.",
+        ),
+        "bilirubin": Quantity(
+            "umol/L",
+            2,
+            1000,
+            "Values in mg/dL? Multiply bilirubin by 17.1 to get umol/L.",
+            "Give total bilirubin in umol/L.",
+            min_median=3,
+        ),
         "albumin": Quantity(
-            "g/L", 10, 70, "Values in g/dL? Multiply them by 10 to get g/L.", "Values in mg/dL? Divide them by 100."
+            "g/L",
+            10,
+            70,
+            "Values in g/dL? Multiply albumin by 10 to get g/L.",
+            "Values in mg/dL or umol/L? Divide albumin by 100 (mg/dL) or by 15.0 (umol/L) to get g/L.",
         ),
         "platelets": Quantity(
-            "10^9/L", 1, 1500, "Give platelets in 10^9/L (= 10^3/mm^3).", "Values per uL? Divide them by 1000."
+            "10^9/L",
+            1,
+            1500,
+            "Values in 10^4/uL? Multiply platelets by 10 to get 10^9/L.",
+            "Values per uL (mm^3)? Divide platelets by 1000 to get 10^9/L.",
+            min_median=30,
         ),
         # No assay counts fewer than about 10 IU/mL, and no logarithm reaches that number.
         "hbv_dna_iu_ml": Quantity("IU/mL", 10, 1e12, _LOGARITHM, "Give HBV DNA in IU/mL.", zero=True),
@@ -60,12 +84,20 @@ QUANTITIES: Mapping[str, Quantity] = MappingProxyType(
         "stiffness_kpa": Quantity(
             "kPa", 1, 80, "Give liver stiffness by elastography in kPa.", "Values in Pa? Divide them by 1000."
         ),
+        # The constants 7.4 and 14.77 were chosen to give this range (Fan 2020).
+        "amap": Quantity(
+            "points", 0, 100, "Work aMAP out from its five values.", "Work aMAP out from its five values."
+        ),
+        "ct_image": Quantity(
+            "standard deviations",
+            -10,
+            10,
+            "Give aMAP-CT's image score, standardised.",
+            "Is a decimal point missing? Give aMAP-CT's image score.",
+        ),
     }
 )
-"""Clinical values that the scores take, by argument."""
-
-MIN_MEDIAN_BILIRUBIN = 3.0
-"""Least median of a cohort's bilirubin that can be in umol/L; below it the values are taken for mg/dL."""
+"""What scores and web pages take, by argument: the bounds of scores, manifest and web pages."""
 
 _MIN_COUNT_FOR_MEDIAN = 10
 
@@ -91,10 +123,11 @@ def checked(name: str, values: ArrayLike, least: float | None = None) -> np.ndar
     refuse(~np.isfinite(flat), "Leave out patients whose value is missing: the score is not defined for them.")
     refuse((flat < quantity.least) & ~(quantity.zero & (flat == 0)), quantity.if_less)
     refuse(flat > quantity.greatest, quantity.if_greater)
-    # A cohort in mg/dL can pass the range value by value (1 to 60), but not with such a median.
-    if name == "bilirubin" and flat.size >= _MIN_COUNT_FOR_MEDIAN and np.median(flat) < MIN_MEDIAN_BILIRUBIN:
+    # A cohort in mg/dL can pass the range value by value (2 to 60), but not with such a median.
+    least_median = quantity.min_median
+    if least_median is not None and flat.size >= _MIN_COUNT_FOR_MEDIAN and np.median(flat) < least_median:
         found = f"a median of {np.median(flat):g}"
-        raise DataError(name, f"must be in umol/L, median {MIN_MEDIAN_BILIRUBIN:g} or more", found, _MG_DL)
+        raise DataError(name, f"must be in {quantity.unit}, median {least_median:g} or more", found, quantity.if_less)
     return array
 
 
