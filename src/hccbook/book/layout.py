@@ -37,6 +37,9 @@ _PAGES_OF_RESULTS = (
     "intro.md", "web_nomogram.md", "web_calculator.md", "picture_roc.md", "picture_xtile.md", "picture_stepwise.md",
 )  # fmt: skip
 _PAGES_OF_IMAGES = ("picture_window.md", "picture_patch.md", "picture_feature_map.md")
+_FOLDED = {notebook_name(stage) for stage in (*RESULT_CHAPTERS, "audit", "radiomics_speed")}
+"""Notebooks that are read for what they show; in the others the code is part of what they teach."""
+_IMPORTS = re.compile(r"(import|from) \w")
 _NOTE_HERE = "% the run shown"
 
 
@@ -229,7 +232,7 @@ def _mathjax() -> bytes:
 
 
 def _readable(name: str, notebook: nbformat.NotebookNode, note: str) -> str:
-    """Notebook as readers see it: the run named at its top, its parameters folded away, no path, no time stamp."""
+    """Notebook as readers see it: the run named at its top, parameters and plumbing folded, no path, no time stamp."""
     for stamp in ("papermill", METADATA):
         notebook.metadata.pop(stamp, None)
     notebook.cells[0].source = _with_note(notebook.cells[0].source, note)
@@ -246,6 +249,9 @@ def _readable(name: str, notebook: nbformat.NotebookNode, note: str) -> str:
         elif "parameters" in tags and injected:
             # Its values are overridden; showing both would leave the reader guessing which ones held.
             cell.metadata["tags"] = [*tags, "remove-cell"]
+        elif cell.cell_type == "code" and (name in _FOLDED or _IMPORTS.match(cell.source)):
+            cell.metadata["tags"] = [*tags, "hide-input"]
+            cell.metadata["mystnb"] = {"code_prompt_show": "Code"}
     text = nbformat.writes(notebook)
     for number, cell in enumerate(notebook.cells, start=1):
         refuse_paths(f"{name}.ipynb, cell {number}", "\n".join([cell.source, *_texts(cell)]))
