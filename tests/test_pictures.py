@@ -130,6 +130,13 @@ def scores_table(run: RunPaths, paper: str, cohort: str) -> pd.DataFrame:
     return table[table["cohort"] == cohort]
 
 
+def test_the_curve_of_an_unseen_cohort_comes_first(opened):
+    """At first the page shows the paper's own model in patients that it was not fitted on."""
+    page = opened("roc")
+    assert page.locator("#roc-cohort option:checked").text_content() == "ALARM, internal validation (30)"
+    assert page.input_value("#roc-score") == "alarm"
+
+
 def test_a_thousand_people_are_shared_out(opened):
     """Where 4 % have HCC, found and missed people are 40, and all four parts a thousand."""
     page = opened("roc")
@@ -143,6 +150,7 @@ def test_a_thousand_people_are_shared_out(opened):
 def test_the_printed_share_of_hcc_is_the_papers(opened):
     """45 of 924 patients of ALARM's discovery cohort developed HCC (ALARM, Table 1)."""
     page = opened("roc")
+    fill(page, {"roc-cohort": 0}, [])
     page.click("text=Share that the paper prints")
     assert page.text_content("#roc-prevalence-text") == f"{100 * 45 / 924:.1f}\u00a0%"
 

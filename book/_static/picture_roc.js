@@ -25,6 +25,8 @@
     options: cohorts.map(({ paper, name, hcc }, place) => (
       [place, `${paper.title}, ${name.replace("_", " ")} (${hcc.length})`])),
   });
+  // In the cohort that it was fitted on every score looks its best.
+  cohort.set(Math.max(0, cohorts.findIndex(({ role }) => role !== "development")));
   const score = picture.select(controls, { id: "roc-score", label: "Score", options: [] });
   const threshold = picture.slider(controls, {
     id: "roc-threshold", label: "Threshold", min: 0, max: 1, value: 0, text: (place) => cutoffText(place),

@@ -90,7 +90,8 @@ def run_data(
 
 def _scores(run: RunPaths, paper: str) -> dict[str, Any]:
     table = read_table(run, paper, "scores.csv")
-    models = [name for name in table if name not in _NO_SCORES]
+    # The paper's own model first.
+    models = sorted((name for name in table if name not in _NO_SCORES), key=lambda name: name != paper)
     cohorts = [
         {
             "name": cohort,
