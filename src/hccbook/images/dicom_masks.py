@@ -6,11 +6,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pydicom
 import SimpleITK as sitk
 
 from hccbook.errors import MaskError
-from hccbook.images.remarks import UNREADABLE, listed, quiet
+from hccbook.images.dicom_headers import read_header, text
+from hccbook.images.remarks import collected, listed
 from hccbook.images.series import frame_of_reference
 from hccbook.settings import ORGANS
 
@@ -30,11 +30,9 @@ class Part:
 
 def modality(file: Path) -> str:
     """Modality of a DICOM object, empty where a file is none."""
-    try:
-        with quiet():
-            return str(pydicom.dcmread(file, specific_tags=["Modality"], stop_before_pixels=True).get("Modality") or "")
-    except UNREADABLE:
-        return ""
+    with collected():
+        header = read_header(file)
+    return "" if header is None else text(header, "Modality")
 
 
 def choose_part(parts: Sequence[Part], name: str, organ: str | None, place: str) -> Part:

@@ -11,10 +11,12 @@ import numpy as np
 import SimpleITK as sitk
 from pydicom.dataset import Dataset
 
-from hccbook.errors import MaskError
+from hccbook.errors import ImageError, MaskError
+from hccbook.images.dicom_headers import functional_group, numbers, read_dicom
 from hccbook.images.dicom_masks import Part, check_frame_of_reference, choose_part
 from hccbook.images.geometry import Grid, Placement, find_placement
-from hccbook.images.remarks import UNREADABLE, quiet, reason
+from hccbook.images.remarks import UNREADABLE, collected, quiet, reason, repeat_once
+from hccbook.images.stacks import source_grid
 
 if TYPE_CHECKING:
     from highdicom.seg import Segmentation
@@ -56,6 +58,7 @@ def read_segment(file: Path, name: str, organ: str | None, image: sitk.Image, pl
     Returns
     -------
     ndarray of bool, shape (z, y, x)
+        On the grid that the image was stored on (`hccbook.images.stacks.source_grid`).
 
     Raises
     ------
@@ -64,26 +67,33 @@ def read_segment(file: Path, name: str, organ: str | None, image: sitk.Image, pl
         pixel is no voxel of `image`, two frames of the segment lie in one place, or the frames may be coarser slices.
     """
     # highdicom takes half a second to load, and most masks are NIfTI files.
-    from highdicom.seg import segread
+    from highdicom.seg import Segmentation
 
-    grid = Grid.of(image)
+    grid = source_grid(image)
     try:
-        with quiet():
-            seg = segread(file)
+        dataset = read_dicom(file)
+        if dataset is None:
+            raise ValueError("no DICOM object")
+        with quiet(), collected() as remarks:
+            seg = Segmentation.from_dataset(dataset, copy=False)
             # Number 0 is the background of a label map.
             parts = [part for part in map(_part, seg.SegmentSequence) if part.number != 0]
-            frames = [_frame_grid(seg, index, grid) for index in range(int(seg.NumberOfFrames))]
+            frames = [_frame_grid(seg, index, grid, place) for index in range(int(seg.NumberOfFrames))]
             if not frames:
                 raise ValueError("no frame")
             check_frame_of_reference({seg.get("FrameOfReferenceUID")}, image, place)
             part = choose_part(parts, name, organ, place)
             placements = _placements(frames, grid, place)
             _check_slices(seg, placements, grid, place)
-            return _marked(seg, part.number, placements, grid, place)
+            marked = _marked(seg, part.number, placements, grid, place)
+    except ImageError as failure:
+        raise MaskError(place, failure.rule, failure.found, failure.hint) from failure
     except UNREADABLE as failure:
         rule = "DICOM SEG must be readable, with segments and the position of every frame"
         hint = "Export the segmentation again, or convert it to NIfTI."
         raise MaskError(place, rule, reason(failure), hint) from failure
+    repeat_once(remarks, place, len(frames), "frames")
+    return marked
 
 
 def _part(segment: Dataset) -> Part:
@@ -95,24 +105,31 @@ def _part(segment: Dataset) -> Part:
 
 
 def _group(seg: Segmentation, index: int, name: str) -> Dataset:
-    """Functional group of a frame: its own, or the one that all frames share."""
-    for groups in (seg.PerFrameFunctionalGroupsSequence[index], seg.SharedFunctionalGroupsSequence[0]):
-        if groups.get(name):
-            return groups[name].value[0]
-    raise ValueError(f"a frame has no {name}")
+    group = functional_group(seg, index, name)
+    if group is None:
+        raise ValueError(f"a frame has no {name}")
+    return group
 
 
-def _frame_grid(seg: Segmentation, index: int, image: Grid) -> Grid:
+def _frame_grid(seg: Segmentation, index: int, image: Grid, place: str) -> Grid:
     """Grid of a frame; how thick it is follows the image, and is held against the object by `_check_slices`."""
-    cosines = np.array(_group(seg, index, "PlaneOrientationSequence").ImageOrientationPatient, float)
-    between_rows, between_columns = map(float, _group(seg, index, "PixelMeasuresSequence").PixelSpacing)
-    origin = np.array(_group(seg, index, "PlanePositionSequence").ImagePositionPatient, float)
+    cosines, edges, origin = (
+        np.array(numbers(_group(seg, index, group), keyword, count, place))
+        for group, keyword, count in (
+            ("PlaneOrientationSequence", "ImageOrientationPatient", 6),
+            ("PixelMeasuresSequence", "PixelSpacing", 2),
+            ("PlanePositionSequence", "ImagePositionPatient", 3),
+        )
+    )
+    if not (cosines.size and edges.size and origin.size):
+        raise ValueError("a frame has no place")
     row, column = cosines[:3], cosines[3:]
     normal = np.cross(row, column)
-    edges = np.linalg.norm(image.steps, axis=0)
-    along = np.abs(normal @ (image.steps / edges)).argmax()
-    steps = np.stack([row * between_columns, column * between_rows, normal * edges[along]], axis=1)
-    if not np.isfinite([*origin, *steps.ravel()]).all() or np.linalg.det(steps) == 0:
+    along = np.abs(normal @ (image.steps / np.linalg.norm(image.steps, axis=0))).argmax()
+    # Pixel spacing is between rows first. The way to the next slice is the image's own, which may be tilted.
+    step = image.steps[:, along] * (1 if image.steps[:, along] @ normal > 0 else -1)
+    steps = np.stack([row * edges[1], column * edges[0], step], axis=1)
+    if np.linalg.det(steps) == 0:
         raise ValueError("a frame has no plane")
     return Grid((int(seg.Columns), int(seg.Rows), 1), origin, steps)
 

@@ -132,12 +132,16 @@ class Grid:
     origin : ndarray of shape (3,)
         Centre of the first voxel in LPS axes, mm.
     steps : ndarray of shape (3, 3)
-        Columns: the way from a voxel to the next one along x, y and z, mm.
+        Columns: the way from a voxel to the next one along x, y and z, mm; they need not be at right angles.
+    origins : ndarray of shape (z, 3), optional
+        Centre of the first voxel of every slice, mm, where slices are not evenly stacked; `steps` then has the mean
+        way from a slice to the next one.
     """
 
     size: tuple[int, int, int]
     origin: np.ndarray
     steps: np.ndarray
+    origins: np.ndarray | None = None
 
     @classmethod
     def of(cls, image: sitk.Image) -> Grid:
@@ -147,19 +151,54 @@ class Grid:
 
     def points(self, indices: np.ndarray) -> np.ndarray:
         """Points (mm) of voxel indices; both of shape (..., 3) in x, y and z."""
-        return self.origin + np.asarray(indices, float) @ self.steps.T
+        indices = np.asarray(indices, float)
+        points = self.origin + indices @ self.steps.T
+        return points if self.origins is None else points + self._unevenness(indices[..., 2])
 
     def indices(self, points: np.ndarray) -> np.ndarray:
         """Voxel indices, with fractions, of points (mm); both of shape (..., 3) in x, y and z."""
-        return (np.asarray(points, float) - self.origin) @ np.linalg.inv(self.steps).T
+        points = np.asarray(points, float)
+        if self.origins is not None:
+            normal = np.cross(*self.steps.T[:2])
+            heights = self.origins @ normal
+            slices = _interpolated(points @ normal, heights, np.arange(len(heights)))
+            points = points - self._unevenness(slices)
+        return (points - self.origin) @ np.linalg.inv(self.steps).T
+
+    def _unevenness(self, slices: np.ndarray) -> np.ndarray:
+        """How far slices (with fractions) lie from where even steps would put them, mm."""
+        numbers = np.arange(len(self.origins))
+        away = self.origins - self.origin - np.outer(numbers, self.steps[:, 2])
+        return np.stack([_interpolated(slices, numbers, away[:, axis]) for axis in range(3)], axis=-1)
 
     def __str__(self) -> str:
+        return self.described()
+
+    def described(self, digits: int = 3) -> str:
+        """Size, voxel edges, place and axes, with so many significant digits, and two fewer behind the point."""
         edges = np.linalg.norm(self.steps, axis=0)
-        size, spacing = " x ".join(map(str, self.size)), " x ".join(f"{edge:.3g}" for edge in edges)
-        origin = ", ".join(f"{value:.1f}" for value in self.origin)
+        size, spacing = " x ".join(map(str, self.size)), " x ".join(f"{edge:.{digits}g}" for edge in edges)
+        origin = ", ".join(f"{value:.{digits - 2}f}" for value in self.origin)
         cosines = (self.steps / edges).ravel().tolist()
         axes = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(cosines)
-        return f"{size} voxels of {spacing} mm at ({origin}), axes {axes}"
+        angles = "" if digits < 6 else f" ({', '.join(f'{cosine:.{digits - 2}f}' for cosine in cosines)})"
+        return f"{size} voxels of {spacing} mm at ({origin}), axes {axes}{angles}"
+
+
+def _interpolated(at: np.ndarray, known: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Values between known places, and beyond them along the first or the last stretch."""
+    left = np.clip(np.searchsorted(known, at, side="right") - 1, 0, len(known) - 2)
+    share = (at - known[left]) / (known[left + 1] - known[left])
+    return values[left] + share * (values[left + 1] - values[left])
+
+
+def grids_apart(first: Grid, second: Grid) -> tuple[str, str]:
+    """Two grids in words, to as many digits as tell them apart."""
+    for digits in range(3, 10):
+        words = first.described(digits), second.described(digits)
+        if words[0] != words[1]:
+            break
+    return words
 
 
 @dataclass(frozen=True)

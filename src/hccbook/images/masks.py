@@ -10,13 +10,15 @@ import SimpleITK as sitk
 from hccbook.errors import MaskError
 from hccbook.images.dicom_masks import SEGMENTATION, STRUCTURES, check_is_not_another, modality
 from hccbook.images.dicom_seg import read_segment
-from hccbook.images.geometry import Grid, find_placement, from_array, same_grid, to_array
-from hccbook.images.nifti import NIFTI_ENDINGS, ending, is_nifti, read_nifti
-from hccbook.images.remarks import listed
+from hccbook.images.geometry import Grid, find_placement, from_array, grids_apart, same_grid, to_array
+from hccbook.images.nifti import NIFTI_ENDINGS, ending, is_nifti, read_nifti, read_voxels
+from hccbook.images.remarks import apart, listed, remark
 from hccbook.images.rtstruct import read_region
 from hccbook.images.series import possible_dicom
+from hccbook.images.stacks import on_regular_grid, source_grid
 
 _READERS = {SEGMENTATION: read_segment, STRUCTURES: read_region}
+_ROUNDING = 1e-3  # how far from a whole number scaling and resampling leave a label
 _LONGEST_LIST = 8  # names in an error; TotalSegmentator writes more than a hundred files
 
 
@@ -73,7 +75,7 @@ def read_mask(path: str | Path, image: sitk.Image, place: str | None = None, org
             found = f"a DICOM object of modality {kind}" if kind else f"a file ending in {ending(file)!r}"
             hint = "Name the file that holds the mask; convert other formats to NIfTI."
             raise MaskError(place, rule, found, hint)
-        marked = _READERS[kind](file, part, organ, image, place)
+        marked = on_regular_grid(_READERS[kind](file, part, organ, image, place), image)
     if not marked.any():
         raise MaskError(place, "mask must hold at least one voxel of the organ", "an empty mask", "Segment the organ.")
     return from_array(marked, image)
@@ -155,15 +157,34 @@ def _read_labelled(file: Path, part: str, image: sitk.Image, place: str) -> np.n
     if part and not (part.isascii() and part.isdigit() and int(part) > 0):
         hint = "Write the label of the organ, as in FILE.nii.gz#5; names are known to SEG and RTSTRUCT only."
         raise MaskError(place, "a whole number above 0 must stand behind '#' of a NIfTI file", repr(part), hint)
-    mask = read_nifti(file, place, MaskError)
-    placement = find_placement(Grid.of(mask), Grid.of(image))
-    if placement is None:
-        rule = "mask must lie on the grid of its image, or on a part of it"
-        hint = "Resample the mask onto the image (nearest neighbour), or name the mask that was drawn on this image."
-        raise MaskError(place, rule, f"mask {Grid.of(mask)} and image {Grid.of(image)}", hint)
-    array = sitk.GetArrayViewFromImage(mask)
+    array, grid = read_voxels(file, place, MaskError)
+    array = _whole_numbers(array, place)
+    _check_values(array, part, place)
+    for of_image in (Grid.of(image), source_grid(image)):
+        placement = find_placement(grid, of_image)
+        if placement is not None:
+            marked = np.zeros(of_image.size[::-1], bool)
+            placement.add(array == int(part or 1), marked)
+            return marked if marked.shape == image.GetSize()[::-1] else on_regular_grid(marked, image)
+    rule = "mask must lie on the grid of its image, or on a part of it"
+    hint = "Resample the mask onto the image (nearest neighbour), or name the mask that was drawn on this image."
+    words = grids_apart(grid, source_grid(image))
+    raise MaskError(place, rule, f"mask {words[0]} and image {words[1]}", hint)
+
+
+def _whole_numbers(array: np.ndarray, place: str) -> np.ndarray:
+    """Labels that rounding on the way left beside whole numbers, put right; shares are left as they are."""
+    nearest = np.rint(array)
+    off = np.abs(array - nearest)
+    if array.dtype.kind != "f" or not off.any() or off.max() > _ROUNDING:
+        return array
+    remark(place, f"labels up to {off.max():.1g} beside whole numbers", "rounded")
+    return nearest
+
+
+def _check_values(array: np.ndarray, part: str, place: str) -> None:
     values = np.unique(array)
-    found = "the values " + listed([f"{value:g}" for value in values[:7]], 6, rest=", ...")
+    found = "the values " + listed(apart(*values[:7].tolist(), digits=6), 6, rest=", ...")
     if not part and not np.isin(values, (0, 1)).all():
         hint = (
             "Write one file an organ, with 1 inside it and 0 outside; or name the organ's label, as in FILE.nii.gz#5."
@@ -171,12 +192,8 @@ def _read_labelled(file: Path, part: str, image: sitk.Image, place: str) -> np.n
         raise MaskError(place, "mask must hold 0 (background) and 1 (organ) only", found, hint)
     if part and not np.array_equal(values, np.rint(values)):
         raise MaskError(place, "labels must be whole numbers", found, "Write a label map, not shares.")
-    label = int(part or 1)
-    if part and label not in values:
-        raise MaskError(place, f"must hold the label {label}", found, "Correct the label behind '#'.")
-    marked = np.zeros(image.GetSize()[::-1], bool)
-    placement.add(array == label, marked)
-    return marked
+    if part and int(part) not in values:
+        raise MaskError(place, f"must hold the label {int(part)}", found, "Correct the label behind '#'.")
 
 
 def read_label_map(path: str | Path, image: sitk.Image | None = None, place: str | None = None) -> sitk.Image:

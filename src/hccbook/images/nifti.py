@@ -1,36 +1,65 @@
-"""NIfTI files: whole, 3-D and finite, or refused."""
+"""NIfTI files: whole, 3-D and finite, where their header puts them; or refused."""
 
 from __future__ import annotations
 
 import gzip
 import math
-import shutil
-import tempfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
 
 from hccbook.errors import ImageError, MaskError
-from hccbook.images.geometry import check_volume
-from hccbook.images.remarks import quiet, reason
+from hccbook.images.geometry import GRID_TOLERANCE_MM, Grid
+from hccbook.images.remarks import apart, reason, remark
+from hccbook.images.stacks import regular_image
 from hccbook.store import atomic_path
 
 NIFTI_ENDINGS = (".nii", ".nii.gz")
-_HEADER_BYTES = 348
-_HEADER = np.dtype(
-    {
-        "names": ["sizes", "type", "bits", "edges", "start"],
-        "formats": ["8i2", "i2", "i2", "8f4", "f4"],
-        "offsets": [40, 70, 72, 76, 108],
-    }
-)
-"""What is read of a header: rank and sizes, type and bits of a voxel, handedness and edges, start of the voxels."""
 
-_FLOAT_TYPES = {16: "f4", 64: "f8"}  # those that can hold NaN
+_FIELDS = (
+    *("magic", "sizes", "type", "edges", "start", "slope", "intercept"),
+    *("units", "qform", "sform", "quaternion", "affine"),
+)
+
+
+def _layout(*formats: str, offsets: tuple[int, ...]) -> np.dtype:
+    return np.dtype({"names": list(_FIELDS), "formats": list(formats), "offsets": list(offsets)})
+
+
+_HEADERS = {
+    348: _layout(
+        *("S3", "8i2", "i2", "8f4", "f4", "f4", "f4", "u1", "i2", "i2", "6f4", "(3,4)f4"),
+        offsets=(344, 40, 70, 76, 108, 112, 116, 123, 252, 254, 256, 280),
+    ),
+    540: _layout(
+        *("S3", "8i8", "i2", "8f8", "i8", "f8", "f8", "i4", "i4", "i4", "6f8", "(3,4)f8"),
+        offsets=(4, 16, 12, 104, 168, 176, 184, 500, 344, 348, 352, 400),
+    ),
+}
+"""What is read of a header, by its length, which stands at its beginning: NIfTI-1 and NIfTI-2."""
+
+_TYPES = {
+    **{2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1"},
+    **{512: "u2", 768: "u4", 1024: "i8", 1280: "u8"},
+}
+"""Types of a voxel that hold one number; the others are bits, complex numbers, colours and 16-byte reals."""
+
+_MM_PER_UNIT = {1: 1000.0, 3: 0.001}  # metres and micrometres; 2 is mm, and 0 says nothing
+_UNIT_NAMES = {1: "metres", 3: "micrometres"}
+_LARGEST_EDGE_MM, _SMALLEST_EDGE_MM = 20.0, 0.1  # of a body; beyond them the unit is the likelier fault
+_EDGE_TOLERANCE = 1e-3  # share of a voxel edge up to which two of them are the same
+_TO_LPS = np.array([-1.0, -1.0, 1.0])  # NIfTI's axes point to the right, to the front and up
+_CONVERT = "Convert the original DICOM series again, or correct the header."
+
+
+class Voxels(NamedTuple):
+    """Values of a NIfTI file, shape (z, y, x), and where they lie."""
+
+    values: np.ndarray
+    grid: Grid
 
 
 def write_image(image: sitk.Image, path: str | Path) -> None:
@@ -66,79 +95,204 @@ def ending(path: Path) -> str:
 
 def _check_ending(path: Path, place: str, error: type[ImageError] | type[MaskError]) -> None:
     if not is_nifti(path):
-        rule = "file must be NIfTI (.nii or .nii.gz)" + (", or a folder of DICOM slices" if error is ImageError else "")
         hint = "For DICOM, name the folder of the series; convert other formats to NIfTI."
-        raise error(place, rule, f"a file ending in {ending(path)!r}", hint)
+        raise error(place, "file must be NIfTI (.nii or .nii.gz)", f"a file ending in {ending(path)!r}", hint)
 
 
 def read_nifti(path: Path, place: str, error: type[ImageError] | type[MaskError]) -> sitk.Image:
-    """Read a NIfTI file whose header and length hold, and raise `error` where they do not."""
+    """Read a NIfTI file as an image, and raise `error` where it does not hold; a sheared one is straightened."""
+    values, grid = read_voxels(path, place, error)
+    order = _slices_last(grid, place, error)
+    # Slices are the planes whose axes are at right angles; the way from one to the next may be at any angle.
+    planes = values.transpose([2 - axis for axis in reversed(order)])
+    row, column, step = (grid.steps[:, axis] for axis in order)
+    origins = grid.origin + np.outer(np.arange(planes.shape[0]), step)
+    if planes.shape[0] < 2:
+        raise error(place, "image must be 3-D", "a single slice", "Write one volume a file, all slices in it.")
+    return regular_image(planes, origins, row, column, place)
+
+
+def _slices_last(grid: Grid, place: str, error: type[ImageError] | type[MaskError]) -> tuple[int, int, int]:
+    """Order of axes in which the first two are at right angles, the file's own if they are."""
+    cosines = grid.steps / np.linalg.norm(grid.steps, axis=0)
+    for order in ((0, 1, 2), (0, 2, 1), (1, 2, 0)):
+        first, second, _ = order
+        # Over the whole of the longer axis, the angle may amount to a tenth of a voxel.
+        if abs(cosines[:, first] @ cosines[:, second]) * max(grid.size) < 0.1:
+            return order
+    angles = np.degrees(np.arccos([cosines[:, a] @ cosines[:, b] for a, b in ((0, 1), (0, 2), (1, 2))]))
+    found = ", ".join(f"{angle:.1f}" for angle in angles) + " degrees"
+    hint = "It was warped by a registration: name the image before that, or resample it onto a grid of boxes."
+    raise error(place, "two axes of the voxels must be at right angles", found, hint)
+
+
+def read_voxels(path: Path, place: str, error: type[ImageError] | type[MaskError]) -> Voxels:
+    """Values of a NIfTI file and the grid that its header says, sheared or not.
+
+    ITK fills what a broken file lacks with whatever lies in memory, takes a voxel edge of 0 for 1 mm, reads pixdim
+    where only the sform is set, and does not read NIfTI-2; so the header is read here.
+
+    Raises
+    ------
+    ImageError or MaskError
+        If the file is no NIfTI file or not whole; if it is not 3-D, holds other than single numbers or some that are
+        not finite; if its edges are 0, or its header names two different ones.
+    """
     _check_ending(path, place, error)
     try:
-        with _unpacked(path) as plain, quiet():
-            _check_file(plain, place, error)
-            image = sitk.ReadImage(str(plain), imageIO="NiftiImageIO")
-    except (OSError, EOFError, zlib.error, RuntimeError, ValueError) as failure:
+        content = gzip.decompress(path.read_bytes()) if path.name.lower().endswith(".gz") else path.read_bytes()
+    except (OSError, EOFError, zlib.error, MemoryError) as failure:
         raise error(place, "file must be readable", reason(failure), "Copy or convert the file again.") from failure
-    check_volume(image, "image", error, place, "Write one volume a file, in grey values.")
-    return image
+    order, header = _header(content, place, error)
+    sizes = _sizes(header, place, error)
+    values = _values(content, order, header, sizes, (place, error))
+    return Voxels(values, Grid(sizes, *_placed(header, sizes, place, error)))
 
 
-@contextmanager
-def _unpacked(path: Path) -> Iterator[Path]:
-    """The file without its compression, for as long as the block lasts.
-
-    ITK unpacks a file once for every question that it has about it, which takes several times as long.
-    """
-    if not path.name.lower().endswith(".gz"):
-        yield path
-        return
-    with tempfile.NamedTemporaryFile(suffix=".nii") as plain:
-        with gzip.open(path) as source:
-            shutil.copyfileobj(source, plain, 1 << 20)
-        plain.flush()
-        yield Path(plain.name)
+def _header(content: bytes, place: str, error: type[ImageError] | type[MaskError]) -> tuple[str, np.void]:
+    """Byte order and header."""
+    for order in "<>":
+        length = int(np.frombuffer(content[:4].ljust(4, b"\0"), order + "i4")[0])
+        if length in _HEADERS and len(content) >= length:
+            header = np.frombuffer(content, _HEADERS[length].newbyteorder(order), 1)[0]
+            if header["magic"] in (b"n+1", b"n+2"):
+                return order, header
+    found = "no header of NIfTI with its voxels behind it"
+    raise error(place, "file must be a NIfTI image", found, "Convert the image again; check its ending.")
 
 
-def _check_file(path: Path, place: str, error: type[ImageError] | type[MaskError]) -> None:
-    """Refuse what ITK reads without a word.
-
-    ITK fills what a broken file lacks with whatever lies in memory, turns NaN into 0 and takes a voxel edge of 0 for
-    1 mm; the header that it shows is corrected already.
-    """
-    order, header = _header(path, place, error)
+def _sizes(header: np.void, place: str, error: type[ImageError] | type[MaskError]) -> tuple[int, int, int]:
     rank, *sizes = header["sizes"].tolist()
-    sizes = sizes[: max(0, rank)]
-    voxels, start = math.prod(sizes), int(header["start"])
-    expected, length = voxels * int(header["bits"]) // 8, max(0, path.stat().st_size - start)
-    if length < expected:
-        hint = "Copy or convert the file again."
-        raise error(place, f"file must be whole, with {expected} bytes of voxels", f"{length} bytes", hint)
-    kind = _FLOAT_TYPES.get(int(header["type"]))
-    values = np.memmap(path, order + kind, "r", start, (voxels,)) if kind and voxels > 0 else np.empty(0)
-    wrong = values.size - np.count_nonzero(np.isfinite(values))
+    sizes = [size if axis < 3 else max(1, size) for axis, size in enumerate(sizes[: max(0, min(rank, 7))])]
+    # Axes of length 1 behind the last longer one do not count.
+    dimensions = max((axis for axis, size in enumerate(sizes, start=1) if size > 1), default=0)
+    if dimensions != 3 or min(sizes) < 1:
+        hint = "Write one volume a file: split phases or time points, and stack single slices."
+        raise error(place, "image must be 3-D", f"{dimensions} dimensions", hint)
+    if len(sizes) > 3:
+        remark(place, f"{len(sizes)} dimensions, of which the last hold one volume", "that volume taken")
+    return tuple(sizes[:3])
+
+
+def _values(
+    content: bytes, order: str, header: np.void, sizes: tuple[int, int, int], told: tuple[str, type]
+) -> np.ndarray:
+    """Values (z, y, x), scaled as the header says."""
+    place, error = told
+    code = int(header["type"])
+    if code not in _TYPES:
+        hint = "Write one volume a file, in grey values of 8 to 64 bits."
+        raise error(place, "image must be 3-D with one value a voxel", f"values of NIfTI's type {code}", hint)
+    kind = np.dtype(_TYPES[code])
+    start = int(header["start"]) if math.isfinite(header["start"]) else -1
+    expected, length = math.prod(sizes) * kind.itemsize, len(content) - start
+    if start < 0 or length < expected:
+        rule = f"file must be whole, with {expected} bytes of voxels"
+        raise error(place, rule, f"{max(0, length)} bytes", "Copy or convert the file again.")
+    values = np.frombuffer(content, kind.newbyteorder(order), math.prod(sizes), start).reshape(sizes[::-1])
+    values = values.astype(kind, copy=False)
+    wrong = values.size - np.count_nonzero(np.isfinite(values)) if kind.kind == "f" else 0
     if wrong:
         hint = "Convert the original series again; fill voxels outside the field of view with -1024 HU."
         raise error(place, "every value must be finite", f"{wrong} values that are NaN or infinite", hint)
-    # Axes of length 1 behind the last longer one do not count.
-    dimensions = max((axis for axis, size in enumerate(sizes, start=1) if size > 1), default=0)
-    if dimensions != 3:
-        hint = "Write one volume a file: split phases or time points, and stack single slices."
-        raise error(place, "image must be 3-D", f"{dimensions} dimensions", hint)
-    edges = header["edges"][1:4].tolist()
-    if not all(math.isfinite(edge) and edge != 0 for edge in edges):
-        hint = "Convert the original DICOM series again, or correct pixdim in the header."
-        raise error(place, "voxel edges must be above 0 mm", " x ".join(f"{edge:g}" for edge in edges) + " mm", hint)
+    slope, intercept = float(header["slope"]), float(header["intercept"])
+    if slope == 0 or not math.isfinite(slope):
+        return values  # the standard: a slope of 0 says that nothing is scaled
+    if not math.isfinite(intercept):
+        raise error(place, "scl_inter must be finite", f"{intercept}", _CONVERT)
+    if (slope, intercept) == (1, 0):
+        return values
+    scaled = values * slope + intercept
+    whole = slope.is_integer() and intercept.is_integer() and kind.kind != "f" and np.abs(scaled).max() < 2**31
+    return scaled.astype(np.int32 if whole else np.float32)
 
 
-def _header(path: Path, place: str, error: type[ImageError] | type[MaskError]) -> tuple[str, np.void]:
-    """Byte order and header of a NIfTI file."""
-    with path.open("rb") as stream:
-        head = stream.read(_HEADER_BYTES)
-    # The header begins with its own length, which tells the byte order and the version of the format.
-    lengths = {order: int(np.frombuffer(head, order + "i4", 1)[0]) for order in "<>" if len(head) == _HEADER_BYTES}
-    for order, length in lengths.items():
-        if length == _HEADER_BYTES:
-            return order, np.frombuffer(head, _HEADER.newbyteorder(order), 1)[0]
-    found = "a NIfTI-2 header, which ITK does not read" if 540 in lengths.values() else "no NIfTI header"
-    raise error(place, "file must be a NIfTI image", found, "Convert the image again; check its ending.")
+def _placed(
+    header: np.void, sizes: tuple[int, int, int], place: str, error: type[ImageError] | type[MaskError]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Origin and steps in LPS axes, mm: of the sform, the qform or pixdim alone, as the standard's three methods."""
+    edges = np.abs(header["edges"][1:4].astype(float))
+    q_form = _quaternion_affine(header, edges) if header["qform"] > 0 else None
+    s_form = header["affine"].astype(float) if header["sform"] > 0 else None
+    for affine in (q_form, s_form):
+        if affine is not None and not np.isfinite(affine).all():
+            raise error(place, "qform and sform must be finite", "NaN or infinity in one of them", _CONVERT)
+    if s_form is not None:
+        affine = s_form
+        _compare_forms(s_form, q_form, edges, sizes, (place, error))
+    elif q_form is not None:
+        affine = q_form
+    else:
+        remark(place, "no qform and no sform, so no direction", "axes taken to point to the right, to the front and up")
+        affine = np.column_stack([np.diag(edges), np.zeros(3)])
+    lengths = np.linalg.norm(affine[:, :3], axis=0)
+    if not (np.isfinite(lengths) & (lengths > 0)).all() or abs(np.linalg.det(affine[:, :3] / lengths)) < 0.01:
+        found = " x ".join(f"{edge:g}" for edge in lengths) + " mm"
+        raise error(place, "voxel edges must be above 0 mm, along three directions", found, _CONVERT)
+    affine = affine * _to_mm(int(header["units"]) & 7, lengths, place)
+    return affine[:, 3] * _TO_LPS, affine[:, :3] * _TO_LPS[:, None]
+
+
+def _quaternion_affine(header: np.void, edges: np.ndarray) -> np.ndarray:
+    """Affine (3, 4) of the qform, by the standard's formula."""
+    b, c, d, *offset = header["quaternion"].astype(float).tolist()
+    length = b * b + c * c + d * d
+    if length > 1:  # a turn by 180 degrees, but for rounding
+        a, (b, c, d) = 0.0, np.array([b, c, d]) / math.sqrt(length)
+    else:
+        a = math.sqrt(1 - length)
+    turn = np.array(
+        [
+            [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
+            [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
+            [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - c * c - b * b],
+        ]
+    )
+    handed = -1.0 if header["edges"][0] < 0 else 1.0
+    return np.column_stack([turn * edges * (1, 1, handed), offset])
+
+
+def _compare_forms(
+    s_form: np.ndarray,
+    q_form: np.ndarray | None,
+    edges: np.ndarray,
+    sizes: tuple[int, int, int],
+    told: tuple[str, type],
+) -> None:
+    """Refuse two forms with different voxels, and say where they differ otherwise; the sform is what is read."""
+    place, error = told
+    lengths = np.linalg.norm(s_form[:, :3], axis=0)
+    differing = np.abs(lengths - edges) > _EDGE_TOLERANCE * np.maximum(lengths, edges)
+    if differing.any():
+        axis = int(np.flatnonzero(differing)[0])
+        words = [" x ".join(apart(*values)) for values in (lengths.tolist(), edges.tolist())]
+        if q_form is not None:
+            # Readers differ in which one they take (https://github.com/NIFTI-Imaging/nifti_clib/issues/127).
+            rule = "voxel edges must be above 0 mm, and the same in qform and sform"
+            found = f"{words[1]} mm in the qform and {words[0]} mm in the sform, different along axis {'xyz'[axis]}"
+            raise error(place, rule, found, "Convert the original DICOM series again, or set both forms alike.")
+        remark(
+            place, f"voxel edges of {words[1]} mm in pixdim", f"{words[0]} mm taken, from the sform, which alone counts"
+        )
+    elif q_form is not None:
+        ends = np.array([[x, y, z, 1] for x in (0, sizes[0]) for y in (0, sizes[1]) for z in (0, sizes[2])])
+        away = float(np.linalg.norm(ends @ (s_form - q_form).T, axis=1).max())
+        if away > GRID_TOLERANCE_MM:
+            remark(place, f"qform and sform up to {away:.3g} mm apart", "the sform taken")
+
+
+def _to_mm(unit: int, edges: np.ndarray, place: str) -> float:
+    """Factor that makes mm of what the header says its unit is, where that can be."""
+    factor = _MM_PER_UNIT.get(unit, 1.0)
+    if factor == 1:
+        return 1.0
+    fits = [
+        bool(((edges * scale >= _SMALLEST_EDGE_MM) & (edges * scale <= _LARGEST_EDGE_MM)).all())
+        for scale in (factor, 1)
+    ]
+    found = f"a header in {_UNIT_NAMES[unit]}"
+    if fits == [False, True]:
+        remark(place, f"{found}, with voxel edges that only mm make sense of", "taken for mm")
+        return 1.0
+    remark(place, found, "converted to mm")
+    return factor

@@ -1,11 +1,15 @@
-"""What the libraries that read files say on the way, and how much of it a user is shown."""
+"""What readers say: the repairs that they made, and how much a user is shown of what libraries say."""
 
 from __future__ import annotations
 
+import re
 import struct
 import warnings
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 
 import SimpleITK as sitk
 from pydicom.errors import InvalidDicomError
@@ -16,11 +20,73 @@ UNREADABLE = (
 )
 """What pydicom and highdicom raise on files that are broken or lack what DICOM demands."""
 
+_LIBRARY_TALK = re.compile(r"\S*[/\\]\S*|\(?\b0x[0-9a-fA-F]+\)?|<[^>]*>|\bitk::ERROR:|\b\w+IO\(\)?:?")
+"""Paths, addresses, representations of objects, and how ITK begins: none of it helps who reads it."""
+
+
+@dataclass(frozen=True)
+class Remark:
+    """A fault of an input that was repaired.
+
+    Attributes
+    ----------
+    place : str
+        Image or mask, as errors name it.
+    found : str
+        What the file holds.
+    done : str
+        What was made of it.
+    """
+
+    place: str
+    found: str
+    done: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.found}; {self.done}."
+
+
+class RepairWarning(UserWarning):
+    """A remark that nobody collects."""
+
+
+_COLLECTING: ContextVar[list[Remark] | None] = ContextVar("collecting", default=None)
+
+
+def remark(place: str, found: str, done: str) -> None:
+    """Say that an input was repaired: to the innermost `collected`, or else as a warning."""
+    said = Remark(place, found, done)
+    collecting = _COLLECTING.get()
+    if collecting is None:
+        warnings.warn(str(said), RepairWarning, stacklevel=3)
+    else:
+        collecting.append(said)
+
+
+@contextmanager
+def collected() -> Iterator[list[Remark]]:
+    """Collect the remarks of a block, in order."""
+    remarks: list[Remark] = []
+    token = _COLLECTING.set(remarks)
+    try:
+        yield remarks
+    finally:
+        _COLLECTING.reset(token)
+
+
+def repeat_once(remarks: Iterable[Remark], place: str, count: int, what: str = "slices") -> None:
+    """Say once what was repaired in several slices (or frames, or contours), and in how many of how many."""
+    for (found, done), times in Counter((said.found, said.done) for said in remarks).items():
+        remark(place, f"{found} in {times} of {count} {what}", done)
+
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence ITK, pydicom and highdicom inside a block."""
-    # ITK and pydicom print remarks about headers; what matters in them is checked here and raised.
+    """Silence ITK, pydicom and highdicom inside a block.
+
+    They print remarks about headers, and repair or pass over some faults; what matters in them is looked at by our
+    readers, and raised or remarked upon.
+    """
     before = sitk.ProcessObject.GetGlobalWarningDisplay()
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     try:
@@ -32,14 +98,22 @@ def quiet() -> Iterator[None]:
 
 
 def reason(error: Exception) -> str:
-    """Why a library could not read a file, without its own source files and the user's folders."""
+    """Why a library could not read a file, without its own source files, addresses and the user's folders."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    # ITK's last line says what happened; the ones before name its own source files and the user's folders.
-    last = lines[-1] if lines else type(error).__name__
-    words = [word for word in last.split() if "/" not in word and "\\" not in word]
-    return " ".join(words)[:160].rstrip(".")
+    # ITK's last line says what happened; the ones before name its own source files.
+    words = _LIBRARY_TALK.sub(" ", lines[-1] if lines else "").split()
+    return " ".join(words)[:160].strip(" .:") or type(error).__name__
 
 
 def listed(names: Sequence[object], most: int, separator: str = ", ", rest: str = " and {} more") -> str:
     """The first names in words, and how many there are besides."""
     return separator.join(map(str, names[:most])) + (rest.format(len(names) - most) if len(names) > most else "")
+
+
+def apart(*values: float, digits: int = 3) -> list[str]:
+    """Numbers with as many significant digits, at least so many, as tell those that differ apart."""
+    for precision in range(digits, 18):
+        texts = [f"{value:.{precision}g}" for value in values]
+        if len(set(texts)) == len(set(values)):
+            break
+    return texts

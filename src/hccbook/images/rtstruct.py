@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pydicom
 import SimpleITK as sitk
 from pydicom.dataset import Dataset
 
-from hccbook.errors import MaskError
+from hccbook.errors import ImageError, MaskError
+from hccbook.images.dicom_headers import numbers, read_dicom
 from hccbook.images.dicom_masks import Part, check_frame_of_reference, choose_part
 from hccbook.images.geometry import GRID_TOLERANCE_MM, Grid
-from hccbook.images.remarks import UNREADABLE, quiet, reason
+from hccbook.images.remarks import UNREADABLE, collected, quiet, reason, repeat_once
+from hccbook.images.stacks import source_grid
 
 _EXCLUSIVE = "CLOSEDPLANAR_XOR"
 _FILLED_TYPES = ("CLOSED_PLANAR", _EXCLUSIVE)
@@ -56,6 +57,7 @@ def read_region(file: Path, name: str, organ: str | None, image: sitk.Image, pla
     Returns
     -------
     ndarray of bool, shape (z, y, x)
+        On the grid that the image was stored on (`hccbook.images.stacks.source_grid`).
 
     Raises
     ------
@@ -69,8 +71,10 @@ def read_region(file: Path, name: str, organ: str | None, image: sitk.Image, pla
     DICOM PS3.3, C.8.8.6.1 (types of contours) and C.8.8.6.3 (inner and outer contours; points on the path are inside).
     """
     try:
-        with quiet():
-            structures = pydicom.dcmread(file)
+        structures = read_dicom(file)
+        if structures is None:
+            raise ValueError("no DICOM object")
+        with quiet(), collected() as remarks:
             regions = {int(region.ROINumber): region for region in structures.StructureSetROISequence}
             parts = [Part(number, str(region.get("ROIName") or "")) for number, region in regions.items()]
             if len(parts) != len(structures.StructureSetROISequence):
@@ -80,19 +84,23 @@ def read_region(file: Path, name: str, organ: str | None, image: sitk.Image, pla
             drawn = [item for item in structures.ROIContourSequence if int(item.ReferencedROINumber) == part.number]
             contours = [contour for item in drawn for contour in item.get("ContourSequence") or ()]
             items = [(str(contour.ContourGeometricType), _points(contour)) for contour in contours]
+    except ImageError as failure:
+        raise MaskError(place, failure.rule, failure.found, failure.hint) from failure
     except UNREADABLE as failure:
         rule = "DICOM RTSTRUCT must be readable, with names and contours"
         hint = "Export the structure set again, or convert it to NIfTI."
         raise MaskError(place, rule, reason(failure), hint) from failure
+    repeat_once(remarks, place, len(items), "contours")
     open_types = sorted({kind for kind, _ in items if kind not in _FILLED_TYPES})
     if open_types:
         hint = "Export the organ's mask alone, as closed contours."
         raise MaskError(place, "contours must be closed and planar", ", ".join(open_types), hint)
     # One or two points enclose nothing; planning systems leave them behind.
     items = [(kind, points) for kind, points in items if len(points) > 2]
-    marked = np.zeros(image.GetSize()[::-1], bool)
+    grid = source_grid(image)
+    marked = np.zeros(grid.size[::-1], bool)
     if items:
-        _fill(items, Grid.of(image), marked, place)
+        _fill(items, grid, marked, place)
     return marked
 
 
@@ -105,11 +113,11 @@ def _frames_of_reference(structures: Dataset, region: Dataset) -> set[str]:
 
 
 def _points(contour: Dataset) -> np.ndarray:
-    values = np.array(contour.ContourData if contour.get("ContourData") else (), float)
+    values = np.array(numbers(contour, "ContourData", None, "contour"))
     declared = contour.get("NumberOfContourPoints")
-    if values.size % 3 or not np.isfinite(values).all() or declared not in (None, values.size // 3):
+    if values.size % 3 or declared not in (None, values.size // 3):
         raise ValueError("a contour whose points are not whole")
-    if any(float(value) for value in contour.get("ContourOffsetVector") or ()):
+    if any(numbers(contour, "ContourOffsetVector", 3, "contour")):
         raise ValueError("a contour that is offset from its points")
     return values.reshape(-1, 3)
 

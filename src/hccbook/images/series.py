@@ -1,58 +1,118 @@
-"""CT series in DICOM: one series a folder, its slices in order of position."""
+"""CT series in DICOM: one series a folder or a file of frames, its slices in order of position."""
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import pydicom
 import SimpleITK as sitk
 from pydicom.dataset import Dataset
 
 from hccbook.errors import ImageError
-from hccbook.images.geometry import GRID_TOLERANCE_MM, Grid, same_grid
-from hccbook.images.remarks import UNREADABLE, listed, quiet, reason
+from hccbook.images.dicom_headers import (
+    Slice,
+    first_of,
+    numbers,
+    read_header,
+    slice_name,
+    slices_of,
+    text,
+    whole_number,
+)
+from hccbook.images.dicom_pixels import hounsfield_units
+from hccbook.images.remarks import apart, collected, listed, remark, repeat_once
+from hccbook.images.stacks import regular_image
 
 _FRAME_OF_REFERENCE_KEY = "0020|0052"  # of an image's metadata, named as ITK names DICOM's tags
-_SLICE_GAP_TOLERANCE = 0.02  # share of the slice distance; vendors round positions to 0.01 mm
+_SPACING_TOLERANCE = 0.02  # share of the slice distance that a tag may differ from the positions
 _COSINE_TOLERANCE = 1e-3
 _ONE_RECONSTRUCTION = "Keep the slices of one reconstruction in the folder."
 _NO_DICOM_ENDINGS = {".txt", ".json", ".xml", ".csv", ".md", ".pdf", ".jpg", ".jpeg", ".png", ".ini", ".db", ".inf"}
-_HEADER_TAGS = [
-    *("Modality", "ImageType", "PatientID", "SeriesInstanceUID", "FrameOfReferenceUID", "SeriesNumber"),
-    *("SeriesDescription", "NumberOfFrames", "Rows", "Columns", "PixelSpacing", "ImagePositionPatient"),
-    *("ImageOrientationPatient", "RescaleSlope", "RescaleIntercept", "PixelData"),
-]
+_CHOICE = re.compile(r"([A-Za-z]+)=([^,]*)")
 
 
-def read_series(folder: Path, place: str) -> sitk.Image:
-    """Read the one CT series of a folder; its frame of reference is kept in the image's metadata."""
-    files = _read_headers(folder, place)
-    headers = list(files.values())
+def read_series(path: Path, place: str, chosen: Mapping[str, str] | None = None) -> sitk.Image:
+    """Read a CT series; its frame of reference is kept in the image's metadata.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Folder of slices, or a file of several frames (enhanced CT).
+    place : str
+        How errors and remarks name the image.
+    chosen : mapping of str to str, optional
+        Text by DICOM keyword that the slices must have; the others are passed over (see `split_series_path`).
+    """
+    headers = _read_headers(path, place)
+    if chosen:
+        headers = _chosen(headers, chosen, place)
     _check_one_series(headers, place)
-    _check_slices(headers, place)
-    order, expected = _series_geometry(headers, place)
-    reader = sitk.ImageSeriesReader()
-    reader.SetFileNames([str(list(files)[index]) for index in order])
-    if len({(float(header.RescaleSlope), float(header.RescaleIntercept)) for header in headers}) > 1:
-        # The first slice would settle the type of all, and round the others.
-        reader.SetOutputPixelType(sitk.sitkFloat32)
-    try:
-        with quiet():
-            image = reader.Execute()
-    except RuntimeError as failure:
-        hint = "Export the series again, uncompressed if need be."
-        raise ImageError(place, "every slice must be readable", reason(failure), hint) from failure
-    if not same_grid(image, expected, tolerance=max(GRID_TOLERANCE_MM, min(expected.GetSpacing()) / 4)):
-        found = f"{Grid.of(expected)} and {Grid.of(image)}"
-        hint = "Export the series again, or convert it to NIfTI and look at it beside the original."
-        raise ImageError(place, "geometry of the slices' headers must agree with that of the volume read", found, hint)
-    image.CopyInformation(expected)
-    frames = {_text(header, "FrameOfReferenceUID") for header in headers}
+    return read_volume(slices_of(headers, place), place)
+
+
+def read_volume(slices: Sequence[Slice], place: str) -> sitk.Image:
+    """Volume of slices in any order, with the frame of reference that they share.
+
+    Slices that are tilted or unevenly spaced are interpolated onto a regular grid, within bounds and with a remark.
+
+    Parameters
+    ----------
+    slices : sequence of Slice
+        Of one series, as `hccbook.images.dicom_headers.slices_of` gives them.
+    place : str
+        How errors and remarks name the image.
+
+    Returns
+    -------
+    SimpleITK.Image
+        HU; int32, or float32 where slope or intercept are no whole numbers.
+
+    Raises
+    ------
+    ImageError
+        If there are fewer than two slices, or they differ in size, pixel spacing or orientation; if two lie at one
+        position; if pixels are broken or no HU; as `hccbook.images.stacks.regular_image` for uneven slices.
+    """
+    _check_sizes(slices, place)
+    edges, row, column = _plane(slices, place)
+    normal = np.cross(row, column)
+    along = np.array([slice_.position for slice_ in slices]) @ normal
+    ordered = [slices[index] for index in np.argsort(along, kind="stable")]
+    ordered = _without_copies(ordered, np.sort(along), place)
+    _compare_spacing(ordered, normal, place)
+    planes = hounsfield_units(ordered, place)
+    origins = np.array([slice_.position for slice_ in ordered])
+    # Pixel spacing is between rows first.
+    image = regular_image(planes, origins, row * edges[1], column * edges[0], place)
+    frames = {text(slice_.header, "FrameOfReferenceUID") for slice_ in slices}
     set_frame_of_reference(image, frames.pop() if len(frames) == 1 else "")
     return image
+
+
+def split_series_path(path: str | Path) -> tuple[Path, dict[str, str]]:
+    """Folder of a series, and which of its slices are meant.
+
+    Parameters
+    ----------
+    path : path-like
+        With or without ``#`` and conditions behind it, as in ``ct#AcquisitionNumber=2,SeriesNumber=3``; a ``#``
+        within the name of what is there belongs to it.
+
+    Returns
+    -------
+    path : pathlib.Path
+    chosen : dict of str to str
+        Text by DICOM keyword; empty where there is no condition.
+    """
+    whole, _, ending = str(path).rpartition("#")
+    conditions = _CHOICE.findall(ending)
+    if not whole or Path(path).exists() or ",".join(f"{key}={value}" for key, value in conditions) != ending:
+        return Path(path), {}
+    return Path(whole), dict(conditions)
 
 
 def set_frame_of_reference(image: sitk.Image, uid: str) -> None:
@@ -72,150 +132,152 @@ def possible_dicom(folder: Path) -> list[Path]:
     return [file for file in files if file.suffix.lower() not in _NO_DICOM_ENDINGS and file.name.upper() != "DICOMDIR"]
 
 
-def _read_headers(folder: Path, place: str) -> dict[Path, Dataset]:
-    headers: dict[Path, Dataset] = {}
-    for file in possible_dicom(folder):
-        try:
-            with quiet():
-                headers[file] = pydicom.dcmread(file, specific_tags=_HEADER_TAGS, defer_size=4096)
-        except UNREADABLE as failure:
-            rule = "every file in the folder must be a readable DICOM slice"
-            hint = "Copy that file again, or move files that are no slices elsewhere."
-            raise ImageError(place, rule, f"{file.name!r}: {reason(failure)}", hint) from failure
+def _read_headers(path: Path, place: str) -> dict[Path, Dataset]:
+    files = possible_dicom(path) if path.is_dir() else [path]
+    with collected() as remarks:
+        found = {file: read_header(file) for file in files}
+    headers = {file: header for file, header in found.items() if header is not None}
+    unreadable = [file for file in found if file not in headers]
+    if unreadable:
+        like = next(iter(headers.values()), Dataset())
+        names = f"{len(unreadable)} of {len(files)} that are not, the first {slice_name(unreadable[0], like)}"
+        rule = "every file in the folder must be a readable DICOM slice"
+        hint = "Copy those files again, or move files that are no slices elsewhere."
+        if not path.is_dir():
+            rule, hint = "image must be NIfTI (.nii or .nii.gz) or DICOM", "Convert other formats to NIfTI."
+        raise ImageError(place, rule, names if path.is_dir() else "neither", hint)
     if not headers:
-        folders = sum(entry.is_dir() for entry in folder.iterdir())
-        files = sum(entry.is_file() and not entry.name.startswith(".") for entry in folder.iterdir())
-        found = f"no DICOM slice in {files} files" + (f", but {folders} folders" if folders else "")
+        folders = sum(entry.is_dir() for entry in path.iterdir())
+        others = sum(entry.is_file() and not entry.name.startswith(".") for entry in path.iterdir())
+        count = f"no DICOM slice in {others} files" + (f", but {folders} folders" if folders else "")
         hint = "Name the folder in which the slices lie."
-        raise ImageError(place, "folder must hold the DICOM slices of a series", found, hint)
+        raise ImageError(place, "folder must hold the DICOM slices of a series", count, hint)
+    repeat_once(remarks, place, len(headers))
     return headers
 
 
-def _text(header: Dataset, name: str) -> str:
-    return str(header.get(name, "") or "")
+def _chosen(headers: Mapping[Path, Dataset], chosen: Mapping[str, str], place: str) -> dict[Path, Dataset]:
+    kept = {
+        file: header
+        for file, header in headers.items()
+        if all(text(header, keyword) == value.strip() for keyword, value in chosen.items())
+    }
+    if not kept:
+        rule = f"slices must have {', '.join(f'{keyword} {value}' for keyword, value in chosen.items())}"
+        having = [listed(sorted({text(header, keyword) for header in headers.values()}), 6) for keyword in chosen]
+        raise ImageError(place, rule, "; ".join(having), "Correct what stands behind '#'.")
+    return kept
 
 
-def _check_one_series(headers: Sequence[Dataset], place: str) -> None:
-    modalities = Counter(_text(header, "Modality") or "none" for header in headers)
+def _check_one_series(headers: Mapping[Path, Dataset], place: str) -> None:
+    modalities = Counter(text(header, "Modality") or "none" for header in headers.values())
     if set(modalities) != {"CT"}:
         found = ", ".join(f"{count} of modality {name}" for name, count in sorted(modalities.items()))
         raise ImageError(place, "every slice must be CT", found, "Name a folder that holds one CT series alone.")
-    patients = {_text(header, "PatientID") for header in headers}
+    patients = {text(header, "PatientID") for header in headers.values()}
     if len(patients) > 1:
         hint = "Give every series of every patient a folder of its own."
         raise ImageError(place, "folder must hold one patient", f"{len(patients)} patients", hint)
     series = defaultdict(list)
-    for header in headers:
-        description = _text(header, "SeriesDescription")
-        title = (_text(header, "SeriesNumber") or "without number") + (f" ({description})" if description else "")
-        series[_text(header, "SeriesInstanceUID")].append(title)
+    for header in headers.values():
+        description = text(header, "SeriesDescription")
+        title = (text(header, "SeriesNumber") or "without number") + (f" ({description})" if description else "")
+        series[text(header, "SeriesInstanceUID")].append(title)
     if len(series) > 1:
         described = sorted((titles[0], len(titles)) for titles in series.values())
         slices = [f"{title}: {count} slices" for title, count in described]
         rule = "folder must hold one series"
-        hint = "Give every series (phase) a folder of its own, and name it in the manifest."
+        hint = "Give every series (phase) a folder of its own, or choose one as in FOLDER#SeriesNumber=3."
         raise ImageError(place, rule, f"{len(series)} series: {listed(slices, 6, '; ', '; {} more')}", hint)
-    scouts = sum(
-        "LOCALIZER" in [str(part).upper() for part in np.ravel(header.get("ImageType") or "")] for header in headers
-    )
+    scouts = [
+        slice_name(file, header)
+        for file, header in headers.items()
+        if "LOCALIZER" in [str(part).upper() for part in np.ravel(header.get("ImageType") or "")]
+    ]
     if scouts:
         rule = "slices must be axial images"
         hint = "Name the folder of the phase's axial series, without scouts."
-        raise ImageError(place, rule, f"{scouts} of {len(headers)} images are localizers (scouts)", hint)
+        found = f"{len(scouts)} of {len(headers)} images that are localizers (scouts), the first {scouts[0]}"
+        raise ImageError(place, rule, found, hint)
 
 
-def _check_slices(headers: Sequence[Dataset], place: str) -> None:
-    frames = sum(int(header.get("NumberOfFrames") or 1) > 1 for header in headers)
-    if frames:
-        found = f"{frames} files of several frames (enhanced CT)"
-        hint = "Export classic CT slices, or convert the series to NIfTI."
-        raise ImageError(place, "every file must hold one slice", found, hint)
-    original = "Export the original series, not a derived or screen-captured one."
-    required: tuple[tuple[str, Callable[[Dataset], object], str], ...] = (
-        (
-            "hold pixel data",
-            lambda header: "PixelData" in header and header.get("Rows") and header.get("Columns"),
-            "Export the series again with its images.",
-        ),
-        (
-            "carry rescale slope and intercept, without which there are no HU",
-            lambda header: None not in (header.get("RescaleSlope"), header.get("RescaleIntercept")),
-            original,
-        ),
-        ("carry its position", lambda header: np.size(header.get("ImagePositionPatient") or ()) == 3, original),
-        ("carry its orientation", lambda header: np.size(header.get("ImageOrientationPatient") or ()) == 6, original),
-        ("carry its pixel spacing", lambda header: np.size(header.get("PixelSpacing") or ()) == 2, original),
+def _check_sizes(slices: Sequence[Slice], place: str) -> None:
+    sizes = Counter(
+        tuple(whole_number(slice_.header, keyword, f"{place}, slice {slice_.name}") for keyword in ("Rows", "Columns"))
+        for slice_ in slices
     )
-    for rule, holds, hint in required:
-        lacking = sum(not holds(header) for header in headers)
-        if lacking:
-            raise ImageError(place, f"every slice must {rule}", f"{lacking} of {len(headers)} slices without", hint)
-    sizes = Counter((int(header.Rows), int(header.Columns)) for header in headers)
     if len(sizes) > 1:
         found = ", ".join(f"{count} of {rows} x {columns}" for (rows, columns), count in sorted(sizes.items()))
-        raise ImageError(place, "slices must have one size", found, _ONE_RECONSTRUCTION)
-    if len(headers) < 2:
+        (common, _), *_ = sizes.most_common(1)
+        odd = first_of(slices, lambda slice_: (int(slice_.header.Rows), int(slice_.header.Columns)) != common)
+        raise ImageError(place, "slices must have one size", f"{found} ({odd})", _ONE_RECONSTRUCTION)
+    if len(slices) < 2:
         raise ImageError(place, "series must hold at least two slices", "one slice", "Name the folder of the volume.")
 
 
-def _series_geometry(headers: Sequence[Dataset], place: str) -> tuple[np.ndarray, sitk.Image]:
-    """Order of the slices along their normal, and an empty image that lies where they do."""
-    edges, row, column = _plane(headers, place)
-    normal = np.cross(row, column)
-    positions = np.array([header.ImagePositionPatient for header in headers], float)
-    along = positions @ normal
-    order = np.argsort(along, kind="stable")
-    along, positions = along[order], positions[order]
-    _check_gaps(along, place)
-    shift = positions - positions[0] - np.outer(along - along[0], normal)
-    drift = float(np.linalg.norm(shift, axis=1).max())
-    if drift > max(0.1, edges.min() / 4):
-        found = f"a sideways drift of {drift:.1f} mm (gantry tilt)"
-        hint = "Correct the tilt while converting to NIfTI, or take a reconstruction without it."
-        raise ImageError(place, "slices must be stacked at right angles to their plane", found, hint)
-    image = sitk.Image((headers[0].Columns, headers[0].Rows, len(headers)), sitk.sitkUInt8)
-    image.SetOrigin(positions[0].tolist())
-    # PixelSpacing is between rows first, so (y, x).
-    image.SetSpacing((edges[1], edges[0], float((along[-1] - along[0]) / (len(headers) - 1))))
-    image.SetDirection(np.stack([row, column, normal], axis=1).ravel().tolist())
-    return order, image
-
-
-def _plane(headers: Sequence[Dataset], place: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _plane(slices: Sequence[Slice], place: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pixel spacing (between rows, between columns; mm) and directions of rows and columns that all slices share."""
-    edges = np.array([header.PixelSpacing for header in headers], float)
-    cosines = np.array([header.ImageOrientationPatient for header in headers], float)
+    edges = np.array([slice_.edges for slice_ in slices])
+    cosines = np.array([slice_.cosines for slice_ in slices])
     correct = "Export the original series again, or correct the header."
-    if not (np.isfinite(edges) & (edges > 0)).all():
-        raise ImageError(place, "pixel spacing must be above 0 mm", f"{edges.min():g} mm", correct)
-    if np.ptp(edges, axis=0).max() > 1e-4:
-        found = f"{edges.min():g} to {edges.max():g} mm"
-        raise ImageError(place, "slices must have one pixel spacing", found, _ONE_RECONSTRUCTION)
-    if np.ptp(cosines, axis=0).max() > _COSINE_TOLERANCE:
-        found = "slices at an angle to each other"
-        raise ImageError(place, "slices must have one orientation", found, _ONE_RECONSTRUCTION)
-    row, column = cosines[0, :3], cosines[0, 3:]
+    if (edges <= 0).any():
+        odd = first_of(slices, lambda slice_: bool((slice_.edges <= 0).any()))
+        raise ImageError(place, "pixel spacing must be above 0 mm", f"{edges.min():g} mm ({odd})", correct)
+    usual, direction = np.median(edges, axis=0), np.median(cosines, axis=0)
+    for rule, values, common, tolerance in (
+        ("slices must have one pixel spacing", "edges", usual, 1e-4),
+        ("slices must have one orientation", "cosines", direction, _COSINE_TOLERANCE),
+    ):
+        off = [np.abs(getattr(slice_, values) - common).max() for slice_ in slices]
+        if max(off) > tolerance:
+            worst = getattr(slices[int(np.argmax(off))], values)
+            axis = int(np.abs(worst - common).argmax())
+            found = " and ".join(apart(float(common[axis]), float(worst[axis])))
+            found += " mm" if values == "edges" else " for one direction cosine"
+            odd = first_of(
+                slices, lambda slice_, v=values, c=common, t=tolerance: np.abs(getattr(slice_, v) - c).max() > t
+            )
+            raise ImageError(place, rule, f"{found} ({odd})", _ONE_RECONSTRUCTION)
+    row, column = direction[:3], direction[3:]
     lengths = np.linalg.norm([row, column], axis=1)
     if np.abs(lengths - 1).max() > _COSINE_TOLERANCE or abs(row @ column) > _COSINE_TOLERANCE:
         found = f"lengths {lengths[0]:.4f} and {lengths[1]:.4f}, product {row @ column:.4f}"
         raise ImageError(place, "direction cosines must be of length 1 and at right angles", found, correct)
     row = row / lengths[0]
     column = column - (column @ row) * row
-    return edges[0], row, column / np.linalg.norm(column)
+    return usual, row, column / np.linalg.norm(column)
 
 
-def _check_gaps(along: np.ndarray, place: str) -> None:
-    """Refuse slices that are not evenly spaced; `along` are their places along the normal, in order, mm."""
-    gaps = np.diff(along)
-    gap = float(np.median(gaps))
-    if gaps.min() < 1e-3:
-        found = f"{int((gaps < 1e-3).sum())} slices at a position already taken"
-        hint = "Split phases, time points or reconstructions that share a series into folders of their own."
-        raise ImageError(place, "every position must hold one slice", found, hint)
-    uneven = np.flatnonzero(np.abs(gaps - gap) > max(_SLICE_GAP_TOLERANCE * gap, 0.02))
-    if uneven.size:
-        index = int(uneven[np.argmax(gaps[uneven])])
-        others = f", and {uneven.size - 1} other uneven gaps" if uneven.size > 1 else ""
-        found = f"a gap of {gaps[index]:.3g} mm after the slice at {along[index]:.1f} mm{others}"
-        hint = "A slice is missing, or two series share the folder: copy the series again, whole and alone."
-        raise ImageError(place, f"slices must be evenly spaced (here {gap:.3g} mm)", found, hint)
+def _without_copies(ordered: list[Slice], along: np.ndarray, place: str) -> list[Slice]:
+    """Slices in order without files that are copies of their neighbour, byte for byte."""
+    repeated = np.flatnonzero(np.diff(along) < 1e-3)
+    copies: Collection[int] = {
+        int(index) + 1
+        for index in repeated
+        if ordered[index].file != ordered[index + 1].file
+        and _content(ordered[index].file) == _content(ordered[index + 1].file)
+    }
+    if not copies:
+        return ordered
+    remark(place, f"{len(copies)} files that are copies of others, byte for byte", "left out")
+    return [slice_ for index, slice_ in enumerate(ordered) if index not in copies]
+
+
+def _content(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _compare_spacing(ordered: Sequence[Slice], normal: np.ndarray, place: str) -> None:
+    """Say where the tag of the slice distance contradicts the positions, which are what counts."""
+    gaps = np.diff([slice_.position @ normal for slice_ in ordered])
+    if not len(gaps):
+        return
+    distance = float(np.median(gaps))
+    with collected():
+        tags = [numbers(slice_.header, "SpacingBetweenSlices", 1, place) for slice_ in ordered]
+    # Some scanners write a negative distance for slices that run downwards.
+    off = [tag[0] for tag in tags if tag and abs(abs(tag[0]) - distance) > _SPACING_TOLERANCE * distance]
+    if off:
+        written, measured = apart(off[0], distance)
+        found = f"a tag of the slice distance of {written} mm in {len(off)} of {len(ordered)} slices"
+        remark(place, found, f"slices put where their positions say, {measured} mm apart")
