@@ -114,12 +114,16 @@ def read_nifti(path: Path, place: str, error: type[ImageError] | type[MaskError]
 
 def _slices_last(grid: Grid, place: str, error: type[ImageError] | type[MaskError]) -> tuple[int, int, int]:
     """Order of axes in which the first two are at right angles, the file's own if they are."""
-    cosines = grid.steps / np.linalg.norm(grid.steps, axis=0)
-    for order in ((0, 1, 2), (0, 2, 1), (1, 2, 0)):
-        first, second, _ = order
-        # Over the whole of the longer axis, the angle may amount to a tenth of a voxel.
-        if abs(cosines[:, first] @ cosines[:, second]) * max(grid.size) < 0.1:
-            return order
+    edges = np.linalg.norm(grid.steps, axis=0)
+    cosines = grid.steps / edges
+    # Over the whole of the longest axis, the angle may amount to a tenth of a voxel.
+    across = {(a, b): abs(cosines[:, a] @ cosines[:, b]) * max(grid.size) < 0.1 for a, b in ((0, 1), (0, 2), (1, 2))}
+    if all(across.values()):
+        return 0, 1, 2
+    # Of a sheared volume, slices are stacked along the longer voxel edge.
+    orders = [(*pair, 3 - sum(pair)) for pair, upright in across.items() if upright]
+    if orders:
+        return max(orders, key=lambda order: edges[order[2]])
     angles = np.degrees(np.arccos([cosines[:, a] @ cosines[:, b] for a, b in ((0, 1), (0, 2), (1, 2))]))
     found = ", ".join(f"{angle:.1f}" for angle in angles) + " degrees"
     hint = "It was warped by a registration: name the image before that, or resample it onto a grid of boxes."
