@@ -206,12 +206,24 @@ def extract(
 ) -> None:
     """Radiomics features of one image and mask, in PyRadiomics' names."""
     from hccbook.features.radiomics import ExtractionSettings, extract_features
-    from hccbook.images import read_image, read_mask
+    from hccbook.images import is_nifti, read_image, read_mask, split_mask_path
+    from hccbook.images.remarks import collected
+    from hccbook.segmentation.plausibility import organ_warnings
     from hccbook.store import atomic_path
 
     chosen = ExtractionSettings() if settings is None else ExtractionSettings.from_yaml(settings)
-    volume = read_image(image)
-    features = extract_features(volume, read_mask(mask, volume), chosen, engine, threads=_cores())
+    file, part = split_mask_path(mask)
+    if is_nifti(file) and settings is not None:
+        part = chosen.label_behind(part, settings.name)
+        mask = Path(f"{file}#{part}") if part else file
+    # What is read is 0 and 1, whatever the label was.
+    chosen = chosen.model_copy(update={"label": 1})
+    with collected() as remarks:
+        volume = read_image(image)
+        organ = read_mask(mask, volume)
+    for line in (*remarks, *organ_warnings(volume, organ, mask.name)):
+        print(f"hccbook: {line}", file=sys.stderr)
+    features = extract_features(volume, organ, chosen, engine, threads=_cores())
     table = features.rename_axis("feature").rename("value").reset_index()
     if output is None:
         table.to_csv(sys.stdout, index=False)

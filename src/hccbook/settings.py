@@ -427,11 +427,23 @@ def _describe(error: Mapping[str, Any], fields: Mapping[str, Any]) -> tuple[str,
     return place, "must be a known setting", f"{name!r}", f"{hint}Known here: {', '.join(known)}."
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML in which a name stands once; of two, PyYAML takes the last without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [(key.tag, key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for number, name in enumerate(names):
+            if name in names[:number]:
+                mark = node.value[number][0].start_mark
+                raise yaml.constructor.ConstructorError(None, None, f"{name[1]!r} a second time", mark)
+        return super().construct_mapping(node, deep)
+
+
 def read_yaml(file: Path) -> Any:
     """Content of a YAML file; what is no YAML is a `SettingsError` that names file and line."""
     try:
-        return yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        return yaml.load(file.read_text(encoding="utf-8"), _UniqueKeys)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         place = file.name if mark is None else f"{file.name}, line {mark.line + 1}"
         raise SettingsError(place, "must be valid YAML", str(error).splitlines()[0], "Correct the syntax.") from error

@@ -25,7 +25,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from hccbook.images import from_array, same_grid, to_array
+from hccbook.images import from_array, same_grid, to_array, volume_ml
 from hccbook.segmentation.masks import LABELS, LABELS_IN_WORDS, check_labels, dice, listed, other_labels
 from hccbook.settings import ORGANS
 
@@ -111,6 +111,9 @@ Alignment leaves a few millimetres of a breath, a centimetre at worst; without i
 MAX_SEVERITY = 3.0
 """Suspicion of what cannot be worse, such as an organ without a voxel, and the most that any finding has."""
 
+USUAL_EDGES_MM = (0.3, 10.0)
+"""Voxel edges of a CT of the liver, mm, outside which the header is suspicious; in the plane they are 0.5 to 1."""
+
 _HU_MEASURES = ("mean_hu", "other_tissue_share", "alike_outside_share")
 _PHASE_MEASURES = ("phase_dice", "phase_volume_ratio", "phase_distance_mm")
 _NO_OTHER_PHASE = {"closest_phase": "", **dict.fromkeys(_PHASE_MEASURES, math.nan)}
@@ -151,6 +154,45 @@ class MaskFinding:
 
 FINDING_COLUMNS = tuple(field.name for field in fields(MaskFinding))
 """Columns of a table of findings."""
+
+
+def organ_warnings(image: sitk.Image, mask: sitk.Image, name: str = "") -> list[str]:
+    """What one mask and its image cannot well be, as lines to show beside their features.
+
+    Parameters
+    ----------
+    image : SimpleITK.Image
+        CT, HU.
+    mask : SimpleITK.Image
+        0 and 1, on the grid of `image`.
+    name : str
+        Name of the mask; one that holds an organ's is held to the bounds of that organ, any other to those of either.
+
+    Returns
+    -------
+    list of str
+        Empty where volume (`VOLUME_BOUNDS_ML`), mean (`MEAN_HU_BOUNDS`) and voxel edges (`USUAL_EDGES_MM`) lie within
+        their bounds.
+    """
+    organs = [organ for organ in ORGANS if organ in name.casefold()] or list(ORGANS)
+    volumes = [VOLUME_BOUNDS_ML[organ] for organ in organs]
+    volume = (min(low for low, _ in volumes), max(high for _, high in volumes))
+    values = to_array(image)[to_array(mask) == 1]
+    edges = image.GetSpacing()
+    what = f"{name}: a {' or '.join(organs)}"
+    checks = (
+        (f"{what} has a mean of", "HU", *MEAN_HU_BOUNDS, float(values.mean()), "Look whether the image is in HU."),
+        (f"{what} holds", "mL", *volume, volume_ml(mask), "Look at the mask, and at the voxel edges of the image."),
+        *(
+            ("voxel edges of a CT of the liver are", "mm", *USUAL_EDGES_MM, edge, "Look whether the header is in mm.")
+            for edge in (min(edges), max(edges))
+        ),
+    )
+    return [
+        f"{begin} {low:g} to {high:g} {unit}, but found {value:.3g} {unit}. {hint}"
+        for begin, unit, low, high, value, hint in checks
+        if not low <= value <= high
+    ]
 
 
 def mask_quality(labels: sitk.Image, image: sitk.Image | None = None) -> dict[str, float | int | bool]:

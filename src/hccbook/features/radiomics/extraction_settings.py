@@ -280,13 +280,14 @@ class ExtractionSettings(Settings):
                 raise SettingsError(f"{place}: {part}", "must be absent", "voxel-based extraction", hint)
             if part not in known:
                 raise _unknown(place, "parts", part, known)
-            if not isinstance(content or {}, Mapping):
-                hint = "Write 'name: value' lines."
-                raise SettingsError(f"{place}: {part}", "must be a mapping", repr(content), hint)
+            _mapping(f"{place}: {part}", content)
         # A file that says nothing of a minimal size gets what PyRadiomics does: it refuses a single voxel only.
         settings = dict(parameters.get("setting") or {})
         minimum = settings.pop("minimumROISize", None)
-        fields = {"minimum_roi_voxels": 2 if minimum is None else max(2, int(minimum) + 1)}
+        if minimum is not None and (not isinstance(minimum, int) or isinstance(minimum, bool) or minimum < 0):
+            hint = "Write the number of voxels, such as 50."
+            raise SettingsError(f"{place}: setting.minimumROISize", "must be a whole number", repr(minimum), hint)
+        fields = {"minimum_roi_voxels": 2 if minimum is None else max(2, minimum + 1)}
         if settings.get("correctMask") is False:
             del settings["correctMask"]
         fields |= _fields(f"{place}: setting", settings, tuple(_FIELD_OF_SETTING))
@@ -295,6 +296,35 @@ class ExtractionSettings(Settings):
         if "log" not in fields["image_types"]:
             fields.pop("log_sigma", None)
         return cls.checked(place, fields)
+
+    def label_behind(self, part: str, place: str = "PyRadiomics parameters") -> str:
+        """Label of the organ in a label map, of what stands behind ``#`` of its path and of these settings.
+
+        Parameters
+        ----------
+        part : str
+            What stands behind ``#``; empty if nothing does.
+        place : str
+            How errors name the settings.
+
+        Returns
+        -------
+        str
+            As `hccbook.images.read_mask` takes it behind ``#``; empty where neither says which one.
+            A label of 1, which is PyRadiomics' default, yields to the one behind ``#``.
+
+        Raises
+        ------
+        SettingsError
+            If the two say different labels.
+        """
+        if "label" not in self.model_fields_set or (part and self.label == 1):
+            return part
+        if part and part.lstrip("0") != str(self.label):
+            found = f"{self.label}, and {part!r} behind '#'"
+            hint = "Leave one of them out, or write the same label in both."
+            raise SettingsError(f"{place}: setting.label", "must be the label behind '#' of the mask", found, hint)
+        return str(self.label)
 
     def pyradiomics_options(self) -> dict[str, Any]:
         """PyRadiomics' own names and values of the settings, for an organ whose label is 1."""
@@ -327,6 +357,13 @@ class ExtractionSettings(Settings):
         )
 
 
+def _mapping(place: str, content: object, example: str = "name") -> dict[str, Any]:
+    if not (content is None or isinstance(content, Mapping)):
+        hint = f"Write settings as lines of their own below it, as in '{example}: ...', or '{{}}' for none."
+        raise SettingsError(place, "must be a mapping of settings", repr(content), hint)
+    return dict(content or {})
+
+
 def _images(place: str, images: Mapping[str, Any]) -> dict[str, Any]:
     ours = {theirs: name for name, theirs in IMAGE_TYPES.items()}
     fields: dict[str, Any] = {"image_types": [], "image_bin_widths": {}}
@@ -334,10 +371,11 @@ def _images(place: str, images: Mapping[str, Any]) -> dict[str, Any]:
         if name not in ours:
             raise _unknown(place, "image types", name, tuple(ours))
         fields["image_types"].append(ours[name])
-        custom = dict(content or {})
+        allowed = _SETTINGS_OF_IMAGE.get(name, ())
+        custom = _mapping(f"{place}.{name}", content, allowed[0] if allowed else "binWidth")
         if custom.get("binWidth") is not None:
             fields["image_bin_widths"][ours[name]] = custom.pop("binWidth")
-        fields |= _fields(f"{place}.{name}", custom, _SETTINGS_OF_IMAGE.get(name, ()))
+        fields |= _fields(f"{place}.{name}", custom, allowed)
     return fields
 
 
@@ -345,6 +383,9 @@ def _classes(place: str, classes: Mapping[str, Any]) -> dict[str, Any]:
     for name, features in classes.items():
         if name not in FEATURES:
             raise _unknown(place, "feature classes", name, tuple(FEATURES))
+        if not isinstance(features or (), list | tuple):
+            hint = "Write them as [Mean, Maximum], or nothing for all of the class."
+            raise SettingsError(f"{place}.{name}", "must be a list of features", repr(features), hint)
         for feature in features or ():
             if feature not in FEATURES[name]:
                 raise _unknown(f"{place}.{name}", "features", feature, FEATURES[name])
