@@ -44,7 +44,7 @@ class Settings(BaseModel):
     def checked(cls, place: str, fields: Mapping[str, Any], others: str = "more") -> Self:
         """Settings of these fields; the first wrong one is a `SettingsError` that says how many `others` there are."""
         try:
-            return cls(**fields)
+            return cls(**{str(name): value for name, value in fields.items()})
         except ValidationError as error:
             first, *rest = error.errors()
             where, rule, found, hint = _describe(first, cls.model_fields)

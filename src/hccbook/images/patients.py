@@ -12,7 +12,10 @@ import SimpleITK as sitk
 
 from hccbook.errors import ImageError
 from hccbook.images import from_array, mask_file, read_image, read_mask, to_array, volume_ml, write_image
+from hccbook.images.masks import check_overlap
 from hccbook.images.preprocessing import AlignmentTarget, align_phase, label_map, resample, working_grid
+from hccbook.images.remarks import collected
+from hccbook.images.series import split_series_path
 from hccbook.run import Case
 from hccbook.settings import ORGANS, PreprocessingSettings
 from hccbook.store import link
@@ -20,10 +23,11 @@ from hccbook.store import link
 FACTS_COLUMNS = (
     *("phase", "size_x", "size_y", "size_z", "source_size_x", "source_size_y", "source_size_z"),
     *("source_spacing_x_mm", "source_spacing_y_mm", "source_spacing_z_mm", "shift_x_mm", "shift_y_mm", "shift_z_mm"),
-    *("liver_ml", "spleen_ml"),
+    *("liver_ml", "spleen_ml", "remarks"),
 )
 """What `preprocess_patient` reports, a value a phase: voxels of the working grid and of the source, its voxel edges,
-translation of the organs against the reference phase (towards left, back and head), volumes of given masks."""
+translation of the organs against the reference phase (towards left, back and head), volumes of given masks, and a list
+of what was repaired in reading image and masks."""
 
 _REFERENCE_PHASE = "venous"
 
@@ -54,7 +58,8 @@ def preprocess_patient(case: Case, settings: PreprocessingSettings) -> dict[str,
     # Window and bin width act later and leave the images on disk as they are.
     inputs: list[object] = [{name: getattr(settings, name) for name in ("spacing_mm", "align_phases")}]
     for phase in case.phases:
-        inputs += [phase, case.source(phase)]
+        # Which slices of the folder are meant counts as much as what they hold.
+        inputs += [phase, *split_series_path(case.source(phase))]
         for organ, mask in case.source_masks(phase).items():
             # Of a folder, the one file that is read counts: others may come and go.
             inputs += [organ, *mask_file(mask, organ, case.place(phase, organ))]
@@ -70,7 +75,10 @@ def preprocess_patient(case: Case, settings: PreprocessingSettings) -> dict[str,
 
 
 def _write_working_files(case: Case, settings: PreprocessingSettings, folder: Path) -> None:
-    images = {phase: read_image(case.source(phase), case.place(phase)) for phase in case.phases}
+    images, remarks = {}, {}
+    for phase in case.phases:
+        with collected() as remarks[phase]:
+            images[phase] = read_image(case.source(phase), case.place(phase))
     reference = images.get(_REFERENCE_PHASE, next(iter(images.values())))
     grid = working_grid(reference, settings.spacing_mm)
     target = AlignmentTarget.of(reference) if settings.align_phases and len(images) > 1 else None
@@ -84,14 +92,17 @@ def _write_working_files(case: Case, settings: PreprocessingSettings, folder: Pa
                 raise ImageError(case.place(phase), error.rule, error.found, error.hint) from error
         moved = resample(image, grid.spacing_mm, grid=grid, transform=transform)
         write_image(from_array(np.rint(to_array(moved)), moved, dtype=np.int16), folder / f"{phase}.nii.gz")
-        masks = {
-            organ: read_mask(path, image, case.place(phase, organ), organ)
-            for organ, path in case.source_masks(phase).items()
-        }
+        with collected() as of_masks:
+            masks = {
+                organ: read_mask(path, image, case.place(phase, organ), organ)
+                for organ, path in case.source_masks(phase).items()
+            }
+        check_overlap([to_array(mask) for mask in masks.values()], case.place(phase))
         if masks:
             write_image(label_map(masks, grid, transform), folder / f"{phase}_labels.nii.gz")
         values = (phase, *grid.size, *image.GetSize(), *image.GetSpacing(), *transform.GetOffset())
         volumes = [volume_ml(masks[organ]) if organ in masks else float("nan") for organ in ORGANS]
-        for name, value in zip(FACTS_COLUMNS, (*values, *volumes), strict=True):
+        said = [str(remark) for remark in (*remarks[phase], *of_masks)]
+        for name, value in zip(FACTS_COLUMNS, (*values, *volumes, said), strict=True):
             facts[name].append(round(value, 6) if isinstance(value, float) else value)
     (folder / "facts.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")

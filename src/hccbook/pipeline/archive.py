@@ -31,7 +31,7 @@ _COMPRESSED_FROM = 100_000
 
 _KEPT: Mapping[str, tuple[str, ...]] = {
     "cohort": ("*.csv", "truth.json"),
-    "preprocessing": ("settings.json", "*_failures.csv"),
+    "preprocessing": ("settings.json", "*_failures.csv", "*_remarks.csv"),
     "segmentation": ("*_failures.csv", "*_dice.csv"),
     "features": ("settings.json", "*_failures.csv", "*_counts.csv", "*_image_characteristics.csv"),
     "alarm": ("*.csv", "*.json"),

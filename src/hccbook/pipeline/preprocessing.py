@@ -31,12 +31,15 @@ def preprocess_cohort(
     -------
     pandas.DataFrame
         A row a patient and phase: voxel edges of the source in mm, shift in mm, volumes of given masks in mL.
+        Beside it, ``<paper>_remarks.csv`` says what was repaired in reading images and masks, a row a repair.
     """
     save_json(settings.model_dump(), run.stage("preprocessing") / "settings.json")
     task = functools.partial(preprocess_patient, settings=settings)
     result = map_patients(task, source_cases(run, paper, phases), stage="preprocessing", workers=workers, stored=True)
     save_failures(result, run, "preprocessing", paper)
     facts = pd.concat([pd.DataFrame(rows).assign(patient=key) for key, rows in result.results.items()])
-    facts = facts[["patient", *[name for name in facts if name != "patient"]]]
+    remarks = facts[["patient", "phase", "remarks"]].explode("remarks").dropna()
+    save_table(remarks.rename(columns={"remarks": "remark"}), run.stage("preprocessing") / f"{paper}_remarks.csv")
+    facts = facts[["patient", *[name for name in facts if name not in ("patient", "remarks")]]]
     save_table(facts, run.stage("preprocessing") / f"{paper}.csv")
     return facts

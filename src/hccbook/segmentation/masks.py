@@ -8,10 +8,8 @@ from scipy import ndimage
 
 from hccbook.errors import DataError, MaskError
 from hccbook.images import from_array, same_grid, to_array
+from hccbook.images.masks import check_overlap
 from hccbook.settings import ORGANS
-
-MAX_OVERLAP = 0.01
-"""Share of the smaller organ up to which two masks may claim the same voxels."""
 
 LABELS = {organ: label for label, organ in enumerate(ORGANS, start=1)}
 """Label of each organ; 0 is background."""
@@ -146,7 +144,8 @@ def external_labels(
     -------
     SimpleITK.Image
         Label map (uint8) on the grid of `image`, by nearest neighbour, so that no new label arises.
-        Voxels that both masks claim become spleen if they are at most `MAX_OVERLAP` of the smaller organ:
+        Voxels that both masks claim become spleen if they are at most `hccbook.images.masks.MAX_OVERLAP` of the smaller
+        organ:
         the two touch in some patients, and the larger liver loses least by it.
 
     Raises
@@ -168,14 +167,7 @@ def external_labels(
             hint = "Check that mask and image come from the same series."
             raise MaskError(f"{place}, {organ}", "mask must lie within its image", "no voxel of it there", hint)
     liver, spleen = arrays
-    both = np.count_nonzero(liver & spleen) / min(np.count_nonzero(liver), np.count_nonzero(spleen))
-    if both > MAX_OVERLAP:
-        raise MaskError(
-            place,
-            f"liver and spleen may share at most {MAX_OVERLAP:.0%} of the smaller organ",
-            f"{both:.1%}",
-            "Correct the masks; was one file named for both organs?",
-        )
+    check_overlap(arrays, place)
     array = np.zeros(liver.shape, np.uint8)
     array[liver], array[spleen] = LABELS["liver"], LABELS["spleen"]
     return from_array(array, image)
