@@ -10,6 +10,7 @@ import itertools
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pydicom
 import pytest
 import yaml
@@ -20,7 +21,11 @@ from typer.testing import CliRunner
 from hccbook import cli
 from hccbook.errors import HccbookError, SettingsError
 from hccbook.features.radiomics import ExtractionSettings
-from hccbook.settings import load_profile, read_yaml
+from hccbook.images import read_image, to_array
+from hccbook.images.patients import preprocess_patient
+from hccbook.pipeline.preprocessing import preprocess_cohort
+from hccbook.run import Case, RunPaths
+from hccbook.settings import PreprocessingSettings, load_profile, read_yaml
 
 AFFINE_1MM = np.diag([-1.0, -1.0, 1.0, 1.0])[:3]
 FIRST_ORDER = (
@@ -157,6 +162,57 @@ def test_implausible_organ(extract, tmp_path):
     assert "HU" not in said
     nifti(tmp_path / "spleen.nii", (body() < 0).astype(int), kind="<u1")
     assert "a spleen has a mean of 0 to 250 HU, but found -1e+03 HU" in extract("ct.nii", "spleen.nii")[1]
+
+
+# --- a run -----------------------------------------------------------------------------------------------------------
+
+
+def case(folder: Path, **sources: object) -> Case:
+    """A patient with these images and masks."""
+    paths = {name: str(folder / str(path)) for name, path in sources.items()}
+    return Case(RunPaths(folder / "run"), "alarm", "P0001", ("venous",), paths)
+
+
+def test_remarks_stand_beside_the_failures(tmp_path, series, monkeypatch):
+    """What was repaired of a patient is a row of a table, by phase, and what was repaired in a mask as well."""
+    for file in series(PhotometricInterpretation="MONOCHROME1"):
+        file.write_bytes(file.read_bytes().replace(rb"0.7\0.8", rb"0,7\0,8"))
+    affine = np.array([[-0.8, 0, 0, 50], [0, -0.7, 0, 40], [0, 0, 2.5, 100]])
+    nifti(tmp_path / "almost.nii", (body() > 0) * 0.9999, sform=affine, edges=(0.8, 0.7, 2.5), kind="<f4")
+    patient = case(tmp_path, venous="ct", liver_mask_venous="almost.nii")
+    monkeypatch.setattr("hccbook.pipeline.preprocessing.source_cases", lambda *_: {"P0001": patient})
+    for _ in range(2):  # made, and found in the store
+        facts = preprocess_cohort(patient.run, "alarm", PreprocessingSettings(spacing_mm=2.5), ("venous",), 1)
+        table = pd.read_csv(patient.run.stage("preprocessing") / "alarm_remarks.csv")
+        assert table["patient"].tolist() == ["P0001"] * 3 and table["phase"].tolist() == ["venous"] * 3
+        assert [line.partition("; ")[0] for line in table["remark"]] == [
+            "P0001, venous: decimal commas in PixelSpacing in 12 of 12 slices",
+            "P0001, venous: MONOCHROME1, which is shown with air white in 12 of 12 slices",
+            "P0001, venous, liver: labels up to 0.0001 beside whole numbers",
+        ]
+        assert "remarks" not in facts and facts["liver_ml"].tolist() == [pytest.approx(4.48)]
+
+
+def test_one_mask_for_both_organs(tmp_path, series):
+    """The liver given for both organs, under two names, fails this patient, with the patient's key."""
+    series()
+    (tmp_path / "spleen.nii").write_bytes((tmp_path / "liver.nii").read_bytes())
+    patient = case(tmp_path, venous="ct", liver_mask_venous="liver.nii", spleen_mask_venous="spleen.nii")
+    said = message(preprocess_patient, patient, PreprocessingSettings(spacing_mm=2.5))
+    assert said.startswith(
+        "P0001, venous: liver and spleen may share at most 1% of the smaller organ, but found 100.0%"
+    )
+
+
+def test_volume_chosen_of_a_folder_is_what_the_store_remembers(tmp_path, series):
+    """Two volumes in one folder give two results."""
+    series(AcquisitionNumber=1)
+    for file in write_series(tmp_path / "other", body() + 1024 + 30 * (body() > 0), AcquisitionNumber=2):
+        file.rename(tmp_path / "ct" / (file.name + "b"))
+    for number, mean in ((1, 60), (2, 90)):
+        patient = case(tmp_path, venous=f"ct#AcquisitionNumber={number}")
+        preprocess_patient(patient, PreprocessingSettings(spacing_mm=2.5))
+        assert to_array(read_image(patient.image("venous"))).max() == mean
 
 
 # --- parameter files -------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import pandas as pd
 
 from hccbook import images, segmentation
 from hccbook.errors import DataError, MaskError
+from hccbook.images.remarks import collected
 from hccbook.parallel import map_patients
 from hccbook.pipeline.files import (
     read_cohort,
@@ -83,6 +84,7 @@ def segmentation_dice(
     return table
 
 
+@collected()
 def compare_segmentations(case: Case, tolerance_mm: float) -> list[dict[str, object]]:
     """Overlap and distance of one patient's masks, a row a phase and organ; none where the manifest gives no masks.
 
@@ -94,8 +96,10 @@ def compare_segmentations(case: Case, tolerance_mm: float) -> list[dict[str, obj
     rows = []
     for phase in case.phases:
         if case.native_labels(phase).is_file() and set(case.source_masks(phase)) == set(ORGANS):
-            used = images.read_label_map(case.native_labels(phase))
-            given = source_labels(case, phase, used)
+            # The image knows how its slices lay, on which the given masks were drawn.
+            image = images.read_image(case.source(phase), case.place(phase))
+            used = images.read_label_map(case.native_labels(phase), image)
+            given = source_labels(case, phase, image)
         elif case.reference_labels(phase).is_file():
             used = images.read_label_map(case.labels(phase))
             given = images.read_label_map(case.reference_labels(phase))

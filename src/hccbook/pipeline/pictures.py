@@ -7,6 +7,7 @@ import pandas as pd
 import SimpleITK as sitk
 
 from hccbook import images, segmentation
+from hccbook.images.remarks import collected
 from hccbook.papers import find_paper
 from hccbook.pipeline.files import source_cases
 from hccbook.run import Case, RunPaths
@@ -20,6 +21,7 @@ def source_images(
     return source_volumes(source_cases(run, paper, phases)[patient])
 
 
+@collected()
 def source_volumes(case: Case) -> tuple[dict[str, sitk.Image], dict[str, sitk.Image]]:
     """Images of one patient as the manifest has them, with its masks where it gives them.
 
@@ -35,6 +37,7 @@ def source_volumes(case: Case) -> tuple[dict[str, sitk.Image], dict[str, sitk.Im
     return volumes, {phase: source_labels(case, phase, volumes[phase]) for phase in given}
 
 
+@collected()
 def source_labels(case: Case, phase: str, image: sitk.Image) -> sitk.Image:
     """Label map of the masks that the manifest gives for a phase, on the grid of `image`."""
     masks = case.source_masks(phase)
@@ -49,6 +52,7 @@ def working_volumes(case: Case) -> tuple[dict[str, sitk.Image], dict[str, sitk.I
     return volumes, labels
 
 
+@collected()
 def compared_segmentations(
     run: RunPaths, paper: str, patient: str, phase: str
 ) -> tuple[sitk.Image, sitk.Image, sitk.Image]:
