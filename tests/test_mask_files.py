@@ -34,6 +34,7 @@ from hccbook.images import (
     write_image,
 )
 from hccbook.images.patients import preprocess_patient
+from hccbook.images.remarks import collected
 from hccbook.run import Case, RunPaths
 from hccbook.segmentation.network import network_grid
 from hccbook.settings import PreprocessingSettings
@@ -464,6 +465,46 @@ def test_seg_broken(tmp_path, series):
         with refused(MaskError, "SEG must be readable") as caught:
             read_mask(tmp_path / name, image, organ="liver")
         assert str(tmp_path) not in str(caught.value)
+
+
+@pytest.mark.parametrize(("kind", "whole"), [("BINARY", 12), ("LABELMAP", 60), ("FRACTIONAL", 90)])
+def test_seg_cut_off(tmp_path, series, kind, whole):
+    """The last frame is no frame of the liver, but what breaks off before it is over may have lost more.
+
+    3 frames of 30 pixels are 90 bits, so 12 bytes, or 90 bytes of fractions; 2 frames of a label map are 60 bytes.
+    """
+    arrays = two_organs().astype(np.float32 if kind == "FRACTIONAL" else np.uint8)
+    file = write_seg(tmp_path / "seg.dcm", series(), arrays, kind)
+    seg = pydicom.dcmread(file)
+    seg.PixelData = seg.PixelData[:-2]
+    seg.save_as(tmp_path / "short.dcm", enforce_file_format=True)
+    with refused(MaskError, "P0003, venous, liver: DICOM SEG must be whole", f"found {whole - 2} bytes"):
+        read_mask(tmp_path / "short.dcm", read_image(tmp_path / "ct"), "P0003, venous, liver", "liver")
+
+
+def test_dicom_without_preamble(tmp_path, series):
+    """A SEG and a structure set whose first 132 bytes are absent are read, with a remark each."""
+    file = write_seg(tmp_path / "seg.dcm", series(), two_organs())
+    image = read_image(tmp_path / "ct")
+    structures = write_structures(tmp_path / "rt.dcm", {"liver": [rectangle(image, 1, 1, 1, 3, 3)]})
+    for whole in (file, structures):
+        (tmp_path / "bare.dcm").write_bytes(whole.read_bytes()[132:])
+        with collected() as remarks:
+            found = to_array(read_mask(tmp_path / "bare.dcm", image, "liver mask", "liver"))
+        np.testing.assert_array_equal(found, to_array(read_mask(whole, image, organ="liver")))
+        assert [str(said) for said in remarks] == ["liver mask: no DICOM preamble; read as DICOM all the same."]
+
+
+def test_structures_with_decimal_commas(tmp_path):
+    """Contours whose numbers have commas mark what those with points do."""
+    write_structures(tmp_path / "rt.dcm", {"liver": [rectangle(ct(), 1, 1, 1, 3, 3)]})
+    content = (tmp_path / "rt.dcm").read_bytes()
+    assert content.count(b".0000\\") > 5
+    (tmp_path / "comma.dcm").write_bytes(content.replace(b".0000\\", b",0000\\"))
+    with collected() as remarks:
+        found = marked(tmp_path / "comma.dcm", ct())
+    assert found == marked(tmp_path / "rt.dcm", ct())
+    assert "decimal commas in ContourData in 1 of 1 contours" in str(remarks[0])
 
 
 def test_dicom_of_another_kind(tmp_path, series):

@@ -79,8 +79,11 @@ def read_header(file: Path) -> Dataset | None:
     return read_dicom(file, specific_tags=list(HEADER_TAGS), stop_before_pixels=True)
 
 
-def read_dicom(file: Path, **options: Any) -> Dataset | None:
-    """DICOM object of a file, as `pydicom.dcmread` reads it with or without its preamble; None where it is none."""
+def read_dicom(file: Path, place: str = "", **options: Any) -> Dataset | None:
+    """DICOM object of a file, as `pydicom.dcmread` reads it with or without its preamble; None where it is none.
+
+    `place` is how the remark on a preamble that is not there names it; the name of the file if empty.
+    """
     try:
         with file.open("rb") as stream:
             start = stream.read(_PREAMBLE_BYTES + len(_MAGIC))
@@ -95,7 +98,7 @@ def read_dicom(file: Path, **options: Any) -> Dataset | None:
         return dataset
     if not (dataset.get("SOPClassUID") or dataset.get("Modality")):
         return None
-    remark(file.name, "no DICOM preamble", "read as DICOM all the same")
+    remark(place or file.name, "no DICOM preamble", "read as DICOM all the same")
     return dataset
 
 

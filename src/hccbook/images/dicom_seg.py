@@ -12,10 +12,10 @@ import SimpleITK as sitk
 from pydicom.dataset import Dataset
 
 from hccbook.errors import ImageError, MaskError
-from hccbook.images.dicom_headers import functional_group, numbers, read_dicom
+from hccbook.images.dicom_headers import functional_group, numbers, read_dicom, whole_number
 from hccbook.images.dicom_masks import Part, check_frame_of_reference, choose_part
-from hccbook.images.geometry import Grid, Placement, find_placement
-from hccbook.images.remarks import UNREADABLE, collected, quiet, reason, repeat_once
+from hccbook.images.geometry import Grid, Placement, find_placement, grids_apart
+from hccbook.images.remarks import UNREADABLE, apart, collected, quiet, reason, repeat_once
 from hccbook.images.stacks import source_grid
 
 if TYPE_CHECKING:
@@ -71,9 +71,10 @@ def read_segment(file: Path, name: str, organ: str | None, image: sitk.Image, pl
 
     grid = source_grid(image)
     try:
-        dataset = read_dicom(file)
+        dataset = read_dicom(file, place)
         if dataset is None:
             raise ValueError("no DICOM object")
+        _check_whole(dataset, place)
         with quiet(), collected() as remarks:
             seg = Segmentation.from_dataset(dataset, copy=False)
             # Number 0 is the background of a label map.
@@ -94,6 +95,18 @@ def read_segment(file: Path, name: str, organ: str | None, image: sitk.Image, pl
         raise MaskError(place, rule, reason(failure), hint) from failure
     repeat_once(remarks, place, len(frames), "frames")
     return marked
+
+
+def _check_whole(seg: Dataset, place: str) -> None:
+    """Refuse pixel data that break off; of an object that is read frame by frame, the frames before would be there."""
+    syntax = seg.file_meta.get("TransferSyntaxUID") if hasattr(seg, "file_meta") else None
+    if syntax is None or syntax.is_encapsulated:
+        return
+    sizes = (whole_number(seg, name, place) for name in ("NumberOfFrames", "Rows", "Columns", "BitsAllocated"))
+    expected, length = math.ceil(math.prod(sizes) / 8), len(seg.get("PixelData") or b"")
+    if length < expected:
+        hint = "Copy or export the segmentation again."
+        raise MaskError(place, f"DICOM SEG must be whole, with {expected:,} bytes of frames", f"{length:,} bytes", hint)
 
 
 def _part(segment: Dataset) -> Part:
@@ -140,7 +153,8 @@ def _placements(frames: Sequence[Grid], image: Grid, place: str) -> list[Placeme
     several = len({placement.axes for placement in placements if placement is not None}) > 1
     stray = [frame for frame, placement in zip(frames, placements, strict=True) if placement is None or several]
     if stray:
-        found = f"{len(stray)} of {len(frames)} frames elsewhere, such as {stray[0]}, and image {image}"
+        words = grids_apart(stray[0], image)
+        found = f"{len(stray)} of {len(frames)} frames elsewhere, such as {words[0]}, and image {words[1]}"
         raise MaskError(place, "mask must lie on the grid of its image, or on a part of it", found, _OTHER_IMAGE)
     return placements
 
@@ -153,10 +167,12 @@ def _check_slices(seg: Segmentation, placements: Sequence[Placement], image: Gri
         return
     distance = float(np.linalg.norm(image.steps[:, axis]))
     measures = _group(seg, 0, "PixelMeasuresSequence")
-    declared = measures.get("SpacingBetweenSlices") or measures.get("SliceThickness")
-    if declared is None or abs(float(declared) - distance) > _SPACING_TOLERANCE * distance:
-        rule = f"mask must have the slices of its image, every {distance:.3g} mm"
-        thick = "no slice distance" if declared is None else f"slices of {float(declared):.3g} mm"
+    tags = [numbers(measures, name, 1, place) for name in ("SpacingBetweenSlices", "SliceThickness")]
+    declared = next((tag[0] for tag in tags if tag), None)
+    if declared is None or abs(declared - distance) > _SPACING_TOLERANCE * distance:
+        words = apart(distance, distance if declared is None else declared)
+        rule = f"mask must have the slices of its image, every {words[0]} mm"
+        thick = "no slice distance" if declared is None else f"slices of {words[1]} mm"
         raise MaskError(place, rule, f"{thick}, and no two frames next to each other", _OTHER_IMAGE)
 
 

@@ -252,7 +252,7 @@ def read_label_map(path: str | Path, image: sitk.Image | None = None, place: str
         raise MaskError(place, "label map must be a file", f"no file {path.name!r}", "Run the segmentation stage.")
     labels = read_nifti(path, place, MaskError)
     if image is not None and not same_grid(labels, image):
-        found = f"{labels.GetSize()} and {image.GetSize()} voxels (x, y, z) or another place"
+        found = " and ".join(grids_apart(Grid.of(labels), Grid.of(image)))
         hint = "Run the segmentation stage again on this image."
         raise MaskError(place, "label map must lie on the grid of its image", found, hint)
     array = to_array(labels)

@@ -71,7 +71,7 @@ def read_region(file: Path, name: str, organ: str | None, image: sitk.Image, pla
     DICOM PS3.3, C.8.8.6.1 (types of contours) and C.8.8.6.3 (inner and outer contours; points on the path are inside).
     """
     try:
-        structures = read_dicom(file)
+        structures = read_dicom(file, place)
         if structures is None:
             raise ValueError("no DICOM object")
         with quiet(), collected() as remarks:

@@ -11,7 +11,7 @@ from hccbook.features.radiomics.engines import find_engine
 from hccbook.features.radiomics.extraction_settings import ExtractionSettings
 from hccbook.features.radiomics.guards import check_region
 from hccbook.images import from_array, same_grid, to_array
-from hccbook.images.geometry import check_volume
+from hccbook.images.geometry import Grid, check_volume, grids_apart
 
 
 def extract_features(
@@ -90,13 +90,10 @@ def _check_image(image: sitk.Image, place: str) -> None:
 def _organ(image: sitk.Image, mask: sitk.Image, settings: ExtractionSettings, place: str) -> np.ndarray:
     check_volume(mask, "mask", MaskError, place, "Write one organ, or a label map, a file.")
     if not same_grid(image, mask):
-        raise MaskError(
-            place,
-            "mask must lie on the grid of its image",
-            f"size {mask.GetSize()} and {image.GetSize()}, origin {_rounded(mask.GetOrigin())} and "
-            f"{_rounded(image.GetOrigin())}, spacing {_rounded(mask.GetSpacing())} and {_rounded(image.GetSpacing())}",
-            "Resample the mask onto the image (nearest neighbour).",
-        )
+        words = grids_apart(Grid.of(mask), Grid.of(image))
+        hint = "Resample the mask onto the image (nearest neighbour)."
+        found = f"mask {words[0]} and image {words[1]}"
+        raise MaskError(place, "mask must lie on the grid of its image", found, hint)
     array = sitk.GetArrayViewFromImage(mask)
     organ = array == settings.label
     if not organ.any():
@@ -104,10 +101,6 @@ def _organ(image: sitk.Image, mask: sitk.Image, settings: ExtractionSettings, pl
         hint = "Segment the organ, or name the label that it has."
         raise MaskError(place, f"mask must hold the label {settings.label}", f"the values {', '.join(present)}", hint)
     return organ
-
-
-def _rounded(values: tuple[float, ...]) -> tuple[float, ...]:
-    return tuple(round(value, 3) for value in values)
 
 
 def _windowed(image: sitk.Image, settings: ExtractionSettings) -> sitk.Image:
