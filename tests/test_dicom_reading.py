@@ -19,7 +19,6 @@ from hccbook.errors import ImageError
 from hccbook.images import read_image, read_mask, to_array, write_image
 from hccbook.images.dicom_headers import numbers, slice_name
 from hccbook.images.remarks import RepairWarning, collected, reason
-from hccbook.images.series import split_series_path
 
 HU = stored_values() - 1024
 """What the series of `write_series` holds."""
@@ -366,27 +365,22 @@ def test_copies_of_files(tmp_path):
     assert "1 files that are copies of others" in said
 
 
-def test_one_of_two_volumes_in_a_folder(tmp_path):
-    """Two acquisitions of one series lie at the same positions; '#' and a tag choose one."""
-    write_series(tmp_path / "s", stored_values(), AcquisitionNumber=1)
-    for file in write_series(tmp_path / "t", stored_values() + 1, AcquisitionNumber=2):
-        file.rename(tmp_path / "s" / (file.name + "b"))
-    with refused(ImageError, "4 slices at a position already taken"):
-        read(tmp_path / "s")
-    np.testing.assert_array_equal(to_array(read(f"{tmp_path / 's'}#AcquisitionNumber=2")[0]), HU + 1)
-    with refused(ImageError, "AcquisitionNumber 3", "1, 2", "behind '#'"):
-        read(f"{tmp_path / 's'}#AcquisitionNumber=3")
+def test_localizer_beside_the_slices(tmp_path):
+    """A scout in the folder of a series, of a series of its own, is no slice of it."""
+    write_series(tmp_path / "s", stored_values())
+    scout = write_series(tmp_path / "t", stored_values()[:1], series=2, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    scout[0].rename(tmp_path / "s" / "scout")
+    image, said = read(tmp_path / "s")
+    np.testing.assert_array_equal(to_array(image), HU)
+    assert "1 of 5 images are localizers (scouts); left out" in said
 
 
-def test_paths_of_series(tmp_path):
-    """Conditions are told from a number sign in a name."""
-    (tmp_path / "a#b=c").mkdir()
-    assert split_series_path(tmp_path / "a#b=c") == (tmp_path / "a#b=c", {})
-    assert split_series_path("ct#SeriesNumber=3,AcquisitionTime=09") == (
-        Path("ct"),
-        {"SeriesNumber": "3", "AcquisitionTime": "09"},
-    )
-    assert split_series_path("ct#5") == (Path("ct#5"), {})
+def test_links_to_slices(tmp_path):
+    """A folder of links, as a manifest of one volume out of many files names it."""
+    (tmp_path / "links").mkdir()
+    for number, file in enumerate(write_series(tmp_path / "s", stored_values())):
+        (tmp_path / "links" / f"{number:04d}.dcm").symlink_to(file)
+    np.testing.assert_array_equal(to_array(read(tmp_path / "links")[0]), HU)
 
 
 # --- enhanced CT -----------------------------------------------------------------------------------------------------

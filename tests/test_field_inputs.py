@@ -21,7 +21,6 @@ from typer.testing import CliRunner
 from hccbook import cli
 from hccbook.errors import HccbookError, SettingsError
 from hccbook.features.radiomics import ExtractionSettings
-from hccbook.images import read_image, to_array
 from hccbook.images.patients import preprocess_patient
 from hccbook.pipeline.preprocessing import preprocess_cohort
 from hccbook.run import Case, RunPaths
@@ -202,17 +201,6 @@ def test_one_mask_for_both_organs(tmp_path, series):
     assert said.startswith(
         "P0001, venous: liver and spleen may share at most 1% of the smaller organ, but found 100.0%"
     )
-
-
-def test_volume_chosen_of_a_folder_is_what_the_store_remembers(tmp_path, series):
-    """Two volumes in one folder give two results."""
-    series(AcquisitionNumber=1)
-    for file in write_series(tmp_path / "other", body() + 1024 + 30 * (body() > 0), AcquisitionNumber=2):
-        file.rename(tmp_path / "ct" / (file.name + "b"))
-    for number, mean in ((1, 60), (2, 90)):
-        patient = case(tmp_path, venous=f"ct#AcquisitionNumber={number}")
-        preprocess_patient(patient, PreprocessingSettings(spacing_mm=2.5))
-        assert to_array(read_image(patient.image("venous"))).max() == mean
 
 
 # --- parameter files -------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from hccbook.errors import ImageError
 from hccbook.images.nifti import is_nifti, read_nifti
 from hccbook.images.remarks import apart
-from hccbook.images.series import read_series, split_series_path
+from hccbook.images.series import read_series
 
 VOXEL_EDGES_MM = (0.1, 20.0)
 """Voxel edges of a body CT, mm: reconstructions begin at some 0.2 mm in the plane, and working images end at 10 mm."""
@@ -44,9 +44,8 @@ def read_image(path: str | Path, place: str | None = None) -> sitk.Image:
     Parameters
     ----------
     path : path-like
-        NIfTI file (``.nii``, ``.nii.gz``); a folder that holds the DICOM slices of exactly one CT series; one of
-        several series or volumes in a folder, as in ``ct#SeriesNumber=3`` or ``ct#AcquisitionNumber=2``, with any
-        keyword of `hccbook.images.dicom_headers.HEADER_TAGS`; or a DICOM file of several frames (enhanced CT).
+        NIfTI file (``.nii``, ``.nii.gz``); a folder that holds the DICOM slices of exactly one CT series, localizers
+        aside; or a DICOM file of several frames (enhanced CT).
     place : str, optional
         How errors name the image, such as ``"P0003, venous"``; the name of the file or folder if absent.
 
@@ -62,14 +61,14 @@ def read_image(path: str | Path, place: str | None = None) -> sitk.Image:
     ------
     ImageError
         If the path is missing or unreadable; if the image is not 3-D, has voxel edges beyond `VOXEL_EDGES_MM`, or
-        holds values that are not finite or cannot be HU of a body; if a folder holds another modality than CT, a
-        localizer, several series or patients, slices without place, pixels or rescale, or too uneven ones.
+        holds values that are not finite or cannot be HU of a body; if a folder holds another modality than CT,
+        localizers alone, several series or patients, slices without place, pixels or rescale, or too uneven ones.
     """
-    path, chosen = split_series_path(path)
+    path = Path(path)
     place = path.name if place is None else place
     if not path.exists():
         raise ImageError(place, "image must exist", f"no file or folder {path.name!r}", "Correct the path.")
-    image = read_nifti(path, place, ImageError) if _is_nifti(path) else read_series(path, place, chosen)
+    image = read_nifti(path, place, ImageError) if _is_nifti(path) else read_series(path, place)
     _check_edges(image, place)
     return _checked_hu(image, place)
 

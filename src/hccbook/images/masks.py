@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +16,6 @@ from hccbook.images.remarks import apart, listed, remark
 from hccbook.images.rtstruct import read_region
 from hccbook.images.series import possible_dicom
 from hccbook.images.stacks import on_regular_grid, source_grid
-
-MAX_OVERLAP = 0.01
-"""Share of the smaller organ up to which two masks may claim the same voxels."""
 
 _READERS = {SEGMENTATION: read_segment, STRUCTURES: read_region}
 _ROUNDING = 1e-3  # how far from a whole number scaling and resampling leave a label
@@ -199,29 +194,6 @@ def _check_values(array: np.ndarray, part: str, place: str) -> None:
         raise MaskError(place, "labels must be whole numbers", found, "Write a label map, not shares.")
     if part and int(part) not in values:
         raise MaskError(place, f"must hold the label {int(part)}", found, "Correct the label behind '#'.")
-
-
-def check_overlap(masks: Sequence[np.ndarray], place: str) -> None:
-    """Refuse masks of two organs that claim more of the same voxels than touching organs do.
-
-    Parameters
-    ----------
-    masks : sequence of ndarray, shape (z, y, x)
-        Of one image; other than 0 inside the organ.
-    place : str
-        How errors name the masks, such as ``"P0003, venous"``.
-
-    Raises
-    ------
-    MaskError
-        If two share more than `MAX_OVERLAP` of the smaller one.
-    """
-    for first, second in itertools.combinations(masks, 2):
-        smaller = min(np.count_nonzero(first), np.count_nonzero(second))
-        share = np.count_nonzero((first != 0) & (second != 0)) / max(1, smaller)
-        if share > MAX_OVERLAP:
-            rule = f"liver and spleen may share at most {MAX_OVERLAP:.0%} of the smaller organ"
-            raise MaskError(place, rule, f"{share:.1%}", "Correct the masks; was one file named for both organs?")
 
 
 def read_label_map(path: str | Path, image: sitk.Image | None = None, place: str | None = None) -> sitk.Image:

@@ -12,10 +12,8 @@ import SimpleITK as sitk
 
 from hccbook.errors import ImageError
 from hccbook.images import from_array, mask_file, read_image, read_mask, to_array, volume_ml, write_image
-from hccbook.images.masks import check_overlap
-from hccbook.images.preprocessing import AlignmentTarget, align_phase, label_map, resample, working_grid
+from hccbook.images.preprocessing import AlignmentTarget, align_phase, check_overlap, label_map, resample, working_grid
 from hccbook.images.remarks import collected
-from hccbook.images.series import split_series_path
 from hccbook.run import Case
 from hccbook.settings import ORGANS, PreprocessingSettings
 from hccbook.store import link
@@ -58,8 +56,7 @@ def preprocess_patient(case: Case, settings: PreprocessingSettings) -> dict[str,
     # Window and bin width act later and leave the images on disk as they are.
     inputs: list[object] = [{name: getattr(settings, name) for name in ("spacing_mm", "align_phases")}]
     for phase in case.phases:
-        # Which slices of the folder are meant counts as much as what they hold.
-        inputs += [phase, *split_series_path(case.source(phase))]
+        inputs += [phase, case.source(phase)]
         for organ, mask in case.source_masks(phase).items():
             # Of a folder, the one file that is read counts: others may come and go.
             inputs += [organ, *mask_file(mask, organ, case.place(phase, organ))]
@@ -97,7 +94,7 @@ def _write_working_files(case: Case, settings: PreprocessingSettings, folder: Pa
                 organ: read_mask(path, image, case.place(phase, organ), organ)
                 for organ, path in case.source_masks(phase).items()
             }
-        check_overlap([to_array(mask) for mask in masks.values()], case.place(phase))
+        check_overlap(masks, case.place(phase))
         if masks:
             write_image(label_map(masks, grid, transform), folder / f"{phase}_labels.nii.gz")
         values = (phase, *grid.size, *image.GetSize(), *image.GetSpacing(), *transform.GetOffset())

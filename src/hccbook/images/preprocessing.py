@@ -7,6 +7,7 @@ that is measured inside the upper abdomen alone.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,13 +15,16 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import ArrayLike
 
-from hccbook.errors import DataError, ImageError
+from hccbook.errors import DataError, ImageError, MaskError
 from hccbook.images import from_array
 from hccbook.images.geometry import physical_extent
 from hccbook.settings import ORGANS
 
 AIR_HU = -1024
 """Value of voxels that the source does not cover, HU."""
+
+MAX_OVERLAP = 0.01
+"""Share of the smaller organ up to which two masks may claim the same voxels."""
 
 _DOWNSAMPLING_WITHOUT_FILTER = 1.5  # ratio of voxel edges up to which linear interpolation hardly aliases
 _FWHM_PER_SIGMA = 2.3548
@@ -361,3 +365,30 @@ def label_map(masks: Mapping[str, sitk.Image], grid: WorkingGrid, transform: sit
         labels[share > best] = ORGANS.index(organ) + 1
         np.maximum(best, share, out=best)
     return from_array(labels, like)
+
+
+def check_overlap(masks: Mapping[str, sitk.Image | np.ndarray], place: str) -> None:
+    """Refuse two organs that claim the same voxels, but for those where they touch.
+
+    Parameters
+    ----------
+    masks : mapping of str to SimpleITK.Image or ndarray
+        By organ, on one grid; every value other than 0 counts as organ.
+    place : str
+        How errors name them, such as ``"P0003, venous"``.
+
+    Raises
+    ------
+    MaskError
+        If two share more than `MAX_OVERLAP` of the smaller one.
+    """
+    marked = {
+        organ: (sitk.GetArrayViewFromImage(mask) if isinstance(mask, sitk.Image) else mask) != 0
+        for organ, mask in masks.items()
+    }
+    for first, second in itertools.combinations(marked, 2):
+        smaller = min(np.count_nonzero(marked[organ]) for organ in (first, second))
+        both = np.count_nonzero(marked[first] & marked[second]) / max(smaller, 1)
+        if both > MAX_OVERLAP:
+            rule = f"{first} and {second} may share at most {MAX_OVERLAP:.0%} of the smaller organ"
+            raise MaskError(place, rule, f"{both:.1%}", "Correct the masks; was one file named for both organs?")

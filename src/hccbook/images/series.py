@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -32,10 +31,9 @@ _SPACING_TOLERANCE = 0.02  # share of the slice distance that a tag may differ f
 _COSINE_TOLERANCE = 1e-3
 _ONE_RECONSTRUCTION = "Keep the slices of one reconstruction in the folder."
 _NO_DICOM_ENDINGS = {".txt", ".json", ".xml", ".csv", ".md", ".pdf", ".jpg", ".jpeg", ".png", ".ini", ".db", ".inf"}
-_CHOICE = re.compile(r"([A-Za-z]+)=([^,]*)")
 
 
-def read_series(path: Path, place: str, chosen: Mapping[str, str] | None = None) -> sitk.Image:
+def read_series(path: Path, place: str) -> sitk.Image:
     """Read a CT series; its frame of reference is kept in the image's metadata.
 
     Parameters
@@ -44,12 +42,8 @@ def read_series(path: Path, place: str, chosen: Mapping[str, str] | None = None)
         Folder of slices, or a file of several frames (enhanced CT).
     place : str
         How errors and remarks name the image.
-    chosen : mapping of str to str, optional
-        Text by DICOM keyword that the slices must have; the others are passed over (see `split_series_path`).
     """
-    headers = _read_headers(path, place)
-    if chosen:
-        headers = _chosen(headers, chosen, place)
+    headers = _without_scouts(_read_headers(path, place), place)
     _check_one_series(headers, place)
     return read_volume(slices_of(headers, place), place)
 
@@ -93,28 +87,6 @@ def read_volume(slices: Sequence[Slice], place: str) -> sitk.Image:
     return image
 
 
-def split_series_path(path: str | Path) -> tuple[Path, dict[str, str]]:
-    """Folder of a series, and which of its slices are meant.
-
-    Parameters
-    ----------
-    path : path-like
-        With or without ``#`` and conditions behind it, as in ``ct#AcquisitionNumber=2,SeriesNumber=3``; a ``#``
-        within the name of what is there belongs to it.
-
-    Returns
-    -------
-    path : pathlib.Path
-    chosen : dict of str to str
-        Text by DICOM keyword; empty where there is no condition.
-    """
-    whole, _, ending = str(path).rpartition("#")
-    conditions = _CHOICE.findall(ending)
-    if not whole or Path(path).exists() or ",".join(f"{key}={value}" for key, value in conditions) != ending:
-        return Path(path), {}
-    return Path(whole), dict(conditions)
-
-
 def set_frame_of_reference(image: sitk.Image, uid: str) -> None:
     """Say in which coordinate system of the scanner an image lies; nothing is kept where that is not known."""
     if uid:
@@ -156,16 +128,15 @@ def _read_headers(path: Path, place: str) -> dict[Path, Dataset]:
     return headers
 
 
-def _chosen(headers: Mapping[Path, Dataset], chosen: Mapping[str, str], place: str) -> dict[Path, Dataset]:
-    kept = {
-        file: header
-        for file, header in headers.items()
-        if all(text(header, keyword) == value.strip() for keyword, value in chosen.items())
-    }
+def _without_scouts(headers: Mapping[Path, Dataset], place: str) -> dict[Path, Dataset]:
+    """Headers without localizers, which are projections and no slices, whatever else they share with the series."""
+    kept = {file: header for file, header in headers.items() if "LOCALIZER" not in text(header, "ImageType").upper()}
     if not kept:
-        rule = f"slices must have {', '.join(f'{keyword} {value}' for keyword, value in chosen.items())}"
-        having = [listed(sorted({text(header, keyword) for header in headers.values()}), 6) for keyword in chosen]
-        raise ImageError(place, rule, "; ".join(having), "Correct what stands behind '#'.")
+        hint = "Name the folder of the phase's axial series, without scouts."
+        found = f"{len(headers)} of {len(headers)} images that are localizers (scouts)"
+        raise ImageError(place, "slices must be axial images", found, hint)
+    if len(kept) < len(headers):
+        remark(place, f"{len(headers) - len(kept)} of {len(headers)} images are localizers (scouts)", "left out")
     return kept
 
 
@@ -187,18 +158,8 @@ def _check_one_series(headers: Mapping[Path, Dataset], place: str) -> None:
         described = sorted((titles[0], len(titles)) for titles in series.values())
         slices = [f"{title}: {count} slices" for title, count in described]
         rule = "folder must hold one series"
-        hint = "Give every series (phase) a folder of its own, or choose one as in FOLDER#SeriesNumber=3."
+        hint = "Give every series (phase) a folder of its own, and name it in the manifest."
         raise ImageError(place, rule, f"{len(series)} series: {listed(slices, 6, '; ', '; {} more')}", hint)
-    scouts = [
-        slice_name(file, header)
-        for file, header in headers.items()
-        if "LOCALIZER" in [str(part).upper() for part in np.ravel(header.get("ImageType") or "")]
-    ]
-    if scouts:
-        rule = "slices must be axial images"
-        hint = "Name the folder of the phase's axial series, without scouts."
-        found = f"{len(scouts)} of {len(headers)} images that are localizers (scouts), the first {scouts[0]}"
-        raise ImageError(place, rule, found, hint)
 
 
 def _check_sizes(slices: Sequence[Slice], place: str) -> None:

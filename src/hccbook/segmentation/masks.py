@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from hccbook.errors import DataError, MaskError
 from hccbook.images import from_array, same_grid, to_array
-from hccbook.images.masks import check_overlap
+from hccbook.images.preprocessing import check_overlap
 from hccbook.settings import ORGANS
 
 LABELS = {organ: label for label, organ in enumerate(ORGANS, start=1)}
@@ -144,9 +144,8 @@ def external_labels(
     -------
     SimpleITK.Image
         Label map (uint8) on the grid of `image`, by nearest neighbour, so that no new label arises.
-        Voxels that both masks claim become spleen if they are at most `hccbook.images.masks.MAX_OVERLAP` of the smaller
-        organ:
-        the two touch in some patients, and the larger liver loses least by it.
+        Voxels that both masks claim become spleen if they are few, as `hccbook.images.preprocessing.check_overlap`
+        has it: the two touch in some patients, and the larger liver loses least by it.
 
     Raises
     ------
@@ -167,7 +166,7 @@ def external_labels(
             hint = "Check that mask and image come from the same series."
             raise MaskError(f"{place}, {organ}", "mask must lie within its image", "no voxel of it there", hint)
     liver, spleen = arrays
-    check_overlap(arrays, place)
+    check_overlap(dict(zip(ORGANS, arrays, strict=True)), place)
     array = np.zeros(liver.shape, np.uint8)
     array[liver], array[spleen] = LABELS["liver"], LABELS["spleen"]
     return from_array(array, image)

@@ -11,7 +11,6 @@ import torch
 from hccbook.images import read_image, write_image
 from hccbook.images.preprocessing import labels_on_grid
 from hccbook.images.remarks import collected
-from hccbook.images.series import split_series_path
 from hccbook.run import Case
 from hccbook.segmentation.network import Segmenter
 from hccbook.store import link
@@ -53,7 +52,7 @@ def segment_patient(case: Case, weights: Path, shifts_mm: Mapping[str, Shift], d
     """
     inputs: list[object] = [weights]
     for phase in case.phases:
-        inputs += [phase, *split_series_path(case.source(phase)), case.image(phase), shifts_mm[phase]]
+        inputs += [phase, case.source(phase), case.image(phase), shifts_mm[phase]]
     key = case.run.store.key("segmentation", segment_patient, *inputs)
     make = functools.partial(_write_labels, case, weights, shifts_mm, device)
     folder = case.run.store.get_or_make(key, make)
