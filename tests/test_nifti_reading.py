@@ -211,6 +211,14 @@ def test_units(tmp_path, unit, scale, name):
     assert "taken for mm" in said
 
 
+def test_too_long(tmp_path):
+    """300 voxels of 9 mm are 2.7 m, which is no body."""
+    values = np.resize(HU, (2, 2, 300))
+    affine = np.array([[-9.0, 0, 0, 0], [0, -9.0, 0, 0], [0, 0, 9.0, 0]])
+    with refused(ImageError, "at most 2500 mm long", "2700 x 18 x 18 mm"):
+        read(nifti(tmp_path / "a.nii", values, sform=affine, edges=(9, 9, 9)))
+
+
 @pytest.mark.parametrize("edge", [0.0, np.nan])
 def test_edges_that_are_none(tmp_path, edge):
     """A voxel edge of 0 or NaN in the only form there is."""

@@ -15,6 +15,9 @@ from hccbook.images.series import read_series
 VOXEL_EDGES_MM = (0.1, 20.0)
 """Voxel edges of a body CT, mm: reconstructions begin at some 0.2 mm in the plane, and working images end at 10 mm."""
 
+MAX_EXTENT_MM = 2500.0
+"""Length of a volume along any axis, mm: more than a body, or any table, is long."""
+
 SOFT_TISSUE_HU = (-200.0, 300.0)
 """Fat to enhanced soft tissue, HU."""
 
@@ -60,9 +63,10 @@ def read_image(path: str | Path, place: str | None = None) -> sitk.Image:
     Raises
     ------
     ImageError
-        If the path is missing or unreadable; if the image is not 3-D, has voxel edges beyond `VOXEL_EDGES_MM`, or
-        holds values that are not finite or cannot be HU of a body; if a folder holds another modality than CT,
-        localizers alone, several series or patients, slices without place, pixels or rescale, or too uneven ones.
+        If the path is missing or unreadable; if the image is not 3-D, has voxel edges beyond `VOXEL_EDGES_MM` or is
+        longer than `MAX_EXTENT_MM`, or holds values that are not finite or cannot be HU of a body; if a folder holds
+        another modality than CT, localizers alone, several series or patients, slices without place, pixels or
+        rescale, or too uneven ones.
     """
     path = Path(path)
     place = path.name if place is None else place
@@ -81,6 +85,11 @@ def _check_edges(image: sitk.Image, place: str) -> None:
     edges = np.array(image.GetSpacing())
     low, high = VOXEL_EDGES_MM
     if ((edges >= low) & (edges <= high)).all():
+        lengths = edges * image.GetSize()
+        if lengths.max() > MAX_EXTENT_MM:
+            found = " x ".join(f"{length:.4g}" for length in lengths) + " mm (x, y, z)"
+            hint = "Convert the original series again, or correct the voxel edges in the header."
+            raise ImageError(place, f"a volume must be at most {MAX_EXTENT_MM:g} mm long", found, hint)
         return
     hint = "Convert the original series again, or correct the voxel edges in the header."
     for factor, unit in ((1e3, "metres"), (1e-3, "micrometres"), (10.0, "centimetres")):

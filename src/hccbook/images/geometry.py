@@ -160,6 +160,7 @@ class Grid:
         points = np.asarray(points, float)
         if self.origins is not None:
             normal = np.cross(*self.steps.T[:2])
+            normal = normal if normal @ self.steps[:, 2] > 0 else -normal
             heights = self.origins @ normal
             slices = _interpolated(points @ normal, heights, np.arange(len(heights)))
             points = points - self._unevenness(slices)
