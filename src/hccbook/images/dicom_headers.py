@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from hccbook.errors import ImageError
-from hccbook.images.remarks import UNREADABLE, collected, quiet, remark, repeat_once
+from hccbook.images.remarks import UNREADABLE, collected, quiet, reason, remark, repeat_once
 
 HEADER_TAGS = (
     *("SOPClassUID", "SOPInstanceUID", "Modality", "ImageType", "PatientID", "PatientName", "StudyInstanceUID"),
@@ -96,7 +97,7 @@ def read_dicom(file: Path, place: str = "", **options: Any) -> Dataset | None:
         return None
     if not bare:
         return dataset
-    if not (dataset.get("SOPClassUID") or dataset.get("Modality")):
+    if not (text(dataset, "SOPClassUID") or text(dataset, "Modality")):
         return None
     remark(place or file.name, "no DICOM preamble", "read as DICOM all the same")
     return dataset
@@ -104,12 +105,23 @@ def read_dicom(file: Path, place: str = "", **options: Any) -> Dataset | None:
 
 def slice_name(file: Path, header: Dataset, frame: int | None = None) -> str:
     """How errors name a slice: by its file, unless that holds the patient's name or number."""
-    identity = re.split(r"[^\w]+", f"{header.get('PatientName') or ''} {header.get('PatientID') or ''}".casefold())
+    identity = re.split(r"[^\w]+", f"{text(header, 'PatientName')} {text(header, 'PatientID')}".casefold())
     name = repr(file.name)
     if any(len(part) > 2 and part in file.name.casefold() for part in identity):
         number = text(header, "InstanceNumber")
         name = f"the slice with instance number {number}" if number else "a slice"
     return name if frame is None else f"{name}, frame {frame + 1}"
+
+
+@contextmanager
+def guarded(of_slice: str) -> Iterator[None]:
+    """Name the slice whose header pydicom cannot convert: it does so when a value is asked for, not when it is read."""
+    try:
+        with quiet():
+            yield
+    except UNREADABLE as failure:
+        hint = "Copy or export that slice again: its header is damaged."
+        raise ImageError(of_slice, "header must be readable", reason(failure), hint) from failure
 
 
 def text(header: Dataset, keyword: str) -> str:
@@ -167,6 +179,7 @@ def numbers(header: Dataset, keyword: str, count: int | None, place: str) -> tup
 
 def _written(header: Dataset, keyword: str) -> str:
     """Text of a tag as the file has it, before pydicom converts it."""
+    # In a damaged file, a tag may be a sequence or a number in the place of text.
     element = header.get_item(keyword)
     value = None if element is None else element.value
     if isinstance(value, bytes):
@@ -220,8 +233,10 @@ def slices_of(headers: Mapping[Path, Dataset], place: str) -> list[Slice]:
     """
     images: list[tuple[Path, Dataset, int | None]] = []
     for file, header in headers.items():
-        frames = whole_number(header, "NumberOfFrames", f"{place}, slice {slice_name(file, header)}", 1)
-        groups = header.get("PerFrameFunctionalGroupsSequence")
+        of_slice = f"{place}, slice {slice_name(file, header)}"
+        frames = whole_number(header, "NumberOfFrames", of_slice, 1)
+        with guarded(of_slice):
+            groups = header.get("PerFrameFunctionalGroupsSequence")
         if frames > 1 and (groups is None or len(groups) != frames):
             found = f"{slice_name(file, header)} of several frames, {frames} of them, without a place for each"
             hint = "Export classic CT slices or enhanced CT, not a secondary capture."
@@ -250,23 +265,30 @@ def _required(images: Iterable[tuple[Path, Dataset, int | None]], place: str) ->
     values: list[dict[str, np.ndarray]] = [{} for _ in images]
     for name, group, keyword, count, rule in _REQUIRED:
         for index, (file, header, frame) in enumerate(images):
-            source = header if frame is None else functional_group(header, frame, group) or Dataset()
             of_slice = f"{place}, slice {slice_name(file, header, frame)}"
-            values[index][name] = np.array(numbers(source, keyword, count, of_slice))
+            with guarded(of_slice):
+                source = header if frame is None else functional_group(header, frame, group) or Dataset()
+                values[index][name] = np.array(numbers(source, keyword, count, of_slice))
         lacking = [index for index, found in enumerate(values) if not found[name].size]
         if lacking:
             file, header, frame = images[lacking[0]]
             found = f"{len(lacking)} of {len(images)} slices without, the first {slice_name(file, header, frame)}"
             raise ImageError(place, f"every slice must {rule}", found, _ORIGINAL)
-    for (file, header, frame), found in zip(images, values, strict=True):
-        transformation = header
+    for (file, header, frame), numbers_of in zip(images, values, strict=True):
+        transformation: Dataset | None = header
         if frame is not None:
-            transformation = functional_group(header, frame, "PixelValueTransformationSequence") or Dataset()
+            transformation = functional_group(header, frame, "PixelValueTransformationSequence")
         yield Slice(
-            *(file, frame or 0, slice_name(file, header, frame), header),
-            *(found[name] for name in ("position", "cosines", "edges")),
-            *(float(found[name][0]) for name in ("slope", "intercept")),
-            text(transformation, "RescaleType"),
+            file=file,
+            frame=frame or 0,
+            name=slice_name(file, header, frame),
+            header=header,
+            position=numbers_of["position"],
+            cosines=numbers_of["cosines"],
+            edges=numbers_of["edges"],
+            slope=float(numbers_of["slope"][0]),
+            intercept=float(numbers_of["intercept"][0]),
+            kind=text(transformation or Dataset(), "RescaleType"),
         )
 
 

@@ -19,7 +19,7 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import UID, RLELossless, SecondaryCaptureImageStorage, generate_uid
 
 from hccbook.errors import ImageError
-from hccbook.images.dicom_headers import Slice, read_dicom, slice_name, whole_number
+from hccbook.images.dicom_headers import Slice, guarded, read_dicom, slice_name, text, whole_number
 from hccbook.images.remarks import UNREADABLE, collected, quiet, remark, repeat_once
 
 _HU_TYPES = ("", "HU")
@@ -93,12 +93,13 @@ def stored_values(file: Path, slice_: Slice, place: str) -> np.ndarray:
         As `hounsfield_units`.
     """
     of_slice = f"{place}, slice {slice_name(file, slice_.header)}"
+    with guarded(of_slice):
+        return _stored_values(file, of_slice)
+
+
+def _stored_values(file: Path, of_slice: str) -> np.ndarray:
     dataset = read_dicom(file)
-    try:
-        with quiet():
-            data = None if dataset is None else dataset.get("PixelData")
-    except UNREADABLE:
-        data = None
+    data = None if dataset is None else dataset.get("PixelData")
     if dataset is None or not data:
         raise ImageError(of_slice, "every slice must hold pixel data", "none that can be read", _COPY_AGAIN)
     _check_grey(dataset, of_slice)
@@ -109,8 +110,8 @@ def stored_values(file: Path, slice_: Slice, place: str) -> np.ndarray:
     bits = whole_number(dataset, "BitsAllocated", of_slice)
     if bits not in (8, 16, 32):
         raise ImageError(of_slice, "pixels must be of 8, 16 or 32 bits", f"{bits} bits", _ORIGINAL)
-    syntax = UID(str(dataset.file_meta.get("TransferSyntaxUID") or "") if hasattr(dataset, "file_meta") else "")
-    if str(dataset.get("LossyImageCompression") or "") == "01" or syntax in _LOSSY:
+    syntax = UID(text(getattr(dataset, "file_meta", Dataset()), "TransferSyntaxUID"))
+    if text(dataset, "LossyImageCompression") == "01" or syntax in _LOSSY:
         remark(of_slice, "pixels that were compressed with loss", "read; texture features follow the loss")
     if syntax and syntax.is_encapsulated:
         return _decompressed(dataset, syntax, shape, of_slice)
@@ -119,10 +120,10 @@ def stored_values(file: Path, slice_: Slice, place: str) -> np.ndarray:
 
 def _check_grey(dataset: Dataset, of_slice: str) -> None:
     samples = whole_number(dataset, "SamplesPerPixel", of_slice, 1)
-    photometric = str(dataset.get("PhotometricInterpretation") or "MONOCHROME2").strip()
+    photometric = text(dataset, "PhotometricInterpretation") or _GREY[1]
     if samples != 1 or photometric not in _GREY:
         raise ImageError(of_slice, "pixels must be grey values", f"{photometric} of {samples} values", _ORIGINAL)
-    if dataset.get("ModalityLUTSequence"):
+    if "ModalityLUTSequence" in dataset:
         hint = "Export the original CT series, which has a rescale slope and intercept."
         raise ImageError(
             of_slice, "stored values must become HU by slope and intercept", "a table in their place", hint
@@ -164,7 +165,7 @@ def _significant(raw: np.ndarray, dataset: Dataset, of_slice: str) -> np.ndarray
         return raw
     above = raw >> (high + 1)
     # Unused bits are empty, or repeat the sign; in old files an overlay is drawn in them (retired in 2004).
-    overlay = any(element.tag.group & 0xFF01 == 0x6000 for element in dataset)
+    overlay = any(tag.group & 0xFF01 == 0x6000 for tag in [*dataset.keys()])
     if not overlay and not np.isin(np.unique(above), (0, -1) if raw.dtype.kind == "i" else (0,)).all():
         found = f"values of up to {int(np.abs(raw.astype(np.int64)).max()):,}"
         raise ImageError(

@@ -150,7 +150,8 @@ def read_voxels(path: Path, place: str, error: type[ImageError] | type[MaskError
     order, header = _header(content, place, error)
     sizes = _sizes(header, place, error)
     values = _values(content, order, header, sizes, (place, error))
-    return Voxels(values, Grid(sizes, *_placed(header, sizes, place, error)))
+    with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is refused
+        return Voxels(values, Grid(sizes, *_placed(header, sizes, place, error)))
 
 
 def _header(content: bytes, place: str, error: type[ImageError] | type[MaskError]) -> tuple[str, np.void]:
@@ -206,7 +207,10 @@ def _values(
         raise error(place, "scl_inter must be finite", f"{intercept}", _CONVERT)
     if (slope, intercept) == (1, 0):
         return values
-    scaled = values * slope + intercept
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = values * slope + intercept
+        if not np.isfinite(scaled.astype(np.float32)).all():
+            raise error(place, "every value must be finite", f"a scale of {slope:g} and {intercept:g}", _CONVERT)
     whole = slope.is_integer() and intercept.is_integer() and kind.kind != "f" and np.abs(scaled).max() < 2**31
     return scaled.astype(np.int32 if whole else np.float32)
 

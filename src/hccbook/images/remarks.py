@@ -12,10 +12,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 import SimpleITK as sitk
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 
 UNREADABLE = (
-    *(InvalidDicomError, OSError, EOFError, struct.error, ArithmeticError, AttributeError, AssertionError),
+    *(BytesLengthException, InvalidDicomError),
+    *(OSError, EOFError, struct.error, ArithmeticError, AttributeError, AssertionError),
     *(LookupError, RuntimeError, TypeError, ValueError),
 )
 """What pydicom and highdicom raise on files that are broken or lack what DICOM demands."""

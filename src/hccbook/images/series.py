@@ -163,14 +163,17 @@ def _check_one_series(headers: Mapping[Path, Dataset], place: str) -> None:
 
 
 def _check_sizes(slices: Sequence[Slice], place: str) -> None:
-    sizes = Counter(
-        tuple(whole_number(slice_.header, keyword, f"{place}, slice {slice_.name}") for keyword in ("Rows", "Columns"))
+    sizes = {
+        slice_.name: [
+            whole_number(slice_.header, name, f"{place}, slice {slice_.name}") for name in ("Rows", "Columns")
+        ]
         for slice_ in slices
-    )
-    if len(sizes) > 1:
-        found = ", ".join(f"{count} of {rows} x {columns}" for (rows, columns), count in sorted(sizes.items()))
-        (common, _), *_ = sizes.most_common(1)
-        odd = first_of(slices, lambda slice_: (int(slice_.header.Rows), int(slice_.header.Columns)) != common)
+    }
+    counts = Counter(f"{rows} x {columns}" for rows, columns in sizes.values())
+    if len(counts) > 1:
+        found = ", ".join(f"{count} of {size}" for size, count in sorted(counts.items()))
+        (common, _), *_ = counts.most_common(1)
+        odd = first_of(slices, lambda slice_: "{} x {}".format(*sizes[slice_.name]) != common)
         raise ImageError(place, "slices must have one size", f"{found} ({odd})", _ONE_RECONSTRUCTION)
     if len(slices) < 2:
         raise ImageError(place, "series must hold at least two slices", "one slice", "Name the folder of the volume.")
@@ -178,27 +181,13 @@ def _check_sizes(slices: Sequence[Slice], place: str) -> None:
 
 def _plane(slices: Sequence[Slice], place: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pixel spacing (between rows, between columns; mm) and directions of rows and columns that all slices share."""
-    edges = np.array([slice_.edges for slice_ in slices])
-    cosines = np.array([slice_.cosines for slice_ in slices])
     correct = "Export the original series again, or correct the header."
-    if (edges <= 0).any():
-        odd = first_of(slices, lambda slice_: bool((slice_.edges <= 0).any()))
-        raise ImageError(place, "pixel spacing must be above 0 mm", f"{edges.min():g} mm ({odd})", correct)
-    usual, direction = np.median(edges, axis=0), np.median(cosines, axis=0)
-    for rule, values, common, tolerance in (
-        ("slices must have one pixel spacing", "edges", usual, 1e-4),
-        ("slices must have one orientation", "cosines", direction, _COSINE_TOLERANCE),
-    ):
-        off = [np.abs(getattr(slice_, values) - common).max() for slice_ in slices]
-        if max(off) > tolerance:
-            worst = getattr(slices[int(np.argmax(off))], values)
-            axis = int(np.abs(worst - common).argmax())
-            found = " and ".join(apart(float(common[axis]), float(worst[axis])))
-            found += " mm" if values == "edges" else " for one direction cosine"
-            odd = first_of(
-                slices, lambda slice_, v=values, c=common, t=tolerance: np.abs(getattr(slice_, v) - c).max() > t
-            )
-            raise ImageError(place, rule, f"{found} ({odd})", _ONE_RECONSTRUCTION)
+    odd = first_of(slices, lambda slice_: bool((slice_.edges <= 0).any()))
+    if odd:
+        least = min(float(slice_.edges.min()) for slice_ in slices)
+        raise ImageError(place, "pixel spacing must be above 0 mm", f"{least:g} mm ({odd})", correct)
+    usual = _shared(slices, "edges", 1e-4, "pixel spacing (mm)", place)
+    direction = _shared(slices, "cosines", _COSINE_TOLERANCE, "orientation (direction cosine)", place)
     row, column = direction[:3], direction[3:]
     lengths = np.linalg.norm([row, column], axis=1)
     if np.abs(lengths - 1).max() > _COSINE_TOLERANCE or abs(row @ column) > _COSINE_TOLERANCE:
@@ -207,6 +196,19 @@ def _plane(slices: Sequence[Slice], place: str) -> tuple[np.ndarray, np.ndarray,
     row = row / lengths[0]
     column = column - (column @ row) * row
     return usual, row, column / np.linalg.norm(column)
+
+
+def _shared(slices: Sequence[Slice], name: str, tolerance: float, what: str, place: str) -> np.ndarray:
+    """Values of an attribute that all slices share; the first slice that does not is named."""
+    values = np.array([getattr(slice_, name) for slice_ in slices])
+    usual = np.median(values, axis=0)
+    off = np.abs(values - usual)
+    if off.max() > tolerance:
+        worst = np.unravel_index(off.argmax(), off.shape)
+        odd = first_of(slices, lambda slice_: np.abs(getattr(slice_, name) - usual).max() > tolerance)
+        found = " and ".join(apart(float(usual[worst[1]]), float(values[worst])))
+        raise ImageError(place, f"slices must have one {what}", f"{found} ({odd})", _ONE_RECONSTRUCTION)
+    return usual
 
 
 def _without_copies(ordered: list[Slice], along: np.ndarray, place: str) -> list[Slice]:

@@ -37,6 +37,7 @@ _ON_SLICE = 0.1  # share of the slice distance by which a slice may miss its lev
 _SAME_PLACE_MM = 1e-3
 _MIN_DRIFT_MM = 0.1
 _SAME_PIXEL = 1e-4
+_NO_ANGLE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,9 @@ def _image(planes: np.ndarray, origin: np.ndarray, steps: np.ndarray) -> sitk.Im
     edges = np.linalg.norm(steps, axis=0)
     image.SetOrigin(origin.tolist())
     image.SetSpacing(edges.tolist())
-    image.SetDirection((steps / edges).ravel().tolist())
+    directions = steps / edges
+    # What is left of an angle by rounding alone disturbs ITK's decompositions.
+    image.SetDirection(np.where(np.abs(directions) < _NO_ANGLE, 0.0, directions).ravel().tolist())
     return image
 
 
