@@ -342,3 +342,20 @@ def test_grids_that_look_alike(tmp_path):
     write_image(mask, tmp_path / "m.nii.gz")
     with refused(MaskError, r"0\.7034 x 0\.7031 x 2\.5", r"0\.7031 x 0\.7031 x 2\.5"):
         read_mask(tmp_path / "m.nii.gz", image)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_where_itk_puts_them(tmp_path, seed):
+    """ITK, which wrote the file, reads the same edges, place and directions, to single precision."""
+    random = np.random.default_rng(seed)
+    image = ct(spacing=tuple(random.uniform(0.5, 5, 3)))
+    image.SetOrigin(tuple(random.uniform(-300, 300, 3)))
+    rows = np.stack([OBLIQUE[:3], OBLIQUE[3:], np.array(OBLIQUE_NORMAL) * (-1) ** seed], axis=1)
+    image.SetDirection(rows.ravel().tolist())
+    write_image(image, tmp_path / "a.nii.gz")
+    ours, said = read(tmp_path / "a.nii.gz")
+    itk = sitk.ReadImage(str(tmp_path / "a.nii.gz"))
+    np.testing.assert_array_equal(to_array(ours), sitk.GetArrayFromImage(itk))
+    for get in ("GetSpacing", "GetOrigin", "GetDirection"):
+        np.testing.assert_allclose(getattr(ours, get)(), getattr(itk, get)(), rtol=1e-6, atol=1e-6)
+    assert said == ""

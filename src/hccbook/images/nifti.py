@@ -50,6 +50,7 @@ _TYPES = {
 _MM_PER_UNIT = {1: 1000.0, 3: 0.001}  # metres and micrometres; 2 is mm, and 0 says nothing
 _UNIT_NAMES = {1: "metres", 3: "micrometres"}
 _LARGEST_EDGE_MM, _SMALLEST_EDGE_MM = 20.0, 0.1  # of a body; beyond them the unit is the likelier fault
+_ROUNDING = 1e-6  # share of a voxel edge that single precision leaves open
 _EDGE_TOLERANCE = 1e-3  # share of a voxel edge up to which two of them are the same
 _TO_LPS = np.array([-1.0, -1.0, 1.0])  # NIfTI's axes point to the right, to the front and up
 _CONVERT = "Convert the original DICOM series again, or correct the header."
@@ -237,6 +238,9 @@ def _placed(
     if not (np.isfinite(lengths) & (lengths > 0)).all() or abs(np.linalg.det(affine[:, :3] / lengths)) < 0.01:
         found = " x ".join(f"{edge:g}" for edge in lengths) + " mm"
         raise error(place, "voxel edges must be above 0 mm, along three directions", found, _CONVERT)
+    if np.allclose(lengths, edges, rtol=_ROUNDING, atol=0):
+        # Lengths of rounded columns have lost a digit that pixdim still has.
+        affine[:, :3] *= edges / lengths
     affine = affine * _to_mm(int(header["units"]) & 7, lengths, place)
     return affine[:, 3] * _TO_LPS, affine[:, :3] * _TO_LPS[:, None]
 
