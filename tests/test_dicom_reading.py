@@ -19,7 +19,7 @@ from test_nifti_reading import nifti
 from hccbook.errors import HccbookError, ImageError
 from hccbook.images import read_image, read_mask, to_array, write_image
 from hccbook.images.dicom_headers import numbers, slice_name
-from hccbook.images.remarks import RepairWarning, collected, reason
+from hccbook.images.remarks import ReadingWarning, collected, reason
 
 HU = stored_values() - 1024
 """What the series of `write_series` holds."""
@@ -60,7 +60,7 @@ def test_a_series_as_it_should_be_has_no_remark(tmp_path):
 def test_without_a_collector_a_remark_is_a_warning(tmp_path):
     """Nothing is repaired without a word, in a user's own program neither."""
     write_series(tmp_path / "s", stored_values(), PhotometricInterpretation="MONOCHROME1")
-    with pytest.warns(RepairWarning, match="s: MONOCHROME1.*in 4 of 4 slices"):
+    with pytest.warns(ReadingWarning, match="s: MONOCHROME1.*in 4 of 4 slices"):
         read_image(tmp_path / "s")
 
 

@@ -157,10 +157,10 @@ def test_implausible_organ(extract, tmp_path):
     nifti(tmp_path / "ct.nii", body())
     nifti(tmp_path / "liver.nii", (body() > 0).astype(int), kind="<u1")
     _, said = extract("ct.nii", "liver.nii")
-    assert "liver.nii: a liver holds 500 to 4000 mL, but found 4.48 mL" in said
+    assert "liver.nii: a volume of 4.48 mL, where a CT of the liver has 500 to 4000 mL; look at the mask" in said
     assert "HU" not in said
     nifti(tmp_path / "spleen.nii", (body() < 0).astype(int), kind="<u1")
-    assert "a spleen has a mean of 0 to 250 HU, but found -1e+03 HU" in extract("ct.nii", "spleen.nii")[1]
+    assert "a mean of -1000 HU, where a CT of the spleen has 0 to 250 HU" in extract("ct.nii", "spleen.nii")[1]
 
 
 # --- a run -----------------------------------------------------------------------------------------------------------

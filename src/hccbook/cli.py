@@ -208,7 +208,7 @@ def extract(
     from hccbook.features.radiomics import ExtractionSettings, extract_features
     from hccbook.images import is_nifti, read_image, read_mask, split_mask_path
     from hccbook.images.remarks import collected
-    from hccbook.segmentation.plausibility import organ_warnings
+    from hccbook.segmentation.plausibility import remark_implausible
     from hccbook.store import atomic_path
 
     chosen = ExtractionSettings() if settings is None else ExtractionSettings.from_yaml(settings)
@@ -221,7 +221,8 @@ def extract(
     with collected() as remarks:
         volume = read_image(image)
         organ = read_mask(mask, volume)
-    for line in (*remarks, *organ_warnings(volume, organ, mask.name)):
+        remark_implausible(volume, organ, mask.name)
+    for line in remarks:
         print(f"hccbook: {line}", file=sys.stderr)
     features = extract_features(volume, organ, chosen, engine, threads=_cores())
     table = features.rename_axis("feature").rename("value").reset_index()

@@ -27,7 +27,7 @@ _LIBRARY_TALK = re.compile(r"\S*[/\\]\S*|\(?\b0x[0-9a-fA-F]+\)?|<[^>]*>|\bitk::E
 
 @dataclass(frozen=True)
 class Remark:
-    """A fault of an input that was repaired.
+    """A fault of an input that was repaired, or that somebody should look at.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class Remark:
     found : str
         What the file holds.
     done : str
-        What was made of it.
+        What was made of it, or what to look at.
     """
 
     place: str
@@ -47,7 +47,7 @@ class Remark:
         return f"{self.place}: {self.found}; {self.done}."
 
 
-class RepairWarning(UserWarning):
+class ReadingWarning(UserWarning):
     """A remark that nobody collects."""
 
 
@@ -55,11 +55,11 @@ _COLLECTING: ContextVar[list[Remark] | None] = ContextVar("collecting", default=
 
 
 def remark(place: str, found: str, done: str) -> None:
-    """Say that an input was repaired: to the innermost `collected`, or else as a warning."""
+    """Say what was repaired of an input, or is odd about it: to the innermost `collected`, or else as a warning."""
     said = Remark(place, found, done)
     collecting = _COLLECTING.get()
     if collecting is None:
-        warnings.warn(str(said), RepairWarning, stacklevel=3)
+        warnings.warn(str(said), ReadingWarning, stacklevel=3)
     else:
         collecting.append(said)
 

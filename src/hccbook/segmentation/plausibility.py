@@ -26,6 +26,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from hccbook.images import from_array, same_grid, to_array, volume_ml
+from hccbook.images.remarks import remark
 from hccbook.segmentation.masks import LABELS, LABELS_IN_WORDS, check_labels, dice, listed, other_labels
 from hccbook.settings import ORGANS
 
@@ -156,8 +157,11 @@ FINDING_COLUMNS = tuple(field.name for field in fields(MaskFinding))
 """Columns of a table of findings."""
 
 
-def organ_warnings(image: sitk.Image, mask: sitk.Image, name: str = "") -> list[str]:
-    """What one mask and its image cannot well be, as lines to show beside their features.
+def remark_implausible(image: sitk.Image, mask: sitk.Image, place: str) -> None:
+    """Remark on one mask and its image where no liver or spleen is like them.
+
+    What is looked at is the volume (`VOLUME_BOUNDS_ML`), the mean (`MEAN_HU_BOUNDS`) and the voxel edges
+    (`USUAL_EDGES_MM`).
 
     Parameters
     ----------
@@ -165,34 +169,23 @@ def organ_warnings(image: sitk.Image, mask: sitk.Image, name: str = "") -> list[
         CT, HU.
     mask : SimpleITK.Image
         0 and 1, on the grid of `image`.
-    name : str
+    place : str
         Name of the mask; one that holds an organ's is held to the bounds of that organ, any other to those of either.
-
-    Returns
-    -------
-    list of str
-        Empty where volume (`VOLUME_BOUNDS_ML`), mean (`MEAN_HU_BOUNDS`) and voxel edges (`USUAL_EDGES_MM`) lie within
-        their bounds.
     """
-    organs = [organ for organ in ORGANS if organ in name.casefold()] or list(ORGANS)
+    organs = [organ for organ in ORGANS if organ in place.casefold()] or list(ORGANS)
     volumes = [VOLUME_BOUNDS_ML[organ] for organ in organs]
     volume = (min(low for low, _ in volumes), max(high for _, high in volumes))
-    values = to_array(image)[to_array(mask) == 1]
-    edges = image.GetSpacing()
-    what = f"{name}: a {' or '.join(organs)}"
-    checks = (
-        (f"{what} has a mean of", "HU", *MEAN_HU_BOUNDS, float(values.mean()), "Look whether the image is in HU."),
-        (f"{what} holds", "mL", *volume, volume_ml(mask), "Look at the mask, and at the voxel edges of the image."),
-        *(
-            ("voxel edges of a CT of the liver are", "mm", *USUAL_EDGES_MM, edge, "Look whether the header is in mm.")
-            for edge in (min(edges), max(edges))
-        ),
-    )
-    return [
-        f"{begin} {low:g} to {high:g} {unit}, but found {value:.3g} {unit}. {hint}"
-        for begin, unit, low, high, value, hint in checks
-        if not low <= value <= high
-    ]
+    mean = float(to_array(image)[to_array(mask) == 1].mean())
+    edges = "look whether its header is in mm"
+    for what, value, (low, high), unit, hint in (
+        ("mean", mean, MEAN_HU_BOUNDS, "HU", "look whether the image is in HU"),
+        ("volume", volume_ml(mask), volume, "mL", "look at the mask, and at the voxel edges of the image"),
+        ("shortest voxel edge", min(image.GetSpacing()), USUAL_EDGES_MM, "mm", edges),
+        ("longest voxel edge", max(image.GetSpacing()), USUAL_EDGES_MM, "mm", edges),
+    ):
+        if not low <= value <= high:
+            expected = f"where a CT of the {' or '.join(organs)} has {low:g} to {high:g} {unit}"
+            remark(place, f"a {what} of {value:.4g} {unit}, {expected}", hint)
 
 
 def mask_quality(labels: sitk.Image, image: sitk.Image | None = None) -> dict[str, float | int | bool]:
