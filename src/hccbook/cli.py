@@ -89,6 +89,29 @@ def check(
 
 
 @app.command()
+def manifest(  # noqa: PLR0913 - a command has its options
+    root: Annotated[Path, typer.Argument(help="Folder with the patients' CT, as the archive wrote it.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="CSV to write.")] = Path("patients.csv"),
+    phases: PhasesOption = "arterial,venous,delayed",
+    study: Annotated[str, typer.Option("--study", help="first or last, where several have all phases.")] = "",
+    clinical: Annotated[Path | None, typer.Option("--clinical", help="CSV with clinical values.")] = None,
+    on: Annotated[str, typer.Option("--on", help="Its column with the patients' identifiers.")] = "",
+    recipe: Annotated[str, typer.Option("--recipe", help="waw_tace, lits, msd_liver or chaos.")] = "",
+    jobs: Annotated[int, typer.Option("--jobs", help="Cores; all when left out.")] = 0,
+) -> None:
+    """Write a manifest from a folder of CT: what is known, and a table and a page of what is not."""
+    from hccbook.collection import Choices, write_manifest
+    from hccbook.settings import RunSettings
+
+    wanted = tuple(RunSettings(phases=phases).phases.split(","))
+    choices = Choices(phases=wanted, study=study, recipe=recipe, clinical=clinical, key=on)
+    report = write_manifest(root, output, choices, jobs or _cores())
+    print(f"{report.manifest}: {report.patients} patients, {report.whole} with all phases")
+    print(f"{report.decisions}: {len(report.table)} decisions, {report.open} left open")
+    print(f"{report.page}: a picture of every volume")
+
+
+@app.command()
 def run(  # noqa: PLR0913 - a command has its options
     profile: ProfileOption = "demo",
     manifest: Annotated[str, typer.Option("--manifest", help="Your manifest, for profile own.")] = "",

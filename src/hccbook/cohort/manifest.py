@@ -274,7 +274,7 @@ def sources(manifest: pd.DataFrame) -> pd.DataFrame:
 
 def _parse(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
     """Cells as text, with ``line``, and the problems of header and rows; a file that is no CSV is an error."""
-    (_, header), *body = _csv_rows(path)
+    (_, header), *body = csv_rows(path)
     # Both spellings are common in the field; the package has one.
     header = ["centre" if name == "center" and "centre" not in header else name for name in header]
     if not body:
@@ -296,7 +296,7 @@ def _parse(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
     return raw.assign(line=[line for line, _ in body]), problems
 
 
-def _csv_rows(path: Path) -> list[tuple[int, list[str]]]:
+def csv_rows(path: Path) -> list[tuple[int, list[str]]]:
     """Line and cells of every row that is not blank, the header first."""
     reader = csv.reader(io.StringIO(_csv_text(path), newline=""), strict=True)
     rows, last = [], 0

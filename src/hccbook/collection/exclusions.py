@@ -1,4 +1,4 @@
-"""What is left out of a collection, each with its reason: localisers, dose pages, captures, reformats, sharp kernels."""
+"""What is left out of a collection, with the reason: localisers, dose pages, captures, reformats, sharp kernels."""
 
 from __future__ import annotations
 

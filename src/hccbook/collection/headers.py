@@ -27,7 +27,7 @@ HEADER_TAGS = [
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "Rows", "Columns"),
     *("NumberOfFrames", "ReferencedSeriesSequence", "ReferencedFrameOfReferenceSequence", "SegmentSequence"),
     *("StructureSetROISequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
-    *("ImageComments", "ContrastBolusAgent"),
+    *("ImageComments", "ContrastBolusAgent", "PatientAge"),
 ]
 """Tags that are read of every object."""
 
@@ -64,7 +64,11 @@ class Header:
     patient, study, series, instance, frame : str
         Identifiers: the patient's, and the unique ones of study, series, object and frame of reference.
     person : tuple of str
-        Sex and date of birth, where two patients share an identifier.
+        Sex and date of birth, by which two patients are told apart who share an identifier.
+    sex : str
+        ``male``, ``female`` or empty.
+    age : int or None
+        Years at the examination.
     sop_class, modality : str
     kinds : tuple of str
         Image type, upper case.
@@ -98,6 +102,8 @@ class Header:
     instance: str
     frame: str
     person: tuple[str, str]
+    sex: str
+    age: int | None
     sop_class: str
     modality: str
     kinds: tuple[str, ...]
@@ -145,6 +151,8 @@ def header_of(dataset: Dataset, position: int) -> Header:
         instance=_text(dataset, "SOPInstanceUID"),
         frame=_text(dataset, "FrameOfReferenceUID"),
         person=(_text(dataset, "PatientSex"), _text(dataset, "PatientBirthDate")),
+        sex={"M": "male", "F": "female"}.get(_text(dataset, "PatientSex").upper(), ""),
+        age=_years(_text(dataset, "PatientAge")),
         sop_class=_text(dataset, "SOPClassUID"),
         modality=_text(dataset, "Modality"),
         kinds=_kinds(dataset) or _kinds(frame_kind, "FrameType"),
@@ -202,6 +210,11 @@ def _second(date: str, clock: str) -> float | None:
     hours, minutes, seconds = (int(part) for part in match.groups()[:3])
     fraction = float(match[4]) if match[4] and match[4] != "." else 0.0
     return (day - datetime.date(1970, 1, 1)).days * 86400.0 + hours * 3600 + minutes * 60 + seconds + fraction
+
+
+def _years(age: str) -> int | None:
+    match = re.fullmatch(r"0*(\d{1,3})Y?", age.strip().upper())
+    return int(match[1]) if match and int(match[1]) > 0 else None
 
 
 def _item(dataset: Dataset | None, name: str) -> Dataset | None:

@@ -5,6 +5,7 @@ A mask that fits several volumes is tied to none.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -74,11 +75,14 @@ class Tie:
         Number of the volume; None where none or several fit.
     reason : str
         By what it is tied, or why not.
+    candidates : tuple of int
+        Volumes that fit, where there are several.
     """
 
     mask: MaskFile
     volume: int | None
     reason: str
+    candidates: tuple[int, ...] = ()
 
 
 # --- what the files say -----------------------------------------------------------------------------------------------
@@ -151,10 +155,8 @@ def _references(dataset: Dataset) -> tuple[frozenset[str], frozenset[str], set[s
             elif element.keyword == "FrameOfReferenceUID" and element.value:
                 frames.add(str(element.value))
 
-    try:
+    with contextlib.suppress(UNREADABLE):  # what was read until there counts
         look(dataset)
-    except UNREADABLE:
-        pass  # what was read until there counts
     return frozenset(series), frozenset(instances), frames
 
 
@@ -303,13 +305,33 @@ def _neighbours(mask: MaskFile, volumes: Sequence[Volume]) -> list[int]:
 
 def _shared_folders(source: Source, volume: Volume) -> int:
     first, second = Path(source.folder.replace("!", "/")).parts, Path(volume.files[0].folder.replace("!", "/")).parts
-    return next((depth for depth, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second)))
+    return next(
+        (depth for depth, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second))
+    )
 
 
 def _tie(mask: MaskFile, candidates: Sequence[int], volumes: Sequence[Volume], how: str) -> Tie:
     if not candidates:
         return Tie(mask, None, f"its slices lie on none of the images found by {how}")
     if len(candidates) > 1:
-        return Tie(mask, None, f"by {how} it fits {len(candidates)} volumes: which one it was drawn on is not told")
+        reason = f"by {how} it fits {len(candidates)} volumes: which one it was drawn on is not told"
+        return Tie(mask, None, reason, tuple(candidates))
     left_out = volumes[candidates[0]].left_out
     return Tie(mask, candidates[0], f"by {how}" + (f", which is left out ({left_out})" if left_out else ""))
+
+
+def tie_by_phase(ties: Sequence[Tie], phases: Mapping[int, str]) -> list[Tie]:
+    """Settle masks that fit several volumes, where their name says a phase that one of these volumes surely has.
+
+    Parameters
+    ----------
+    ties : sequence of Tie
+    phases : mapping of int to str
+        Sure phase by number of the volume.
+    """
+    settled = []
+    for tie in ties:
+        word = phase_word(tie.mask.words)
+        fitting = [number for number in tie.candidates if word and phases.get(number) == word]
+        settled.append(Tie(tie.mask, fitting[0], "by grid and phase") if len(fitting) == 1 else tie)
+    return settled

@@ -1,4 +1,4 @@
-"""Contrast phases of a study's volumes: what times, enhancement and descriptions say together, and whether that is sure.
+"""Contrast phases of a study's volumes: what times, enhancement and descriptions say, and whether that is sure.
 
 One injection explains a study. Given when it began, how fast the blood went round and how much iodine there was, the
 volumes are independent: each has its delay, the enhancement that organs have at that delay, and perhaps a word that
@@ -8,6 +8,7 @@ names its phase. The three unknowns are summed over, so that what is missing cos
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,7 +46,9 @@ class Observation:
     hu : mapping of str to float
         Median HU by organ of `measured_organs`; organs that were not measured are absent.
     word : str
-        Phase that its description names; empty where none.
+        Phase that its description or its file's name names; empty where none.
+    by_name : bool
+        Whether the word is the user's own, in the name of a file or by the code of a collection, and not a scanner's.
     delay : float or None
         Seconds from the start of the injection to the acquisition, where the header says so.
     """
@@ -53,6 +56,7 @@ class Observation:
     second: float | None = None
     hu: Mapping[str, float] = field(default_factory=dict)
     word: str = ""
+    by_name: bool = False
     delay: float | None = None
 
 
@@ -94,6 +98,7 @@ class _Model:
     stretch_weights: np.ndarray
     taken_twice: float
     word_is_right: float
+    name_is_right: float
     time_is_right: float
     sure_from: float
 
@@ -115,6 +120,7 @@ def _model() -> _Model:
         stretch_weights=np.array(list(declared["stretch"].values()), float),
         taken_twice=declared["taken_twice"],
         word_is_right=declared["word_is_right"],
+        name_is_right=declared["name_is_right"],
         time_is_right=declared["time_is_right"],
         sure_from=declared["sure_from"],
     )
@@ -190,7 +196,9 @@ def _merged(items: Sequence[Observation]) -> Observation:
     }
     words = {item.word for item in items if item.word}
     delays = [item.delay for item in items if item.delay is not None]
-    return Observation(items[0].second, hu, words.pop() if len(words) == 1 else "", delays[0] if delays else None)
+    by_name = any(item.by_name for item in items)
+    word = words.pop() if len(words) == 1 else ""
+    return Observation(items[0].second, hu, word, by_name, delays[0] if delays else None)
 
 
 def _check(observation: Observation) -> None:
@@ -217,7 +225,7 @@ def _sessions(observations: Sequence[Observation]) -> list[list[int]]:
         sessions[-1].append(index)
     untimed = [index for index, item in enumerate(observations) if item.second is None]
     if untimed and len(sessions) <= 1:
-        sessions = [[*sum(sessions, []), *untimed]]
+        sessions = [[*itertools.chain.from_iterable(sessions), *untimed]]
     elif untimed:  # to which of several injections they belong is not known
         sessions += [[index] for index in untimed]
     return sessions
@@ -328,13 +336,13 @@ def _log_hu(hu: Mapping[str, float], delays: np.ndarray) -> np.ndarray:
     return log
 
 
-def _log_word(word: str) -> np.ndarray:
+def _log_word(item: Observation) -> np.ndarray:
     model = _model()
     log = np.log(model.prior)
-    if word:
-        wrong = (1 - model.word_is_right) / (len(ALL_PHASES) - 1)
-        right = np.array([phase == word for phase in ALL_PHASES])
-        log = log + np.log(np.where(right, model.word_is_right, wrong))
+    if item.word:
+        is_right = model.name_is_right if item.by_name else model.word_is_right
+        right = np.array([phase == item.word for phase in ALL_PHASES])
+        log = log + np.log(np.where(right, is_right, (1 - is_right) / (len(ALL_PHASES) - 1)))
     return log
 
 
@@ -345,13 +353,13 @@ def _log_untimed(item: Observation) -> np.ndarray:
     if item.delay is not None:
         density = density + _log_normal(delays, item.delay, 10.0)[:, None]
     joint = _log_hu(item.hu, delays)[..., None] + density[:, None, None, :]
-    return np.logaddexp.reduce(joint, axis=0) + _log_word(item.word)
+    return np.logaddexp.reduce(joint, axis=0) + _log_word(item)
 
 
 def _log_timed(item: Observation, delays: np.ndarray) -> np.ndarray:
     """Log likelihood of a volume by delay, stretch, dose and phase; a wrong time may lie anywhere."""
     model = _model()
-    told = _log_hu(item.hu, delays)[..., None] + _log_delay(delays)[:, None, None, :] + _log_word(item.word)
+    told = _log_hu(item.hu, delays)[..., None] + _log_delay(delays)[:, None, None, :] + _log_word(item)
     if item.delay is not None:
         told = told + _log_normal(delays, item.delay, 10.0)[:, None, None, None]
     anywhere = _log_untimed(item) - np.log(_OUT_OF_REACH_S)
@@ -365,7 +373,7 @@ def _proposal(
     likeliest, confidence = ALL_PHASES[best], float(posterior[best])
     evidence = []
     if own.word:
-        evidence.append(f"description names {own.word}")
+        evidence.append(f"{'name of the file' if own.by_name else 'description'} says {own.word}")
     if by_time:
         evidence.append("times of the study's acquisitions")
     elif own.second is not None and not trusted:

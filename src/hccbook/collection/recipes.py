@@ -132,9 +132,7 @@ def name_parts(place: str, recipe: Recipe) -> NameParts:
     words = [token for token in tokens if phase_word(token)]
     masked = [token for token in tokens if _MASK_WORDS.fullmatch(token)]
     organ_tokens = {word for names in ORGAN_NAMES.values() for name in names for word in re.split(r"[ _]", name)}
-    named = [
-        token for token in tokens if token not in words + masked and not (organ and token.lower() in organ_tokens)
-    ]
+    named = [token for token in tokens if token not in words + masked and not (organ and token.lower() in organ_tokens)]
     patient = "_".join(token for token in named if not _GENERIC.fullmatch(token))
     if not patient:
         own = [folder for folder in folders if not (_GENERIC.fullmatch(folder) or _MASK_FOLDERS.fullmatch(folder))]
@@ -174,8 +172,8 @@ def organ_named(name: str) -> str:
 # --- words of phases --------------------------------------------------------------------------------------------------
 
 _PHASE_WORDS: Mapping[str, str] = {
-    "precontrast": r"pre[ -]?contrast|non[ -]?contrast|un[ -]?enhanced|native|nativ|plain|without contrast|w/?o( c(ontrast)?)?"
-    r"|nect|ncct|nc|no contrast|sans (injection|iv)|blanco|sin contraste",
+    "precontrast": r"pre[ -]?contrast|non[ -]?contrast|un[ -]?enhanced|native|nativ|plain|without contrast"
+    r"|w/?o( c(ontrast)?)?|nect|ncct|nc|no contrast|sans (injection|iv)|blanco|sin contraste",
     "arterial": r"arterial|arteriell\w*|art(eri\w*)?|late[ -]?art\w*|hap|arterielle|arteriosa|hepatic arter\w*",
     "venous": r"portal([ -]?ven\w*)?|porto?[ -]?ven\w*|portal|venous|ven(o?es|oso|osa|eus|ose)?|pv(p|ph)?|portalven\w*"
     r"|portale?",

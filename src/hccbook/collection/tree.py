@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -113,13 +113,15 @@ class Tree:
         return self.sources[header.position]
 
 
-def walk(root: str | Path) -> Tree:
+def walk(root: str | Path, skip: Collection[Path] = ()) -> Tree:
     """Look at every file of a folder tree.
 
     Parameters
     ----------
     root : path-like
         Folder; links to other folders within it are followed once.
+    skip : collection of pathlib.Path
+        Folders that are not entered, such as those that an earlier manifest wrote.
 
     Returns
     -------
@@ -135,7 +137,7 @@ def walk(root: str | Path) -> Tree:
         hint = "Name the folder that holds the patients' CT."
         raise ImageError(root.name, "must be a folder", f"no folder {root.name!r}", hint)
     tree = Tree(root)
-    for path in _files(root):
+    for path in _files(root, {folder.resolve() for folder in skip}):
         _look_at(path, tree)
     if not (tree.headers or tree.nifti):
         hint = "Name the folder that holds the patients' CT; unpack archives other than zip first."
@@ -144,11 +146,11 @@ def walk(root: str | Path) -> Tree:
     return tree
 
 
-def _files(root: Path) -> Iterator[Path]:
-    seen: set[Path] = set()
+def _files(root: Path, skip: set[Path]) -> Iterator[Path]:
+    seen = set(skip)
     for folder, names, files in os.walk(root, followlinks=True):
         real = Path(folder).resolve()
-        if real in seen:  # a link that leads back up
+        if real in seen:  # not to be entered, or a link that leads back up
             names.clear()
             continue
         seen.add(real)
@@ -224,7 +226,7 @@ def _dicom(source: Source, stream: IO[bytes]) -> Dataset | None:
 
 
 def _may_begin_with_an_element(head: bytes) -> bool:
-    """Whether bytes could be a data set without preamble: its first element is of group 2 or 8, little or big endian."""
+    """Whether bytes could be a data set without preamble: it begins with group 2 or 8, in either byte order."""
     return len(head) == _PREAMBLE and head[:2] in (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08")
 
 
@@ -238,20 +240,15 @@ def _absent_files(source: Source, directory: Dataset) -> int:
     if source.member:
         return 0
     absent = 0
-    folder_names: dict[Path, dict[str, str]] = {}
+    names: dict[Path, dict[str, Path]] = {}
     for record in directory.get("DirectoryRecordSequence") or ():
         parts = record.get("ReferencedFileID")
-        if not parts:
-            continue
-        place: Path | None = source.path.parent
-        for part in [parts] if isinstance(parts, str) else list(parts):
-            if place not in folder_names:
-                entries = os.listdir(place) if place.is_dir() else []
-                folder_names[place] = {name.casefold(): name for name in entries}
-            real = folder_names[place].get(str(part).casefold())
-            place = place / real if real else None
+        place: Path | None = source.path.parent if parts else None
+        for part in [parts] if isinstance(parts, str) else list(parts or ()):
             if place is None:
                 break
-        absent += place is None
+            if place not in names:
+                names[place] = {entry.name.casefold(): entry for entry in place.iterdir()} if place.is_dir() else {}
+            place = names[place].get(str(part).casefold())
+        absent += bool(parts) and place is None
     return absent
-
