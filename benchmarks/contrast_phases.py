@@ -11,6 +11,7 @@ slow hearts, missing times and wrong words, and not what they do with patients.
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from collections import Counter
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hccbook.collection.phases import ALL_PHASES, UNSURE, Observation, propose_phases
+from hccbook.collection.phases import ALL_PHASES, UNSURE, Observation, propose_phases, sure_from
 
 STUDIES = 2000
 ORGANS = ("aorta", "portal_vein", "liver", "spleen", "kidney")
@@ -173,7 +174,7 @@ def enhancement(
         change["right"] += level["arm"] * arm_flow + blood["veins"] / (1400.0 * size) * flow * 0.95
         change["veins"] -= blood["veins"] / (1400.0 * size) * flow * 0.95
         names = list(chain)[1:]
-        for here, following in zip(names, names[1:], strict=False):
+        for here, following in itertools.pairwise(names):
             change[here] -= level[here] * flow
             change[following] += level[here] * flow
         change["aorta2"] -= aorta * flow
@@ -248,7 +249,12 @@ def _study(draws: Draws, rng: np.random.Generator, curves: dict[str, np.ndarray]
     worded = rng.random() < draws.worded
     kind = rng.choice(
         ["none", "copied", "one moved", "right"],
-        p=[draws.no_time, draws.copied_time, draws.moved_time, 1 - draws.no_time - draws.copied_time - draws.moved_time],
+        p=[
+            draws.no_time,
+            draws.copied_time,
+            draws.moved_time,
+            1 - draws.no_time - draws.copied_time - draws.moved_time,
+        ],
     )
     start = rng.uniform(0, 80000)
     seconds, truth, observations = [], [], []
@@ -303,7 +309,7 @@ def judge(studies: list[Study]) -> dict[str, object]:
         }
         for (group, value), count in sorted(counts.items())
     ]
-    return {"studies": len(studies), "rows": rows, "errors": dict(errors.most_common())}
+    return {"studies": len(studies), "sure_from": sure_from(), "rows": rows, "errors": dict(errors.most_common())}
 
 
 def main() -> None:
@@ -311,8 +317,10 @@ def main() -> None:
     development = sys.argv[1:] == ["development"]
     result = judge(simulate(DEVELOPMENT if development else JUDGEMENT, 400 if development else STUDIES))
     for row in result["rows"]:
-        print(f"{row['group']:>6} {row['value']:<18} {row['volumes']:>6} volumes, "
-              f"unsure {row['unsure']:.1%}, right where sure {row['right_where_sure']:.2%}")
+        print(
+            f"{row['group']:>6} {row['value']:<18} {row['volumes']:>6} volumes, "
+            f"unsure {row['unsure']:.1%}, right where sure {row['right_where_sure']:.2%}"
+        )
     print(result["errors"])
     if not development:
         file = Path(__file__).with_suffix(".json")

@@ -159,5 +159,3 @@ def write_masks(folder: Path, organs: Iterable[str] = ("liver", "spleen", "aorta
     names = {"portal_vein": "portal_vein_and_splenic_vein", "kidney": "kidney_left"}
     for organ in organs:
         write_nifti(folder / f"{names.get(organ, organ)}.nii.gz", mask_of(organ))
-
-

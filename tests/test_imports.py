@@ -27,6 +27,7 @@ ROOMS = (
     "cohort",
     "phantom",
     "segmentation",
+    "collection",
     "features",
     "radiomics",
     "models",

@@ -97,6 +97,7 @@ def manifest(  # noqa: PLR0913 - a command has its options
     clinical: Annotated[Path | None, typer.Option("--clinical", help="CSV with clinical values.")] = None,
     on: Annotated[str, typer.Option("--on", help="Its column with the patients' identifiers.")] = "",
     recipe: Annotated[str, typer.Option("--recipe", help="waw_tace, lits, msd_liver or chaos.")] = "",
+    weights: Annotated[Path | None, typer.Option("--weights", help="Network for volumes without masks.")] = None,
     jobs: Annotated[int, typer.Option("--jobs", help="Cores; all when left out.")] = 0,
 ) -> None:
     """Write a manifest from a folder of CT: what is known, and a table and a page of what is not."""
@@ -104,7 +105,7 @@ def manifest(  # noqa: PLR0913 - a command has its options
     from hccbook.settings import RunSettings
 
     wanted = tuple(RunSettings(phases=phases).phases.split(","))
-    choices = Choices(phases=wanted, study=study, recipe=recipe, clinical=clinical, key=on)
+    choices = Choices(phases=wanted, study=study, recipe=recipe, clinical=clinical, key=on, weights=weights)
     report = write_manifest(root, output, choices, jobs or _cores())
     print(f"{report.manifest}: {report.patients} patients, {report.whole} with all phases")
     print(f"{report.decisions}: {len(report.table)} decisions, {report.open} left open")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from hccbook.papers import PAPERS, published
 from hccbook.papers.published import Assumption, Claim, Item
 from hccbook.pipeline.run_record import RunRecord
 from hccbook.provenance import digest
+from hccbook.run import benchmark_file
 from hccbook.settings import Profile
 
 _TEMPLATES = jinja2.Environment(
@@ -65,6 +67,19 @@ def results_page(listed: Iterable[Item], claimed: Iterable[Claim] = (), *, synth
         ran=published.REPRODUCED if synthetic else "method run on own data",
         chapter=_chapter,
     )
+
+
+def contrast_phases_page() -> str:
+    """Page about how often proposed contrast phases are right, from the benchmark, as MyST."""
+    measured = json.loads(benchmark_file("contrast_phases").read_text(encoding="utf-8"))
+    titles = {
+        "all": "",
+        "phase": "phase: ",
+        "masks": "masks of organs: ",
+        "times": "times: ",
+        "words": "descriptions: ",
+    }
+    return render("contrast_phases.md.j2", **measured, titles=titles)
 
 
 def _chapter(page: str) -> str:

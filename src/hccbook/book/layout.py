@@ -15,7 +15,7 @@ import yaml
 from hccbook.book.checklists_page import addresses, checklist_pages
 from hccbook.book.checks import BookError, item_files, refuse_paths
 from hccbook.book.costs_page import costs_page
-from hccbook.book.generated_pages import api_pages, assumptions_page, results_page, shown_run
+from hccbook.book.generated_pages import api_pages, assumptions_page, contrast_phases_page, results_page, shown_run
 from hccbook.book.picture_data import picture_files
 from hccbook.book.web_pages import web_files
 from hccbook.papers import PAPERS
@@ -83,6 +83,7 @@ def lay_out(run: RunPaths, source: Path, shown: RunPaths | None = None) -> Path:
         "_config.yml": _config(synthetic),
         "results.md": results_page(listed, [claim for claim in claims() if claim.paper in papers], synthetic=synthetic),
         "assumptions.md": assumptions_page(register, used),
+        "contrast_phases.md": contrast_phases_page(),
         "costs.md": costs_page(run),
         "assets/mathjax/tex-svg.js": _mathjax(),
     }

@@ -44,6 +44,8 @@ class Choices:
         CSV with clinical values.
     key : str
         Its column that holds the patients' identifiers.
+    weights : pathlib.Path or None
+        Weights of a trained network that segments liver and spleen of volumes without masks, for their enhancement.
     """
 
     phases: tuple[str, ...] = PHASES
@@ -51,6 +53,7 @@ class Choices:
     recipe: str = ""
     clinical: Path | None = None
     key: str = ""
+    weights: Path | None = None
 
 
 @dataclass
@@ -141,7 +144,7 @@ def write_manifest(
     page, linked = output.with_name(f"{stem}_page"), output.with_name(f"{stem}_volumes")
     collection = Collection(walk(root, skip=(page, linked)), linked)
     _find_volumes(collection, recipe)
-    _measure(collection, page, workers)
+    _measure(collection, page, workers, str(choices.weights or ""))
     _propose(collection, recipe)
     sure = {number: proposal.phase for number, proposal in collection.proposals.items()}
     collection.ties = tie_by_phase(collection.ties, sure)
@@ -208,7 +211,7 @@ def _mask_patient(source: Source, patient: str, recipe: Recipe, tree: Tree) -> s
     return match["patient"] if match else patient
 
 
-def _measure(collection: Collection, page: Path, workers: int) -> None:
+def _measure(collection: Collection, page: Path, workers: int, weights: str) -> None:
     tasks: dict[str, VolumeTask] = {}
     numbers: dict[str, int] = {}
     counts: Counter[str] = Counter()
@@ -220,7 +223,7 @@ def _measure(collection: Collection, page: Path, workers: int) -> None:
         name = f"{key}_{counts[key]}"
         path = place_volume(volume, collection.folder / key / str(counts[key]), collection.folder / "unpacked")
         collection.paths[number], collection.names[number], numbers[name] = path, name, number
-        tasks[name] = VolumeTask(path, _mask_paths(collection, number), page / f"{name}.png", name)
+        tasks[name] = VolumeTask(path, _mask_paths(collection, number), page / f"{name}.png", name, weights)
     outcome = map_patients(measure_volume, tasks, stage="manifest", workers=workers)
     failed = dict(zip(outcome.failures["patient"], outcome.failures["kind"], strict=True))
     for name, number in numbers.items():
@@ -259,13 +262,8 @@ def _observation(collection: Collection, number: int, recipe: Recipe, clock: boo
     volume = collection.volumes[number]
     header = volume.header
     word, by_name = phase_word(volume.description), header is None
-    if recipe.phase and (header is None or recipe.folders):
+    if recipe.phase and recipe.folders:
         word, by_name = recipe.phase, True
-    if header is None:
-        place = "/".join([*volume.files[0].parts(collection.tree.root), volume.files[0].name])
-        match = recipe.image.fullmatch(place) if recipe.image else None
-        if match and "phase" in match.groupdict():
-            word = recipe.codes.get(match["phase"], word)
     delay = None
     if header is not None and header.injected is not None and volume.second is not None:
         delay = volume.second - header.injected

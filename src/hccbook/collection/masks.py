@@ -155,7 +155,7 @@ def _references(dataset: Dataset) -> tuple[frozenset[str], frozenset[str], set[s
             elif element.keyword == "FrameOfReferenceUID" and element.value:
                 frames.add(str(element.value))
 
-    with contextlib.suppress(UNREADABLE):  # what was read until there counts
+    with contextlib.suppress(*UNREADABLE):  # what was read until there counts
         look(dataset)
     return frozenset(series), frozenset(instances), frames
 

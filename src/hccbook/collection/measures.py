@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import SimpleITK as sitk
@@ -12,7 +15,11 @@ from PIL import Image
 
 from hccbook.errors import HccbookError
 from hccbook.images import read_image, read_mask, to_array
+from hccbook.settings import ORGANS
 from hccbook.store import atomic_path
+
+if TYPE_CHECKING:
+    from hccbook.segmentation import Segmenter
 
 _WINDOW_HU = (-120.0, 240.0)  # ends that show fat, organs and contrast apart
 _WIDTH = 220  # pixels of a picture
@@ -33,12 +40,15 @@ class VolumeTask:
         PNG file to write.
     place : str
         How errors name the volume.
+    weights : str
+        File of a trained network that segments liver and spleen where no mask of them is given; empty for none.
     """
 
     path: Path
     masks: Mapping[str, tuple[str, ...]]
     picture: Path
     place: str
+    weights: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,7 +60,7 @@ class Measured:
     hu : dict of str to float
         Median HU by organ.
     problems : tuple of str
-        Masks that could not be used, and why.
+        What reading repaired, and masks that could not be used, with the reason.
     error : str
         Why the volume cannot be read; empty where it can.
     """
@@ -65,25 +75,45 @@ def measure_volume(task: VolumeTask) -> Measured:
 
     The slice is the one with most of the liver, or else the middle one.
     """
-    try:
-        image = read_image(task.path, task.place)
-    except HccbookError as error:
-        return Measured(error=f"{error.rule}, but found {error.found}")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        try:
+            image = read_image(task.path, task.place)
+        except HccbookError as error:
+            return Measured(error=f"{error.rule}, but found {error.found}")
+    masks, problems = _masks(task, image)
     array = to_array(image)
-    hu, problems, level = {}, [], None
+    hu = {organ: float(np.median(array[mask])) for organ, mask in masks.items() if mask.sum() >= _LEAST_VOXELS}
+    _draw(image, masks.get("liver"), task.picture)
+    # What reading repaired comes first.
+    return Measured(hu, (*(str(warning.message) for warning in said), *problems))
+
+
+def _masks(task: VolumeTask, image: sitk.Image) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Masks (z, y, x) by organ, given or else segmented, and those that could not be used."""
+    masks, problems = {}, []
     for organ, paths in task.masks.items():
-        marked = np.zeros(array.shape, bool)
+        marked = np.zeros(image.GetSize()[::-1], bool)
         for path in paths:
             try:
                 marked |= to_array(read_mask(path, image, f"{task.place}, {organ}")) > 0
             except HccbookError as error:
                 problems.append(f"{organ}: {error.rule}, but found {error.found}")
-        if marked.sum() >= _LEAST_VOXELS:
-            hu[organ] = float(np.median(array[marked]))
-        if organ == "liver" and marked.any():
-            level = marked
-    _draw(image, level, task.picture)
-    return Measured(hu, tuple(problems))
+        if marked.any():
+            masks[organ] = marked
+    if task.weights and not set(ORGANS) & set(masks):
+        labels = to_array(_segmenter(task.weights).predict_all([image])[0])
+        segmented = {organ: labels == label for label, organ in enumerate(ORGANS, start=1)}
+        masks |= {organ: mask for organ, mask in segmented.items() if mask.any()}
+    return masks, problems
+
+
+@functools.lru_cache(maxsize=1)
+def _segmenter(weights: str) -> Segmenter:
+    # The network takes seconds to load, and most collections come with masks or without a network.
+    from hccbook.segmentation import Segmenter
+
+    return Segmenter.load(weights, "cpu")
 
 
 def _draw(image: sitk.Image, liver: np.ndarray | None, file: Path) -> None:

@@ -71,7 +71,7 @@ def _volume(source: Source, parts: NameParts, place: str) -> Volume:
         series=place,
         header=None,
         files=(source,),
-        description=parts.words,
+        description=parts.phase or parts.words,
     )
 
 

@@ -131,6 +131,11 @@ def measured_organs() -> tuple[str, ...]:
     return tuple(_model().enhancement)
 
 
+def sure_from() -> float:
+    """Probability from which a phase is sure."""
+    return _model().sure_from
+
+
 def propose_phases(observations: Sequence[Observation]) -> list[PhaseProposal]:
     """Phases of the volumes of one study.
 

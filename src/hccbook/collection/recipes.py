@@ -60,11 +60,14 @@ class Recipe:
 @functools.cache
 def _recipes() -> dict[str, Recipe]:
     declared = yaml.safe_load(Path(__file__).with_name("recipes.yaml").read_text(encoding="utf-8"))
-    patterns = ("image", "mask", "folders")
-    return {
-        name: Recipe(**{key: re.compile(value) if key in patterns else value for key, value in entry.items()})
-        for name, entry in declared.items()
-    }
+    recipes = {}
+    for name, entry in declared.items():
+        image, mask, folders = (
+            re.compile(entry[key]) if key in entry else None for key in ("image", "mask", "folders")
+        )
+        codes, labels = entry.get("codes", {}), entry.get("labels", {})
+        recipes[name] = Recipe(image, mask, folders, codes, entry.get("phase", ""), labels)
+    return recipes
 
 
 def recipe_of(name: str) -> Recipe:
@@ -117,12 +120,12 @@ def name_parts(place: str, recipe: Recipe) -> NameParts:
         The file's path below the root, folders separated by ``/``.
     recipe : Recipe
     """
-    for pattern, is_mask in ((recipe.mask, True), (recipe.image, False)):
+    for pattern, of_mask in ((recipe.mask, True), (recipe.image, False)):
         match = pattern.fullmatch(place) if pattern else None
         if match:
             groups = match.groupdict()
             phase = recipe.codes.get(groups.get("phase") or "", "") or recipe.phase
-            return NameParts(groups["patient"], "", phase, "", is_mask)
+            return NameParts(groups["patient"], "", phase, "", of_mask)
     path = PurePosixPath(place)
     stem = _stem(path.name)
     folders = path.parts[:-1]

@@ -177,7 +177,7 @@ def _volume(tree: Tree, patient: str, headers: Sequence[Header], part: int, part
     first = ordered[0]
     seconds = [header.second for header in ordered if header.second is not None]
     acquisitions = {header.acquisition for header in ordered}
-    left_out = size_reason(along) or kernel_reason(first.kernel, first.description)
+    left_out = size_reason(along.tolist()) or kernel_reason(first.kernel, first.description)
     if _repeats(along) and not left_out:
         left_out = f"{_repeats(along)} slices at a place already taken, and no tag tells them apart"
     remarks = (f"volume {part} of {parts} in one series",) if parts > 1 else ()
