@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pydicom
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,6 +31,8 @@ from made_up_collection import (
     write_masks,
     write_study,
 )
+from pydicom.dataset import Dataset
+from pydicom.uid import EnhancedCTImageStorage
 from typer.testing import CliRunner
 
 from hccbook.cli import app
@@ -82,6 +85,8 @@ def cells_of(report) -> pd.DataFrame:
         ("START", ""),
         ("carotid CTA", ""),
         ("event", ""),
+        ("CT ABD W/WO CONTRAST", ""),
+        ("hospital del mar", ""),
         ("", ""),
     ],
 )
@@ -290,6 +295,36 @@ def test_files_without_preamble(tmp_path):
     assert [(len(volume.files), volume.left_out) for volume in volumes] == [(SLICES, "")] * 3
 
 
+def test_file_of_several_frames(tmp_path):
+    """An enhanced CT is one volume, with the places of its frames, their time and kernel one level down.
+
+    https://github.com/rordenlab/dcm2niix/issues/555
+    """
+    (file,) = write_ct(tmp_path, places=[0])
+    header = pydicom.dcmread(file)
+    header.SOPClassUID = header.file_meta.MediaStorageSOPClassUID = EnhancedCTImageStorage
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "ConvolutionKernel"):
+        delattr(header, keyword)
+    del header.AcquisitionTime, header.AcquisitionDate
+    shared, measures, plane, kernel = Dataset(), Dataset(), Dataset(), Dataset()
+    measures.PixelSpacing, measures.SliceThickness = [30, 30], 5
+    plane.ImageOrientationPatient, kernel.ConvolutionKernel = [1, 0, 0, 0, 1, 0], "B30f"
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [plane]
+    shared.CTReconstructionSequence = [kernel]
+    frames = []
+    for level in (10, 0, 5, *range(15, 100, 5)):
+        frame, position, content = Dataset(), Dataset(), Dataset()
+        position.ImagePositionPatient, content.FrameAcquisitionDateTime = [-165, -165, level], "20200101090035"
+        frame.PlanePositionSequence, frame.FrameContentSequence = [position], [content]
+        frames.append(frame)
+    header.SharedFunctionalGroupsSequence, header.PerFrameFunctionalGroupsSequence = [shared], frames
+    header.NumberOfFrames = len(frames)
+    header.save_as(file)
+    (volume,) = dicom_volumes(walk(tmp_path))
+    assert volume.along == tuple(range(0, 100, 5)) and volume.left_out == ""
+    assert volume.second % 86400 == NINE + 35 and volume.header.kernel == "B30f"
+
+
 def test_what_cannot_be_read(tmp_path):
     """Broken, encrypted and foreign files are listed by folder and reason; the study beside them is found."""
     write_study(tmp_path / "in" / "A1")
@@ -439,8 +474,7 @@ def test_command(tmp_path):
     result = CliRunner().invoke(app, ["manifest", str(tmp_path / "in"), "-o", str(out), "--jobs", "1"])
     assert result.exit_code == 0, result.output
     assert "1 patients, 0 with all phases" in result.output
-    table = pd.read_csv(tmp_path / "patients_decisions.csv", keep_default_na=False)
-    assert table.loc[table["place"] == "delayed", ["line", "patient_id", "decision"]].values.tolist() == [
-        [2, "A1", "left empty"]
-    ] or "no volume is surely delayed" in "\n".join(table["reason"])
+    table = pd.read_csv(tmp_path / "patients_decisions.csv", dtype=str, keep_default_na=False)
+    empty = table.loc[table["what"] == "cell", ["line", "patient_id", "place", "decision"]]
+    assert empty.values.tolist() == [["2", "A1", phase, "left empty"] for phase in ("arterial", "venous", "delayed")]
     assert (tmp_path / "patients_page" / "index.html").is_file()

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pydicom
 import pytest
+import SimpleITK as sitk
 from highdicom.seg import Segmentation, SegmentDescription
 from made_up_collection import (
     ARTERIAL,
@@ -37,9 +38,13 @@ from made_up_collection import (
     write_study,
 )
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.fileset import FileSet
 from pydicom.sr.coding import Code
-from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage, SecondaryCaptureImageStorage
+from pydicom.uid import (
+    ExplicitVRLittleEndian,
+    MediaStorageDirectoryStorage,
+    RTStructureSetStorage,
+    SecondaryCaptureImageStorage,
+)
 
 from hccbook.collection import Choices, write_manifest
 from hccbook.images import read_image, read_mask, to_array
@@ -207,13 +212,20 @@ def early_arterial(folder: Path) -> None:
 
 
 def medium(root: Path) -> None:
-    """A burned medium: files without endings, and a DICOMDIR."""
-    write_study(root / "made", StudyID="1")
-    index = FileSet()
-    for file in sorted((root / "made").rglob("*.dcm")):
-        index.add(file)
-    index.write(root / "CD")
-    shutil.rmtree(root / "made")
+    """A burned medium: files without endings, and a DICOMDIR that names them in capitals."""
+    directory = Dataset()
+    directory.file_meta = FileMetaDataset()
+    directory.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    directory.file_meta.MediaStorageSOPClassUID = MediaStorageDirectoryStorage
+    directory.file_meta.MediaStorageSOPInstanceUID = uid("DICOMDIR")
+    directory.DirectoryRecordSequence = []
+    files = write_study(root / "CD" / "images", name="im{:06d}")
+    for file in sorted(file for slices in files.values() for file in slices):
+        record = Dataset()
+        record.DirectoryRecordType = "IMAGE"
+        record.ReferencedFileID = [part.upper() for part in file.relative_to(root / "CD").parts]
+        directory.DirectoryRecordSequence.append(record)
+    directory.save_as(root / "CD" / "DICOMDIR", enforce_file_format=True)
 
 
 def medium_with_gaps(root: Path) -> None:
@@ -245,6 +257,15 @@ def two_persons(root: Path) -> None:
     """Two patients under one identifier, whom sex and date of birth tell apart."""
     write_study(root / "pat1", patient="7", study="1", PatientBirthDate="19500101")
     write_study(root / "pat2", patient="7", study="2", PatientSex="F", PatientBirthDate="19610101")
+
+
+def two_identifiers(root: Path) -> None:
+    """The archive gave one series of the study another identifier."""
+    files = write_study(root)
+    for file in files["arterial"]:
+        header = pydicom.dcmread(file)
+        header.PatientID = "A1-2"
+        header.save_as(file)
 
 
 def no_identifier(root: Path) -> None:
@@ -349,7 +370,7 @@ def write_seg(file: Path, slices: list[Path], organs: tuple[str, ...], strip: bo
     who = (uid("seg"), 300, uid(file), 1, "maker", "model", "1", "2")
     seg = Segmentation(headers, arrays, "BINARY", described, *who)
     if strip:
-        del seg.ReferencedSeriesSequence
+        del seg.ReferencedSeriesSequence, seg.SourceImageSequence
         for groups in seg.PerFrameFunctionalGroupsSequence:
             del groups.DerivationImageSequence
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -431,8 +452,8 @@ def msd(root: Path) -> None:
 
 def lits(root: Path) -> None:
     """volume-28.nii and segmentation-28.nii: the phase is told nowhere, and two organs say little."""
-    write_nifti(root / "volume-28.nii", body(VENOUS))
-    write_nifti(root / "segmentation-28.nii", mask_of("liver"))
+    for name, array in (("volume-28.nii", body(VENOUS)), ("segmentation-28.nii", mask_of("liver"))):
+        sitk.WriteImage(sitk.GetImageFromArray(array), str(root / name))
 
 
 def chaos(root: Path) -> None:
@@ -566,9 +587,8 @@ TRAPS = {
     "one identifier for all": Trap(
         "https://github.com/e0404/matRad/pull/273", same_identifier, {"pat1": ALL, "pat2": ALL}
     ),
-    "one identifier for two": Trap(
-        "https://github.com/RSNA/anonymizer/issues/18", two_persons, {"pat1": ALL, "pat2": ALL}
-    ),
+    "two identifiers in one study": Trap("https://github.com/RSNA/anonymizer/issues/18", two_identifiers, {"A1": ALL}),
+    "one identifier for two": Trap("https://github.com/e0404/matRad/pull/273", two_persons, {"pat1": ALL, "pat2": ALL}),
     "no identifier": Trap("https://github.com/fli-iam/shanoir-ng/pull/3163", no_identifier, {"pat1": ALL}),
     "exported twice": Trap(
         "https://github.com/mmiv-center/DICOMAnonymizer/issues/19", twice, {"A1": ALL}, ("copies of its slices",)
@@ -662,7 +682,7 @@ TRAPS = {
         "reference, section 12; https://github.com/assassint2017/MICCAI-LITS2017/issues/33",
         lits,
         {"28": set()},
-        ("phase unsure",),
+        ("phase unsure", "voxels of 1 x 1 x 1 mm at the origin"),
         Choices(recipe="lits", phases=("venous",)),
     ),
     "CHAOS": Trap(

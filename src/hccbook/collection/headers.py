@@ -27,7 +27,7 @@ HEADER_TAGS = [
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "Rows", "Columns"),
     *("NumberOfFrames", "ReferencedSeriesSequence", "ReferencedFrameOfReferenceSequence", "SegmentSequence"),
     *("StructureSetROISequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
-    *("ImageComments", "ContrastBolusAgent", "PatientAge"),
+    *("PatientAge", "ReferencedImageSequence", "SourceImageSequence"),
 ]
 """Tags that are read of every object."""
 
@@ -72,7 +72,7 @@ class Header:
     sop_class, modality : str
     kinds : tuple of str
         Image type, upper case.
-    description, comment, kernel, agent : str
+    description, kernel : str
     number, acquisition, instance_number : int or None
         Of the series, the acquisition within it, and the object within that.
     second : float or None
@@ -108,9 +108,7 @@ class Header:
     modality: str
     kinds: tuple[str, ...]
     description: str
-    comment: str
     kernel: str
-    agent: str
     number: int | None
     acquisition: int | None
     instance_number: int | None
@@ -157,9 +155,7 @@ def header_of(dataset: Dataset, position: int) -> Header:
         modality=_text(dataset, "Modality"),
         kinds=_kinds(dataset) or _kinds(frame_kind, "FrameType"),
         description=_text(dataset, "SeriesDescription"),
-        comment=_text(dataset, "ImageComments"),
         kernel=_text(dataset, "ConvolutionKernel") or _text(reconstruction, "ConvolutionKernel"),
-        agent=_text(dataset, "ContrastBolusAgent"),
         number=_whole(dataset, "SeriesNumber"),
         acquisition=_whole(dataset, "AcquisitionNumber"),
         instance_number=_whole(dataset, "InstanceNumber"),

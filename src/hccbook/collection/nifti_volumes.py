@@ -79,7 +79,9 @@ def _with_grid(volume: Volume, path: Path) -> Volume:
     grid = file_grid(path)
     if grid is None:
         return volume
-    return dataclasses.replace(volume, along=tuple(_along(grid)))
+    bare = np.array_equal(np.abs(grid.steps), np.eye(3)) and not grid.origin.any()
+    remarks = ("voxels of 1 x 1 x 1 mm at the origin: its header may say nothing of the grid",) if bare else ()
+    return dataclasses.replace(volume, along=tuple(_along(grid)), remarks=remarks)
 
 
 def _along(grid: Grid) -> Sequence[float]:

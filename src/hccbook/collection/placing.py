@@ -49,11 +49,14 @@ def place_volume(volume: Volume, folder: Path, unpacked: Path) -> Path:
     Returns
     -------
     pathlib.Path
-        The NIfTI file; the folder of the archive, where the volume is alone in it; else `folder`.
+        The NIfTI file, or the DICOM file of several frames; the folder of the archive, where the volume is alone in
+        it; else `folder`.
     """
     first = volume.files[0]
     if volume.header is None:
         return place_files([first], unpacked)[first]
+    if volume.header.frames > 1 and not first.member:
+        return first.path
     if not first.member and _is_alone(volume):
         return first.path.parent
     shutil.rmtree(folder, ignore_errors=True)

@@ -143,7 +143,7 @@ def name_parts(place: str, recipe: Recipe) -> NameParts:
         patient = own[-1] if own else "_".join(tokens)
     in_masks = any(_MASK_FOLDERS.fullmatch(folder) for folder in folders)
     is_mask = True if masked or in_masks else False if channel else None
-    return NameParts(patient, " ".join([*folders, *words]), recipe.phase, organ, is_mask)
+    return NameParts(patient, " ".join([*folders[-2:], *words]), recipe.phase, organ, is_mask)
 
 
 def _stem(name: str) -> str:
@@ -176,11 +176,11 @@ def organ_named(name: str) -> str:
 
 _PHASE_WORDS: Mapping[str, str] = {
     "precontrast": r"pre[ -]?contrast|non[ -]?contrast|un[ -]?enhanced|native|nativ|plain|without contrast"
-    r"|w/?o( c(ontrast)?)?|nect|ncct|nc|no contrast|sans (injection|iv)|blanco|sin contraste",
+    r"|w/?o c(ontrast)?|w/o|nect|ncct|no contrast|sans (injection|iv)|blanco|sin contraste",
     "arterial": r"arterial|arteriell\w*|art(eri\w*)?|late[ -]?art\w*|hap|arterielle|arteriosa|hepatic arter\w*",
     "venous": r"portal([ -]?ven\w*)?|porto?[ -]?ven\w*|portal|venous|ven(o?es|oso|osa|eus|ose)?|pv(p|ph)?|portalven\w*"
     r"|portale?",
-    "delayed": r"delay(ed)?|equilibrium|late phase|tardi\w*|sp(ae|ä)t\w*|excretory|washout|wash-out|dela|del",
+    "delayed": r"delay(ed)?|equilibrium|late phase|tardi\w*|sp(ae|ä)t\w*|excretory|washout|wash-out",
 }
 """Words that name a phase. AP is none: beside CAP it says abdomen and pelvis, and in many archives arterial."""
 
@@ -197,7 +197,9 @@ def phase_word(text: str) -> str:
     Seconds and minutes behind the start of the injection count as words: 25 to 45 s are arterial, 60 to 90 s are
     venous, 2 minutes and more are delayed, and what lies between names none.
     """
-    plain = re.sub(r"[_.]", " ", text)
+    # With and without: the protocol's name, not the series' phase.
+    plain = re.sub(r"(?<![a-z])w(ith)?( ?[/&+] ?| and )(w/?o|without)(?![a-z])", " ", text, flags=re.IGNORECASE)
+    plain = re.sub(r"[_.]", " ", plain)
     named = {phase for phase, pattern in _COMPILED.items() if pattern.search(plain)}
     if "arterial" in named and re.search(r"portal[ -]?arterial|late[ -]?arterial", plain, re.IGNORECASE):
         named -= {"venous", "delayed"}

@@ -152,7 +152,12 @@ def patient_names(tree: Tree) -> list[str]:
             folders = source.parts(tree.root)
             name = folders[0] if folders else f"study {header.study[-8:]}"
         names.append(name)
-    return names
+    # A study is of one patient, whatever an archive wrote into some of its objects.
+    of_study: dict[str, Counter[str]] = defaultdict(Counter)
+    for header, name in zip(tree.headers, names, strict=True):
+        of_study[header.study][name] += 1
+    studies = [header.study for header in tree.headers]
+    return [of_study[study].most_common(1)[0][0] if study else name for study, name in zip(studies, names, strict=True)]
 
 
 def _of_series(tree: Tree, patient: str, headers: list[Header]) -> list[Volume]:
