@@ -22,6 +22,7 @@ from hccbook.collection.headers import HEADER_TAGS, Header, header_of
 from hccbook.errors import ImageError
 from hccbook.images import is_nifti
 from hccbook.images.remarks import UNREADABLE, quiet, reason
+from hccbook.parallel import progress_line
 
 _PREAMBLE = 132  # bytes before which a DICOM file may say anything, and whose last four say DICM
 _ZIP = b"PK\x03\x04"
@@ -137,8 +138,11 @@ def walk(root: str | Path, skip: Collection[Path] = ()) -> Tree:
         hint = "Name the folder that holds the patients' CT."
         raise ImageError(root.name, "must be a folder", f"no folder {root.name!r}", hint)
     tree = Tree(root)
-    for path in _files(root, {folder.resolve() for folder in skip}):
-        _look_at(path, tree)
+    paths = list(_files(root, {folder.resolve() for folder in skip}))
+    with progress_line("files", len(paths)) as advance:
+        for path in paths:
+            _look_at(path, tree)
+            advance()
     if not (tree.headers or tree.nifti):
         hint = "Name the folder that holds the patients' CT; unpack archives other than zip first."
         found = f"none among {len(tree.leftovers)} files"
