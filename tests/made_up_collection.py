@@ -1,6 +1,6 @@
 """Small CT collections as archives write them, for the tests of `hccbook manifest`: made here, nothing downloaded.
 
-A patient is a block of 12 x 12 pixels of 30 mm and 20 slices of 5 mm, with organs as boxes. Enhancement is that of
+A patient is a block of 12 x 12 pixels of 18 mm and 20 slices of 5 mm, with organs as boxes. Enhancement is that of
 print: Goshima et al., AJR 2006, and Eur J Radiol 2007 (arterial 10 to 15 s, venous 45 to 55 s after the trigger).
 """
 
@@ -15,7 +15,7 @@ import SimpleITK as sitk
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-SLICES, EDGE, PIXEL_MM, STEP_MM = 20, 12, 30.0, 5.0
+SLICES, EDGE, PIXEL_MM, STEP_MM = 20, 12, 18.0, 5.0
 BOXES = {
     "liver": (slice(8, 18), slice(3, 7), slice(2, 5)),
     "spleen": (slice(8, 16), slice(5, 8), slice(8, 10)),

@@ -307,7 +307,7 @@ def test_file_of_several_frames(tmp_path):
         delattr(header, keyword)
     del header.AcquisitionTime, header.AcquisitionDate
     shared, measures, plane, kernel = Dataset(), Dataset(), Dataset(), Dataset()
-    measures.PixelSpacing, measures.SliceThickness = [30, 30], 5
+    measures.PixelSpacing, measures.SliceThickness = [18, 18], 5
     plane.ImageOrientationPatient, kernel.ConvolutionKernel = [1, 0, 0, 0, 1, 0], "B30f"
     shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [plane]
     shared.CTReconstructionSequence = [kernel]

@@ -411,7 +411,7 @@ def structures(root: Path) -> None:
     for level in range(8, 18):
         contour = Dataset()
         contour.ContourGeometricType, contour.NumberOfContourPoints = "CLOSED_PLANAR", 4
-        corners = [(-105, -75), (-45, -75), (-45, 15), (-105, 15)]
+        corners = [(-129, -111), (-93, -111), (-93, -57), (-129, -57)]  # centres of the box's outermost pixels
         contour.ContourData = [value for x, y in corners for value in (x, y, level * STEP_MM)]
         drawn.ContourSequence.append(contour)
     item.StructureSetROISequence, item.ROIContourSequence = [region], [drawn]
