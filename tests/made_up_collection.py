@@ -1,7 +1,8 @@
 """Small CT collections as archives write them, for the tests of `hccbook manifest`: made here, nothing downloaded.
 
 A patient is a block of 12 x 12 pixels of 18 mm and 20 slices of 5 mm, with organs as boxes. Enhancement is that of
-print: Goshima et al., AJR 2006, and Eur J Radiol 2007 (arterial 10 to 15 s, venous 45 to 55 s after the trigger).
+print: Goshima et al., AJR 2006, and PMID 17367973 for the kidney (arterial 10 to 15 s, venous 45 to 55 s after the
+trigger).
 """
 
 from __future__ import annotations

@@ -547,7 +547,7 @@ TRAPS = {
         ("reformat",),
     ),
     "derived is not left out": Trap(
-        "anonymisers write DERIVED into every image: DICOM PS3.15, E.3; no image is lost for that",
+        "DICOM PS3.3, C.7.6.1.1.2: any change of pixels makes an image DERIVED; none is lost for that",
         lambda root: write_study(root, ImageType=["DERIVED", "PRIMARY", "AXIAL"]),
         {"A1": ALL},
     ),
@@ -573,7 +573,10 @@ TRAPS = {
         ("too short to hold the liver",),
     ),
     "virtual unenhanced": Trap(
-        "https://www.scribd.com/document/513421684", beside(virtual_unenhanced), {"A1": ALL}, ("spectral map",)
+        "Lin et al., European Journal of Radiology 2018;101:103 (virtual unenhanced images)",
+        beside(virtual_unenhanced),
+        {"A1": ALL},
+        ("spectral map",),
     ),
     "burned medium": Trap("https://github.com/ayselafsar/dicomviewer/issues/15", medium, {"A1": ALL}),
     "burned medium, files lost": Trap(
@@ -591,18 +594,21 @@ TRAPS = {
     "one identifier for two": Trap("https://github.com/e0404/matRad/pull/273", two_persons, {"pat1": ALL, "pat2": ALL}),
     "no identifier": Trap("https://github.com/fli-iam/shanoir-ng/pull/3163", no_identifier, {"pat1": ALL}),
     "exported twice": Trap(
-        "https://github.com/mmiv-center/DICOMAnonymizer/issues/19", twice, {"A1": ALL}, ("copies of its slices",)
+        "https://github.com/Project-MONAI/monai-deploy-app-sdk/issues/532",
+        twice,
+        {"A1": ALL},
+        ("copies of its slices",),
     ),
     "AP is no arterial phase": Trap("reference, section 12 (HCC-TACE-Seg)", abdomen_and_pelvis, {"A1": ALL}),
     "one time for all series": Trap(
-        "https://github.com/fli-iam/shanoir-ng/issues/2742",
+        "DICOM PS3.15, E.3.6 (times may be replaced by dummy values)",
         copied_times,
         {"A1": ALL},
         ("times contradict the images",),
         masks=ALL_MASKS,
     ),
     "all at midnight": Trap(
-        "https://github.com/dicom/ruby-dicom/pull/24: anonymised times", midnight_times, {"A1": ALL}, masks=ALL_MASKS
+        "DICOM PS3.15, E.3.6 (times may be replaced by dummy values)", midnight_times, {"A1": ALL}, masks=ALL_MASKS
     ),
     "reconstructed later": Trap("https://github.com/nipy/heudiconv/issues/450", reconstructed_later, {"A1": ALL}),
     "over midnight": Trap("DICOM PS3.3, C.7.6.1 (acquisition date beside time)", over_midnight, {"A1": ALL}),
@@ -614,7 +620,7 @@ TRAPS = {
         masks={name for name in ALL_MASKS if "delayed" not in name},
     ),
     "thin and thick slices": Trap(
-        "https://github.com/StanfordMIMI/Comp2Comp/issues/75: several reconstructions of a phase",
+        "reference, section 12: series of HCC-TACE-Seg called Recon 2",
         beside(thin_slices),
         {"A1": ALL},
         ("used as venous, of 2 reconstructions", "another reconstruction is venous"),
@@ -633,7 +639,7 @@ TRAPS = {
     ),
     "decimal commas": Trap("field_inputs/decimal_comma.py", decimal_commas, {"A1": set()}),
     "two voltages": Trap(
-        "https://www.diagnosticradphys.com/physicspulse/ct/siemens-reconstruction-kernels (dual energy in one series)",
+        "DICOM PS3.3, C.8.2.1 (KVP is of the image, not of the series)",
         two_voltages,
         {"A1": set()},
         ("volume 2 of 2 in one series",),
@@ -699,7 +705,10 @@ TRAPS = {
         ("modality MR, not CT", "neither DICOM nor NIfTI", "not used: precontrast"),
     ),
     "two studies": Trap(
-        "reference, section 12 (several dates a patient)", two_studies, {"A1": set()}, ("2 studies have all phases",)
+        "CT before and after TACE in HCC-TACE-Seg, doi:10.7937/TCIA.5FNA-0924",
+        two_studies,
+        {"A1": set()},
+        ("2 studies have all phases",),
     ),
     "two studies, the last wanted": Trap(
         "the same, decided by the user",
