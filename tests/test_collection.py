@@ -317,16 +317,6 @@ def test_no_slice_is_lost(tmp_path_factory, numbers, seed):
     assert len(slices) == len(set(slices)) == len(numbers)
 
 
-def test_files_without_preamble(tmp_path):
-    """A data set without the mark of a DICOM file is found by its first element.
-
-    https://github.com/JuliaHealth/DICOM.jl/issues/84
-    """
-    write_study(tmp_path, preamble=False, name="IM{:04d}")
-    volumes = dicom_volumes(walk(tmp_path))
-    assert [(len(volume.files), volume.left_out) for volume in volumes] == [(SLICES, "")] * 3
-
-
 def test_file_of_several_frames(tmp_path):
     """An enhanced CT is one volume, with the places of its frames, their time and kernel one level down.
 

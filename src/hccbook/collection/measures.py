@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from PIL import Image
 
 from hccbook.errors import HccbookError
 from hccbook.images import read_image, read_mask, to_array
+from hccbook.images.remarks import collected
 from hccbook.settings import ORGANS
 from hccbook.store import atomic_path
 
@@ -75,18 +75,17 @@ def measure_volume(task: VolumeTask) -> Measured:
 
     The slice is the one with most of the liver, or else the middle one.
     """
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
+    with collected() as remarks:
         try:
             image = read_image(task.path, task.place)
         except HccbookError as error:
             return Measured(error=f"{error.rule}, but found {error.found}")
-    masks, problems = _masks(task, image)
+        masks, problems = _masks(task, image)
     array = to_array(image)
     hu = {organ: float(np.median(array[mask])) for organ, mask in masks.items() if mask.sum() >= _LEAST_VOXELS}
     _draw(image, masks.get("liver"), task.picture)
     # What reading repaired comes first.
-    return Measured(hu, (*(str(warning.message) for warning in said), *problems))
+    return Measured(hu, (*map(str, remarks), *problems))
 
 
 def _masks(task: VolumeTask, image: sitk.Image) -> tuple[dict[str, np.ndarray], list[str]]:

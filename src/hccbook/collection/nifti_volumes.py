@@ -16,7 +16,7 @@ from hccbook.collection.volumes import Volume
 from hccbook.errors import ImageError
 from hccbook.images.geometry import Grid
 from hccbook.images.nifti import read_nifti
-from hccbook.images.remarks import UNREADABLE, quiet
+from hccbook.images.remarks import UNREADABLE, collected, quiet
 
 _MOST_LABELS = 130  # TotalSegmentator has 117
 _AIR_HU = -200.0  # every CT of a body has air or fat below it, a map of labels has nothing
@@ -110,7 +110,9 @@ def file_grid(path: Path) -> Grid | None:
 
 def _holds_labels(path: Path) -> bool:
     """Whether a file holds few whole numbers from 0 on, as masks do, and nothing of a body's fat and air."""
-    values = sitk.GetArrayViewFromImage(read_nifti(path, path.name, ImageError))
+    with collected():  # what is repaired is said when the volume is measured
+        image = read_nifti(path, path.name, ImageError)
+    values = sitk.GetArrayViewFromImage(image)
     if values.min() < _AIR_HU or values.max() > _MOST_LABELS:
         return False
     levels = np.unique(values)
