@@ -324,7 +324,7 @@ def test_names_of_files_that_name_the_patient(tmp_path):
 
 def test_reasons_of_libraries_are_cleaned():
     """No address, no path, no representation of an object."""
-    text = "itk::ERROR: GDCMImageIO(0x5581d0): Could not read header of /home/jane/x.dcm at <object at 0x7f01>"
+    text = "itk::ERROR: GDCMImageIO(0x5581d0): Could not read header of /data/jane/x.dcm at <object at 0x7f01>"
     assert reason(RuntimeError(f"/build/src/a.cxx:12:\n{text}")) == "Could not read header of at"
     assert reason(KeyError()) == "KeyError"
 
