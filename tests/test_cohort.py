@@ -149,7 +149,7 @@ def test_manifest_quotes_blank_lines_and_byte_order_mark(tmp_path):
         ({"cohort": ["discovery", "train"]}, ("line 3, column 'cohort'", "'train'", "Did you mean 'training'")),
         ({"cohort": ["discovery", "test"]}, ("column 'cohort'", "one paper", "discovery, test")),
         ({"delayed": ["ct/d.nii.gz", None]}, ("line 3, column 'delayed'", "must not be empty", "set phases")),
-        ({"venous": "ct/same.nii.gz"}, ("line 3, column 'venous'", "file of its own", "that of line 2")),
+        ({"venous": "ct/same.nii.gz"}, ("line 2, column 'venous'", "file of its own", "that of line 3")),
         ({"bclc": ["A", None]}, ("line 2, column 'bclc'", "empty where hcc is 0")),
         ({"hcv_svr": [1, 3]}, ("line 3, column 'hcv_svr'", "must be 0 or 1")),
     ],
@@ -304,9 +304,9 @@ def imaged(tmp_path):
     image = ct((20, 20, 20))
     mask = np.zeros((20, 20, 20), np.uint8)
     mask[5:10, 5:10, 5:10] = 1
-    for phase in PHASES:
-        for path in table[phase]:
-            write_image(image, tmp_path / path)
+    for place, path in enumerate(path for phase in PHASES for path in table[phase]):
+        image[0, 0, 0] = -900 + place  # each a volume of its own
+        write_image(image, tmp_path / path)
     for number in (1, 2, 3):
         write_image(from_array(mask, image), tmp_path / f"ct/liver{number}.nii.gz")
     # The same box in space: 2 x 3 x 5 mm voxels from (-10, 20, 30).

@@ -68,23 +68,34 @@ def simulate(
 def check(
     manifest: Annotated[Path, typer.Argument(help="CSV, a row a patient.")],
     phases: PhasesOption = "arterial,venous,delayed",
+    profile: Annotated[
+        str, typer.Option("--profile", help="Check for a run with this profile, whose phases count.")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
-    """Every problem in a manifest and its images, with the hint; exit code 1 if there is any."""
-    from hccbook.cohort import check_manifest
-    from hccbook.settings import RunSettings
+    """Every problem in a manifest and its images, with the hint; exit code 1 if a run would refuse anything."""
+    from hccbook.pipeline.checks import check_for_run, check_manifest
+    from hccbook.pipeline.runner import profile_path
+    from hccbook.settings import RunSettings, load_profile
 
-    problems = check_manifest(manifest, tuple(RunSettings(phases=phases).phases.split(",")))
+    if profile:
+        problems = check_for_run(manifest, load_profile(profile_path(profile)))
+    else:
+        problems = check_manifest(manifest, tuple(RunSettings(phases=phases).phases.split(",")))
+    refused = [problem for problem in problems if not problem.remark]
     if as_json:
-        print(json.dumps([problem.model_dump() for problem in problems], indent=2))
+        print(
+            json.dumps([{**problem.model_dump(), "consequence": problem.consequence} for problem in problems], indent=2)
+        )
     elif problems:
         for problem in problems:
             patient = "" if problem.patient_id is None else f", patient {problem.patient_id}"
-            print(f"{problem.place(manifest.name)}{patient}: {problem.rule}, but found {problem.found}. {problem.hint}")
-        print(f"{manifest.name}: {len(problems)} problem(s).")
+            what = f"{problem.rule}, but found {problem.found}. {problem.hint} ({problem.consequence})"
+            print(f"{problem.place(manifest.name)}{patient}: {what}")
+        print(f"{manifest.name}: {len(refused)} problem(s), {len(problems) - len(refused)} remark(s).")
     else:
         print(f"{manifest.name}: no problem found.")
-    if problems:
+    if refused:
         raise typer.Exit(1)
 
 

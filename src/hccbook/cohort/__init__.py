@@ -4,7 +4,7 @@ from hccbook.cohort.centres import centre_table, image_characteristics
 from hccbook.cohort.characteristics import CHARACTERISTICS_COLUMNS, characteristics
 from hccbook.cohort.checks import check_manifest
 from hccbook.cohort.clinical import clinical_table
-from hccbook.cohort.manifest import read_manifest, sources
+from hccbook.cohort.manifest import Problem, read_manifest, sources, usable_patients
 from hccbook.cohort.splits import assign_cohorts
 from hccbook.cohort.study_flow import enrolment, study_flow
 from hccbook.cohort.subgroups import amap_ct_subgroups, clinical_subgroups

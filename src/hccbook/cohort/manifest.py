@@ -6,6 +6,7 @@ import csv
 import difflib
 import io
 import itertools
+import re
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -39,6 +40,8 @@ class Problem(BaseModel):
         The column; None where the whole line or file is meant.
     rule, found, hint : str
         As of `hccbook.errors.HccbookError`.
+    remark : bool
+        Whether it only asks to look: the run does without an answer.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -49,12 +52,25 @@ class Problem(BaseModel):
     rule: str
     found: str
     hint: str
+    remark: bool = False
+
+    @property
+    def consequence(self) -> str:
+        """What a run does about it."""
+        if self.remark:
+            return "look at it"
+        return "the run does not start" if self.line is None else "the patient is left out"
 
     def place(self, file: str) -> str:
         """File, line and column, as errors name them; the patient's own identifier is left out."""
         line = "" if self.line is None else f", line {self.line}"
         column = "" if self.column is None else f", column {self.column!r}"
         return f"{file}{line}{column}"
+
+    def anonymous(self) -> str:
+        """The problem in a sentence that names no person, nor what the user calls a file."""
+        found = f", but found {self.found}" if _NAMES_NOBODY.fullmatch(self.found) else ""
+        return f"{self.place('manifest')}: {self.rule}{found}. {self.hint}"
 
 
 class ManifestColumn(BaseModel):
@@ -158,6 +174,7 @@ _OTHER_NAMES = {
     "liver_mask": "liver_mask_venous",
     "spleen_mask": "spleen_mask_venous",
 }
+_NAMES_NOBODY = re.compile(r"nothing|[\d.e+-]+|\d+ values|that of line \d+(, column '\w+')?")
 _YES_OR_NO_HINT = "Write 1 for yes and 0 for no."
 _COHORT_MINIMUM = 3  # patients from which a median says something about the unit
 
@@ -212,13 +229,58 @@ def read_manifest(path: str | Path, phases: Sequence[str] = PHASES) -> pd.DataFr
     ManifestError
         For the first problem; it names line, column, value, rule and hint, and how many more there are.
     """
-    path = Path(path)
-    table, problems = manifest_problems(path, tuple(phases))
+    table, problems = manifest_problems(Path(path), tuple(phases))
     if problems:
-        first, more = problems[0], len(problems) - 1
-        tail = f" ({more} more; run hccbook check.)" if more else ""
-        raise ManifestError(first.place(path.name), first.rule, first.found, first.hint + tail)
+        raise _first_of(problems, path)
     return table
+
+
+def _first_of(problems: Sequence[Problem], path: str | Path) -> ManifestError:
+    first, more = problems[0], len(problems) - 1
+    tail = f" ({more} more; run hccbook check.)" if more else ""
+    return ManifestError(first.place(Path(path).name), first.rule, first.found, first.hint + tail)
+
+
+def usable_patients(path: str | Path, phases: Sequence[str] = PHASES) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Patients of a manifest whom a run can take, and why it leaves out the others.
+
+    Parameters
+    ----------
+    path, phases
+        As of `read_manifest`.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        As `read_manifest` returns it, without the rows that have a problem. A key is that of the row, so that nobody's
+        changes when another row is corrected.
+    reasons : dict of str to str
+        By key of a patient left out: line, column and rule of the first problem. The value is in it only where it is a
+        number or a line: others, such as a path, may name the person.
+
+    Raises
+    ------
+    ManifestError
+        If a problem is the whole file's, or no patient is left; as `read_manifest`.
+    """
+    table, problems = manifest_problems(Path(path), tuple(phases))
+    of_file = [problem for problem in problems if problem.line is None]
+    if of_file:
+        raise _first_of(of_file, path)
+    faulty = table["line"].isin([problem.line for problem in problems])
+    if faulty.all():
+        raise _first_of(problems, path)
+    reasons = {}
+    for key, line in table.loc[faulty, "line"].items():
+        first, *others = [problem for problem in problems if problem.line == line]
+        reasons[key] = first.anonymous() + (f" ({len(others)} more.)" if others else "")
+    return _whole_numbers(table[~faulty]), reasons
+
+
+def _whole_numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """Answers of yes or no as integers, where every patient has one."""
+    complete = [name for name in table if name in COLUMNS and COLUMNS[name].yes_or_no and table[name].notna().all()]
+    return table.astype(dict.fromkeys(complete, np.int64))
 
 
 def manifest_problems(path: Path, phases: tuple[str, ...]) -> tuple[pd.DataFrame, list[Problem]]:
@@ -515,9 +577,8 @@ def _with_paths(typed: pd.DataFrame, raw: pd.DataFrame, folder: Path, phases: tu
         elif name == "cohort" and cells is None:
             table[name] = empty
         elif cells is not None:
-            whole = column.yes_or_no and cells.notna().all()
-            table[name] = cells.fillna("") if column.kind == "text" else cells.astype(np.int64) if whole else cells
-    frame = pd.DataFrame(table, index=typed.index).assign(line=raw["line"].astype(np.int64))
+            table[name] = cells.fillna("") if column.kind == "text" else cells
+    frame = _whole_numbers(pd.DataFrame(table, index=typed.index).assign(line=raw["line"].astype(np.int64)))
     return frame.set_index(pd.Index([f"P{number:04d}" for number in range(1, len(frame) + 1)], name="patient"))
 
 
@@ -545,8 +606,15 @@ def _missing_files(table: pd.DataFrame, raw: pd.DataFrame, phases: tuple[str, ..
             hint = (
                 "Correct it; where a file holds several organs, write which is meant behind '#', as in FILE.nii.gz#5."
             )
+        rule = "every image and mask must be a file of its own"
         found = f"that of line {other_line}, column {other_column!r}"
-        problems.append(problem_at(raw, row, column, "every image and mask must be a file of its own", found, hint))
+        problems.append(problem_at(raw, row, column, rule, found, hint))
+        if other_line != line:
+            # Nobody knows whose it is, so that neither patient can be taken.
+            other_row = int(np.flatnonzero(raw["line"] == other_line)[0])
+            problems.append(
+                problem_at(raw, other_row, other_column, rule, f"that of line {line}, column {column!r}", hint)
+            )
     return problems
 
 

@@ -58,9 +58,10 @@ def study_flow(clinical: pd.DataFrame, failures: pd.DataFrame, paper: str) -> pd
     Parameters
     ----------
     clinical : pandas.DataFrame
-        All patients of the manifest, index the patient; columns cohort, and those of `eligibility`.
+        All patients whose row of the manifest is right, index the patient; columns cohort, and those of `eligibility`.
     failures : pandas.DataFrame
-        Columns patient, stage: who fell out, and where; a patient counts at the first stage.
+        Columns patient, stage: who fell out, and where; a patient counts at the first stage. Whoever fell out in the
+        stage "cohort" is not in the clinical table, and their outcome is not known.
     paper : {"alarm", "amap_ct"}
         Whose criteria.
 
@@ -68,7 +69,8 @@ def study_flow(clinical: pd.DataFrame, failures: pd.DataFrame, paper: str) -> pd
     -------
     pandas.DataFrame
         Columns box, parent, kind ("kept", "left out" or "would leave out"), label, n, events; a box's parent comes
-        before it. Patients whom the paper's own criteria would leave out, counted at the first, are analysed.
+        before it. Patients whom the paper's own criteria would leave out, counted at the first, are analysed. Events of
+        a box with patients of unknown outcome are NaN.
 
     Raises
     ------
@@ -80,14 +82,15 @@ def study_flow(clinical: pd.DataFrame, failures: pd.DataFrame, paper: str) -> pd
     ALARM, Figure S2.
     """
     first = failures.drop_duplicates("patient").astype({"patient": str})
-    hcc = clinical["hcc"].set_axis(clinical.index.astype(str))
+    unread = first.loc[first["stage"] == "cohort", "patient"]
+    hcc = clinical["hcc"].set_axis(clinical.index.astype(str)).reindex([*clinical.index.astype(str), *unread])
     strange = [patient for patient in first["patient"] if patient not in hcc.index]
     if strange:
         raise DataError("failures", "must name patients of the clinical table", strange[0], "Give the same run's.")
-    rows = [("manifest", "", "kept", "Patients in the manifest", len(hcc), int(hcc.sum()))]
+    rows = [("manifest", "", "kept", "Patients in the manifest", len(hcc), _events(hcc))]
     for stage, lost in first.groupby("stage", sort=False)["patient"]:
-        rows.append((f"left {stage}", "manifest", "left out", f"Left out in {stage}", len(lost), int(hcc[lost].sum())))
-    analysed = clinical[~hcc.index.isin(first["patient"])]
+        rows.append((f"left {stage}", "manifest", "left out", f"Left out in {stage}", len(lost), _events(hcc[lost])))
+    analysed = clinical[~clinical.index.astype(str).isin(first["patient"])]
     rows.append(("analysed", "manifest", "kept", "Patients analysed", len(analysed), int(analysed["hcc"].sum())))
     outside = eligibility(analysed, paper).drop_duplicates("patient")
     for criterion, met in outside.groupby("criterion", sort=False)["patient"]:
@@ -96,6 +99,11 @@ def study_flow(clinical: pd.DataFrame, failures: pd.DataFrame, paper: str) -> pd
     for cohort, part in analysed.groupby("cohort", sort=False)["hcc"]:
         rows.append((str(cohort), "analysed", "kept", str(cohort), len(part), int(part.sum())))
     return pd.DataFrame(rows, columns=list(FLOW_COLUMNS))
+
+
+def _events(hcc: pd.Series) -> float:
+    """Patients with HCC; NaN where an outcome is not known."""
+    return hcc.sum(skipna=False)
 
 
 def enrolment(clinical: pd.DataFrame) -> pd.DataFrame:

@@ -12,8 +12,17 @@ import SimpleITK as sitk
 
 from hccbook.errors import ImageError
 from hccbook.images import from_array, mask_file, read_image, read_mask, to_array, volume_ml, write_image
-from hccbook.images.preprocessing import AlignmentTarget, align_phase, check_overlap, label_map, resample, working_grid
+from hccbook.images.preprocessing import (
+    AlignmentTarget,
+    align_phase,
+    check_overlap,
+    label_map,
+    reference_phase,
+    resample,
+    working_grid,
+)
 from hccbook.images.remarks import collected
+from hccbook.images.repeats import content_of
 from hccbook.run import Case
 from hccbook.settings import ORGANS, PreprocessingSettings
 from hccbook.store import link
@@ -21,13 +30,11 @@ from hccbook.store import link
 FACTS_COLUMNS = (
     *("phase", "size_x", "size_y", "size_z", "source_size_x", "source_size_y", "source_size_z"),
     *("source_spacing_x_mm", "source_spacing_y_mm", "source_spacing_z_mm", "shift_x_mm", "shift_y_mm", "shift_z_mm"),
-    *("liver_ml", "spleen_ml", "remarks"),
+    *("liver_ml", "spleen_ml", "remarks", "content"),
 )
 """What `preprocess_patient` reports, a value a phase: voxels of the working grid and of the source, its voxel edges,
-translation of the organs against the reference phase (towards left, back and head), volumes of given masks, and a list
-of what was repaired in reading image and masks."""
-
-_REFERENCE_PHASE = "venous"
+translation of the organs against the reference phase (towards left, back and head), volumes of given masks, a list of
+what was repaired in reading image and masks, and a digest of the source's voxels."""
 
 
 def preprocess_patient(case: Case, settings: PreprocessingSettings) -> dict[str, list[Any]]:
@@ -76,7 +83,7 @@ def _write_working_files(case: Case, settings: PreprocessingSettings, folder: Pa
     for phase in case.phases:
         with collected() as remarks[phase]:
             images[phase] = read_image(case.source(phase), case.place(phase))
-    reference = images.get(_REFERENCE_PHASE, next(iter(images.values())))
+    reference = images[reference_phase(images)]
     grid = working_grid(reference, settings.spacing_mm)
     target = AlignmentTarget.of(reference) if settings.align_phases and len(images) > 1 else None
     facts: dict[str, list[Any]] = {name: [] for name in FACTS_COLUMNS}
@@ -100,6 +107,6 @@ def _write_working_files(case: Case, settings: PreprocessingSettings, folder: Pa
         values = (phase, *grid.size, *image.GetSize(), *image.GetSpacing(), *transform.GetOffset())
         volumes = [volume_ml(masks[organ]) if organ in masks else float("nan") for organ in ORGANS]
         said = [str(remark) for remark in (*remarks[phase], *of_masks)]
-        for name, value in zip(FACTS_COLUMNS, (*values, *volumes, said), strict=True):
+        for name, value in zip(FACTS_COLUMNS, (*values, *volumes, said, content_of(image)), strict=True):
             facts[name].append(round(value, 6) if isinstance(value, float) else value)
     (folder / "facts.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")

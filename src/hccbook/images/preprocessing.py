@@ -8,7 +8,7 @@ that is measured inside the upper abdomen alone.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +43,12 @@ class WorkingGrid:
     size: tuple[int, int, int]  # voxels
     spacing_mm: float
     origin: tuple[float, float, float]  # centre of the first voxel, mm
+
+
+def reference_phase(phases: Iterable[str]) -> str:
+    """Phase that the others are moved onto: the venous one, or the first where there is none."""
+    phases = list(phases)
+    return "venous" if "venous" in phases else phases[0]
 
 
 def working_grid(image: sitk.Image, spacing_mm: float) -> WorkingGrid:

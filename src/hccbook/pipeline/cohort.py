@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from hccbook import cohort, phantom
+from hccbook.parallel import FAILURE_COLUMNS
 from hccbook.pipeline.files import save_table
 from hccbook.run import TRAINING_SET, RunPaths
 from hccbook.settings import CohortSettings
@@ -16,6 +17,8 @@ def make_cohort(
     run: RunPaths, paper: str, settings: CohortSettings, phases: tuple[str, ...], workers: int
 ) -> pd.DataFrame:
     """Simulate the cohort unless the user brings one, check its manifest, and write the clinical table.
+
+    A patient whose row is wrong becomes a row of the failures table, and is not assigned to a cohort.
 
     Parameters
     ----------
@@ -30,10 +33,18 @@ def make_cohort(
     -------
     pandas.DataFrame
         Clinical table, a row a patient, index ``patient``; no identifier and no path.
+
+    Raises
+    ------
+    ManifestError
+        As `hccbook.cohort.usable_patients`.
     """
     if run.manifest is None:
         phantom.write_cohort(run.synthetic_cohort(paper), paper, settings, workers=workers, store=run.store)
-    rows = cohort.read_manifest(run.source_manifest(paper), phases)
+    rows, left_out = cohort.usable_patients(run.source_manifest(paper), phases)
+    failures = [(key, "cohort", "ManifestError", reason) for key, reason in left_out.items()]
+    failures = pd.DataFrame(failures, columns=list(FAILURE_COLUMNS))
+    save_table(failures, run.stage("cohort") / f"{paper}_failures.csv")
     rows["cohort"] = cohort.assign_cohorts(rows, paper, settings.seed)
     table = cohort.clinical_table(rows)
     save_table(table.reset_index(), run.clinical(paper))

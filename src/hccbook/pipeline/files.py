@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from hccbook.cohort import read_manifest, sources
+from hccbook.cohort import sources, usable_patients
 from hccbook.errors import DataError
 from hccbook.parallel import FAILURE_COLUMNS, MapResult
 from hccbook.run import STAGES, Case, RunPaths
@@ -72,16 +72,16 @@ def cases(run: RunPaths, paper: str, phases: Sequence[str], patients: Iterable[s
 
 
 def source_cases(run: RunPaths, cohort: str, phases: Sequence[str]) -> dict[str, Case]:
-    """Files of all patients of a manifest, by key, with the sources that it names.
+    """Files of all usable patients of a manifest, by key, with the sources that it names.
 
     `cohort` is a paper, or `hccbook.run.TRAINING_SET`.
 
     Raises
     ------
     ManifestError
-        As `hccbook.cohort.read_manifest`.
+        As `hccbook.cohort.usable_patients`.
     """
-    rows = read_manifest(run.source_manifest(cohort), phases)
+    rows, _ = usable_patients(run.source_manifest(cohort), phases)
     named: dict[str, dict[str, str]] = {key: {} for key in rows.index}
     for key, column, path in sources(rows)[["patient", "column", "path"]].itertuples(index=False):
         named[key][column] = path

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import psutil
 
-from hccbook.cohort import read_manifest
+from hccbook.cohort import usable_patients
 from hccbook.errors import SettingsError
 from hccbook.papers import PAPERS, Paper
 from hccbook.pipeline.costs import AVX2, AVX512, BFLOAT16, processor_kind, processor_name, read_costs
@@ -357,7 +357,7 @@ def _remarks(profile: Profile) -> tuple[str, ...]:
 def plan_run(profile: str, manifest: str, cores: int, patients: int | None = None) -> Forecast:
     """Forecast for a profile given by name or file, as `hccbook.pipeline.runner.run` takes it.
 
-    The patients are those given, otherwise the rows of the manifest, otherwise those that the profile simulates.
+    The patients are those given, otherwise the usable rows of the manifest, otherwise those that the profile simulates.
 
     Raises
     ------
@@ -368,7 +368,7 @@ def plan_run(profile: str, manifest: str, cores: int, patients: int | None = Non
     checked = load_profile(file)
     manifest = manifest or checked.run.manifest
     if patients is None and manifest:
-        patients = len(read_manifest(manifest, checked.run.phases.split(",")))
+        patients = len(usable_patients(manifest, checked.run.phases.split(","))[0])
     if patients is None and not checked.run.synthetic:
         hint = "Give --patients N, or --manifest FILE."
         raise SettingsError(file.name, "a forecast needs the number of patients", "neither number nor manifest", hint)

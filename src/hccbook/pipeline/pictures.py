@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
 from hccbook import images, segmentation
+from hccbook.errors import DataError, HccbookError
 from hccbook.images.remarks import collected
 from hccbook.papers import find_paper
 from hccbook.pipeline.files import source_cases
@@ -14,11 +17,24 @@ from hccbook.run import Case, RunPaths
 from hccbook.settings import ORGANS
 
 
-def source_images(
-    run: RunPaths, paper: str, patient: str, phases: tuple[str, ...]
+def readable_images(
+    run: RunPaths, paper: str, phases: tuple[str, ...]
 ) -> tuple[dict[str, sitk.Image], dict[str, sitk.Image]]:
-    """As `source_volumes`, of one patient of a run."""
-    return source_volumes(source_cases(run, paper, phases)[patient])
+    """As `source_volumes`, of the last patient of a run whose images and masks can be read.
+
+    The others are named by the stage that reads everybody.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    patients = list(source_cases(run, paper, phases).values())
+    for case in reversed(patients):
+        with contextlib.suppress(HccbookError):
+            return source_volumes(case)
+    hint = "Run hccbook check, which names what is wrong with each."
+    raise DataError(f"images of {paper}", "at least one patient must be readable", f"0 of {len(patients)}", hint)
 
 
 @collected()

@@ -6,9 +6,11 @@ import functools
 
 import pandas as pd
 
+from hccbook.errors import ImageError
 from hccbook.images.patients import preprocess_patient
-from hccbook.parallel import map_patients
-from hccbook.pipeline.files import save_failures, save_json, save_table, source_cases
+from hccbook.images.repeats import repeated_volumes
+from hccbook.parallel import FAILURE_COLUMNS, MapResult, map_patients
+from hccbook.pipeline.files import joined_failures, save_failures, save_json, save_table, source_cases
 from hccbook.run import RunPaths
 from hccbook.settings import PreprocessingSettings
 
@@ -36,6 +38,7 @@ def preprocess_cohort(
     save_json(settings.model_dump(), run.stage("preprocessing") / "settings.json")
     task = functools.partial(preprocess_patient, settings=settings)
     result = map_patients(task, source_cases(run, paper, phases), stage="preprocessing", workers=workers, stored=True)
+    result = _without_repeated(result)
     save_failures(result, run, "preprocessing", paper)
     facts = pd.concat([pd.DataFrame(rows).assign(patient=key) for key, rows in result.results.items()])
     remarks = facts[["patient", "phase", "remarks"]].explode("remarks").dropna()
@@ -43,3 +46,17 @@ def preprocess_cohort(
     facts = facts[["patient", *[name for name in facts if name not in ("patient", "remarks")]]]
     save_table(facts, run.stage("preprocessing") / f"{paper}.csv")
     return facts
+
+
+def _without_repeated(result: MapResult) -> MapResult:
+    """Without the patients of whom a volume is another one's too: nobody knows whose it is."""
+    contents = {key: dict(zip(facts["phase"], facts["content"], strict=True)) for key, facts in result.results.items()}
+    rows = []
+    for (key, phase), (other, other_phase) in repeated_volumes(contents):
+        rule = "every image must be a volume of its own"
+        hint = "One of the two is not what its column says: look where each came from."
+        reason = ImageError(f"{key}, {phase}", rule, f"that of {other}, {other_phase}", hint)
+        rows.append((key, "preprocessing", type(reason).__name__, str(reason)))
+    repeated = pd.DataFrame(rows, columns=list(FAILURE_COLUMNS)).drop_duplicates("patient")
+    kept = {key: facts for key, facts in result.results.items() if key not in set(repeated["patient"])}
+    return MapResult(kept, joined_failures([result.failures, repeated]), result.computed)

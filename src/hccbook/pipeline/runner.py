@@ -14,7 +14,7 @@ import nbformat
 import papermill
 from papermill.exceptions import PapermillExecutionError
 
-from hccbook.cohort import read_manifest
+from hccbook.cohort import usable_patients
 from hccbook.errors import HccbookError, SettingsError
 from hccbook.papers import PAPERS, Paper
 from hccbook.parallel import WORK_LOG
@@ -212,7 +212,10 @@ def run(profile: str, *, manifest: str = "", results: str = "", jobs: int = 1, u
             file.name, "a run on own data needs a manifest", "none", "Give --manifest FILE or set run.manifest."
         )
     if manifest:
-        read_manifest(manifest, checked.run.phases.split(","))  # refused here, not while Snakemake reads its rules
+        # Refused here, not while Snakemake reads its rules.
+        _, left_out = usable_patients(manifest, checked.run.phases.split(","))
+        if left_out:
+            print(f"{len(left_out)} patients are left out for what the manifest says of them: see hccbook check")
     if until and until not in stages_of(checked):
         raise SettingsError("--until", f"must be one of {', '.join(stages_of(checked))}", until, "Check the spelling.")
     paths = RunPaths.at(results or f"results/{file.stem}", manifest)

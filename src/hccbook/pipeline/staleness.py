@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nbformat
 
+from hccbook.images import split_mask_path
 from hccbook.pipeline.files import read_json, save_json, source_cases
 from hccbook.provenance import Code, code_of, digest, files_of
 from hccbook.run import RESULT_CHAPTERS, RunPaths, benchmarks_dir, data_dir, notebook_file, project_root, published_dir
@@ -42,8 +43,7 @@ def stage_digest(stage: str, profile: Profile, run: RunPaths) -> str:
     if stage == "cohort" and run.manifest is not None:
         inputs.append(run.manifest)
         for case in source_cases(run, stage, profile.run.phases.split(",")).values():
-            # Behind '#' stands what of a file is meant.
-            inputs += [Path(path.partition("#")[0]) for _, path in sorted(case.sources.items())]
+            inputs += [split_mask_path(path)[0] for _, path in sorted(case.sources.items())]
     return digest(*inputs, content=run.store.content)
 
 

@@ -1,0 +1,107 @@
+"""What a run with certain settings asks of a patient, asked before it runs."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from hccbook.cohort import Problem, check_manifest
+from hccbook.cohort.checks import Demand, PatientCheck
+from hccbook.errors import HccbookError, MaskError
+from hccbook.features.radiomics import ExtractionSettings
+from hccbook.features.radiomics.guards import check_region
+from hccbook.images import to_array, volume_ml
+from hccbook.images.preprocessing import (
+    AlignmentTarget,
+    WorkingGrid,
+    align_phase,
+    check_overlap,
+    label_map,
+    reference_phase,
+    working_grid,
+)
+from hccbook.papers import PAPERS
+from hccbook.settings import ORGANS, Profile
+
+_LEAST_VOXELS = 1000  # of the working grid; a mask of more is not lost on it
+
+
+def check_for_run(manifest: str | Path, profile: Profile, *, workers: int | None = None) -> list[Problem]:
+    """Every problem that keeps a run with this profile from a patient of a manifest, as far as it is known before.
+
+    Returns
+    -------
+    list of hccbook.cohort.Problem
+        As `hccbook.cohort.check_manifest`.
+    """
+    return check_manifest(manifest, profile.run.phases.split(","), demand=demand_of(profile), workers=workers)
+
+
+def demand_of(profile: Profile) -> Demand:
+    """What a run with this profile asks of each patient beyond readable files."""
+    return functools.partial(_demand, profile=profile)
+
+
+def _demand(key: str, checked: PatientCheck, profile: Profile) -> None:
+    for phase in checked.images:
+        given = {organ: checked.masks[phase, organ] for organ in ORGANS if (phase, organ) in checked.masks}
+        try:
+            check_overlap(given, f"{key}, {phase}")
+        except MaskError as error:
+            checked.refuse(f"{next(iter(given))}_mask_{phase}", error)
+    shifts = _shifts(checked) if profile.preprocessing.align_phases else {}
+    if profile.segmentation.mask_source == "manifest":
+        _demand_masks(key, checked, profile, shifts)
+
+
+def _shifts(checked: PatientCheck) -> dict[str, sitk.Transform]:
+    """Where alignment moves each phase; one that it cannot move is a finding."""
+    images = checked.images
+    if len(images) < 2:
+        return {}
+    reference = reference_phase(images)
+    target = AlignmentTarget.of(images[reference])
+    shifts = {}
+    for phase, image in images.items():
+        try:
+            shifts[phase] = sitk.TranslationTransform(3) if phase == reference else align_phase(image, target)
+        except HccbookError as error:
+            checked.refuse(phase, error)
+    return shifts
+
+
+def _demand_masks(key: str, checked: PatientCheck, profile: Profile, shifts: dict[str, sitk.Transform]) -> None:
+    refused = {column for column, *_ in checked.findings}
+    papers = [PAPERS[name] for name in profile.run.papers.split(",")]
+    needed = {organ: paper for paper in reversed(papers) for organ in paper.organs}
+    for phase, (organ, paper) in itertools.product(checked.images, needed.items()):
+        column, mask = f"{organ}_mask_{phase}", checked.masks.get((phase, organ))
+        if mask is not None:
+            grid = working_grid(checked.images[reference_phase(checked.images)], profile.preprocessing.spacing_mm)
+            settings = ExtractionSettings.of_paper(paper.name, profile.features, profile.preprocessing)
+            transform = shifts.get(phase, sitk.TranslationTransform(3))
+            try:
+                _check_size({organ: mask}, grid, transform, settings, f"{key}, {phase}, {organ}")
+            except MaskError as error:
+                checked.refuse(column, error)
+        elif column not in refused:
+            rule = f"mask_source 'manifest' needs a mask of the {organ} in every phase, for {paper.title}"
+            hint = "Name it, or set mask_source to network (with weights) or nnunet."
+            checked.findings.append((column, rule, "none", hint))
+
+
+def _check_size(
+    mask: dict[str, sitk.Image],
+    grid: WorkingGrid,
+    transform: sitk.Transform,
+    settings: ExtractionSettings,
+    place: str,
+) -> None:
+    """Refuse an organ of which too little is left on the working grid."""
+    (source,) = mask.values()
+    if volume_ml(source) * 1000 > _LEAST_VOXELS * grid.spacing_mm**3:
+        return
+    check_region(to_array(label_map(mask, grid, transform)) != 0, settings, place)
