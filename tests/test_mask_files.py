@@ -850,11 +850,12 @@ def test_manifest_one_file_for_both_organs(labelled, totalsegmentator, tmp_path,
     ids=["binary", "whole-and-part", "same-label", "same-name", "image", "two-patients", "other-spelling"],
 )
 def test_manifest_one_file_twice(labelled, totalsegmentator, tmp_path, masks):
-    """One binary file for two organs, one label twice, and one file for two patients are each one problem."""
+    """One binary file for two organs and one label twice are one problem; one file for two patients is one of each."""
     write_image(block(ct()), tmp_path / "m.nii.gz")
     problems = check_manifest(manifest(tmp_path, *masks), ("venous",))
     twice = [problem for problem in problems if "file of its own" in problem.rule]
-    assert len(twice) == 1 and "that of line" in twice[0].found and twice[0].hint
+    assert [problem.line for problem in twice] == ([2] if len(masks) == 1 else [2, 3])
+    assert all("that of line" in problem.found and problem.hint for problem in twice)
 
 
 def test_manifest_reports_masks(labelled, tmp_path):
@@ -926,7 +927,9 @@ def test_extract_of_a_label(preprocessing, tmp_path):
     call = ["extract", str(tmp_path / "venous.nii.gz"), f"{tmp_path / 'all.nii.gz'}#2", "-o", str(output)]
     result = CliRunner().invoke(cli.app, call)
     assert result.exit_code == 0, result.output
-    rows = dict(line.split(",") for line in output.read_text(encoding="utf-8").splitlines())
+    names, values = (line.split(",") for line in output.read_text(encoding="utf-8").splitlines())
+    rows = dict(zip(names, values, strict=True))
+    assert rows["Label"] == "2"
     assert float(rows["original_shape_VoxelVolume"]) == pytest.approx(8400)
 
 

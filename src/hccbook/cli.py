@@ -235,38 +235,37 @@ def extract(
     mask: Annotated[
         Path, typer.Argument(help="NIfTI file, DICOM SEG or RTSTRUCT, or folder; FILE#NAME for one of several.")
     ],
+    labels: Annotated[
+        str, typer.Option("--labels", help="Labels or names in the mask, comma-separated; all for every one.")
+    ] = "",
     settings: Annotated[Path | None, typer.Option("--settings", help="PyRadiomics parameter file.")] = None,
     engine: Annotated[str, typer.Option("--engine", help="Radiomics engine: fast or pyradiomics.")] = "fast",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV to write; the terminal otherwise.")] = None,
 ) -> None:
-    """Radiomics features of one image and mask, in PyRadiomics' names."""
-    from hccbook.features.radiomics import ExtractionSettings, extract_features
-    from hccbook.images import is_nifti, read_image, read_mask, split_mask_path
+    """Radiomics of one image, a row a label, in PyRadiomics' names, with versions and hashes beside the values."""
+    from hccbook.features.radiomics import ExtractionSettings, extract_labels
+    from hccbook.images import is_nifti, split_mask_path
     from hccbook.images.remarks import collected
-    from hccbook.segmentation.plausibility import remark_implausible
     from hccbook.store import atomic_path
 
     chosen = ExtractionSettings() if settings is None else ExtractionSettings.from_yaml(settings)
+    asked = [name.strip() for name in labels.split(",") if name.strip()]
     file, part = split_mask_path(mask)
-    if is_nifti(file) and settings is not None:
+    if is_nifti(file) and settings is not None and not asked:
         part = chosen.label_behind(part, settings.name)
         mask = Path(f"{file}#{part}") if part else file
     # What is read is 0 and 1, whatever the label was.
     chosen = chosen.model_copy(update={"label": 1})
     with collected() as remarks:
-        volume = read_image(image)
-        organ = read_mask(mask, volume)
-        remark_implausible(volume, organ, mask.name)
+        table = extract_labels(image, mask, asked, chosen, engine, threads=_cores())
     for line in remarks:
         print(f"hccbook: {line}", file=sys.stderr)
-    features = extract_features(volume, organ, chosen, engine, threads=_cores())
-    table = features.rename_axis("feature").rename("value").reset_index()
     if output is None:
         table.to_csv(sys.stdout, index=False)
         return
     with atomic_path(output) as part:
         table.to_csv(part, index=False)
-    print(f"{len(table)} features in {output}")
+    print(f"{len(table)} label(s), {len(chosen.feature_names)} features each, in {output}")
 
 
 @app.command(name="nnunet-dataset")

@@ -6,5 +6,5 @@ in mm and in the patient's LPS axes (left, posterior, superior).
 
 from hccbook.images.ct import read_image
 from hccbook.images.geometry import from_array, same_grid, to_array, volume_ml
-from hccbook.images.masks import mask_file, read_label_map, read_mask, split_mask_path
+from hccbook.images.masks import mask_file, organ_in, read_label_map, read_mask, read_masks, split_mask_path
 from hccbook.images.nifti import is_nifti, write_image

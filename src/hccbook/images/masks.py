@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -152,24 +154,85 @@ def _file_of_folder(folder: Path, part: str, organ: str | None, place: str) -> t
     raise MaskError(place, rule, found, hint)
 
 
+def read_masks(path: str | Path, image: sitk.Image, labels: Sequence[str] = ()) -> dict[str, sitk.Image]:
+    """Read the masks of several labels of one file, which is opened once where it is a NIfTI file.
+
+    Parameters
+    ----------
+    path, image
+        As of `read_mask`.
+    labels : sequence of str
+        Labels of a NIfTI file, or names of segments, regions or organs, as they would stand behind ``#``; ``all`` is
+        every label of a NIfTI file. Without one, what `read_mask` reads.
+
+    Returns
+    -------
+    dict of str to SimpleITK.Image
+        Masks as of `read_mask`, by the name of the file with ``#`` and the label, where there is one.
+
+    Raises
+    ------
+    MaskError
+        As `read_mask`; or if ``all`` is asked of something else than a NIfTI file, or labels are named twice over.
+    """
+    name = Path(path).name
+    file, part = split_mask_path(path)
+    if part and labels:
+        hint = "Name labels behind '#' or beside the file, not both."
+        raise MaskError(name, "labels must be named once", ", ".join(labels), hint)
+    if not labels:
+        return {name: read_mask(path, image)}
+    if not is_nifti(file) or not file.is_file():
+        if "all" in labels:
+            found = f"a file ending in {ending(file)!r}" if file.is_file() else "a folder" if file.is_dir() else "none"
+            raise MaskError(name, "'all' must be asked of a NIfTI file", found, "Name the labels one by one.")
+        return {f"{name}#{label}": read_mask(f"{file}#{label}", image, f"{name}#{label}") for label in labels}
+    labelled = _Labelled.read(file, name)
+    named = [f"{value:g}" for value in np.unique(labelled.array) if value > 0] if "all" in labels else labels
+    if not named:
+        raise MaskError(name, "mask must hold a label", "0 alone", "Segment something.")
+    places = {label: f"{name}#{label}" for label in dict.fromkeys(named)}
+    return {place: from_array(labelled.marked(label, image, place), image) for label, place in places.items()}
+
+
+@dataclass(frozen=True)
+class _Labelled:
+    """Labels of a NIfTI file, and the grid that they lie on."""
+
+    array: np.ndarray
+    grid: Grid
+
+    @classmethod
+    def read(cls, file: Path, place: str) -> _Labelled:
+        array, grid = read_voxels(file, place, MaskError)
+        return cls(_whole_numbers(array, place), grid)
+
+    def marked(self, part: str, image: sitk.Image, place: str) -> np.ndarray:
+        """Voxels of an image that are marked with 1, or with the label asked for."""
+        _check_label(part, place)
+        _check_values(self.array, part, place)
+        for of_image in (Grid.of(image), source_grid(image)):
+            placement = find_placement(self.grid, of_image)
+            if placement is not None:
+                marked = np.zeros(of_image.size[::-1], bool)
+                placement.add(self.array == int(part or 1), marked)
+                return marked if marked.shape == image.GetSize()[::-1] else on_regular_grid(marked, image)
+        rule = "mask must lie on the grid of its image, or on a part of it"
+        hint = "Resample the mask onto the image (nearest neighbour), or name the mask that was drawn on this image."
+        words = grids_apart(self.grid, source_grid(image))
+        raise MaskError(place, rule, f"mask {words[0]} and image {words[1]}", hint)
+
+
 def _read_labelled(file: Path, part: str, image: sitk.Image, place: str) -> np.ndarray:
     """Voxels of an image that a NIfTI file marks with 1, or with the label asked for."""
+    _check_label(part, place)
+    return _Labelled.read(file, place).marked(part, image, place)
+
+
+def _check_label(part: str, place: str) -> None:
     if part and not (part.isascii() and part.isdigit() and int(part) > 0):
         hint = "Write the label of the organ, as in FILE.nii.gz#5; names are known to SEG and RTSTRUCT only."
         raise MaskError(place, "a whole number above 0 must stand behind '#' of a NIfTI file", repr(part), hint)
-    array, grid = read_voxels(file, place, MaskError)
-    array = _whole_numbers(array, place)
-    _check_values(array, part, place)
-    for of_image in (Grid.of(image), source_grid(image)):
-        placement = find_placement(grid, of_image)
-        if placement is not None:
-            marked = np.zeros(of_image.size[::-1], bool)
-            placement.add(array == int(part or 1), marked)
-            return marked if marked.shape == image.GetSize()[::-1] else on_regular_grid(marked, image)
-    rule = "mask must lie on the grid of its image, or on a part of it"
-    hint = "Resample the mask onto the image (nearest neighbour), or name the mask that was drawn on this image."
-    words = grids_apart(grid, source_grid(image))
-    raise MaskError(place, rule, f"mask {words[0]} and image {words[1]}", hint)
 
 
 def _whole_numbers(array: np.ndarray, place: str) -> np.ndarray:

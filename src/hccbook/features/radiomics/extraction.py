@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 import SimpleITK as sitk
@@ -66,16 +68,50 @@ def extract_features(
     Zwanenburg and others, The Image Biomarker Standardization Initiative, Radiology 2020;295:328-338.
     ALARM, Methods; aMAP-CT, Methods.
     """
+    (values,) = extract_regions(image, {place: mask}, settings, engine, threads).values()
+    return values
+
+
+def extract_regions(
+    image: sitk.Image,
+    masks: Mapping[str, sitk.Image],
+    settings: ExtractionSettings | None = None,
+    engine: str = "fast",
+    threads: int = 1,
+) -> dict[str, pd.Series]:
+    """Radiomics features of several organs of one image, which is checked and windowed once.
+
+    Parameters
+    ----------
+    image, settings, engine, threads
+        As of `extract_features`.
+    masks : mapping of str to SimpleITK.Image
+        Masks or label maps on the grid of `image`, by how errors name them; each organ is where its own equals
+        ``settings.label``.
+
+    Returns
+    -------
+    dict of str to pandas.Series
+        As of `extract_features`, by the same names.
+
+    Raises
+    ------
+    ImageError, MaskError, DataError, SettingsError
+        As of `extract_features`.
+    """
     settings = ExtractionSettings() if settings is None else settings
     program = find_engine(engine)
-    _check_image(image, place)
-    organ = _organ(image, mask, settings, place)
-    check_region(organ, settings, place)
-    try:
-        values = program.extract(_windowed(image, settings), organ, settings, threads)
-    except (MaskError, DataError) as error:
-        raise type(error)(f"{place}, {error.place}", error.rule, error.found, error.hint) from error
-    return _checked(values, settings, place)
+    _check_image(image, next(iter(masks), "image"))
+    windowed, features = _windowed(image, settings), {}
+    for place, mask in masks.items():
+        organ = _organ(image, mask, settings, place)
+        check_region(organ, settings, place)
+        try:
+            values = program.extract(windowed, organ, settings, threads)
+        except (MaskError, DataError) as error:
+            raise type(error)(f"{place}, {error.place}", error.rule, error.found, error.hint) from error
+        features[place] = _checked(values, settings, place)
+    return features
 
 
 def _check_image(image: sitk.Image, place: str) -> None:
