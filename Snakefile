@@ -61,6 +61,8 @@ def drawn():
 
 
 def made(run, stage):
+    if not PROFILE.run.synthetic:
+        return []  # a user's patients may not give them; what is not there is said where it would be read
     folder = RUNS[run].root / stage
     return [str(folder / name.format(paper=paper)) for name in STAGE_FILES[stage] for paper in PAPERS]
 

@@ -16,8 +16,10 @@ from hccbook.cohort import (
     assign_cohorts,
     characteristics,
     check_manifest,
+    choose_split,
     clinical_subgroups,
     clinical_table,
+    cohort_remarks,
     enrolment,
     read_manifest,
     study_flow,
@@ -28,7 +30,7 @@ from hccbook.errors import DataError, ManifestError
 from hccbook.images import from_array, write_image
 from hccbook.papers import PAPERS, role_of_cohort
 from hccbook.scores import QUANTITIES
-from hccbook.settings import PHASES
+from hccbook.settings import PHASES, CohortSettings
 
 CLINICAL = {
     "centre": "C01",
@@ -418,6 +420,57 @@ def test_split_of_one_centre():
     assert cohorts.value_counts().to_dict() == {"training": 7, "validation": 3}
     for paper, name in (("alarm", "discovery"), ("amap_ct", "training")):
         assert list(assign_cohorts(centres({"A": (1, 0)}), paper, seed=1)) == [name]
+
+
+def test_split_by_outcome():
+    """Of 60 patients with 16 HCC, 10 and 3 + 3 with HCC, 26 and 9 + 9 without: 60, 20 and 20 %, whatever the centre."""
+    table = centres({"A": (10, 1), "B": (25, 8), "C": (25, 7)})
+    for paper in ("alarm", "amap_ct"):
+        counts = pd.crosstab(assign_cohorts(table, paper, 1, "outcome"), table["hcc"])
+        assert counts.loc[list(PAPERS[paper].cohorts)].to_numpy().tolist() == [[26, 10], [9, 3], [9, 3]]
+
+
+@pytest.mark.parametrize(("events", "expected"), [(0, (0, 0, 0)), (2, (2, 0, 0)), (3, (1, 1, 1)), (5, (3, 1, 1))])
+def test_split_by_outcome_of_few(events, expected):
+    """What there are three of is in all three cohorts; of fewer, all develop."""
+    table = centres({"A": (20, events)})
+    cohorts = assign_cohorts(table, "alarm", 1, "outcome")
+    assert tuple(int(table.loc[cohorts == name, "hcc"].sum()) for name in PAPERS["alarm"].cohorts) == expected
+
+
+def test_split_by_outcome_keeps_given_cohorts():
+    """Only patients without a cohort are divided."""
+    table = centres({"A": (20, 8)})
+    table.loc[table.index[:3], "cohort"] = "external_validation"
+    cohorts = assign_cohorts(table, "alarm", 1, "outcome")
+    assert (cohorts[:3] == "external_validation").all()
+
+
+def test_which_split_serves():
+    """The paper's, where each of its cohorts has both outcomes; else by outcome, with the numbers that speak for it."""
+    assert choose_split(centres({"A": (100, 20), "B": (50, 10)}), "alarm", 1)[0] == "paper"
+    # The largest centre, of 10 patients, has 2 of 16 HCC: an internal validation of 2 patients, none with HCC.
+    split, reason = choose_split(centres({"A": (10, 2), "B": (9, 3), "C": (9, 2)}), "alarm", 1)
+    assert split == "outcome"
+    assert "2 patients with HCC and 6 without in the discovery cohort" in reason
+    # A single centre leaves ALARM no external validation, which no other way would give either.
+    assert choose_split(centres({"A": (60, 20)}), "alarm", 1)[0] == "paper"
+    given = centres({"A": (10, 0)}).assign(cohort="discovery")
+    assert choose_split(given, "alarm", 1)[0] == "paper"
+
+
+def test_remarks_on_what_a_cohort_cannot_give():
+    """By column: an outcome that is missing, few events, one centre, and no AFP; a large cohort has no remark."""
+    table = centres({"A": (60, 4)}).assign(afp=np.nan, alt=30.0, etiology="HBV")
+    remarks = cohort_remarks(table, "amap_ct", CohortSettings())
+    assert all(remark.remark and remark.line is None and remark.hint for remark in remarks)
+    assert [remark.column for remark in remarks] == ["cohort", "hcc", "centre", "afp"]
+    assert "2 with HCC and 34 without" in remarks[1].found
+    nobody = cohort_remarks(table.assign(hcc=0), "amap_ct", CohortSettings())
+    assert [remark.column for remark in nobody] == ["cohort", "hcc", "hcc", "hcc", "centre", "afp"]
+    assert "no model can be fitted" in nobody[1].hint
+    large = centres({"A": (200, 60), "B": (200, 60)}).assign(afp=5.0, alt=30.0, etiology="HBV")
+    assert cohort_remarks(large, "amap_ct", CohortSettings()) == []
 
 
 def test_given_cohorts_stay():

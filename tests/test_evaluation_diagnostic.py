@@ -124,6 +124,13 @@ def test_predictive_value_of_a_result_that_nobody_has():
     assert (ppv[1], npv[0]) == (1.0, 0.8)
 
 
+def test_predictive_values_where_a_class_is_empty():
+    """A cohort without HCC has no sensitivity: its predictive values are NaN, those of the next cohort are not."""
+    ppv, npv = predictive_values([np.nan, 0.9], [0.8, 0.8], 0.1)
+    assert np.isnan([ppv[0], npv[0]]).all()
+    assert (ppv[1], npv[1]) == pytest.approx((9 / 27, 72 / 73))
+
+
 def test_refusals():
     """Per cent for a share, and a count above its total."""
     with pytest.raises(DataError, match="prevalence"):

@@ -88,6 +88,11 @@ class CohortSettings(Settings):
     """Synthetic cohort, and the seed of cohort splits."""
 
     seed: int = Field(20240718, ge=0, description="Seed of the synthetic cohort and of cohort splits.")
+    split: Literal["auto", "paper", "outcome"] = Field(
+        "auto",
+        description="How patients without a cohort are divided: the paper's way by centres, all by outcome, or the "
+        "paper's where it serves.",
+    )
     effect: Literal["planted", "none"] = Field(
         "planted", description="Whether the images carry a risk ('planted') or nothing ('none')."
     )
@@ -140,6 +145,11 @@ class SegmentationSettings(Settings):
 
     mask_source: Literal["network", "manifest", "nnunet"] = Field(
         "network", description="Masks from the trained network, from the mask columns of the manifest, or from nnU-Net."
+    )
+    masks: str = Field(
+        "",
+        description="Where masks lie that the manifest does not name, relative to it, with {patient_id} and {phase} in "
+        "place of both: a label map or folder of TotalSegmentator, or nnU-Net's prediction; for mask_source manifest.",
     )
     predictions: str = Field(
         "", description="Folder of nnU-Net's predictions, absolute or relative to the project; for mask_source nnunet."
@@ -349,6 +359,7 @@ class FiguresSettings(Settings):
 
 
 _BORROWED: dict[str, dict[str, tuple[str, ...]]] = {
+    "preprocessing": {"segmentation": ("masks",)},
     "features": {"figures_and_tables": ("dpi",)},
     "alarm_supplement": {"figures_and_tables": ("dpi",)},
     "amap_ct_supplement": {

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
-from hccbook.cohort.manifest import Problem, manifest_problems, problem_at, sources
+from hccbook.cohort.manifest import Problem, manifest_problems, problem_at, sources, with_masks
 from hccbook.errors import HccbookError
 from hccbook.images import read_image, read_mask
 from hccbook.images.contrast import contrast_findings
@@ -61,7 +61,12 @@ Demand = Callable[[str, PatientCheck], None]
 
 
 def check_manifest(
-    path: str | Path, phases: Sequence[str] = PHASES, *, demand: Demand | None = None, workers: int | None = None
+    path: str | Path,
+    phases: Sequence[str] = PHASES,
+    *,
+    masks: str = "",
+    demand: Demand | None = None,
+    workers: int | None = None,
 ) -> list[Problem]:
     """Every problem in a manifest, its images and its masks.
 
@@ -69,6 +74,8 @@ def check_manifest(
     ----------
     path, phases
         As of `read_manifest`.
+    masks : str
+        Where masks lie that the manifest does not name, as `hccbook.cohort.with_masks` takes it.
     demand : callable, optional
         What a run with certain settings asks besides, such as `hccbook.pipeline.checks.demand_of`.
     workers : int, optional
@@ -85,6 +92,7 @@ def check_manifest(
     if table.empty:
         return problems
     broken = {(problem.line, problem.column) for problem in problems}
+    table = with_masks(table, masks, Path(path).resolve().parent, phases)
     tasks = {}
     for key, files in sources(table).groupby("patient"):
         line = table.loc[key, "line"]

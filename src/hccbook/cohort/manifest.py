@@ -20,8 +20,8 @@ import pandera.pandas as pa
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-from hccbook.errors import ManifestError
-from hccbook.images import is_nifti, split_mask_path
+from hccbook.errors import ManifestError, SettingsError
+from hccbook.images import is_nifti, organ_in, split_mask_path
 from hccbook.papers import PAPERS, role_of_cohort
 from hccbook.scores import QUANTITIES
 from hccbook.settings import ORGANS, PHASES
@@ -332,6 +332,48 @@ def sources(manifest: pd.DataFrame) -> pd.DataFrame:
                 if patient.get(column, ""):
                     rows.append((key, phase, organ, column, patient[column]))
     return pd.DataFrame(rows, columns=["patient", "phase", "organ", "column", "path"])
+
+
+def with_masks(manifest: pd.DataFrame, pattern: str, folder: Path, phases: Sequence[str]) -> pd.DataFrame:
+    """Manifest whose empty mask columns name what a pattern says.
+
+    Parameters
+    ----------
+    manifest : pandas.DataFrame
+        As `read_manifest` returns it.
+    pattern : str
+        Path of a patient's masks of a phase, relative to `folder`, with ``{patient_id}`` and ``{phase}`` for what they
+        say; empty to leave the manifest as it is. Which part of a file is which organ, `hccbook.images.organ_in` says.
+    folder : pathlib.Path
+        The manifest's own.
+    phases : sequence of str
+
+    Returns
+    -------
+    pandas.DataFrame
+        The files need not be there: whoever reads a patient's masks says so.
+
+    Raises
+    ------
+    SettingsError
+        If something else stands in braces.
+    MaskError
+        As `hccbook.images.organ_in`.
+    """
+    if not pattern:
+        return manifest
+    table = manifest.copy()
+    for key, patient in manifest["patient_id"].items():
+        for phase, organ in itertools.product(phases, ORGANS):
+            column = f"{organ}_mask_{phase}"
+            if not table.at[key, column]:
+                try:
+                    file = folder / pattern.format(patient_id=patient, phase=phase)
+                except (KeyError, IndexError, ValueError) as error:
+                    rule = "may hold {patient_id} and {phase} in braces, and nothing else"
+                    raise SettingsError("segmentation.masks", rule, repr(pattern), "Correct the pattern.") from error
+                table.at[key, column] = organ_in(file, organ)
+    return table
 
 
 def _parse(path: Path) -> tuple[pd.DataFrame, list[Problem]]:

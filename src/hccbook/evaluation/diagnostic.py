@@ -111,25 +111,26 @@ def predictive_values(
     Parameters
     ----------
     sensitivity, specificity : array-like, one shape
-        0 to 1.
+        0 to 1; NaN where a class has no patient.
     prevalence : array-like
         Share of patients with HCC, 0 to 1.
 
     Returns
     -------
     ppv, npv : numpy.ndarray
-        NaN where no patient would have that result.
+        NaN where no patient would have that result, or what it follows from is NaN.
 
     Raises
     ------
     DataError
-        If a value is missing or not within 0 to 1.
+        If a value is not within 0 to 1.
     """
     given = {"sensitivity": sensitivity, "specificity": specificity, "prevalence": prevalence}
     se, sp, share = arrays = [np.asarray(value, dtype=float) for value in given.values()]
-    for (name, value), array in zip(given.items(), arrays, strict=True):
-        if not ((array >= 0) & (array <= 1)).all():
-            raise DataError(name, "must be 0 to 1", value, "Give a share, not per cent.")
+    for name, array in zip(given, arrays, strict=True):
+        wrong = array[(array < 0) | (array > 1)]
+        if wrong.size:
+            raise DataError(name, "must be 0 to 1", f"{wrong.flat[0]:g}", "Give a share, not per cent.")
     tp, fp, tn, fn = se * share, (1 - sp) * (1 - share), sp * (1 - share), (1 - se) * share
 
     def ratio(part: np.ndarray, rest: np.ndarray) -> np.ndarray:

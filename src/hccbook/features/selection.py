@@ -88,7 +88,7 @@ def check_outcome(y: ArrayLike, patients: pd.DataFrame | pd.Series | np.ndarray)
         raise DataError("outcome", "must be 0 or 1", values, "Code HCC as 1, others as 0.")
     if len(found) < 2:
         rule = "must hold patients with and without HCC"
-        raise DataError("outcome", rule, f"only {found[0]}", "Choose another cohort.")
+        raise DataError("outcome", rule, f"only {found[0]}" if found else "nobody", "Choose another cohort.")
     return outcome.astype(int)
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import SimpleITK as sitk
 
-from hccbook.cohort import Problem, check_manifest
+from hccbook.cohort import Problem, check_manifest, cohort_remarks, usable_patients
 from hccbook.cohort.checks import Demand, PatientCheck
-from hccbook.errors import HccbookError, MaskError
+from hccbook.errors import HccbookError, ManifestError, MaskError
 from hccbook.features.radiomics import ExtractionSettings
 from hccbook.features.radiomics.guards import check_region
 from hccbook.images import to_array, volume_ml
@@ -35,9 +37,57 @@ def check_for_run(manifest: str | Path, profile: Profile, *, workers: int | None
     Returns
     -------
     list of hccbook.cohort.Problem
-        As `hccbook.cohort.check_manifest`.
+        As `hccbook.cohort.check_manifest`, and remarks on what the cohort cannot give.
     """
-    return check_manifest(manifest, profile.run.phases.split(","), demand=demand_of(profile), workers=workers)
+    phases = profile.run.phases.split(",")
+    served, remarks = papers_served(manifest, profile), []
+    demand = demand_of(with_papers(profile, served))
+    masks = profile.segmentation.masks
+    problems = check_manifest(manifest, phases, masks=masks, demand=demand, workers=workers)
+    with contextlib.suppress(ManifestError):
+        rows, _ = usable_patients(manifest, phases)
+        for paper in set(profile.run.papers.split(",")) - set(served):
+            remarks.append(_unserved(paper))
+        for paper in served:
+            remarks += cohort_remarks(rows, paper, profile.cohort)
+    # Those of the whole file first, as the others are.
+    of_file = [problem for problem in problems if problem.line is None]
+    return [*of_file, *remarks, *problems[len(of_file) :]]
+
+
+def papers_served(manifest: str | Path, profile: Profile) -> list[str]:
+    """Papers of a profile that somebody in a manifest has the masks for; all where masks come from elsewhere.
+
+    A paper that nobody has the masks for is left out of a run, with its stages and pages. If that is every paper, none
+    is left out, so that the run says what is missing.
+    """
+    papers, phases = profile.run.papers.split(","), profile.run.phases.split(",")
+    if profile.segmentation.mask_source != "manifest" or profile.segmentation.masks:
+        return papers
+    try:
+        rows, _ = usable_patients(manifest, phases)
+    except ManifestError:
+        return papers
+    served = [
+        paper
+        for paper in papers
+        if (rows[[f"{organ}_mask_{phase}" for organ in PAPERS[paper].organs for phase in phases]] != "")
+        .all(axis=1)
+        .any()
+    ]
+    return served or papers
+
+
+def with_papers(profile: Profile, papers: Sequence[str]) -> Profile:
+    """The same profile with some of its papers."""
+    return profile.model_copy(update={"run": profile.run.model_copy(update={"papers": ",".join(papers)})})
+
+
+def _unserved(paper: str) -> Problem:
+    of_paper = PAPERS[paper]
+    rule = f"{of_paper.title} needs masks of {' and '.join(of_paper.organs)} in every phase"
+    hint = f"Its pages are left out; give the masks, or set papers to those without {paper}."
+    return Problem(rule=rule, found="nobody who has them", hint=hint, remark=True)
 
 
 def demand_of(profile: Profile) -> Demand:

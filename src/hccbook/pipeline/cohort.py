@@ -8,7 +8,7 @@ import pandas as pd
 
 from hccbook import cohort, phantom
 from hccbook.parallel import FAILURE_COLUMNS
-from hccbook.pipeline.files import save_table
+from hccbook.pipeline.files import save_json, save_table
 from hccbook.run import TRAINING_SET, RunPaths
 from hccbook.settings import CohortSettings
 
@@ -45,7 +45,13 @@ def make_cohort(
     failures = [(key, "cohort", "ManifestError", reason) for key, reason in left_out.items()]
     failures = pd.DataFrame(failures, columns=list(FAILURE_COLUMNS))
     save_table(failures, run.stage("cohort") / f"{paper}_failures.csv")
-    rows["cohort"] = cohort.assign_cohorts(rows, paper, settings.seed)
+    split, reason = cohort.choose_split(rows, paper, settings.seed)
+    if settings.split != "auto":
+        split, reason = settings.split, f"The setting cohort.split asks for the {settings.split} way."
+    if (rows["cohort"] != "").all():
+        reason = "The manifest gives the cohorts."
+    rows["cohort"] = cohort.assign_cohorts(rows, paper, settings.seed, split)
+    save_json({"split": split, "reason": reason}, run.stage("cohort") / f"{paper}_split.json")
     table = cohort.clinical_table(rows)
     save_table(table.reset_index(), run.clinical(paper))
     return table

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from hccbook.cohort import sources, usable_patients
+from hccbook.cohort import sources, usable_patients, with_masks
 from hccbook.errors import DataError
 from hccbook.parallel import FAILURE_COLUMNS, MapResult
 from hccbook.run import STAGES, Case, RunPaths
@@ -71,17 +71,19 @@ def cases(run: RunPaths, paper: str, phases: Sequence[str], patients: Iterable[s
     return {key: Case(run, paper, key, tuple(phases)) for key in patients}
 
 
-def source_cases(run: RunPaths, cohort: str, phases: Sequence[str]) -> dict[str, Case]:
+def source_cases(run: RunPaths, cohort: str, phases: Sequence[str], masks: str = "") -> dict[str, Case]:
     """Files of all usable patients of a manifest, by key, with the sources that it names.
 
-    `cohort` is a paper, or `hccbook.run.TRAINING_SET`.
+    `cohort` is a paper, or `hccbook.run.TRAINING_SET`; `masks` says where masks lie that the manifest does not name.
 
     Raises
     ------
     ManifestError
         As `hccbook.cohort.usable_patients`.
     """
-    rows, _ = usable_patients(run.source_manifest(cohort), phases)
+    manifest = run.source_manifest(cohort)
+    rows, _ = usable_patients(manifest, phases)
+    rows = with_masks(rows, masks, manifest.resolve().parent, phases)
     named: dict[str, dict[str, str]] = {key: {} for key in rows.index}
     for key, column, path in sources(rows)[["patient", "column", "path"]].itertuples(index=False):
         named[key][column] = path

@@ -16,7 +16,12 @@ from hccbook.settings import PreprocessingSettings
 
 
 def preprocess_cohort(
-    run: RunPaths, paper: str, settings: PreprocessingSettings, phases: tuple[str, ...], workers: int
+    run: RunPaths,
+    paper: str,
+    settings: PreprocessingSettings,
+    phases: tuple[str, ...],
+    workers: int,
+    masks: str = "",
 ) -> pd.DataFrame:
     """Resample and align every patient of one paper.
 
@@ -28,6 +33,8 @@ def preprocess_cohort(
     settings : PreprocessingSettings
     phases : tuple of str
     workers : int
+    masks : str
+        The setting ``segmentation.masks``: where masks lie that the manifest does not name.
 
     Returns
     -------
@@ -37,7 +44,8 @@ def preprocess_cohort(
     """
     save_json(settings.model_dump(), run.stage("preprocessing") / "settings.json")
     task = functools.partial(preprocess_patient, settings=settings)
-    result = map_patients(task, source_cases(run, paper, phases), stage="preprocessing", workers=workers, stored=True)
+    patients = source_cases(run, paper, phases, masks)
+    result = map_patients(task, patients, stage="preprocessing", workers=workers, stored=True)
     result = _without_repeated(result)
     save_failures(result, run, "preprocessing", paper)
     facts = pd.concat([pd.DataFrame(rows).assign(patient=key) for key, rows in result.results.items()])

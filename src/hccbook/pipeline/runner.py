@@ -12,6 +12,7 @@ from pathlib import Path
 
 import nbformat
 import papermill
+import yaml
 from papermill.exceptions import PapermillExecutionError
 
 from hccbook.cohort import usable_patients
@@ -19,10 +20,12 @@ from hccbook.errors import HccbookError, SettingsError
 from hccbook.papers import PAPERS, Paper
 from hccbook.parallel import WORK_LOG
 from hccbook.pipeline.archive import unpack_archive
+from hccbook.pipeline.checks import papers_served, with_papers
 from hccbook.pipeline.costs import CostMeter, record_cost
 from hccbook.pipeline.null_run import DRAWN, draw_null_run
 from hccbook.pipeline.run_record import METADATA, execution_record
 from hccbook.pipeline.staleness import forget_damaged, record_outputs
+from hccbook.pipeline.unavailable import RECORD, glue_references, guarded_source
 from hccbook.run import (
     CHAPTER_READS,
     CHAPTERS,
@@ -30,6 +33,7 @@ from hccbook.run import (
     RESULT_CHAPTERS,
     STAGES,
     RunPaths,
+    book_source_dir,
     notebook_file,
     notebook_name,
     profile_file,
@@ -37,7 +41,7 @@ from hccbook.run import (
     step_name,
 )
 from hccbook.settings import Profile, load_profile
-from hccbook.store import atomic_path
+from hccbook.store import atomic_path, write_if_changed
 
 CONTROL_STAGES = ("alarm", "amap_ct")
 """Stages that the negative control repeats: both models."""
@@ -149,8 +153,11 @@ def execute_stage(stage: str, profile: Profile, results: str, workers: int) -> P
     failed = executed.with_suffix(".failed.ipynb")
     parameters = notebook_parameters(stage, profile, results, workers)
     source = notebook_file(stage)
-    chosen = _of_papers(nbformat.read(source, as_version=4), profile.run.papers)
+    chosen = of_papers(nbformat.read(source, as_version=4), profile.run.papers)
     chosen.metadata[METADATA] = execution_record(stage)
+    if not profile.run.synthetic:
+        chosen.cells.insert(1, guard_cell(stage))  # behind the title
+        (run.stage(stage) / RECORD).unlink(missing_ok=True)
     with atomic_path(executed) as part:
         try:
             papermill.execute_notebook(
@@ -169,11 +176,19 @@ def execute_stage(stage: str, profile: Profile, results: str, workers: int) -> P
     return executed
 
 
-def _of_papers(notebook: nbformat.NotebookNode, papers: str) -> nbformat.NotebookNode:
+def of_papers(notebook: nbformat.NotebookNode, papers: str) -> nbformat.NotebookNode:
     """Leave out the cells that belong to a paper which the run leaves out."""
     absent = {paper.notebook_tag for paper in _papers_left_out(papers)}
     notebook.cells = [cell for cell in notebook.cells if not absent & set(cell.metadata.get("tags", []))]
     return notebook
+
+
+def guard_cell(stage: str) -> nbformat.NotebookNode:
+    """Hidden first cell that lets a notebook on a user's patients go on where they cannot give something."""
+    pages = [*book_source_dir().glob("*.md"), notebook_file(stage)]
+    references = glue_references(page.read_text(encoding="utf-8") for page in pages)
+    source = guarded_source(stage, references)
+    return nbformat.v4.new_code_cell(source, metadata={"tags": ["remove-cell"]})
 
 
 def run(profile: str, *, manifest: str = "", results: str = "", jobs: int = 1, until: str = "") -> Path:
@@ -206,19 +221,17 @@ def run(profile: str, *, manifest: str = "", results: str = "", jobs: int = 1, u
     """
     file = profile_path(profile)
     checked = load_profile(file)
+    results = results or f"results/{file.stem}"
     manifest = manifest or checked.run.manifest
     if not manifest and not checked.run.synthetic:
         raise SettingsError(
             file.name, "a run on own data needs a manifest", "none", "Give --manifest FILE or set run.manifest."
         )
     if manifest:
-        # Refused here, not while Snakemake reads its rules.
-        _, left_out = usable_patients(manifest, checked.run.phases.split(","))
-        if left_out:
-            print(f"{len(left_out)} patients are left out for what the manifest says of them: see hccbook check")
+        checked, file = _fit_to_manifest(checked, file, manifest, results)
     if until and until not in stages_of(checked):
         raise SettingsError("--until", f"must be one of {', '.join(stages_of(checked))}", until, "Check the spelling.")
-    paths = RunPaths.at(results or f"results/{file.stem}", manifest)
+    paths = RunPaths.at(results, manifest)
     shown = show_archive(checked, paths)
     paths.root.mkdir(parents=True, exist_ok=True)
     for folder in (paths, shown):
@@ -230,6 +243,26 @@ def run(profile: str, *, manifest: str = "", results: str = "", jobs: int = 1, u
                 print(f"{folder.root.name}, {stage}: made again, since {damaged[0]} is not what it left", flush=True)
     _run_snakemake(paths, shown, file, until, jobs)
     return paths.root
+
+
+def _fit_to_manifest(profile: Profile, file: Path, manifest: str, results: str) -> tuple[Profile, Path]:
+    """Profile and its file without the papers that nobody in the manifest has the masks for; says who is left out."""
+    _, left_out = usable_patients(manifest, profile.run.phases.split(","))
+    if left_out:
+        print(
+            f"{len(left_out)} patients are left out for what the manifest says of them: see hccbook check", flush=True
+        )
+    served = papers_served(manifest, profile)
+    absent = [PAPERS[name].title for name in profile.run.papers.split(",") if name not in served]
+    if not absent:
+        return profile, file
+    print(f"{', '.join(absent)} is left out: nobody has masks of all its organs in every phase", flush=True)
+    profile = with_papers(profile, served)
+    used = RunPaths.at(results).root / "profile_used.yaml"
+    content = profile.model_dump()
+    content["run"]["manifest"] = ""  # handed on beside it: its path may name a person
+    write_if_changed(used, yaml.safe_dump(content, sort_keys=False))
+    return profile, used
 
 
 def show_archive(profile: Profile, run: RunPaths) -> RunPaths:

@@ -63,7 +63,9 @@ def segmentation_network(run: RunPaths, settings: SegmentationSettings, phases: 
     patients = list(source_cases(run, TRAINING_SET, phases).values())
     paths = [Path(path) for case in patients for _, path in sorted(case.sources.items())]
     # Where the network runs and what is drawn afterwards change no weight.
-    training = settings.model_dump(exclude={"mask_source", "predictions", "weights", "contact_sheets", "device"})
+    training = settings.model_dump(
+        exclude={"mask_source", "masks", "predictions", "weights", "contact_sheets", "device"}
+    )
     key = run.store.key("network", segmentation.train_segmenter, *paths, training)
     make = functools.partial(_train, patients, settings, run.store.unfinished(key, ".safetensors"))
     link(run.store.get_or_make(key, make) / _NETWORK, target)

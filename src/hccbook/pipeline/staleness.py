@@ -42,8 +42,9 @@ def stage_digest(stage: str, profile: Profile, run: RunPaths) -> str:
         inputs.append(benchmarks_dir())
     if stage == "cohort" and run.manifest is not None:
         inputs.append(run.manifest)
-        for case in source_cases(run, stage, profile.run.phases.split(",")).values():
-            inputs += [split_mask_path(path)[0] for _, path in sorted(case.sources.items())]
+        for case in source_cases(run, stage, profile.run.phases.split(","), profile.segmentation.masks).values():
+            named = [split_mask_path(path)[0] for _, path in sorted(case.sources.items())]
+            inputs += [path for path in named if path.exists()]
     return digest(*inputs, content=run.store.content)
 
 

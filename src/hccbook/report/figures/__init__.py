@@ -24,7 +24,7 @@ from hccbook.report.figures.grey_level_matrices import plot_grey_level_matrix, s
 from hccbook.report.figures.harmonisation import plot_centre_effect, plot_harmonised_auc
 from hccbook.report.figures.horizon import plot_horizon_auc, plot_horizon_calibration
 from hccbook.report.figures.images import largest_slice, show_side_by_side, show_slice
-from hccbook.report.figures.layout import legend_below, panels, plot_panels, show
+from hccbook.report.figures.layout import legend_below, panels, plot_panels, sentence, show
 from hccbook.report.figures.leakage import plot_leak_aucs, plot_leak_optimism
 from hccbook.report.figures.nomogram import plot_nomogram
 from hccbook.report.figures.screening import plot_correlations, plot_volcano

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -15,7 +16,7 @@ from matplotlib.transforms import ScaledTranslation, Transform
 
 from hccbook.errors import DataError
 from hccbook.report.figures.marks import note
-from hccbook.report.figures.style import BOOK_WIDTH_IN, FONT_PT, in_style, stamp_synthetic
+from hccbook.report.figures.style import BOOK_WIDTH_IN, FONT_PT, GREY, in_style, stamp_synthetic
 from hccbook.report.tables import require_columns
 
 
@@ -172,3 +173,11 @@ def show(figure: Figure, *, synthetic: bool) -> None:
     if synthetic:
         stamp_synthetic(figure)
     plt.show()
+
+
+def sentence(text: str) -> Figure:
+    """Figure that says in words why there is nothing to draw."""
+    figure, axes = panels(1, 1, height_in=1.4)
+    axes[0, 0].set_axis_off()
+    axes[0, 0].text(0.5, 0.5, textwrap.fill(text, 90), ha="center", va="center", fontsize=FONT_PT, color=GREY)
+    return figure
