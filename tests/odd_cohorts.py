@@ -7,7 +7,7 @@ the outcome; the notebooks from the statistics on are executed in this process, 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,7 +37,15 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "alarm": {"bootstrap_replicates": 100, "lasso_folds": 5},
     "amap_ct": {"bootstrap_replicates": 100},
     "alarm_supplement": {"permutations": 9, "folds": 3},
-    "leakage_and_negative_controls": {"replicates": 2, "patients": 40, "hcc": 12, "features": 20, "lasso_folds": 3},
+    "leakage_and_negative_controls": {
+        "replicates": 2,
+        "patients": 24,
+        "hcc": 6,
+        "features": 4,
+        "folds": 2,
+        "lasso_folds": 2,
+    },
+    "figures_and_tables": {"dpi": 50},
 }
 _MEASURED_STAGES = ("preprocessing", "segmentation", "features")
 _FACTS = {"source_spacing_x_mm": 0.8, "source_spacing_z_mm": 5.0, "source_size_x": 512, "source_size_z": 60}
@@ -83,7 +91,7 @@ class OddRun:
 
     def execute(self) -> OddRun:
         """All notebooks that read no image, in the run's order."""
-        run_notebook = self._executed("cohort")
+        self._executed("cohort")
         for paper in self.profile.run.papers.split(","):
             self._draw_features(paper)
         later = [stage for stage in stages_of(self.profile) if stage not in ("cohort", *_MEASURED_STAGES)]
@@ -92,7 +100,6 @@ class OddRun:
         ]
         for stage in later:
             self._executed(stage)
-        assert run_notebook
         return self
 
     def _draw_features(self, paper: str) -> None:
@@ -122,7 +129,7 @@ class OddRun:
         files.save_json(self.profile.preprocessing.model_dump(), self.run.stage("preprocessing") / "settings.json")
         files.save_json(self.profile.features.model_dump(), self.run.stage("features") / "settings.json")
 
-    def _executed(self, stage: str) -> bool:
+    def _executed(self, stage: str) -> None:
         notebook = of_papers(nbformat.read(notebook_file(stage), as_version=4), self.profile.run.papers)
         parameters = notebook_parameters(stage, self.profile, str(self.run.root), 1)
         guard = CellGuard(stage, glue_references(cell.source for cell in notebook.cells))
@@ -137,7 +144,6 @@ class OddRun:
                     space |= parameters
                 plt.close("all")
         self.reasons[stage] = guard.reasons
-        return True
 
 
 @contextmanager
@@ -168,6 +174,3 @@ def odd_run(folder: Path, table: pd.DataFrame, **run_settings: Any) -> OddRun:
     table.to_csv(folder / "manifest.csv", index=False)
     settings = {"run": {"synthetic": False, "manifest": str(folder / "manifest.csv"), **run_settings}, **SETTINGS}
     return OddRun(RunPaths.at(folder / "results" / "own", folder / "manifest.csv"), Profile(**settings))
-
-
-Change = Callable[[pd.DataFrame], pd.DataFrame]

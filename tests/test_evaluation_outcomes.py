@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from hccbook.errors import DataError
-from hccbook.evaluation import auc_delong, by_cohort, net_benefit
+from hccbook.evaluation import auc_delong, by_cohort, cohorts_may_be_refused, net_benefit
 from hccbook.evaluation.outcomes import check_binary
 
 HCC = pd.Series([1, 1, 0, 0, 0, 1, 1, 0, 0, 0], index=list("abcdefghij"))
@@ -58,3 +58,22 @@ def test_refusals_name_the_cohort():
         by_cohort(statistic, HCC, SCORES, COHORT[::-1])
     with pytest.raises(DataError, match="must have patients"):
         by_cohort(statistic, HCC[:0], SCORES[:0], "test")
+
+
+def test_a_refused_cohort_is_left_out_where_that_is_asked_for():
+    """Without HCC in one cohort the other has its rows, and the reason names it; elsewhere it stays an error."""
+    hcc = HCC.where(COHORT == "test", 0)
+    with cohorts_may_be_refused() as refused:
+        table = by_cohort(auc_delong, hcc, SCORES, COHORT)
+    assert table["cohort"].tolist() == ["test", "test"]
+    assert len(set(refused)) == 1
+    assert refused[0].startswith("outcome, training cohort: must hold patients with and without HCC")
+    with pytest.raises(DataError, match="training cohort"):
+        by_cohort(auc_delong, hcc, SCORES, COHORT)
+
+
+def test_where_every_cohort_is_refused_nothing_is_left_to_show():
+    """The first cohort's reason is the error."""
+    with cohorts_may_be_refused() as refused, pytest.raises(DataError, match="outcome, test cohort"):
+        by_cohort(auc_delong, HCC * 0, SCORES, COHORT)
+    assert refused == []

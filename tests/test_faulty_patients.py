@@ -13,13 +13,13 @@ import SimpleITK as sitk
 
 from hccbook.errors import DataError, ManifestError
 from hccbook.images import write_image
-from hccbook.pipeline import files, pictures
-from hccbook.pipeline.checks import check_for_run
+from hccbook.pipeline import files, pictures, runner
+from hccbook.pipeline.checks import check_for_run, papers_served
 from hccbook.pipeline.cohort import make_cohort
 from hccbook.pipeline.preprocessing import preprocess_cohort
 from hccbook.pipeline.segmentation import segment_cohort
 from hccbook.run import RunPaths
-from hccbook.settings import Profile
+from hccbook.settings import Profile, load_profile
 
 PHASES = ("arterial", "venous")
 PROFILE = Profile(
@@ -242,9 +242,9 @@ def test_a_row_of_another_length_costs_that_patient(folder: Path, place: str) ->
 
 
 def test_nothing_is_wrong_with_the_others(folder: Path) -> None:
-    """The five patients as they are have no problem and no remark, and nobody falls out."""
+    """The five patients as they are have no problem, only remarks on so small a cohort, and nobody falls out."""
     run = write(folder, "sound", rows())
-    assert check_for_run(run.manifest, PROFILE, workers=1) == []
+    assert all(problem.remark and problem.line is None for problem in check_for_run(run.manifest, PROFILE, workers=1))
     assert fell_out(run).empty
 
 
@@ -255,6 +255,28 @@ def test_keys_stay_when_another_row_is_corrected(folder: Path) -> None:
     clinical = make_cohort(write(folder, "keys", table), "amap_ct", PROFILE.cohort, PHASES, 1)
     assert list(clinical.index) == ["P0002", "P0003", "P0004", "P0005"]
     assert clinical["hcc"].dtype == np.int64
+
+
+def test_a_paper_that_nobody_has_masks_for_is_left_out(folder: Path, tmp_path: Path) -> None:
+    """With liver masks alone ALARM runs; aMAP-CT is a remark of check and in no stage, and no patient is refused."""
+    livers = [{name: value for name, value in row.items() if not name.startswith("spleen")} for row in rows()]
+    manifest = write(folder, "livers", livers).manifest
+    assert papers_served(manifest, PROFILE) == ["alarm"]
+    problems = check_for_run(manifest, PROFILE, workers=1)
+    assert all(problem.remark for problem in problems)
+    assert "aMAP-CT needs masks of liver and spleen in every phase" in [problem.rule for problem in problems]
+    profile, file = runner.fit_to_manifest(PROFILE, tmp_path / "own.yaml", str(manifest), str(tmp_path / "run"))
+    assert profile.run.papers == "alarm"
+    assert load_profile(file).run == profile.run.model_copy(update={"manifest": ""})
+    assert runner.fit_to_manifest(PROFILE, file, str(write(folder, "both", rows()).manifest), "x") == (PROFILE, file)
+
+
+def test_masks_of_no_paper_leave_the_papers_as_they_are(folder: Path) -> None:
+    """Where nobody has any mask, each patient says what is missing."""
+    bare = [{name: value for name, value in row.items() if "_mask_" not in name} for row in rows()]
+    run = write(folder, "bare", bare)
+    assert papers_served(run.manifest, PROFILE) == ["alarm", "amap_ct"]
+    assert set(refused_lines(run)) == {2, 3, 4, 5, 6}
 
 
 def test_nobody_left_is_one_message(folder: Path) -> None:

@@ -1,4 +1,7 @@
-"""Cohorts that no author would have: every notebook goes to its end, and says in a sentence what is not there."""
+"""Cohorts that no author would have: every notebook goes to its end, and says in a sentence what is not there.
+
+Each takes seconds, because it is eight notebooks: what one cohort lacks shows on any of their pages.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,7 @@ import pandas as pd
 import pytest
 from odd_cohorts import odd_run, patients
 
-from hccbook.papers import PAPERS
 from hccbook.pipeline import items
-
-PAPER_SPLITS = {name: paper.cohorts for name, paper in PAPERS.items()}
 
 
 class Odd(NamedTuple):
@@ -24,9 +24,15 @@ class Odd(NamedTuple):
     settings: dict[str, Any] = {}  # noqa: RUF012 - a NamedTuple's defaults are shared and never changed
 
 
-def cohort(shares: dict[str, int]) -> Callable[[], pd.DataFrame]:
-    """Sixty patients whose cohorts the manifest gives, by number."""
-    return lambda: patients().assign(cohort=np.repeat(list(shares), list(shares.values())))
+def cohort(shares: dict[str, int], *without_hcc: int) -> Callable[[], pd.DataFrame]:
+    """Sixty patients whose cohorts the manifest gives, by number; some cohorts, by position, without HCC."""
+
+    def make() -> pd.DataFrame:
+        table = patients().assign(cohort=np.repeat(list(shares), list(shares.values())))
+        table.loc[table["cohort"].isin([list(shares)[position] for position in without_hcc]), "hcc"] = 0
+        return table
+
+    return make
 
 
 def only_in_first_centre() -> pd.DataFrame:
@@ -77,6 +83,9 @@ ODD = {
     "a large centre without HCC": Odd(lambda: patients().assign(centre=lambda t: np.where(t["hcc"] == 1, "B", "A"))),
     "development alone": Odd(cohort({"discovery": 60})),
     "no validation": Odd(cohort({"discovery": 40, "external_validation": 20})),
+    "no HCC in the test": Odd(cohort({"discovery": 30, "internal_validation": 15, "external_validation": 15}, 2)),
+    "no HCC in validation": Odd(cohort({"training": 30, "validation": 10, "test": 20}, 1)),
+    "one outcome in each unseen": Odd(cohort({"training": 30, "validation": 10, "test": 20}, 1, 2)),
     "no development": Odd(cohort({"internal_validation": 30, "external_validation": 30})),
     "odd names of centres": Odd(lambda: patients().assign(centre=lambda t: t["centre"].map(
         {"C1": '=HYPERLINK("x")', "C2": "Zürich, <b>Süd</b>", "C3": "$\\alpha$ & _"}))),

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from hccbook.errors import DataError, ModelError, SettingsError
+from hccbook.evaluation import auc_delong, by_cohort
 from hccbook.pipeline.files import save_json
 from hccbook.pipeline.unavailable import RECORD, CellGuard, glue_references, guarded_source
 from hccbook.run import RunPaths
@@ -95,6 +96,17 @@ def test_texts_that_a_page_asks_for_say_so(tmp_path):
     page.run("glue('dice_liver', '0.9')")
     page.run("for organ in ('liver', 'spleen'):\n    glue(f'dice_{organ}', refuse())")
     assert page.glued == {"dice_liver": "0.9", "dice_spleen": "n.a."}
+
+
+def test_a_cohort_that_is_left_out_is_named_beneath(tmp_path):
+    """The table of the other cohort is shown, then why one is not in it; later cells may use the table."""
+    page = Page(tmp_path)
+    page.names |= {"by_cohort": by_cohort, "auc": auc_delong, "score": pd.Series([1.0, 2.0, 3.0, 4.0])}
+    page.run("table = by_cohort(auc, [0, 1, 0, 0], score, ['a', 'a', 'b', 'b'])\ntable")
+    table, notice = page.shown
+    assert table["cohort"].tolist() == ["a"]
+    assert notice.reason.startswith("outcome, b cohort: must hold patients with and without HCC")
+    assert page.run("len(table)") == 1
 
 
 def test_a_file_that_an_earlier_stage_gave_up_has_its_reason(tmp_path):

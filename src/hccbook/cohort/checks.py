@@ -18,6 +18,7 @@ from hccbook.errors import HccbookError
 from hccbook.images import read_image, read_mask
 from hccbook.images.contrast import contrast_findings
 from hccbook.images.geometry import physical_extent
+from hccbook.images.preprocessing import check_overlap
 from hccbook.images.repeats import content_of, repeated_volumes
 from hccbook.parallel import map_patients
 from hccbook.settings import PHASES
@@ -133,6 +134,12 @@ def _check_patient(files: pd.DataFrame, demand: Demand | None) -> PatientCheck:
                 checked.masks[phase, organ] = read_mask(path, checked.images[phase], f"{key}, {phase}, {organ}", organ)
         except HccbookError as error:
             checked.refuse(column, error)
+    for phase in checked.images:
+        given = {organ: mask for (of_phase, organ), mask in checked.masks.items() if of_phase == phase}
+        try:
+            check_overlap(given, phase)
+        except HccbookError as error:
+            checked.refuse(f"{next(iter(given))}_mask_{phase}", error)
     for first, second in itertools.combinations(checked.images, 2):
         shared = _overlap(checked.images[first], checked.images[second])
         if shared < _MIN_OVERLAP:

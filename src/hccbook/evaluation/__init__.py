@@ -25,7 +25,7 @@ from hccbook.evaluation.model_comparison import (
 )
 from hccbook.evaluation.nomogram import nomogram_scales
 from hccbook.evaluation.odds_ratios import multivariable_odds_ratios, univariable_odds_ratios
-from hccbook.evaluation.outcomes import by_cohort
+from hccbook.evaluation.outcomes import by_cohort, cohorts_may_be_refused
 from hccbook.evaluation.reclassification import integrated_discrimination, net_reclassification
 from hccbook.evaluation.risk_groups import (
     lead_times,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import NamedTuple
 
 import numpy as np
@@ -123,6 +125,25 @@ def cohorts(
         yield str(name), outcome[rows], values[rows]
 
 
+_refusals: ContextVar[list[str] | None] = ContextVar("refusals", default=None)
+
+
+@contextlib.contextmanager
+def cohorts_may_be_refused() -> Iterator[list[str]]:
+    """Let `by_cohort` leave out a cohort that its statistic refuses, as long as another one has it.
+
+    Yields
+    ------
+    list of str
+        Why, a text a cohort and statistic, as they come up inside the block.
+    """
+    token = _refusals.set([])
+    try:
+        yield _refusals.get()
+    finally:
+        _refusals.reset(token)
+
+
 def by_cohort(
     statistic: Callable[..., pd.DataFrame | NamedTuple],
     y: ArrayLike | pd.DataFrame,
@@ -155,18 +176,25 @@ def by_cohort(
     ------
     DataError
         If the patients of the three differ, there are none, or there is no column; or what the statistic raises,
-        with the cohort named.
+        with the cohort named. Inside `cohorts_may_be_refused`, only if it refuses every cohort.
     """
     apart = isinstance(values, pd.DataFrame) and each is not None
-    parts = []
+    parts, refused = [], []
     for name, outcome, table in cohorts(y, values, cohort):
         for column, given in table.items() if apart else [(None, table)]:
             try:
                 result = statistic(outcome, given, **options)
             except DataError as error:
-                raise DataError(f"{error.place}, {name} cohort", error.rule, error.found, error.hint) from error
+                refused.append(DataError(f"{error.place}, {name} cohort", error.rule, error.found, error.hint))
+                if _refusals.get() is None:
+                    raise refused[-1] from error
+                continue
             part = result if isinstance(result, pd.DataFrame) else pd.DataFrame([result])
             parts.append(part.assign(cohort=name, **({each: column} if apart else {})))
+    if refused and not parts:
+        raise refused[0]
+    if refused:
+        _refusals.get().extend(map(str, refused))
     if not parts:
         raise DataError("values", "must have patients and a column", values.shape, "Give the scores of a cohort.")
     table = pd.concat(parts, ignore_index=True)

@@ -20,13 +20,12 @@ from hccbook.images.preprocessing import (
     AlignmentTarget,
     WorkingGrid,
     align_phase,
-    check_overlap,
     label_map,
     reference_phase,
     working_grid,
 )
 from hccbook.papers import PAPERS
-from hccbook.settings import ORGANS, Profile
+from hccbook.settings import Profile
 
 _LEAST_VOXELS = 1000  # of the working grid; a mask of more is not lost on it
 
@@ -96,12 +95,6 @@ def demand_of(profile: Profile) -> Demand:
 
 
 def _demand(key: str, checked: PatientCheck, profile: Profile) -> None:
-    for phase in checked.images:
-        given = {organ: checked.masks[phase, organ] for organ in ORGANS if (phase, organ) in checked.masks}
-        try:
-            check_overlap(given, f"{key}, {phase}")
-        except MaskError as error:
-            checked.refuse(f"{next(iter(given))}_mask_{phase}", error)
     shifts = _shifts(checked) if profile.preprocessing.align_phases else {}
     if profile.segmentation.mask_source == "manifest":
         _demand_masks(key, checked, profile, shifts)

@@ -228,7 +228,7 @@ def run(profile: str, *, manifest: str = "", results: str = "", jobs: int = 1, u
             file.name, "a run on own data needs a manifest", "none", "Give --manifest FILE or set run.manifest."
         )
     if manifest:
-        checked, file = _fit_to_manifest(checked, file, manifest, results)
+        checked, file = fit_to_manifest(checked, file, manifest, results)
     if until and until not in stages_of(checked):
         raise SettingsError("--until", f"must be one of {', '.join(stages_of(checked))}", until, "Check the spelling.")
     paths = RunPaths.at(results, manifest)
@@ -245,7 +245,7 @@ def run(profile: str, *, manifest: str = "", results: str = "", jobs: int = 1, u
     return paths.root
 
 
-def _fit_to_manifest(profile: Profile, file: Path, manifest: str, results: str) -> tuple[Profile, Path]:
+def fit_to_manifest(profile: Profile, file: Path, manifest: str, results: str) -> tuple[Profile, Path]:
     """Profile and its file without the papers that nobody in the manifest has the masks for; says who is left out."""
     _, left_out = usable_patients(manifest, profile.run.phases.split(","))
     if left_out:

@@ -9,9 +9,10 @@ each later cell that asks for it. In a simulated run nothing is caught: there a 
 from __future__ import annotations
 
 import ast
+import contextlib
 import html
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 
 from hccbook.errors import DataError, HccbookError, MaskError, ModelError
+from hccbook.evaluation import cohorts_may_be_refused
 from hccbook.papers import published
 from hccbook.pipeline.files import read_json, save_json, save_table
 from hccbook.report import figures
@@ -125,10 +127,24 @@ class CellGuard:
         glued = [_pattern(node.args[0]) for node in ast.walk(cell) if _is_glue(node)]
         facts = [ast.Constant(tuple(sorted(part))) for part in (_stored(cell), set(words), set(glued))]
         error = ast.Name("_hccbook_error", ast.Load())
-        caught = ast.Attribute(ast.Name(_GUARD, ast.Load()), "caught", ast.Load())
-        handler = ast.ExceptHandler(caught, "_hccbook_error", [_call("give_up", error, *facts)])
-        cell.body = [ast.Try(body, [handler], [], [])]
+        handler = ast.ExceptHandler(_of_guard("caught"), "_hccbook_error", [_call("give_up", error, *facts)])
+        noting = ast.withitem(ast.Call(_of_guard("noting"), [], []))
+        cell.body = [ast.With([noting], [ast.Try(body, [handler], [], [])])]
         return ast.fix_missing_locations(cell)
+
+    @contextlib.contextmanager
+    def noting(self) -> Iterator[None]:
+        """Say after a cell which cohorts it had to leave out, and why."""
+        with cohorts_may_be_refused() as refused:
+            yield
+        for reason in dict.fromkeys(refused):
+            self._keep(reason)
+            self.show(Notice(reason))
+
+    def _keep(self, reason: str) -> None:
+        if reason not in self.reasons:
+            self.reasons.append(reason)
+            save_json({"reasons": self.reasons}, self.run.stage(self.stage) / RECORD)
 
     def ask(self, names: tuple[str, ...]) -> None:
         """Refuse a statement that reads what is not available."""
@@ -149,9 +165,7 @@ class CellGuard:
         reason = self._reason(error, words)
         plt.close("all")  # what was half drawn
         self.namespace |= dict.fromkeys(stored, _Absent(reason))
-        if reason not in self.reasons:
-            self.reasons.append(reason)
-            save_json({"reasons": self.reasons}, self.run.stage(self.stage) / RECORD)
+        self._keep(reason)
         for key in sorted(self.references - self.glued):
             if any(re.fullmatch(pattern, key) for pattern in glued):
                 self.namespace["glue"](key, "n.a.", display=False)
@@ -183,9 +197,12 @@ class CellGuard:
         raise error
 
 
+def _of_guard(name: str) -> ast.Attribute:
+    return ast.Attribute(ast.Name(_GUARD, ast.Load()), name, ast.Load())
+
+
 def _call(method: str, *arguments: ast.expr) -> ast.Expr:
-    function = ast.Attribute(ast.Name(_GUARD, ast.Load()), method, ast.Load())
-    return ast.Expr(ast.Call(function, list(arguments), []))
+    return ast.Expr(ast.Call(_of_guard(method), list(arguments), []))
 
 
 def _names(tree: ast.AST, context: type[ast.expr_context]) -> set[str]:
