@@ -51,6 +51,7 @@ def where(column: str, value: object, then: dict[str, object]) -> pd.DataFrame:
 ODD = {
     "one centre": Odd(lambda: patients().assign(centre="only")),
     "eight patients": Odd(lambda: patients(8, 3)),
+    "fifteen patients": Odd(lambda: patients(15, 5)),
     "five patients": Odd(lambda: patients(5, 2)),
     "three patients": Odd(lambda: patients(3, 1)),
     "one patient": Odd(lambda: patients(1, 1)),

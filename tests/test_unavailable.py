@@ -144,8 +144,8 @@ def test_a_wrong_setting_is_not_hidden(tmp_path):
 
 def test_references_of_pages():
     """Keys of both forms of the role, and of other pages."""
-    text = "{glue:text}`a_b` and {glue}`c`, {glue:text}`notebooks/x.ipynb::d`; {term}`aMAP`"
-    assert glue_references([text]) == {"a_b", "c", "d"}
+    text = "{glue:text}`a_b` and {glue}`c`, {glue:text}`notebooks/x.ipynb::d:s`, {glue:text}`e:.2f`; {term}`aMAP`"
+    assert glue_references([text]) == {"a_b", "c", "d", "e"}
 
 
 def test_the_guard_is_a_cell(tmp_path):

@@ -12,6 +12,7 @@ import ast
 import contextlib
 import html
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,8 @@ def guarded_source(stage: str, references: Iterable[str]) -> str:
 def glue_references(texts: Iterable[str]) -> set[str]:
     """Keys that pages ask for with the role glue."""
     found = (re.findall(r"\{glue:?\w*\}`([^`]+)`", text) for text in texts)
-    return {key.partition("::")[2] or key for keys in found for key in keys}
+    # Behind '::' stands the key on another page, behind ':' how it is set.
+    return {(key.partition("::")[2] or key).partition(":")[0] for keys in found for key in keys}
 
 
 class CellGuard:
@@ -106,6 +108,7 @@ class CellGuard:
             plain(name, *values, **options)
 
         glueing.glue = glue
+        warnings.simplefilter("ignore")  # for developers; on a page they would show where the package lies
         self.namespace, self.show = shell.user_ns, show
         self.namespace[_GUARD] = self
         shell.ast_transformers.append(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
@@ -14,6 +15,8 @@ REFERENCE: Mapping[str, object] = {"color": GREY, "linewidth": 0.8, "linestyle":
 
 CUTOFF: Mapping[str, object] = {"color": BLACK, "linewidth": 0.9, "linestyle": (0, (4, 2))}
 """Line at a cut-off or another chosen value."""
+
+_BESIDE = 48  # letters a line: more would leave the panel no width
 
 TO_SIDE, TO_TOP = ("axes fraction", "data"), ("data", "axes fraction")
 """Coordinates of `note` whose horizontal, or vertical, part is a fraction of the panel and the other one data."""
@@ -33,8 +36,8 @@ def note(
 
 
 def beside(ax: Axes, y: float, text: str, points: float = 6, **look: object) -> Annotation:
-    """Small text right of the panel, so many points away, at a height in data."""
-    return note(ax, text, (1, y), (points, 0), TO_SIDE, va="center", **look)
+    """Small text right of the panel, so many points away, at a height in data; a long one in several lines."""
+    return note(ax, textwrap.fill(text, _BESIDE), (1, y), (points, 0), TO_SIDE, va="center", **look)
 
 
 def name_rows(ax: Axes, names: Sequence[str], heights: Sequence[float] | None = None) -> None:
