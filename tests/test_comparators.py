@@ -308,6 +308,20 @@ def test_harmonising_looks_at_no_test_patient_and_no_outcome():
         pd.testing.assert_frame_equal(turned[variant], plain[variant])
 
 
+def test_long_notes_leave_the_panel_its_width():
+    """Rows without an interval, whose notes are longer than the panel is wide, are drawn without a complaint."""
+    note = "transductive: the new centre's features were used together; no interval: one patient with HCC"
+    rows = [(variant, "test", 0.5, np.nan, np.nan, note) for variant in ("not harmonised", "ComBat")]
+    figure, axes = figures.panels(1, 1, height_in=3.2)
+    figures.plot_harmonised_auc(
+        axes[0, 0], pd.DataFrame(rows, columns=["variant", "cohort", "auc", "lower", "upper", "note"])
+    )
+    figure.canvas.draw()
+    assert axes[0, 0].get_position().width > 0.15
+    assert sum("\n" in text.get_text() for text in axes[0, 0].texts) == 2
+    plt.close(figure)
+
+
 def test_harmonised_auc_refuses_and_is_drawn():
     """Patients that differ, a column that is absent, nobody to learn from; and the figure names every row."""
     clinical, features = centres()

@@ -101,8 +101,8 @@ def test_texts_that_a_page_asks_for_say_so(tmp_path):
 def test_a_cohort_that_is_left_out_is_named_beneath(tmp_path):
     """The table of the other cohort is shown, then why one is not in it; later cells may use the table."""
     page = Page(tmp_path)
-    page.names |= {"by_cohort": by_cohort, "auc": auc_delong, "score": pd.Series([1.0, 2.0, 3.0, 4.0])}
-    page.run("table = by_cohort(auc, [0, 1, 0, 0], score, ['a', 'a', 'b', 'b'])\ntable")
+    page.names |= {"by_cohort": by_cohort, "auc": auc_delong, "score": pd.Series([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])}
+    page.run("table = by_cohort(auc, [0, 1, 0, 1, 0, 0], score, list('aaaabb'))\ntable")
     table, notice = page.shown
     assert table["cohort"].tolist() == ["a"]
     assert notice.reason.startswith("outcome, b cohort: must hold patients with and without HCC")
