@@ -37,14 +37,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "alarm": {"bootstrap_replicates": 100, "lasso_folds": 5},
     "amap_ct": {"bootstrap_replicates": 100},
     "alarm_supplement": {"permutations": 9, "folds": 3},
-    "leakage_and_negative_controls": {
-        "replicates": 2,
-        "patients": 24,
-        "hcc": 6,
-        "features": 4,
-        "folds": 2,
-        "lasso_folds": 2,
-    },
+    "leakage_and_negative_controls": dict(replicates=2, patients=40, hcc=12, features=4, folds=3, lasso_folds=3),
     "figures_and_tables": {"dpi": 50},
 }
 _MEASURED_STAGES = ("preprocessing", "segmentation", "features")

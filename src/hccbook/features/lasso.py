@@ -45,6 +45,7 @@ def stratified_folds(
     folds: int, outcome: np.ndarray, random_state: int, note: Callable[[str], object]
 ) -> StratifiedKFold:
     """Shuffled folds, fewer where the rarer class has fewer patients, which is noted."""
+    check_rarest_class(outcome, 2, " to be cross-validated")
     rarest = rarest_class(outcome)
     if rarest < folds:
         note(f"{rarest} folds instead of {folds}: the rarer class has {rarest} patients.")
@@ -206,7 +207,6 @@ class LassoSelector(FeatureSelector):
         if self.folds < 2:
             raise ModelError("folds", "must be 2 or more", self.folds, "Give 2 or more folds.")
         values, outcome = self._start(X, y)
-        check_rarest_class(outcome, 2, " to be cross-validated")
         splits = stratified_folds(self.folds, outcome, self.random_state, self.notes_.append)
         self.folds_ = splits.get_n_splits()
         self.coef_ = np.zeros(values.shape[1])
