@@ -279,6 +279,30 @@ def test_counts_can_be_left_out(performance):
     assert [part for _, part in tables.alarm_table_2(performance, counts=False).columns] == ["Value (95% CI)"] * 2
 
 
+def test_amap_ct_table_2_of_a_cohort_of_one_outcome():
+    """A cohort without HCC has a specificity and no AUC: n.a. in its place, and the other cohort's row is whole."""
+    row = {
+        "cutoff": 0.5,
+        "n": 8,
+        "events": 0,
+        "value": 0.5,
+        "lower": 0.1,
+        "upper": 0.9,
+        "numerator": 2,
+        "denominator": 4,
+    }
+    cohorts = [
+        {"cohort": cohort, "measure": measure}
+        for cohort in ("training", "test")
+        for measure in tables.titles.MEASURE_TITLES
+    ]
+    performance = pd.DataFrame(cohorts).assign(**row)
+    area = {"cohort": "training", "model": "amap_ct", "n": 8, "events": 3, "auc": 0.75, "lower": 0.5, "upper": 0.9}
+    laid = tables.amap_ct_table_2(performance, pd.DataFrame([area]))
+    assert laid.loc["Training cohort", "AUC (95% CI)"] == "0.750 (0.500–0.900)"
+    assert laid.loc["Test cohort", ["n", "HCC", "AUC (95% CI)"]].tolist() == ["n.a."] * 3
+
+
 def test_amap_ct_table_2_by_hand(auc):
     """The printed line of the training cohort."""
     values = {"sensitivity": 0.792, "specificity": 0.789, "ppv": 0.103, "npv": 0.992, "accuracy": 0.789}

@@ -44,7 +44,7 @@ def amap_ct_table_2(performance: pd.DataFrame, auc: pd.DataFrame, *, model: str 
     performance : pandas.DataFrame
         Tidy, with `PERFORMANCE_COLUMNS`; one cut-off only.
     auc : pandas.DataFrame
-        Tidy, with `AUC_COLUMNS`.
+        Tidy, with `AUC_COLUMNS`; a cohort that is not in it has no AUC, and n.a. in its place.
     model : str
         Model whose AUC is taken; upper and lower case, spaces, hyphens and underscores do not matter.
 
@@ -62,6 +62,9 @@ def amap_ct_table_2(performance: pd.DataFrame, auc: pd.DataFrame, *, model: str 
     schemas.require_columns(auc, schemas.AUC_COLUMNS, "AUC table")
     _require_one_cutoff(performance, "diagnostic performance", "must have one cut-off for the aMAP-CT table")
     areas = auc[auc["model"].map(titles.name_key) == titles.name_key(model)]
+    # A cohort of one outcome has no AUC of any model, and sensitivity or specificity all the same.
+    without = [cohort for cohort in performance["cohort"].unique() if cohort not in set(auc["cohort"])]
+    areas = pd.concat([areas, pd.DataFrame({"cohort": without, "model": model})]) if without else areas
     for cohort in performance["cohort"].unique():
         if cohort not in set(areas["cohort"]):
             models = ", ".join(auc["model"].unique())
