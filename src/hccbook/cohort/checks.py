@@ -19,6 +19,7 @@ from hccbook.images import read_image, read_mask
 from hccbook.images.contrast import contrast_findings
 from hccbook.images.geometry import physical_extent
 from hccbook.images.preprocessing import check_overlap
+from hccbook.images.remarks import collected
 from hccbook.images.repeats import content_of, repeated_volumes
 from hccbook.parallel import map_patients
 from hccbook.settings import PHASES
@@ -127,13 +128,17 @@ def _check_patient(files: pd.DataFrame, demand: Demand | None) -> PatientCheck:
     """Look at one patient's images and masks (rows of `sources`)."""
     checked = PatientCheck()
     for key, phase, organ, column, path in files.itertuples(index=False):
-        try:
-            if not organ:
-                checked.images[phase] = read_image(path, f"{key}, {phase}")
-            elif phase in checked.images:
-                checked.masks[phase, organ] = read_mask(path, checked.images[phase], f"{key}, {phase}, {organ}", organ)
-        except HccbookError as error:
-            checked.refuse(column, error)
+        with collected() as repairs:
+            try:
+                if not organ:
+                    checked.images[phase] = read_image(path, f"{key}, {phase}")
+                elif phase in checked.images:
+                    image = checked.images[phase]
+                    checked.masks[phase, organ] = read_mask(path, image, f"{key}, {phase}, {organ}", organ)
+            except HccbookError as error:
+                checked.refuse(column, error)
+        hint = "The run does the same, and says so in its table of remarks."
+        checked.remarks += [(column, "should need no repair", str(repair), hint) for repair in repairs]
     for phase in checked.images:
         given = {organ: mask for (of_phase, organ), mask in checked.masks.items() if of_phase == phase}
         try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from hccbook.images.stacks import on_regular_grid, source_grid
 
 _READERS = {SEGMENTATION: read_segment, STRUCTURES: read_region}
 _ROUNDING = 1e-3  # how far from a whole number scaling and resampling leave a label
+_TOTAL_SEGMENTATOR = {"spleen": 1, "liver": 5}
 _LONGEST_LIST = 8  # names in an error; TotalSegmentator writes more than a hundred files
 
 
@@ -257,6 +259,49 @@ def _check_values(array: np.ndarray, part: str, place: str) -> None:
         raise MaskError(place, "labels must be whole numbers", found, "Write a label map, not shares.")
     if part and int(part) not in values:
         raise MaskError(place, f"must hold the label {int(part)}", found, "Correct the label behind '#'.")
+
+
+def organ_in(path: str | Path, organ: str) -> str:
+    """Path of a mask with the part of it that is an organ, by the program that wrote it.
+
+    Parameters
+    ----------
+    path : path-like
+        Label map of nnU-Net, beside the ``dataset.json`` that its prediction leaves; label map of TotalSegmentator,
+        task ``total``; or anything that `read_mask` reads by the organ's name: a folder, a SEG, an RTSTRUCT.
+    organ : str
+        Such as ``"liver"``.
+
+    Returns
+    -------
+    str
+        As `read_mask` takes it.
+
+    Raises
+    ------
+    MaskError
+        If the labels that ``dataset.json`` names do not have the organ, or neither program knows it.
+
+    References
+    ----------
+    nnU-Net v2, documentation, "nnU-Net dataset format"; TotalSegmentator 2, ``map_to_binary.py``, task ``total``.
+    """
+    if not is_nifti(path):
+        return str(path)
+    described = Path(path).with_name("dataset.json")
+    labels: Mapping[str, object] = _TOTAL_SEGMENTATOR
+    if described.is_file():
+        try:
+            labels = json.loads(described.read_text(encoding="utf-8"))["labels"]
+        except (ValueError, KeyError, TypeError) as error:
+            rule, hint = "must be nnU-Net's description of its labels", "Copy the one that the prediction wrote."
+            raise MaskError(described.name, rule, type(error).__name__, hint) from error
+    label = labels.get(organ) if isinstance(labels, Mapping) else None
+    if not isinstance(label, int) or isinstance(label, bool):
+        found = f"{label!r}" if label is not None else "no such label"
+        hint = "Predict with a network that has it, or name each mask in the manifest."
+        raise MaskError(described.name, f"labels must give the {organ} a number", found, hint)
+    return f"{path}#{label}"
 
 
 def read_label_map(path: str | Path, image: sitk.Image | None = None, place: str | None = None) -> sitk.Image:
