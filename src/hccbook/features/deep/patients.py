@@ -15,7 +15,7 @@ from hccbook.features.deep.crops import WINDOW_HU, Box, crop_to_box, largest_box
 from hccbook.features.deep.network import Backbone, batch_of, pooled_features, stage_values
 from hccbook.features.radiomics.regions import organ_label
 from hccbook.images import read_image, read_label_map, to_array
-from hccbook.parallel import FAILURE_COLUMNS, MapResult, log_work, progress_line
+from hccbook.parallel import FAILURE_COLUMNS, MapResult, failure_of, log_work, progress_line
 from hccbook.run import Case
 
 _DIGITS = 6
@@ -152,7 +152,7 @@ def extract_deep(
                 missing = [name for name, known in own.items() if store.find(known) is None]
                 found = _crops(case, crops, missing)
             except Exception as error:  # a patient must not stop the others, whatever goes wrong in it
-                failed[key] = (type(error).__name__, str(error) or "no message")
+                failed[key] = failure_of(error)
                 advance()
                 continue
             keys[key] = own

@@ -1,0 +1,117 @@
+"""The folder of a run: one that can be written, one run at a time, cleared of what killed runs left; and its end."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import TextIO
+
+import psutil
+
+from hccbook.errors import SettingsError
+from hccbook.run import RunPaths, project_root
+from hccbook.store import clear_leftovers
+
+_LOCK = ".lock"
+_ODD = re.compile(r"[{}\x00-\x1f\x7f]")
+_GRACE_S = 10.0
+
+
+@contextlib.contextmanager
+def claimed(run: RunPaths) -> Iterator[TextIO]:
+    """Have the folder of a run, made if absent, for this process alone.
+
+    The system lets go of it when the process ends, however that happens, and all who have the file open with it.
+
+    Yields
+    ------
+    file
+        What is locked.
+
+    Raises
+    ------
+    SettingsError
+        If it cannot be the folder of a run or cannot be written, or another run has it.
+    """
+    _refuse_odd(run.root)
+    try:
+        run.root.mkdir(parents=True, exist_ok=True)
+        lock = (run.root / _LOCK).open("a+", encoding="utf-8")
+    except OSError as error:
+        hint = "Name a folder that you may write, with --out."
+        raise SettingsError("--out", "must be a folder that can be written", error.strerror, hint) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            found = f"process {lock.read() or 'of another machine'}"
+            hint = "Wait for it or end it, or give this run a folder of its own with --out."
+            raise SettingsError(run.root.name, "one run at a time may work in a folder", found, hint) from error
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        clear(run)
+        yield lock
+
+
+def clear(run: RunPaths) -> None:
+    """Remove what processes that are no more left half-made, in the run's folder and in the store."""
+    for folder in (run.root, run.control.root, run.store.root):
+        clear_leftovers(folder)
+
+
+def _refuse_odd(folder: Path) -> None:
+    hint = "Choose another one with --out."
+    odd = _ODD.findall(str(folder))
+    if odd:
+        raise SettingsError("--out", "must have no braces and no control characters in it", repr(odd[0]), hint)
+    root = project_root().resolve()
+    if root.is_relative_to(folder.resolve()) or folder.name == "store":
+        raise SettingsError("--out", "must be a folder for this run alone", f"{folder.name!r}", hint)
+
+
+@contextlib.contextmanager
+def ended_together() -> Iterator[None]:
+    """Take all processes along that were started in the block when this one is told to stop.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        In the block, on SIGTERM and SIGHUP as on Ctrl-C.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    told = (signal.SIGTERM, signal.SIGHUP) if is_main else ()
+    before = {number: signal.signal(number, _stop) for number in told}
+    try:
+        yield
+    except BaseException:
+        end_children()
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def end_children() -> None:
+    """End all processes that this one started, and those that they started: those that do not go are killed."""
+    children = psutil.Process().children(recursive=True)
+    for child in children:
+        with contextlib.suppress(psutil.Error):
+            child.terminate()
+    _, alive = psutil.wait_procs(children, timeout=_GRACE_S)
+    for child in alive:
+        with contextlib.suppress(psutil.Error):
+            child.kill()
+    psutil.wait_procs(alive, timeout=_GRACE_S)
