@@ -209,6 +209,26 @@ def archive(
 
 
 @app.command()
+def privacy(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    manifest: Annotated[Path, typer.Option("--manifest", help="The manifest that the run was made from.")],
+    centres: Annotated[bool, typer.Option("--centres", help="Names of centres count too.")] = False,
+) -> None:
+    """Files of a run that hold what manifest and headers hold of its patients; exit code 1 if there is any."""
+    from hccbook.errors import DataError
+    from hccbook.pipeline.privacy import scan_run
+    from hccbook.run import RunPaths
+
+    for path in (run, manifest):
+        if not path.exists():
+            raise DataError(path.name, "must be there", "no such file or folder", "Check the path.")
+    report = scan_run(RunPaths(run.resolve()), manifest, centres=centres)
+    print(report)
+    if len(report.found):
+        raise typer.Exit(1)
+
+
+@app.command()
 def compare(
     first: Annotated[Path, typer.Argument(help="Folder of a run or an archive.")],
     second: Annotated[Path, typer.Argument(help="Another one.")],

@@ -88,6 +88,10 @@ class CohortSettings(Settings):
     """Synthetic cohort, and the seed of cohort splits."""
 
     seed: int = Field(20240718, ge=0, description="Seed of the synthetic cohort and of cohort splits.")
+    centre_names: Literal["given", "coded"] = Field(
+        "given",
+        description="Whether results name a user's centres as the manifest does, or C01, C02, ..., largest first.",
+    )
     effect: Literal["planted", "none"] = Field(
         "planted", description="Whether the images carry a risk ('planted') or nothing ('none')."
     )

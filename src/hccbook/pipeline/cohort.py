@@ -35,6 +35,8 @@ def make_cohort(
         phantom.write_cohort(run.synthetic_cohort(paper), paper, settings, workers=workers, store=run.store)
     rows = cohort.read_manifest(run.source_manifest(paper), phases)
     rows["cohort"] = cohort.assign_cohorts(rows, paper, settings.seed)
+    if run.manifest is not None and settings.centre_names == "coded":
+        rows["centre"] = cohort.coded_centres(rows["centre"])
     table = cohort.clinical_table(rows)
     save_table(table.reset_index(), run.clinical(paper))
     return table

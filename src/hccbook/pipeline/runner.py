@@ -23,6 +23,7 @@ from hccbook.parallel import WORK_LOG
 from hccbook.pipeline.archive import unpack_archive
 from hccbook.pipeline.costs import CostMeter, record_cost
 from hccbook.pipeline.null_run import DRAWN, draw_null_run
+from hccbook.pipeline.privacy import refuse_identifiers
 from hccbook.pipeline.run_folder import claimed, clear, ended_together
 from hccbook.pipeline.run_record import METADATA, execution_record
 from hccbook.pipeline.staleness import forget_damaged, record_outputs
@@ -230,6 +231,8 @@ def run(profile: str, *, manifest: str = "", results: str = "", jobs: int = 1, u
         Before anything runs, if the profile, the manifest, the archive that the profile names or the folder is wrong.
     StageError
         If a stage stopped, or the run was; what earlier stages made is kept, and the next call goes on from there.
+    PrivacyError
+        If the finished run on own patients shows who one of them is.
     """
     file = profile_path(profile)
     checked = load_profile(file)
@@ -254,6 +257,9 @@ def run(profile: str, *, manifest: str = "", results: str = "", jobs: int = 1, u
                     what = f"{damaged[0]} is not what it left"
                     print(f"{folder.root.name}, {stage}: made again, since {what}", flush=True)
         _run_snakemake(paths, shown, file, until, jobs, lock)
+        if paths.manifest is not None:
+            coded = checked.cohort.centre_names == "coded"
+            print(refuse_identifiers(paths, paths.manifest, centres=coded), flush=True)
     return paths.root
 
 
