@@ -79,8 +79,8 @@ def _refuse_odd(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def ended_together() -> Iterator[None]:
-    """Take all processes along that were started in the block when this one is told to stop.
+def ended_together(process: int) -> Iterator[None]:
+    """Take a process, and all that it started, along when this one is told to stop in the block.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def ended_together() -> Iterator[None]:
     try:
         yield
     except BaseException:
-        end_children()
+        end_tree(process)
         raise
     finally:
         for number, handler in before.items():
@@ -104,14 +104,15 @@ def _stop(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def end_children() -> None:
-    """End all processes that this one started, and those that they started: those that do not go are killed."""
-    children = psutil.Process().children(recursive=True)
-    for child in children:
-        with contextlib.suppress(psutil.Error):
-            child.terminate()
-    _, alive = psutil.wait_procs(children, timeout=_GRACE_S)
-    for child in alive:
-        with contextlib.suppress(psutil.Error):
-            child.kill()
-    psutil.wait_procs(alive, timeout=_GRACE_S)
+def end_tree(process: int) -> None:
+    """End a process and all that it started, in whatever session; those that do not go when told are killed."""
+    try:
+        first = psutil.Process(process)
+        tree = [first, *first.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return
+    for end in (psutil.Process.terminate, psutil.Process.kill):
+        for one in tree:
+            with contextlib.suppress(psutil.Error):
+                end(one)
+        _, tree = psutil.wait_procs(tree, timeout=_GRACE_S)

@@ -314,7 +314,7 @@ def _run_snakemake(paths: RunPaths, shown: RunPaths, profile: Path, until: str, 
         with subprocess.Popen(
             command, env=environment, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             start_new_session=True, pass_fds=(lock.fileno(),),
-        ) as process, ended_together():  # fmt: skip
+        ) as process, ended_together(process.pid):  # fmt: skip
             for line in process.stdout:
                 last.append(line.rstrip())
                 if line.startswith(_MARK):
