@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -220,7 +220,7 @@ def test_all_that_a_process_started_is_ended(monkeypatch: pytest.MonkeyPatch, he
         time.sleep(0.3)  # the last one sets its handler
         assert len(below) == 2
         end_tree(process.pid)
-    assert not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in below)
+    assert not any(map(is_alive, below))
 
 
 PROFILE = """\
@@ -242,21 +242,38 @@ def test_a_run_that_is_told_to_stop_says_how_to_go_on(tmp_path: Path) -> None:
     run = RunPaths(tmp_path / "results" / "2024", manifest)
     words = ["run", "--profile", tmp_path / "mine.yaml", "--manifest", manifest, "--out", run.root]
     command = [sys.executable, "-m", "hccbook.cli", *map(str, words), "--until", "preprocessing"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 300
-        while not run.executed_notebook("cohort").is_file() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.1)
-        below = psutil.Process(process.pid).children(recursive=True)
-        process.terminate()
-        _, said = process.communicate(timeout=60)
-    assert process.returncode == 1
+
+    said, below = stopped_when(command, lambda: run.executed_notebook("cohort").is_file(), signal.SIGTERM)
     assert "run 2024: must run to its end, but found a signal to stop, with 01_cohort done. Give the same" in said
     assert below
-    assert not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in below)
+    assert not any(map(is_alive, below))
     assert list(run.root.parent.rglob(".part-*")) == []
+
+    begun = time.monotonic()
+    stopped_when(command, lambda: time.monotonic() > begun + 6, signal.SIGKILL)
     again = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "01_cohort" not in again.stdout
     assert "02_preprocessing" in again.stdout
+    assert list(run.root.parent.rglob(".part-*")) == []
+
+
+def stopped_when(
+    command: list[str], ready: Callable[[], bool], told: signal.Signals
+) -> tuple[str, list[psutil.Process]]:
+    """What a command says when it is stopped as soon as it is ready for it, and what it had started by then."""
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 300
+        while not ready() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        below = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(told)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == (1 if told == signal.SIGTERM else -told)
+    return said, below
+
+
+def is_alive(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
 # --- folders and names ------------------------------------------------------------------------------------------------

@@ -234,17 +234,17 @@ def _nifti_texts(file: Path) -> Iterator[tuple[str, str]]:
         yield name, header[start : start + length].partition(b"\0")[0].decode("latin-1").strip()
 
 
-def _anchors(wanted: Iterable[str]) -> tuple[dict[bytes, list[tuple[re.Pattern[bytes], str]]], list[str]]:
-    """Patterns by the longest word in them, and the texts that cannot be looked for."""
+def _anchors(wanted: Iterable[str]) -> tuple[dict[bytes, list[tuple[bytes, str]]], list[str]]:
+    """What to look for, with the text that it is a form of, by its longest word; and what cannot be looked for."""
     words = _own_words(project_root())
-    anchors: dict[bytes, list[tuple[re.Pattern[bytes], str]]] = {}
+    anchors: dict[bytes, list[tuple[bytes, str]]] = {}
     unsearchable = []
     for text in wanted:
         forms = [form for form in _forms(text) if _is_telling(form, words)]
         unsearchable += [] if forms else [text]
         for form in forms:
             longest = max(_TOKEN.findall(form), key=len)
-            anchors.setdefault(longest, []).append((_pattern(form), text))
+            anchors.setdefault(longest, []).append((form, text))
     return anchors, unsearchable
 
 
@@ -290,10 +290,10 @@ def _pattern(form: bytes) -> re.Pattern[bytes]:
     return re.compile(before + rb"(?<!" + first + rb")" + re.escape(form) + rb"(?!" + last + rb")" + after)
 
 
-def _hits(text: bytes, anchors: Mapping[bytes, list[tuple[re.Pattern[bytes], str]]]) -> Iterator[str]:
+def _hits(text: bytes, anchors: Mapping[bytes, list[tuple[bytes, str]]]) -> Iterator[str]:
     lower = text.lower()
     for word in anchors.keys() & set(_TOKEN.findall(lower)):
-        yield from (identifier for pattern, identifier in anchors[word] if pattern.search(lower))
+        yield from (identifier for form, identifier in anchors[word] if _pattern(form).search(lower))
 
 
 # --- where to look ----------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -21,7 +22,10 @@ from hccbook.store import clear_leftovers
 
 _LOCK = ".lock"
 _ODD = re.compile(r"[{}\x00-\x1f\x7f]")
-_GRACE_S = 10.0
+_GRACE_S, _ORPHANS_S, _WATCHED_EVERY_S = 10.0, 30.0, 0.5
+
+RUNNER_VARIABLE = "HCCBOOK_RUNNER"
+"""Variable of the environment that holds the number of the process that runs the stages."""
 
 
 @contextlib.contextmanager
@@ -48,18 +52,53 @@ def claimed(run: RunPaths) -> Iterator[TextIO]:
         hint = "Name a folder that you may write, with --out."
         raise SettingsError("--out", "must be a folder that can be written", error.strerror, hint) from error
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            lock.seek(0)
-            found = f"process {lock.read() or 'of another machine'}"
-            hint = "Wait for it or end it, or give this run a folder of its own with --out."
-            raise SettingsError(run.root.name, "one run at a time may work in a folder", found, hint) from error
+        _lock(lock, run.root.name)
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
         clear(run)
         yield lock
+
+
+def _lock(lock: TextIO, name: str) -> None:
+    """Lock a file; what a run that was killed has left running is waited for, since it ends by itself."""
+    patience = time.monotonic() + _ORPHANS_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError as error:
+            lock.seek(0)
+            holder = lock.read()
+            if is_running(holder) or time.monotonic() > patience:
+                hint = "Wait for it or end it, or give this run a folder of its own with --out."
+                found = f"process {holder or 'unknown'}"
+                raise SettingsError(name, "one run at a time may work in a folder", found, hint) from error
+        time.sleep(0.2)
+
+
+def is_running(process: str) -> bool:
+    """Whether there is a process of this number that has not ended."""
+    try:
+        return psutil.Process(int(process)).status() != psutil.STATUS_ZOMBIE
+    except (psutil.NoSuchProcess, ValueError):
+        return False
+
+
+def end_with_runner() -> None:
+    """Have this process, and all that it started, end when the run that it works for is no more, even if killed."""
+    runner = os.environ.get(RUNNER_VARIABLE)
+    if runner:
+        threading.Thread(target=_watch, args=(runner,), daemon=True).start()
+
+
+def _watch(runner: str) -> None:
+    while is_running(runner):
+        time.sleep(_WATCHED_EVERY_S)
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            child.kill()
+    os._exit(1)
 
 
 def clear(run: RunPaths) -> None:

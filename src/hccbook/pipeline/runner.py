@@ -24,7 +24,7 @@ from hccbook.pipeline.archive import unpack_archive
 from hccbook.pipeline.costs import CostMeter, record_cost
 from hccbook.pipeline.null_run import DRAWN, draw_null_run
 from hccbook.pipeline.privacy import refuse_identifiers
-from hccbook.pipeline.run_folder import claimed, clear, ended_together
+from hccbook.pipeline.run_folder import RUNNER_VARIABLE, claimed, clear, end_with_runner, ended_together
 from hccbook.pipeline.run_record import METADATA, execution_record
 from hccbook.pipeline.staleness import forget_damaged, record_outputs
 from hccbook.run import (
@@ -296,7 +296,7 @@ def _run_snakemake(paths: RunPaths, shown: RunPaths, profile: Path, until: str, 
     }
     # A patient's task has one core: libraries that start threads of their own would only stand in each other's way.
     single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"), "1")
-    environment = single | dict(os.environ)
+    environment = single | dict(os.environ) | {RUNNER_VARIABLE: str(os.getpid())}
     if paths.manifest:
         environment[MANIFEST_VARIABLE] = str(paths.manifest.resolve())
     if sys.stderr.isatty():
@@ -339,6 +339,7 @@ def _when_stopped(run: RunPaths) -> tuple[str, str, str, str]:
 
 def run_one_stage(stage: str, profile: str, results: str, manifest: str, workers: int) -> None:
     """Execute one stage, or `NULL_RUN`, for Snakemake, say what it cost, and leave a failure's reason for `run`."""
+    end_with_runner()
     checked = load_profile(profile_path(profile))
     checked = checked.model_copy(update={"run": checked.run.model_copy(update={"manifest": manifest})})
     paths = RunPaths.at(results, manifest)
