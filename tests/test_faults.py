@@ -21,6 +21,7 @@ from hccbook import phantom
 from hccbook.cohort import check_manifest
 from hccbook.errors import SettingsError, StorageError
 from hccbook.images import read_image, write_image
+from hccbook.images.remarks import reason
 from hccbook.parallel import map_patients
 from hccbook.pipeline.run_folder import claimed, end_tree
 from hccbook.provenance import digest
@@ -148,7 +149,7 @@ def test_a_killed_worker_costs_its_patient(monkeypatch: pytest.MonkeyPatch) -> N
     keys = [f"P{number:04d}" for number in range(1, 7)]
     outcome = map_patients(end_own_worker, {key: key for key in keys}, stage="test", workers=2)
     assert outcome.results == {key: key.lower() for key in keys if key != "P0003"}
-    assert outcome.failures[["patient", "kind"]].to_numpy().tolist() == [["P0003", "WorkerLost"]]
+    assert outcome.failures[["patient", "kind"]].to_numpy().tolist() == [["P0003", "MemoryError"]]
     assert "memory did not suffice" in outcome.failures["reason"][0]
 
 
@@ -169,6 +170,27 @@ def test_who_lacks_memory_has_it_later_alone(tmp_path: Path) -> None:
     outcome = map_patients(fail_beside_others, items, stage="test", workers=2)
     assert outcome.failures.empty
     assert outcome.results == dict.fromkeys(items, 1)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 7.45 GiB for an array with shape (1000, 1000, 1000)"),
+        RuntimeError("Exception thrown in SimpleITK ReadImage: Failed to allocate memory for image."),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8000000000 bytes."),
+    ],
+)
+def test_what_libraries_say_of_memory_is_no_file_s_fault(error: Exception) -> None:
+    """NumPy's, ITK's and PyTorch's words; a file that cannot be read for want of memory is not broken."""
+    with pytest.raises(MemoryError):
+        reason(error)
+
+
+def test_a_full_disk_makes_no_scan_unreadable() -> None:
+    """Unpacking a file takes room as well."""
+    with pytest.raises(StorageError, match="No space left on device"):
+        reason(OSError(28, "No space left on device", "/tmp/x"))
+    assert reason(ValueError("no header")) == "no header"
 
 
 # --- runs that are ended ----------------------------------------------------------------------------------------------

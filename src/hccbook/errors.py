@@ -5,6 +5,7 @@ Every message has the same four parts: where, the rule, the value found, and the
 
 from __future__ import annotations
 
+import errno
 import re
 import traceback
 from pathlib import Path
@@ -108,3 +109,26 @@ class DataError(HccbookError):
 
 class StorageError(HccbookError):
     """A file that cannot be written, or not whole, whoever's it is."""
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+_NO_MEMORY = re.compile("bad.?alloc|(fail|can't|cannot|unable).{0,20} allocate", re.IGNORECASE)
+
+
+def raise_for_machine(error: Exception) -> None:
+    """Raise anew what is the machine's fault and no file's, whichever library says it and in whatever words.
+
+    Raises
+    ------
+    StorageError
+        If nothing more can be written.
+    MemoryError
+        If memory does not suffice.
+    """
+    if isinstance(error, StorageError):
+        raise error
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        hint = "Free space on the disk, then start again; what is done is kept."
+        raise StorageError("results", "must be written", error.strerror, hint) from error
+    if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+        raise MemoryError("memory does not suffice") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import sys
 import warnings
@@ -18,7 +17,7 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from hccbook.errors import StorageError, anonymous_reason
+from hccbook.errors import anonymous_reason, raise_for_machine
 from hccbook.store import reading_only
 
 FAILURE_COLUMNS = ("patient", "stage", "kind", "reason")
@@ -29,10 +28,9 @@ WORK_LOG = "HCCBOOK_WORK_LOG"
 
 _Outcome = tuple[str, Any, tuple[str, str] | None]
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-_OF_MEMORY = ("MemoryError", "_ArrayMemoryError")
+_NO_MEMORY = "MemoryError"
 _LOST = (
-    "the process that worked on this patient alone was ended from outside, most likely because memory did not suffice. "
+    "memory did not suffice for this patient alone, or the system ended the process. "
     "Give the machine more memory, or take larger voxels."
 )
 
@@ -101,11 +99,10 @@ def failure_of(error: Exception) -> tuple[str, str]:
     StorageError
         If the error says that nothing more can be written, which is no patient's fault.
     """
-    if isinstance(error, StorageError):
-        raise error
-    if isinstance(error, OSError) and error.errno in _NO_ROOM:
-        hint = "Free space on the disk, then start again; what is done is kept."
-        raise StorageError("results", "must be written", error.strerror, hint) from error
+    try:
+        raise_for_machine(error)
+    except MemoryError:
+        return _NO_MEMORY, _LOST
     return type(error).__name__, anonymous_reason(error)
 
 
@@ -135,7 +132,7 @@ def _outcomes(task: Callable[[Any], Any], pairs: Sequence[tuple[str, Any]], work
         with contextlib.suppress(BrokenProcessPool):
             for outcome in _side_by_side(task, list(left.items()), workers):
                 _, _, failure = outcome
-                if failure is None or failure[0] not in _OF_MEMORY:
+                if failure is None or failure[0] != _NO_MEMORY:
                     del left[outcome[0]]
                     yield outcome
         workers //= 2
@@ -144,7 +141,7 @@ def _outcomes(task: Callable[[Any], Any], pairs: Sequence[tuple[str, Any]], work
             # Of two processes one has nothing to do; with a single one the task would run in this process.
             yield from _side_by_side(task, [pair], 2)
         except BrokenProcessPool:
-            yield pair[0], None, ("WorkerLost", _LOST)
+            yield pair[0], None, (_NO_MEMORY, _LOST)
 
 
 def _stored_results(task: Callable[[Any], Any], pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -128,7 +128,9 @@ def ended_together(process: int) -> Iterator[None]:
     """
     is_main = threading.current_thread() is threading.main_thread()
     told = (signal.SIGTERM, signal.SIGHUP) if is_main else ()
-    before = {number: signal.signal(number, _stop) for number in told}
+    # One who started the run with nohup wants it to outlive the terminal.
+    heard = [number for number in told if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, _stop) for number in heard}
     try:
         yield
     except BaseException:
