@@ -219,6 +219,25 @@ def test_a_name_of_a_file_is_seen_and_part_of_a_word_is_not(tmp_path: Path, mani
     assert scan_run(run, manifest).found["file"].tolist() == [f"store/x/{SECRET}.txt"]
 
 
+def test_our_own_words_and_keys_are_nobody_s(tmp_path: Path) -> None:
+    """Files named as ours are, phases, and keys tell nothing; numbers of patients behind a word of ours do."""
+    folder = tmp_path / "list"
+    rows = {"patient_id": ["P0001", "HCC_009", "liver", "C17"], "centre": "x"}
+    images = ["P0001_venous.nii.gz", "venous/arterial.nii.gz", "images/HCC_010.nii.gz", "张伟/ct.nii.gz"]
+    for image in images:
+        (folder / image).parent.mkdir(parents=True, exist_ok=True)
+        (folder / image).touch()
+    pd.DataFrame({**rows, "venous": images}).to_csv(folder / "manifest.csv", index=False)
+    run = RunPaths(tmp_path / "results" / "own")
+    run.root.mkdir(parents=True)
+    (run.root / "ours.txt").write_text(
+        "P0001_venous.nii.gz, store/arterial.nii.gz, images of the liver, C17, ct, 0.009"
+    )
+    assert scan_run(run, folder / "manifest.csv").found.empty
+    (run.root / "theirs.txt").write_text("cases HCC_009 and HCC_010, 张伟", encoding="utf-8")
+    assert scan_run(run, folder / "manifest.csv").found["line"].tolist() == [3, 4, 5]
+
+
 @pytest.mark.parametrize("written", ["Ödland", json.dumps("Ödland"), "%C3%96dland"])
 def test_names_of_centres_count_where_they_are_coded(tmp_path: Path, manifest: Path, written: str) -> None:
     """However their letters are written; where results show them, they are nobody's secret."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
+import datetime
 import functools
 import gzip
 import html
@@ -59,6 +60,7 @@ _OWN_FILES = (
     "Snakefile",
 )
 _OWN_KEY = re.compile(rb"p\d{4,}")
+_NUMBER = re.compile(rb"\d{3,}")
 _TOKEN = re.compile(
     rb"[0-9a-z]+|[\x80-\xff]+"
 )  # of ASCII, and of other letters, whose bytes other files use for numbers
@@ -164,6 +166,7 @@ def identifiers_of(manifest: Path, *, centres: bool, places: Iterable[Path] = ()
     found: dict[str, tuple[str, int]] = {}
     for text in _own_path(manifest, places):
         found.setdefault(text, ("path of the manifest", 0))
+    written = datetime.date.fromtimestamp(manifest.stat().st_mtime)
     lines = table.get("line", pd.Series(dtype=int))
     for key, line in lines.items():
         for name, shown in (("patient_id", True), ("centre", centres)):
@@ -173,7 +176,7 @@ def identifiers_of(manifest: Path, *, centres: bool, places: Iterable[Path] = ()
         file, line = split_mask_path(path)[0], int(lines[key])
         for text in _parts(file, manifest):
             found.setdefault(text, (f"path in column {column}", line))
-        for what, text in _header_texts(file):
+        for what, text in _header_texts(file, written):
             found.setdefault(text, (f"{what} in the header of column {column}", line))
     shown_centres = set() if centres else set(table.get("centre", ()))
     return {text: source for text, source in found.items() if text.strip() and text not in shown_centres}
@@ -187,44 +190,47 @@ def _own_path(manifest: Path, places: Iterable[Path]) -> Iterator[str]:
 
 
 def _parts(file: Path, manifest: Path) -> Iterator[str]:
-    """A path as the manifest has it, and the names of its folders and of its file."""
+    """A path as the manifest has it, and the names of its folders and of its file, without what kind of file it is."""
     folder = manifest.parent.resolve()
     given = file.relative_to(folder) if file.is_relative_to(folder) else file
-    yield str(given)
-    for part in given.parts:
-        yield part
-        yield part.partition(".")[0]
+    yield from (part.partition(".")[0] for part in given.parts)
+    if len(given.parts) > 1:
+        yield str(given)
 
 
-def _header_texts(file: Path) -> Iterator[tuple[str, str]]:
-    """Kind and text of what a file's header tells of a person; none where it cannot be read."""
+def _header_texts(file: Path, written: datetime.date) -> Iterator[tuple[str, str]]:
+    """Kind and text of what a file's header tells of a person; none where it cannot be read.
+
+    A date on which the manifest had been `written` is no patient's: from then on it is the run's.
+    """
     try:
         if file.is_dir():
             slices = possible_dicom(file)
             for one in (slices[0], slices[-1]) if slices else ():
-                yield from _dicom_texts(one)
+                yield from _dicom_texts(one, written)
         elif file.name.lower().endswith((".nii", ".nii.gz")):
             yield from _nifti_texts(file)
         elif file.is_file():
-            yield from _dicom_texts(file)
+            yield from _dicom_texts(file, written)
     except (*UNREADABLE, zlib.error):
         return
 
 
-def _dicom_texts(file: Path) -> Iterator[tuple[str, str]]:
+def _dicom_texts(file: Path, written: datetime.date) -> Iterator[tuple[str, str]]:
     with quiet():
         header = pydicom.dcmread(file, force=True, specific_tags=[*_NAMES, *_DATES, *_TEXTS])
         values = {name: str(header.get(name) or "").strip() for name in (*_NAMES, *_DATES, *_TEXTS)}
     for name, value in values.items():
+        if name in _DATES:
+            with contextlib.suppress(ValueError):
+                day = datetime.datetime.strptime(value, "%Y%m%d").date()
+                formats = ("%Y%m%d", "%Y-%m-%d", "%d.%m.%Y", "%m/%d/%Y") if day < written else ()
+                yield from ((name, day.strftime(form)) for form in formats)
+            continue
         yield name, value
         if name in _NAMES:
             yield from ((name, part) for part in re.split(r"[\^=,\s]+", value))
             yield name, " ".join(value.replace("^", " ").split())
-        elif name in _DATES and re.fullmatch(r"\d{8}", value):
-            year, month, day = value[:4], value[4:6], value[6:]
-            yield name, f"{year}-{month}-{day}"
-            yield name, f"{day}.{month}.{year}"
-            yield name, f"{month}/{day}/{year}"
 
 
 def _nifti_texts(file: Path) -> Iterator[tuple[str, str]]:
@@ -269,18 +275,17 @@ def _forms(text: str) -> set[bytes]:
 
 
 def _is_telling(form: bytes, words: frozenset[bytes]) -> bool:
-    """Whether a text can be told from anything else that stands in a run."""
+    """Whether a text can be told from what else stands in a run, which has patients' keys and our words.
+
+    Of several words one must be nobody's, or have three digits as a number of a patient has.
+    """
     tokens = _TOKEN.findall(form)
-    if not tokens:
+    if not tokens or _OWN_KEY.fullmatch(tokens[0]):
         return False
-    if len(tokens) > 1 and (b"/" in form or len(set(tokens) - words) == len(tokens)):
-        return len(form) > _LEAST_DIGITS
-    return any(
-        len(token) >= (_LEAST_DIGITS if token.isdigit() else _LEAST_LETTERS)
-        and token not in words
-        and not _OWN_KEY.fullmatch(token)
-        for token in tokens
-    )
+    if len(tokens) == 1:
+        least = _LEAST_DIGITS if form.isdigit() else _LEAST_LETTERS
+        return len(tokens[0]) >= least and tokens[0] not in words
+    return len(form) > _LEAST_DIGITS and any(token not in words or _NUMBER.fullmatch(token) for token in tokens)
 
 
 def _pattern(form: bytes) -> re.Pattern[bytes]:

@@ -74,6 +74,8 @@ def _lock(lock: TextIO, name: str) -> None:
                 hint = "Wait for it or end it, or give this run a folder of its own with --out."
                 found = f"process {holder or 'unknown'}"
                 raise SettingsError(name, "one run at a time may work in a folder", found, hint) from error
+        except OSError:  # a file system without locks
+            return
         time.sleep(0.2)
 
 
