@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import psutil
 import pytest
@@ -23,10 +24,11 @@ from hccbook.errors import SettingsError, StorageError
 from hccbook.images import read_image, write_image
 from hccbook.images.remarks import reason
 from hccbook.parallel import map_patients
+from hccbook.pipeline import runner
 from hccbook.pipeline.run_folder import claimed, end_tree
 from hccbook.provenance import digest
 from hccbook.run import RunPaths
-from hccbook.settings import CohortSettings
+from hccbook.settings import CohortSettings, Profile
 from hccbook.store import Store, atomic_folder, atomic_path, clear_leftovers
 
 IMAGE = sitk.GetImageFromArray(np.random.default_rng(3).integers(-1000, 1000, (40, 40, 40)).astype(np.int16))
@@ -191,6 +193,21 @@ def test_a_full_disk_makes_no_scan_unreadable() -> None:
     with pytest.raises(StorageError, match="No space left on device"):
         reason(OSError(28, "No space left on device", "/tmp/x"))
     assert reason(ValueError("no header")) == "no header"
+
+
+def test_a_kernel_that_is_ended_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one job the patients are the kernel's own work: the stage stops, and says what helps."""
+    cell = nbformat.v4.new_code_cell("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    source = tmp_path / "stage.ipynb"
+    metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=metadata), source)
+    monkeypatch.setattr(runner, "notebook_file", lambda stage: source)
+    monkeypatch.setattr(runner, "notebook_parameters", lambda *_: {})
+    monkeypatch.setattr(runner, "execution_record", lambda stage: {})
+    with pytest.raises(runner.StageError, match=r"ended from outside.*fewer --jobs"):
+        runner.execute_stage("cohort", Profile(), str(tmp_path / "run"), 1)
+    assert list((tmp_path / "run" / "notebooks").iterdir()) == []
 
 
 # --- runs that are ended ----------------------------------------------------------------------------------------------
