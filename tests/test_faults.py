@@ -282,7 +282,7 @@ def test_a_run_that_is_told_to_stop_says_how_to_go_on(tmp_path: Path) -> None:
     words = ["run", "--profile", tmp_path / "mine.yaml", "--manifest", manifest, "--out", run.root]
     command = [sys.executable, "-m", "hccbook.cli", *map(str, words), "--until", "preprocessing"]
 
-    said, below = stopped_when(command, lambda: run.executed_notebook("cohort").is_file(), signal.SIGTERM)
+    said, below = stopped_when(command, lambda: (run.root / "preprocessing").is_dir(), signal.SIGTERM)
     assert "run 2024: must run to its end, but found a signal to stop, with 01_cohort done. Give the same" in said
     assert below
     assert not any(map(is_alive, below))

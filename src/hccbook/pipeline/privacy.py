@@ -19,7 +19,7 @@ import struct
 import urllib.parse
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -160,11 +160,12 @@ def identifiers_of(manifest: Path, *, centres: bool, places: Iterable[Path] = ()
     centres : bool
         Whether names of centres count.
     places : iterable of pathlib.Path
-        Folders that a run may name; what they share with the manifest's path is no identifier.
+        Folders that a run may name; names in their paths are no identifiers.
     """
     table, _ = manifest_problems(manifest, PHASES)
     found: dict[str, tuple[str, int]] = {}
-    for text in _own_path(manifest, places):
+    public = {part for place in places for part in place.resolve().parts}
+    for text in _own_path(manifest, public):
         found.setdefault(text, ("path of the manifest", 0))
     written = datetime.date.fromtimestamp(manifest.stat().st_mtime)
     lines = table.get("line", pd.Series(dtype=int))
@@ -174,7 +175,7 @@ def identifiers_of(manifest: Path, *, centres: bool, places: Iterable[Path] = ()
                 found.setdefault(str(table.loc[key, name]), (name, int(line)))
     for key, *_, column, path in sources(table).itertuples(index=False) if len(table) else ():
         file, line = split_mask_path(path)[0], int(lines[key])
-        for text in _parts(file, manifest):
+        for text in _parts(file, manifest, public):
             found.setdefault(text, (f"path in column {column}", line))
         for what, text in _header_texts(file, written):
             found.setdefault(text, (f"{what} in the header of column {column}", line))
@@ -182,18 +183,17 @@ def identifiers_of(manifest: Path, *, centres: bool, places: Iterable[Path] = ()
     return {text: source for text, source in found.items() if text.strip() and text not in shown_centres}
 
 
-def _own_path(manifest: Path, places: Iterable[Path]) -> Iterator[str]:
+def _own_path(manifest: Path, public: Container[str]) -> Iterator[str]:
     full = manifest.resolve()
-    public = {part for place in places for part in place.resolve().parts}
     yield str(full)
     yield from (Path(part).stem for part in full.parts[1:] if part not in public)
 
 
-def _parts(file: Path, manifest: Path) -> Iterator[str]:
+def _parts(file: Path, manifest: Path, public: Container[str]) -> Iterator[str]:
     """A path as the manifest has it, and the names of its folders and of its file, without what kind of file it is."""
     folder = manifest.parent.resolve()
     given = file.relative_to(folder) if file.is_relative_to(folder) else file
-    yield from (part.partition(".")[0] for part in given.parts)
+    yield from (part.partition(".")[0] for part in given.parts if part not in public)
     if len(given.parts) > 1:
         yield str(given)
 
