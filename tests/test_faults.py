@@ -18,7 +18,7 @@ import psutil
 import pytest
 import SimpleITK as sitk
 
-from hccbook import phantom
+from hccbook import cli, phantom
 from hccbook.cohort import check_manifest
 from hccbook.errors import SettingsError, StorageError
 from hccbook.images import read_image, write_image
@@ -382,10 +382,23 @@ def test_a_pipe_or_an_impossible_name_is_no_image(tmp_path: Path, image: str) ->
 
 def test_more_jobs_than_cores_are_as_many_as_cores(capsys: pytest.CaptureFixture) -> None:
     """With a line that says so."""
-    from hccbook.cli import _cores
-
-    present = _cores()
-    assert _cores(1) == 1
+    present = cli._cores()
+    assert cli._cores(1) == 1
     assert "--jobs" not in capsys.readouterr().err
-    assert _cores(100_000) == present
+    assert cli._cores(100_000) == present
     assert f"--jobs 100000: this machine has {present} cores" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [("privacy", "x" * 300, "--manifest", "y"), ("compare", "x" * 300, "y")])
+def test_what_the_system_refuses_is_one_message(words, monkeypatch, capsys: pytest.CaptureFixture) -> None:
+    """In its own words and without the name; with `TRACEBACK` the traceback is there for who looks for a fault."""
+    monkeypatch.setattr("sys.argv", ["hccbook", *words])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith("hccbook: OSError: File name too long, in ")
+    assert "xxx" not in said
+    monkeypatch.setenv(cli.TRACEBACK, "1")
+    with pytest.raises(OSError, match="File name too long"):
+        cli.main()
