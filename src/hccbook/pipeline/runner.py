@@ -20,7 +20,7 @@ from hccbook.cohort import read_manifest
 from hccbook.errors import HccbookError, SettingsError, without_quotes
 from hccbook.papers import PAPERS, Paper
 from hccbook.parallel import WORK_LOG
-from hccbook.pipeline.archive import unpack_archive
+from hccbook.pipeline.archive import read_archive, unpack_archive
 from hccbook.pipeline.costs import CostMeter, record_cost
 from hccbook.pipeline.null_run import DRAWN, draw_null_run
 from hccbook.pipeline.privacy import refuse_identifiers
@@ -246,6 +246,8 @@ def run(profile: str, *, manifest: str = "", results: str = "", jobs: int = 1, u
     if until and until not in stages_of(checked):
         raise SettingsError("--until", f"must be one of {', '.join(stages_of(checked))}", until, "Check the spelling.")
     paths = RunPaths.at(results or f"results/{file.stem}", manifest)
+    if checked.run.archive:
+        read_archive(project_root() / checked.run.archive)
     with claimed(paths) as lock:
         shown = show_archive(checked, paths)
         for folder in (paths, shown):
