@@ -98,7 +98,8 @@ class PrivacyReport:
     def __str__(self) -> str:
         told = f"{self.identifiers} texts that manifest and headers hold, in {self.files} files"
         rest = f"; {self.unsearchable} more are too short or too common to be looked for" if self.unsearchable else ""
-        shown = [f"{row.file}: {row.what} of line {row.line}" for row in self.found.head(20).itertuples()]
+        lines = self.found["line"].map(lambda line: f" of line {line}" if line else "")
+        shown = [*(self.found["file"] + ": " + self.found["what"] + lines).head(20)]
         more = [f"and {len(self.found) - 20} more"] if len(self.found) > 20 else []
         return "\n".join([f"Privacy: {len(self.found)} of {told}{rest}.", *shown, *more])
 
