@@ -31,7 +31,7 @@ from hccbook.run import RunPaths
 from hccbook.settings import CohortSettings, Profile
 from hccbook.store import Store, atomic_folder, atomic_path, clear_leftovers
 
-IMAGE = sitk.GetImageFromArray(np.random.default_rng(3).integers(-1000, 1000, (40, 40, 40)).astype(np.int16))
+IMAGE = sitk.GetImageFromArray(np.random.default_rng(3).integers(-1000, 600, (40, 40, 40)).astype(np.int16))
 
 
 @pytest.fixture

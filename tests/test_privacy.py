@@ -24,6 +24,7 @@ from hccbook import phantom
 from hccbook.cli import main
 from hccbook.cohort import coded_centres
 from hccbook.errors import DataError, ImageError, ManifestError, SettingsError, anonymous_reason
+from hccbook.images.remarks import Remark, reason
 from hccbook.parallel import map_patients
 from hccbook.pipeline import runner
 from hccbook.pipeline.files import read_csv, save_table
@@ -374,3 +375,19 @@ def test_a_failed_stage_keeps_no_words_of_a_library(own: RunPaths, monkeypatch, 
     assert "Cell In[3], line 1" in kept
     told = kept.replace("open('/x/Zufallsname/ct.nii')", "") + str(stopped.value)
     assert "Zufallsname" not in told
+
+
+def test_a_repair_in_a_run_names_no_file() -> None:
+    """Where a file stands for the place the patient does, and what is quoted of a header is left out."""
+    said = Remark("IMG Doe.dcm", "no preamble in 'Doe.dcm'", "read all the same").anonymous("P0002, venous")
+    assert said == "P0002, venous: no preamble in (not shown); read all the same."
+    assert Remark("P0002, venous, liver", "x", "y").anonymous("P0002, venous") == "P0002, venous, liver: x; y."
+
+
+def test_a_reason_loses_a_path_that_holds_blanks() -> None:
+    """All of it, and nothing else."""
+    assert reason(OSError(2, "No such file or directory", "/data/Jane van Doe/ct.nii")).startswith(
+        "[Errno 2] No such file"
+    )
+    assert "Doe" not in reason(OSError(2, "No such file or directory", "/data/Jane van Doe/ct.nii"))
+    assert "van" not in reason(OSError(2, "No such file or directory", "/data/Jane van Doe/ct.nii"))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import SimpleITK as sitk
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
-from hccbook.errors import raise_for_machine
+from hccbook.errors import raise_for_machine, without_quotes
 
 UNREADABLE = (
     *(BytesLengthException, InvalidDicomError),
@@ -47,6 +47,11 @@ class Remark:
 
     def __str__(self) -> str:
         return f"{self.place}: {self.found}; {self.done}."
+
+    def anonymous(self, place: str) -> str:
+        """The same without names of files: `place`, a patient's, stands for one that is none of his."""
+        own = self.place if self.place.startswith(place) else place
+        return without_quotes(f"{own}: {self.found}; {self.done}.")
 
 
 class ReadingWarning(UserWarning):
