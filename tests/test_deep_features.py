@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -403,6 +404,24 @@ def test_failing_patient_does_not_stop_the_others(tiny, cohort):
     reasons = dict(zip(outcome.failures["patient"], outcome.failures["reason"], strict=True))
     assert reasons["P0002"].startswith("P0002, venous: image must exist")
     assert reasons["P0004"].startswith("P0004, venous, spleen: label map must hold the label 2")
+
+
+def test_a_stored_file_that_cannot_be_read_costs_its_patient(tiny, cohort, monkeypatch):
+    """One of 36 files is damaged after all were made: one patient is left out, and made again the next time."""
+
+    @contextlib.contextmanager
+    def damage_at_the_end(*_: object, **__: object):
+        yield lambda: None
+        stored_values(cohort)[0].write_bytes(b"half a file")
+
+    backbone = load_backbone("resnet18", seed=4)
+    with monkeypatch.context() as patch:
+        patch.setattr("hccbook.features.deep.patients.progress_line", damage_at_the_end)
+        outcome = extract(cohort, backbone, CROPS)
+    assert (len(outcome.results), len(outcome.failures)) == (8, 1)
+    assert outcome.failures["reason"][0].startswith("lost from the store, or damaged there")
+    again = extract(cohort, backbone, CROPS)
+    assert (len(again.results), again.computed) == (9, 1)
 
 
 def test_table_of_unequal_patients_is_refused():

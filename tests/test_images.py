@@ -176,7 +176,7 @@ def test_series_mixed(tmp_path):
     """Two series in a folder are listed with number, description and slices, and no identifier."""
     write_series(tmp_path / "s", stored_values(), series=3, description="arterial")
     write_series(tmp_path / "s", stored_values((2, 5, 6)), series=5, description="delayed")
-    with refused(ImageError, r"3 \(arterial\): 4 slices; 5 \(delayed\): 2 slices") as caught:
+    with refused(ImageError, r"3 \('arterial'\): 4 slices; 5 \('delayed'\): 2 slices") as caught:
         read_image(tmp_path / "s")
     assert "someone" not in str(caught.value) and UID not in str(caught.value)
 

@@ -654,10 +654,10 @@ def test_failed_patient_is_named(tmp_path, monkeypatch):
     """A patient that can't be written stops the cohort with its key and the reason; no manifest is left."""
 
     def fail(*_):
-        raise OSError("disk full")
+        raise OSError(5, "Input/output error")
 
     monkeypatch.setattr("hccbook.phantom.writing.render_patient", fail)
-    with pytest.raises(DataError, match=r"P0001.*disk full.*6 of 6"):
+    with pytest.raises(DataError, match=r"P0001.*Input/output error.*6 of 6"):
         phantom.write_cohort(tmp_path, "alarm", SMALL)
     assert not (tmp_path / "manifest.csv").exists()
     assert not list((tmp_path / "images").iterdir())

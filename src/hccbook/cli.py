@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from hccbook.errors import HccbookError
+from hccbook.errors import HccbookError, anonymous_reason
 
 app = typer.Typer(
     help="Predict liver cancer in cirrhosis from three-phase CT: ALARM and aMAP-CT, executable. "
@@ -24,11 +24,19 @@ app = typer.Typer(
 )
 
 ProfileOption = Annotated[str, typer.Option("--profile", help="smoke, demo, paper, own, or a YAML file.")]
+JobsOption = Annotated[int, typer.Option("--jobs", min=0, help="Cores, at most this machine's; all when left out.")]
 PhasesOption = Annotated[str, typer.Option("--phases", help="Phases that must be there, comma-separated.")]
 
+TRACEBACK = "HCCBOOK_TRACEBACK"
+"""Variable of the environment that asks for the traceback of an error that nobody foresaw."""
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+def _cores(asked: int = 0) -> int:
+    """Cores of this machine, or as many of them as are asked for."""
+    present = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if asked > present:
+        print(f"--jobs {asked}: this machine has {present} cores, which are used", file=sys.stderr)
+    return min(asked, present) if asked else present
 
 
 @app.command()
@@ -50,7 +58,7 @@ def simulate(
     profile: ProfileOption = "demo",
     seed: Annotated[int | None, typer.Option("--seed", help="Seed; the profile's when left out.")] = None,
     effect: Annotated[str, typer.Option("--effect", help="planted or none; the profile's when left out.")] = "",
-    jobs: Annotated[int, typer.Option("--jobs", help="Cores; all when left out.")] = 0,
+    jobs: JobsOption = 0,
 ) -> None:
     """Write the synthetic cohorts of a profile: CT volumes, true masks, manifests, planted truth."""
     from hccbook.phantom import write_cohort
@@ -61,7 +69,7 @@ def simulate(
     changes = ({} if seed is None else {"seed": seed}) | ({"effect": effect} if effect else {})
     settings = CohortSettings(**(checked.cohort.model_dump() | changes))
     for paper in checked.run.papers.split(","):
-        print(write_cohort(out / paper, paper, settings, workers=jobs or _cores()))
+        print(write_cohort(out / paper, paper, settings, workers=_cores(jobs)))
 
 
 @app.command()
@@ -128,7 +136,7 @@ def run(  # noqa: PLR0913 - a command has its options
     profile: ProfileOption = "demo",
     manifest: Annotated[str, typer.Option("--manifest", help="Your manifest, for profile own.")] = "",
     out: Annotated[str, typer.Option("--out", help="Folder of the run; results/<profile> when left out.")] = "",
-    jobs: Annotated[int, typer.Option("--jobs", help="Cores; all when left out.")] = 0,
+    jobs: JobsOption = 0,
     until: Annotated[str, typer.Option("--until", help="Last stage to run; all when left out.")] = "",
     plan: Annotated[bool, typer.Option("--plan", help="Only say what the run will cost.")] = False,
     patients: Annotated[
@@ -144,14 +152,15 @@ def run(  # noqa: PLR0913 - a command has its options
     from hccbook.run import RunPaths
 
     paths = RunPaths.at(out or f"results/{profile_path(profile).stem}")
-    expected = plan_run(profile, manifest, jobs or _cores(), patients)
+    cores = jobs if plan and jobs else _cores(jobs)
+    expected = plan_run(profile, manifest, cores, patients)
     if plan:
         print("\n".join(forecast_lines(expected, profile, paths.root)))
         return
     is_new = not (until or costs_file(paths).is_file())
     if is_new and expected.wall_seconds > LONG_RUN_S:
         print(warning_of_length(expected), flush=True)
-    folder = run_profile(profile, manifest=manifest, results=out, jobs=jobs or _cores(), until=until)
+    folder = run_profile(profile, manifest=manifest, results=out, jobs=cores, until=until)
     print(f"Done: {folder}")
 
 
@@ -160,7 +169,7 @@ def stage(
     name: str,
     profile: ProfileOption,
     results: Annotated[str, typer.Option("--results")],
-    manifest: Annotated[str, typer.Option("--manifest")] = "",
+    manifest: Annotated[str, typer.Option("--manifest", help="A path, or the name of a variable behind $.")] = "",
     workers: Annotated[int, typer.Option("--workers")] = 1,
 ) -> None:
     """Execute one stage; what the Snakefile calls."""
@@ -208,6 +217,26 @@ def archive(
     folder = archive_run(RunPaths(run.resolve()), out)
     files = files_of(folder)
     print(f"{folder}: {len(files)} files, {sum(file.stat().st_size for file in files) / 1e6:.1f} MB")
+
+
+@app.command()
+def privacy(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    manifest: Annotated[Path, typer.Option("--manifest", help="The manifest that the run was made from.")],
+    centres: Annotated[bool, typer.Option("--centres", help="Names of centres count too.")] = False,
+) -> None:
+    """Files of a run that hold what manifest and headers hold of its patients; exit code 1 if there is any."""
+    from hccbook.errors import DataError
+    from hccbook.pipeline.privacy import scan_run
+    from hccbook.run import RunPaths
+
+    for path in (run, manifest):
+        if not path.exists():
+            raise DataError(path.name, "must be there", "no such file or folder", "Check the path.")
+    report = scan_run(RunPaths(run.resolve()), manifest, centres=centres)
+    print(report)
+    if len(report.found):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -311,11 +340,21 @@ def audit(
 
 
 def main() -> None:
-    """Entry point: a broken rule is one clear message and exit code 1, not a traceback."""
+    """Entry point: what goes wrong is one clear message and exit code 1.
+
+    A traceback quotes a library's words, which may name a patient's file; it is there for who asks, with `TRACEBACK`.
+    """
     try:
         app()
     except HccbookError as error:
-        print(f"hccbook: {error}", file=sys.stderr)
+        is_run = sys.argv[1:2] in (["run"], ["stage"])
+        print(f"hccbook: {error.anonymous() if is_run else error}", file=sys.stderr)
+        sys.exit(1)
+    except Exception as error:  # whatever it is
+        if os.environ.get(TRACEBACK):
+            raise
+        hint = f"Check paths and disk; {TRACEBACK}=1 in the environment shows all, which may name files of patients."
+        print(f"hccbook: {type(error).__name__}: {anonymous_reason(error)}. {hint}", file=sys.stderr)
         sys.exit(1)
 
 

@@ -5,6 +5,22 @@ Every message has the same four parts: where, the rule, the value found, and the
 
 from __future__ import annotations
 
+import errno
+import re
+import traceback
+from pathlib import Path
+
+_FROM_FILES = re.compile(
+    r"""(?<!\w)'(?:\\.|[^'\\])*'(?!\w)|(?<!\w)"(?:\\.|[^"\\])*"(?!\w)  # quoted: a name, a cell, a header
+    |(?<![^\s(])(?:/|~/|[A-Za-z]:\\)\S.*  # a path, which may hold blanks""",
+    re.VERBOSE,
+)
+
+
+def without_quotes(text: str) -> str:
+    """A text without the quoted words and the paths in it, which may name a person."""
+    return _FROM_FILES.sub("(not shown)", text)
+
 
 class HccbookError(Exception):
     """An input or state that breaks a rule of this package.
@@ -28,9 +44,30 @@ class HccbookError(Exception):
         self.hint = hint
         super().__init__(f"{place}: {rule}, but found {found}. {hint}")
 
+    names_persons = False
+    """Whether what it quotes comes from a patient's files or a manifest, and may name a person."""
+
+    def anonymous(self) -> str:
+        """The message without what may name a person."""
+        rule, found = (without_quotes(str(part)) if self.names_persons else part for part in (self.rule, self.found))
+        return f"{self.place}: {rule}, but found {found}. {self.hint}"
+
     def __reduce__(self):
         # Worker processes send exceptions back by pickling their arguments.
         return type(self), (self.place, self.rule, self.found, self.hint)
+
+
+def anonymous_reason(error: BaseException) -> str:
+    """Why something failed, in words that name no person.
+
+    What an error of ours quotes is left out. So are a library's own words, since they name files and quote headers: the
+    place in the code stands for them.
+    """
+    if isinstance(error, HccbookError):
+        return error.anonymous()
+    words = error.strerror if isinstance(error, OSError) and error.strerror else "not foreseen"
+    frames = traceback.extract_tb(error.__traceback__)
+    return words + (f", in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else "")
 
 
 class SettingsError(HccbookError):
@@ -40,13 +77,24 @@ class SettingsError(HccbookError):
 class ManifestError(HccbookError):
     """A manifest that breaks its schema."""
 
+    names_persons = True
+
+    def anonymous(self) -> str:
+        """As of any error; nor does it say what the manifest is called."""
+        _, line, rest = self.place.partition(", ")
+        return super().anonymous().replace(self.place, f"manifest{line}{rest}", 1)
+
 
 class ImageError(HccbookError):
     """An image that cannot be read, or is not what the manifest says."""
 
+    names_persons = True
+
 
 class MaskError(HccbookError):
     """A mask that does not fit its image."""
+
+    names_persons = True
 
 
 class ModelError(HccbookError):
@@ -55,3 +103,32 @@ class ModelError(HccbookError):
 
 class DataError(HccbookError):
     """Values handed to a statistic that it refuses."""
+
+    names_persons = True
+
+
+class StorageError(HccbookError):
+    """A file that cannot be written, or not whole, whoever's it is."""
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+_NO_MEMORY = re.compile("bad.?alloc|(fail|can't|cannot|unable).{0,20} allocate", re.IGNORECASE)
+
+
+def raise_for_machine(error: Exception) -> None:
+    """Raise anew what is the machine's fault and no file's, whichever library says it and in whatever words.
+
+    Raises
+    ------
+    StorageError
+        If nothing more can be written.
+    MemoryError
+        If memory does not suffice.
+    """
+    if isinstance(error, StorageError):
+        raise error
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        hint = "Free space on the disk, then start again; what is done is kept."
+        raise StorageError("results", "must be written", error.strerror, hint) from error
+    if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+        raise MemoryError("memory does not suffice") from error

@@ -6,7 +6,8 @@ import contextlib
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from hccbook.errors import anonymous_reason, raise_for_machine
 from hccbook.store import reading_only
 
 FAILURE_COLUMNS = ("patient", "stage", "kind", "reason")
@@ -23,6 +25,14 @@ FAILURE_COLUMNS = ("patient", "stage", "kind", "reason")
 
 WORK_LOG = "HCCBOOK_WORK_LOG"
 """Variable of the environment that names the file of `log_work`."""
+
+_Outcome = tuple[str, Any, tuple[str, str] | None]
+
+_NO_MEMORY = "MemoryError"
+_LOST = (
+    "memory did not suffice for this patient alone, or the system ended the process. "
+    "Give the machine more memory, or take larger voxels."
+)
 
 
 @dataclass(frozen=True)
@@ -81,11 +91,57 @@ def log_work(step: str, patients: int, computed: int) -> None:
             log.write(f"{step},{patients},{computed}\n")
 
 
-def _guarded(task: Callable[[Any], Any], key: str, item: Any) -> tuple[str, Any, tuple[str, str] | None]:
+def failure_of(error: Exception) -> tuple[str, str]:
+    """Kind and reason of a patient's failure, in words that name no person.
+
+    Raises
+    ------
+    StorageError
+        If the error says that nothing more can be written, which is no patient's fault.
+    """
+    try:
+        raise_for_machine(error)
+    except MemoryError:
+        return _NO_MEMORY, _LOST
+    return type(error).__name__, anonymous_reason(error)
+
+
+def _guarded(task: Callable[[Any], Any], key: str, item: Any) -> _Outcome:
     try:
         return key, task(item), None
     except Exception as error:  # a patient must not stop the others, whatever goes wrong in it
-        return key, None, (type(error).__name__, str(error) or "no message")
+        return key, None, failure_of(error)
+
+
+def _side_by_side(task: Callable[[Any], Any], pairs: Sequence[tuple[str, Any]], workers: int) -> Iterator[_Outcome]:
+    pool = joblib.Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch="2*n_jobs")
+    return pool(joblib.delayed(_guarded)(task, key, item) for key, item in pairs)
+
+
+def _outcomes(task: Callable[[Any], Any], pairs: Sequence[tuple[str, Any]], workers: int) -> Iterator[_Outcome]:
+    """Result or failure of every patient, in any order.
+
+    Where memory does not suffice, or the system ends a worker, fewer work side by side; in the end each patient has a
+    process alone, and only the one who ends that is lost.
+    """
+    if workers == 1:
+        yield from _side_by_side(task, pairs, 1)
+        return
+    left = dict(pairs)
+    while workers > 1 and left:
+        with contextlib.suppress(BrokenProcessPool):
+            for outcome in _side_by_side(task, list(left.items()), workers):
+                _, _, failure = outcome
+                if failure is None or failure[0] != _NO_MEMORY:
+                    del left[outcome[0]]
+                    yield outcome
+        workers //= 2
+    for pair in left.items():
+        try:
+            # Of two processes one has nothing to do; with a single one the task would run in this process.
+            yield from _side_by_side(task, [pair], 2)
+        except BrokenProcessPool:
+            yield pair[0], None, (_NO_MEMORY, _LOST)
 
 
 def _stored_results(task: Callable[[Any], Any], pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -124,6 +180,11 @@ def map_patients(
         store are then taken without a worker.
     progress : bool
         Whether to show a progress bar, where there is a terminal.
+
+    Raises
+    ------
+    StorageError
+        If results cannot be written.
     """
     pairs = list(items.items() if isinstance(items, Mapping) else items)
     done = _stored_results(task, pairs) if stored else {}
@@ -136,8 +197,7 @@ def map_patients(
         # A worker that grew by some hundred MB is replaced, and nothing is lost. Loading torch or compiled loops is
         # growth enough; where warnings are errors, this one would end the thread that all results come through.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs", category=UserWarning)
-        pool = joblib.Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch="2*n_jobs")
-        for key, result, failure in pool(joblib.delayed(_guarded)(task, key, item) for key, item in todo):
+        for key, result, failure in _outcomes(task, todo, workers):
             if failure is None:
                 done[key] = result
             else:

@@ -61,7 +61,7 @@ def digest(*parts: object, content: Callable[[Path], str] | None = None) -> str:
     of_file = content or file_digest
     total = hashlib.sha256()
     for part in parts:
-        if isinstance(part, Path) and not part.exists():
+        if isinstance(part, Path) and not is_there(part):
             total.update(b"absent")
         elif isinstance(part, Path):
             for file in files_of(part):
@@ -75,6 +75,14 @@ def digest(*parts: object, content: Callable[[Path], str] | None = None) -> str:
             total.update(repr(part).encode())
         total.update(b"\x00")
     return total.hexdigest()[:32]
+
+
+def is_there(path: Path) -> bool:
+    """Whether a path is a file or folder; a pipe, which may never end, is neither, nor is a name that cannot be one."""
+    try:
+        return path.is_file() or path.is_dir()
+    except OSError:  # longer than a name may be
+        return False
 
 
 def files_of(path: Path) -> list[Path]:

@@ -47,6 +47,12 @@ CHAPTER_READS = {
 }
 """Last stages that a chapter reads, as far as a run has them; one that is not here reads no patient."""
 
+MANIFEST_VARIABLE = "HCCBOOK_MANIFEST"
+"""Variable of the environment that names the user's manifest to the processes of a run."""
+
+NAMED_MANIFEST = f"${MANIFEST_VARIABLE}"
+"""What the notebooks of a run have for the user's manifest: its path may name a person, and is written nowhere."""
+
 CONTROL_ENDING = "-none"
 """What the folder of a negative control has after the name of its run."""
 
@@ -149,8 +155,11 @@ class RunPaths:
 
     @classmethod
     def at(cls, results: str | Path, manifest: str | Path = "") -> RunPaths:
-        """Run in the folder `results`, relative to the project root unless absolute; no `manifest` means simulated."""
-        return cls(project_root() / results, Path(manifest) if manifest else None)
+        """Run in the folder `results`, relative to the project root unless absolute; no `manifest` means simulated.
+
+        A variable of the environment in `manifest`, such as `NAMED_MANIFEST`, stands for its value.
+        """
+        return cls(project_root() / results, Path(os.path.expandvars(manifest)) if manifest else None)
 
     def stage(self, name: str) -> Path:
         """Folder that stage `name` writes, made if absent."""

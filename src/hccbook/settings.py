@@ -93,6 +93,10 @@ class CohortSettings(Settings):
         description="How patients without a cohort are divided: the paper's way by centres, all by outcome, or the "
         "paper's where it serves.",
     )
+    centre_names: Literal["given", "coded"] = Field(
+        "given",
+        description="Whether results name a user's centres as the manifest does, or C01, C02, ..., largest first.",
+    )
     effect: Literal["planted", "none"] = Field(
         "planted", description="Whether the images carry a risk ('planted') or nothing ('none')."
     )

@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import platform
+import re
 import shutil
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -21,6 +24,10 @@ SUMS = "sums.json"
 _UMASK = os.umask(0)
 os.umask(_UMASK)
 
+_MACHINE = f"{zlib.crc32(platform.node().encode()):08x}"
+_PART = re.compile(r"\.part-([0-9a-f]{8})-(\d+)-.*")
+_SUM = re.compile("[0-9a-f]{64}")
+
 _READING: ContextVar[bool] = ContextVar("reading", default=False)
 
 
@@ -28,30 +35,47 @@ class NotStoredError(Exception):
     """A result that is not in the store, where nothing may be made (see `reading_only`)."""
 
 
+def _prefix() -> str:
+    """How the name of an unfinished file or folder begins: which process of which machine makes it."""
+    return f".part-{_MACHINE}-{os.getpid()}-"
+
+
 @contextlib.contextmanager
-def atomic_path(final: Path) -> Iterator[Path]:
+def atomic_path(final: Path, *, durable: bool = True) -> Iterator[Path]:
     """Temporary file beside `final` that takes its place when the block ends without an error.
 
-    A run that is killed leaves either the whole file or none. Image writers go by the ending, which is that of `final`.
+    A run that is killed leaves either the whole file or none, and so does a machine that loses its power, if the file
+    is `durable`. Image writers go by the ending, which is that of `final`.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".part-", suffix="".join(final.suffixes), dir=final.parent)
+    handle, name = tempfile.mkstemp(prefix=_prefix(), suffix="".join(final.suffixes[-2:]), dir=final.parent)
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
         # mkstemp keeps others out; a result has the permissions of any other file.
         temporary.chmod(0o666 & ~_UMASK)
+        if durable:
+            _flush(temporary)
         temporary.replace(final)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _flush(file: Path) -> None:
+    """Wait until a file or folder is on the disk; what did not fit there is an error here at the latest."""
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_if_changed(file: Path, content: str | bytes) -> Path:
     """Write a file, and leave its time stamp as it is where the content is there already."""
     content = content.encode("utf-8") if isinstance(content, str) else content
     if not file.is_file() or file.read_bytes() != content:
-        with atomic_path(file) as part:
+        with atomic_path(file, durable=False) as part:
             part.write_bytes(content)
     return file
 
@@ -60,17 +84,43 @@ def write_if_changed(file: Path, content: str | bytes) -> Path:
 def atomic_folder(final: Path) -> Iterator[Path]:
     """Temporary folder beside `final` that takes its place when the block ends without an error."""
     final.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".part-", dir=final.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=_prefix(), dir=final.parent))
     old = temporary.with_name(f"{temporary.name}-old")
     try:
         yield temporary
         temporary.chmod(0o777 & ~_UMASK)
+        for file in files_of(temporary):
+            _flush(file)
         with contextlib.suppress(FileNotFoundError):
             final.rename(old)
         temporary.rename(final)
     finally:
         for folder in (temporary, old):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def clear_leftovers(folder: Path) -> int:
+    """Remove what processes of this machine that are no more left half-made in a folder, and count it."""
+    left = 0
+    for found in sorted(folder.rglob(".part-*")):
+        named = _PART.fullmatch(found.name)
+        if named and named[1] == _MACHINE and not _is_alive(int(named[2])):
+            left += 1
+            if found.is_dir():
+                shutil.rmtree(found, ignore_errors=True)
+            else:
+                found.unlink(missing_ok=True)
+    return left
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def link(source: Path, target: Path) -> None:
@@ -162,7 +212,7 @@ class Store:
         try:
             sums = json.loads((folder / SUMS).read_text(encoding="utf-8"))
             whole = all(self.content(folder / name) == known for name, known in sums.items())
-        except (OSError, ValueError):
+        except (OSError, ValueError, AttributeError):
             return None
         return folder if whole else None
 
@@ -174,10 +224,13 @@ class Store:
         """Hash of a file's content, remembered beside the store for as long as the file's state stays the same."""
         state = file_state(file)
         remembered = self.root / "contents" / digest(str(file.resolve()), state)
-        with contextlib.suppress(OSError):
-            return remembered.read_text(encoding="ascii")
+        with contextlib.suppress(OSError, ValueError):
+            known = remembered.read_text(encoding="ascii")
+            # One that is cut short would make different files the same.
+            if _SUM.fullmatch(known):
+                return known
         found = file_digest(file)
         if is_settled(state):
-            with atomic_path(remembered) as part:
+            with atomic_path(remembered, durable=False) as part:
                 part.write_text(found, encoding="ascii")
         return found

@@ -1,6 +1,6 @@
 """The manifest and its checks, cohorts, study flow, subgroups, centres and the numbers of Table 1."""
 
-from hccbook.cohort.centres import centre_table, image_characteristics
+from hccbook.cohort.centres import centre_table, coded_centres, image_characteristics
 from hccbook.cohort.characteristics import CHARACTERISTICS_COLUMNS, characteristics
 from hccbook.cohort.checks import check_manifest
 from hccbook.cohort.clinical import clinical_table

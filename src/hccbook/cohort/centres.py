@@ -63,6 +63,12 @@ def centre_table(clinical: pd.DataFrame, rates: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index()[list(CENTRE_COLUMNS)]
 
 
+def coded_centres(centre: pd.Series) -> pd.Series:
+    """Centres as C01, C02, ..., the largest first; of two of one size, the one that comes first in the series."""
+    largest = centre.value_counts(sort=False).sort_values(ascending=False, kind="stable").index
+    return centre.map({name: f"C{number:02d}" for number, name in enumerate(largest, start=1)})
+
+
 def image_characteristics(facts: pd.DataFrame, features: pd.DataFrame, centre: pd.Series) -> pd.DataFrame:
     """What the images of each centre are like: grid as acquired, and the organs' HU.
 

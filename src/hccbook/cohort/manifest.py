@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict
 from hccbook.errors import ManifestError, SettingsError
 from hccbook.images import is_nifti, organ_in, split_mask_path
 from hccbook.papers import PAPERS, role_of_cohort
+from hccbook.provenance import is_there
 from hccbook.scores import QUANTITIES
 from hccbook.settings import ORGANS, PHASES
 
@@ -424,7 +425,7 @@ def csv_rows(path: Path) -> list[tuple[int, list[str]]]:
 
 
 def _csv_text(path: Path) -> str:
-    if not path.is_file():
+    if not is_there(path) or path.is_dir():
         raise ManifestError(path.name, "manifest must exist", "no such file", "Correct its path.")
     content = path.read_bytes()
     hint = "Save it as 'CSV UTF-8 (comma delimited)'."
@@ -630,7 +631,7 @@ def _missing_files(table: pd.DataFrame, raw: pd.DataFrame, phases: tuple[str, ..
     for key, phase, organ, column, path in sources(table).itertuples(index=False):
         row, line = table.index.get_loc(key), table.loc[key, "line"]
         file, part = split_mask_path(path) if organ else (Path(path), "")
-        if not file.exists():
+        if not is_there(file):
             rule = "mask must exist" if organ else f"image of the {phase} phase must exist"
             hint = "Correct the path; it is relative to the manifest."
             problems.append(problem_at(raw, row, column, rule, f"no file {raw[column].iloc[row]!r}", hint))

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 import SimpleITK as sitk
 
-from hccbook.errors import ImageError, MaskError
+from hccbook.errors import ImageError, MaskError, StorageError
 from hccbook.images.geometry import GRID_TOLERANCE_MM, Grid
-from hccbook.images.remarks import apart, reason, remark
+from hccbook.images.remarks import apart, quiet, reason, remark
 from hccbook.images.stacks import regular_image
 from hccbook.store import atomic_path
 
@@ -54,6 +54,8 @@ _ROUNDING = 1e-6  # share of a voxel edge that single precision leaves open
 _EDGE_TOLERANCE = 1e-3  # share of a voxel edge up to which two of them are the same
 _TO_LPS = np.array([-1.0, -1.0, 1.0])  # NIfTI's axes point to the right, to the front and up
 _CONVERT = "Convert the original DICOM series again, or correct the header."
+_LEAST_HEADER = 352  # bytes before the voxels
+_NOT_WRITTEN = "Free space on the disk, then start again; what is done is kept."
 
 
 class Voxels(NamedTuple):
@@ -63,7 +65,7 @@ class Voxels(NamedTuple):
     grid: Grid
 
 
-def write_image(image: sitk.Image, path: str | Path) -> None:
+def write_image(image: sitk.Image, path: str | Path, compression_level: int = -1) -> None:
     """Write an image or mask as NIfTI, whole or not at all.
 
     Parameters
@@ -72,16 +74,42 @@ def write_image(image: sitk.Image, path: str | Path) -> None:
         3-D image.
     path : path-like
         File ending in ``.nii`` or ``.nii.gz``; its folder is made if absent.
+    compression_level : int
+        0 to 9, of ``.nii.gz``; what is usual if negative.
 
     Raises
     ------
     ImageError
         If the ending is another one.
+    StorageError
+        If the file cannot be written whole.
     """
     path = Path(path)
     _check_ending(path, path.name, ImageError)
     with atomic_path(path) as temporary:
-        sitk.WriteImage(image, str(temporary), useCompression=path.name.endswith(".gz"))
+        try:
+            with quiet():
+                sitk.WriteImage(image, str(temporary), path.name.endswith(".gz"), compression_level)
+            written = _bytes_of(temporary)
+        except (OSError, EOFError, zlib.error, RuntimeError) as failure:
+            found = reason(failure)
+            raise StorageError(path.name, "file must be written whole", found, _NOT_WRITTEN) from failure
+        # ITK does not notice when the disk is full.
+        expected = (
+            _LEAST_HEADER
+            + image.GetNumberOfPixels() * image.GetSizeOfPixelComponent() * image.GetNumberOfComponentsPerPixel()
+        )
+        if written < expected:
+            found = f"{written} of {expected} bytes"
+            raise StorageError(path.name, "file must be written whole", found, _NOT_WRITTEN)
+
+
+def _bytes_of(file: Path) -> int:
+    """Length of a file without its compression, all of which is read."""
+    if file.suffix != ".gz":
+        return file.stat().st_size
+    with gzip.open(file) as stream:
+        return sum(len(block) for block in iter(lambda: stream.read(1 << 20), b""))
 
 
 def is_nifti(path: Path) -> bool:

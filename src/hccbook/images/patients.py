@@ -106,7 +106,7 @@ def _write_working_files(case: Case, settings: PreprocessingSettings, folder: Pa
             write_image(label_map(masks, grid, transform), folder / f"{phase}_labels.nii.gz")
         values = (phase, *grid.size, *image.GetSize(), *image.GetSpacing(), *transform.GetOffset())
         volumes = [volume_ml(masks[organ]) if organ in masks else float("nan") for organ in ORGANS]
-        said = [str(remark) for remark in (*remarks[phase], *of_masks)]
+        said = [remark.anonymous(case.place(phase)) for remark in (*remarks[phase], *of_masks)]
         for name, value in zip(FACTS_COLUMNS, (*values, *volumes, said, content_of(image)), strict=True):
             facts[name].append(round(value, 6) if isinstance(value, float) else value)
     (folder / "facts.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import SimpleITK as sitk
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
+from hccbook.errors import raise_for_machine, without_quotes
+
 UNREADABLE = (
     *(BytesLengthException, InvalidDicomError),
     *(OSError, EOFError, struct.error, ArithmeticError, AttributeError, AssertionError),
@@ -21,7 +23,7 @@ UNREADABLE = (
 )
 """What pydicom and highdicom raise on files that are broken or lack what DICOM demands."""
 
-_LIBRARY_TALK = re.compile(r"\S*[/\\]\S*|\(?\b0x[0-9a-fA-F]+\)?|<[^>]*>|\bitk::ERROR:|\b\w+IO\(\)?:?")
+_LIBRARY_TALK = re.compile(r"'[^']*[/\\][^']*'|\S*[/\\]\S*|\(?\b0x[0-9a-fA-F]+\)?|<[^>]*>|\bitk::ERROR:|\b\w+IO\(\)?:?")
 """Paths, addresses, representations of objects, and how ITK begins: none of it helps who reads it."""
 
 
@@ -45,6 +47,11 @@ class Remark:
 
     def __str__(self) -> str:
         return f"{self.place}: {self.found}; {self.done}."
+
+    def anonymous(self, place: str) -> str:
+        """The same without names of files: `place`, a patient's, stands for one that is none of his."""
+        own = self.place if self.place.startswith(place) else place
+        return without_quotes(f"{own}: {self.found}; {self.done}.")
 
 
 class ReadingWarning(UserWarning):
@@ -99,7 +106,14 @@ def quiet() -> Iterator[None]:
 
 
 def reason(error: Exception) -> str:
-    """Why a library could not read a file, without its own source files, addresses and the user's folders."""
+    """Why a library could not read a file, without its own source files, addresses and the user's folders.
+
+    Raises
+    ------
+    StorageError, MemoryError
+        If it is not the file's fault; see `hccbook.errors.raise_for_machine`.
+    """
+    raise_for_machine(error)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     # ITK's last line says what happened; the ones before name its own source files.
     words = _LIBRARY_TALK.sub(" ", lines[-1] if lines else "").split()

@@ -152,7 +152,7 @@ def _check_one_series(headers: Mapping[Path, Dataset], place: str) -> None:
     series = defaultdict(list)
     for header in headers.values():
         description = text(header, "SeriesDescription")
-        title = (text(header, "SeriesNumber") or "without number") + (f" ({description})" if description else "")
+        title = (text(header, "SeriesNumber") or "without number") + (f" ({description!r})" if description else "")
         series[text(header, "SeriesInstanceUID")].append(title)
     if len(series) > 1:
         described = sorted((titles[0], len(titles)) for titles in series.values())

@@ -52,6 +52,8 @@ def make_cohort(
         reason = "The manifest gives the cohorts."
     rows["cohort"] = cohort.assign_cohorts(rows, paper, settings.seed, split)
     save_json({"split": split, "reason": reason}, run.stage("cohort") / f"{paper}_split.json")
+    if run.manifest is not None and settings.centre_names == "coded":
+        rows["centre"] = cohort.coded_centres(rows["centre"])
     table = cohort.clinical_table(rows)
     save_table(table.reset_index(), run.clinical(paper))
     return table

@@ -13,7 +13,7 @@ import pandas as pd
 from hccbook.errors import DataError
 from hccbook.papers import PAPERS
 from hccbook.pipeline.archive import unpack_archive
-from hccbook.pipeline.files import read_json
+from hccbook.pipeline.files import read_csv, read_json
 from hccbook.pipeline.run_record import RunRecord, describe_run
 from hccbook.run import RESULT_CHAPTERS, RunPaths
 
@@ -95,7 +95,7 @@ def compare_runs(first: Path, second: Path, digits: int = 6) -> Comparison:
         records = [describe_run(run) for run in runs]
         files = [_tables_of(run) for run in runs]
         common = [name for name in files[0] if name in files[1]]
-        shared = {name: _Pair.of(*(_read(own[name]) for own in files)) for name in common}
+        shared = {name: _Pair.of(*(read_csv(own[name]) for own in files)) for name in common}
         weights = [_weights(run) for run in runs]
     absent = [(name, "second") for name in files[0] if name not in common]
     absent += [(name, "first") for name in files[1] if name not in common]
@@ -129,10 +129,6 @@ def _tables_of(run: RunPaths) -> dict[str, Path]:
     return {
         file.relative_to(run.root).as_posix(): file for pattern in _TABLES for file in sorted(run.root.glob(pattern))
     }
-
-
-def _read(file: Path) -> pd.DataFrame:
-    return pd.read_csv(file, float_precision="round_trip")
 
 
 class _Pair(NamedTuple):

@@ -10,7 +10,7 @@ import pandas as pd
 
 from hccbook import images, segmentation
 from hccbook.parallel import map_patients
-from hccbook.pipeline.files import preprocessed_patients, read_cohort, segmented_patients
+from hccbook.pipeline.files import preprocessed_patients, read_cohort, read_csv, segmented_patients
 from hccbook.report.figures.contact_sheet import contact_sheet, png_bytes
 from hccbook.report.tables import SYNTHETIC_NOTICE, model_title
 from hccbook.run import Case, RunPaths
@@ -125,7 +125,7 @@ def _patients(run: RunPaths, paper: str, dice: pd.DataFrame | None) -> tuple[pd.
     """Table of `write` without its sheets, and each patient's findings in words, the most suspicious first."""
     centre = read_cohort(run, paper)["centre"]
     findings = _read_findings(run, paper)
-    let_go = pd.read_csv(run.stage("segmentation") / f"{paper}_failures.csv").set_index("patient")["reason"]
+    let_go = read_csv(run.stage("segmentation") / f"{paper}_failures.csv").set_index("patient")["reason"]
     if dice is None:
         least = pd.Series(dtype=float)
     else:
@@ -147,7 +147,7 @@ def _patients(run: RunPaths, paper: str, dice: pd.DataFrame | None) -> tuple[pd.
 
 def _read_findings(run: RunPaths, paper: str) -> dict[str, list[segmentation.MaskFinding]]:
     """What `hccbook.pipeline.segmentation.segment_cohort` found suspicious, by patient."""
-    table = pd.read_csv(run.stage("segmentation") / f"{paper}_findings.csv", keep_default_na=False)
+    table = read_csv(run.stage("segmentation") / f"{paper}_findings.csv", keep_default_na=False)
     found: dict[str, list[segmentation.MaskFinding]] = {}
     for row in table.to_dict("records"):
         found.setdefault(row["patient"], []).append(segmentation.MaskFinding(**row))

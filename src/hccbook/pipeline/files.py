@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -15,11 +16,46 @@ from hccbook.run import STAGES, Case, RunPaths
 from hccbook.settings import FeatureSettings, PreprocessingSettings
 from hccbook.store import atomic_path
 
+_FORMULA = re.compile(r"(^|[;\t\r\n])(?='*[=+\-@\t\r])")
+_ESCAPED = re.compile(r"(^|[;\t\r\n])'(?='*[=+\-@\t\r])")
+_NUMBERS = re.compile(r"[+-][\d\s.,%()]*")
+
 
 def save_table(table: pd.DataFrame, file: Path) -> None:
-    """Write `table` as CSV without its index, whole or not at all."""
+    """Write `table` as CSV without its index, whole or not at all.
+
+    A spreadsheet runs a cell that begins like a formula, also behind what some of them take for the end of a cell: a
+    quote before it makes it text, and `read_csv` takes the quote away. What has no letter can call nothing.
+
+    References
+    ----------
+    OWASP, CSV Injection, https://owasp.org/www-community/attacks/CSV_Injection.
+    """
     with atomic_path(file) as part:
-        table.to_csv(part, index=False, lineterminator="\n")
+        _with_texts(table, _as_text).to_csv(part, index=False, lineterminator="\n")
+
+
+def read_csv(file: Path, *, keep_default_na: bool = True) -> pd.DataFrame:
+    """Table that `save_table` wrote, with the very numbers and texts that it was given."""
+    table = pd.read_csv(file, float_precision="round_trip", keep_default_na=keep_default_na)
+    return _with_texts(table, lambda text: _ESCAPED.sub(r"\1", text))
+
+
+def _as_text(text: str) -> str:
+    return text if _NUMBERS.fullmatch(text) else _FORMULA.sub(r"\1'", text)
+
+
+def _with_texts(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
+    """Table with every text in it changed, names of columns too."""
+
+    def changed(value: object) -> object:
+        return change(value) if isinstance(value, str) else value
+
+    table = table.rename(columns=changed)
+    for place, kind in enumerate(table.dtypes):
+        if pd.api.types.is_object_dtype(kind) or isinstance(kind, pd.CategoricalDtype | pd.StringDtype):
+            table.isetitem(place, table.iloc[:, place].astype(object).map(changed))
+    return table
 
 
 def save_json(content: object, file: Path) -> None:
@@ -30,7 +66,7 @@ def save_json(content: object, file: Path) -> None:
 
 def read_table(run: RunPaths, stage: str, name: str) -> pd.DataFrame:
     """Table that an earlier stage wrote, with the very numbers that it wrote."""
-    return pd.read_csv(run.stage(stage) / name, float_precision="round_trip")
+    return read_csv(run.stage(stage) / name)
 
 
 def read_json(file: Path) -> dict:
@@ -50,7 +86,7 @@ def read_failures(run: RunPaths, papers: Iterable[str]) -> pd.DataFrame:
     for paper in papers:
         files = sorted(run.root.glob(f"*/{paper}_failures.csv"), key=lambda file: STAGES.index(file.parent.name))
         for file in files:
-            rows += [{"paper": paper, **row} for row in pd.read_csv(file).to_dict("records")]
+            rows += [{"paper": paper, **row} for row in read_csv(file).to_dict("records")]
     return pd.DataFrame(rows, columns=["paper", *FAILURE_COLUMNS])
 
 
@@ -63,7 +99,7 @@ def planted_truth(run: RunPaths, papers: Iterable[str]) -> dict[str, dict]:
 
 def read_cohort(run: RunPaths, paper: str) -> pd.DataFrame:
     """Clinical table that the cohort stage wrote, index ``patient``."""
-    return pd.read_csv(run.clinical(paper)).set_index("patient")
+    return read_csv(run.clinical(paper)).set_index("patient")
 
 
 def cases(run: RunPaths, paper: str, phases: Sequence[str], patients: Iterable[str]) -> dict[str, Case]:

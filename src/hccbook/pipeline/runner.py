@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 from collections import deque
 from pathlib import Path
+from typing import TextIO
 
 import nbformat
 import papermill
@@ -16,19 +18,23 @@ import yaml
 from papermill.exceptions import PapermillExecutionError
 
 from hccbook.cohort import usable_patients
-from hccbook.errors import HccbookError, SettingsError
+from hccbook.errors import HccbookError, SettingsError, without_quotes
 from hccbook.papers import PAPERS, Paper
 from hccbook.parallel import WORK_LOG
-from hccbook.pipeline.archive import unpack_archive
+from hccbook.pipeline.archive import read_archive, unpack_archive
 from hccbook.pipeline.checks import papers_served, with_papers
 from hccbook.pipeline.costs import CostMeter, record_cost
 from hccbook.pipeline.null_run import DRAWN, draw_null_run
+from hccbook.pipeline.privacy import refuse_identifiers
+from hccbook.pipeline.run_folder import RUNNER_VARIABLE, claimed, clear, end_with_runner, ended_together
 from hccbook.pipeline.run_record import METADATA, execution_record
 from hccbook.pipeline.staleness import forget_damaged, record_outputs
 from hccbook.pipeline.unavailable import RECORD, glue_references, guarded_source
 from hccbook.run import (
     CHAPTER_READS,
     CHAPTERS,
+    MANIFEST_VARIABLE,
+    NAMED_MANIFEST,
     NULL_RUN,
     RESULT_CHAPTERS,
     STAGES,
@@ -60,6 +66,8 @@ STAGE_FILES = {
 """Files of a stage that later stages read, in its folder; ``{paper}`` stands for each paper of the run."""
 
 _MARK = "[hccbook] "
+_COLOUR = re.compile(r"\x1b\[[\d;]*m")
+_CODE_LINE = re.compile(r"(File|Cell) .*:?\d+|(-+>)?\s*\d+ ")
 
 
 class StageError(HccbookError):
@@ -166,14 +174,34 @@ def execute_stage(stage: str, profile: Profile, results: str, workers: int) -> P
         except PapermillExecutionError as error:
             part.replace(failed)
             part.touch()
+            found = f"{error.ename}: {error.evalue}"
+            if profile.run.manifest:
+                own = {kind.__name__ for kind in HccbookError.__subclasses__()}
+                name = Path(os.path.expandvars(profile.run.manifest)).name
+                found = without_quotes(found).replace(name, "manifest") if error.ename in own else error.ename
+                write_if_changed(failed, nbformat.writes(without_words(nbformat.read(failed, as_version=4))))
             raise StageError(
-                f"stage {stage}",
-                "must run to its end",
-                f"{error.ename}: {error.evalue}".rstrip("."),
-                f"See {failed.name}.",
-            ) from error
+                f"stage {stage}", "must run to its end", found.rstrip("."), f"See {failed.name}."
+            ) from None
+        except RuntimeError as error:
+            if type(error).__name__ != "DeadKernelError":  # of nbclient, which papermill calls
+                raise
+            hint = "Give the machine more memory, or fewer --jobs, and start again; what is done is kept."
+            found = "a kernel that was ended from outside, most likely because memory did not suffice"
+            raise StageError(f"stage {stage}", "must run to its end", found, hint) from None
     failed.unlink(missing_ok=True)
     return executed
+
+
+def without_words(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Leave of a failed cell's traceback the lines of code: messages quote files, which may name a patient."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                lines = [_COLOUR.sub("", line) for text in output.traceback for line in text.splitlines()]
+                output.traceback = [line for line in lines if _CODE_LINE.match(line)]
+                output.evalue = "(not shown)"
+    return notebook
 
 
 def of_papers(notebook: nbformat.NotebookNode, papers: str) -> nbformat.NotebookNode:
@@ -215,9 +243,11 @@ def run(profile: str, *, manifest: str = "", results: str = "", jobs: int = 1, u
     Raises
     ------
     SettingsError, ManifestError, ArchiveError
-        Before anything runs, if the profile, the manifest or the archive that the profile names is wrong.
+        Before anything runs, if the profile, the manifest, the archive that the profile names or the folder is wrong.
     StageError
-        If a stage stopped; what earlier stages made is kept, and the next call goes on from there.
+        If a stage stopped, or the run was; what earlier stages made is kept, and the next call goes on from there.
+    PrivacyError
+        If the finished run on own patients shows who one of them is.
     """
     file = profile_path(profile)
     checked = load_profile(file)
@@ -232,16 +262,22 @@ def run(profile: str, *, manifest: str = "", results: str = "", jobs: int = 1, u
     if until and until not in stages_of(checked):
         raise SettingsError("--until", f"must be one of {', '.join(stages_of(checked))}", until, "Check the spelling.")
     paths = RunPaths.at(results, manifest)
-    shown = show_archive(checked, paths)
-    paths.root.mkdir(parents=True, exist_ok=True)
-    for folder in (paths, shown):
-        (folder.root / "stage_error.txt").unlink(missing_ok=True)
-    for folder in dict.fromkeys((paths, paths.control, shown)):
-        for stage in (*STAGES, *CHAPTERS):
-            damaged = forget_damaged(stage, folder)
-            if damaged:
-                print(f"{folder.root.name}, {stage}: made again, since {damaged[0]} is not what it left", flush=True)
-    _run_snakemake(paths, shown, file, until, jobs)
+    if checked.run.archive:
+        read_archive(project_root() / checked.run.archive)
+    with claimed(paths) as lock:
+        shown = show_archive(checked, paths)
+        for folder in (paths, shown):
+            (folder.root / "stage_error.txt").unlink(missing_ok=True)
+        for folder in dict.fromkeys((paths, paths.control, shown)):
+            for stage in (*STAGES, *CHAPTERS):
+                damaged = forget_damaged(stage, folder)
+                if damaged:
+                    what = f"{damaged[0]} is not what it left"
+                    print(f"{folder.root.name}, {stage}: made again, since {what}", flush=True)
+        _run_snakemake(paths, shown, file, until, jobs, lock)
+        if paths.manifest is not None:
+            coded = checked.cohort.centre_names == "coded"
+            print(refuse_identifiers(paths, paths.manifest, centres=coded), flush=True)
     return paths.root
 
 
@@ -284,7 +320,7 @@ def show_archive(profile: Profile, run: RunPaths) -> RunPaths:
     return shown
 
 
-def _run_snakemake(paths: RunPaths, shown: RunPaths, profile: Path, until: str, jobs: int) -> None:
+def _run_snakemake(paths: RunPaths, shown: RunPaths, profile: Path, until: str, jobs: int, lock: TextIO) -> None:
     root = project_root()
     results, archived = (
         str(run.root.relative_to(root) if run.root.is_relative_to(root) else run.root) for run in (paths, shown)
@@ -293,27 +329,37 @@ def _run_snakemake(paths: RunPaths, shown: RunPaths, profile: Path, until: str, 
         "profile": str(profile),
         "results": results,
         "archived": archived if shown != paths else "",
-        "manifest": "" if paths.manifest is None else str(paths.manifest.resolve()),
+        "manifest": NAMED_MANIFEST if paths.manifest else "",
         "until": until,
     }
     # A patient's task has one core: libraries that start threads of their own would only stand in each other's way.
     single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"), "1")
-    environment = single | dict(os.environ)
+    environment = single | dict(os.environ) | {RUNNER_VARIABLE: str(os.getpid())}
+    if paths.manifest:
+        environment[MANIFEST_VARIABLE] = str(paths.manifest.resolve())
     if sys.stderr.isatty():
         environment["HCCBOOK_TERMINAL"] = os.ttyname(sys.stderr.fileno())
     command = [
         sys.executable, "-m", "snakemake", "--snakefile", str(root / "Snakefile"), "--directory", str(paths.root),
         "--cores", str(jobs), "--quiet", "all", "--nolock", "--rerun-incomplete",
-        "--config", *(f"{name}={value}" for name, value in config.items()),
+        # As JSON, which Snakemake takes for text: a folder may be called 2024 or true.
+        "--config", *(f"{name}={json.dumps(value)}" for name, value in config.items()),
     ]  # fmt: skip
     last: deque[str] = deque(maxlen=15)
-    with subprocess.Popen(
-        command, env=environment, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        for line in process.stdout:
-            last.append(line.rstrip())
-            if line.startswith(_MARK):
-                print(line.removeprefix(_MARK).rstrip(), flush=True)
+    try:
+        # In a session of its own: Ctrl-C reaches this process, which ends the others. Whoever has the lock's file open
+        # has the folder, so that nobody else takes it while an orphan works on.
+        with subprocess.Popen(
+            command, env=environment, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            start_new_session=True, pass_fds=(lock.fileno(),),
+        ) as process, ended_together(process.pid):  # fmt: skip
+            for line in process.stdout:
+                last.append(line.rstrip())
+                if line.startswith(_MARK):
+                    print(line.removeprefix(_MARK).rstrip(), flush=True)
+    except KeyboardInterrupt as stopped:
+        clear(paths)
+        raise StageError(*_when_stopped(paths)) from stopped
     if process.returncode:
         for run in (paths, shown):
             reason = run.root / "stage_error.txt"
@@ -323,8 +369,15 @@ def _run_snakemake(paths: RunPaths, shown: RunPaths, profile: Path, until: str, 
         raise StageError(f"run of {profile.stem}", "Snakemake must finish", found, "\n".join(last))
 
 
+def _when_stopped(run: RunPaths) -> tuple[str, str, str, str]:
+    done = [notebook_name(stage) for stage in (*STAGES, *CHAPTERS) if run.executed_notebook(stage).is_file()]
+    found = f"a signal to stop, with {', '.join(done) or 'nothing'} done"
+    return f"run {run.root.name}", "must run to its end", found, "Give the same command again to go on from there."
+
+
 def run_one_stage(stage: str, profile: str, results: str, manifest: str, workers: int) -> None:
     """Execute one stage, or `NULL_RUN`, for Snakemake, say what it cost, and leave a failure's reason for `run`."""
+    end_with_runner()
     checked = load_profile(profile_path(profile))
     checked = checked.model_copy(update={"run": checked.run.model_copy(update={"manifest": manifest})})
     paths = RunPaths.at(results, manifest)

@@ -21,7 +21,7 @@ from typing import Any
 import pandas as pd
 from matplotlib import pyplot as plt
 
-from hccbook.errors import DataError, HccbookError, MaskError, ModelError
+from hccbook.errors import DataError, HccbookError, MaskError, ModelError, anonymous_reason
 from hccbook.evaluation import cohorts_may_be_refused
 from hccbook.papers import published
 from hccbook.pipeline.files import read_json, save_json, save_table
@@ -187,7 +187,7 @@ class CellGuard:
             return error.rule
         if isinstance(error, FileNotFoundError) or "no such file" in str(error):
             return self._reason_of_earlier(error, words)
-        return " ".join(str(error).split())
+        return " ".join(anonymous_reason(error).split())
 
     def _reason_of_earlier(self, error: Exception, words: tuple[str, ...]) -> str:
         """Why an earlier stage did not leave a file; one that no stage gave up is no matter of the patients."""

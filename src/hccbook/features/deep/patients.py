@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,8 +16,9 @@ from hccbook.features.deep.crops import WINDOW_HU, Box, crop_to_box, largest_box
 from hccbook.features.deep.network import Backbone, batch_of, pooled_features, stage_values
 from hccbook.features.radiomics.regions import organ_label
 from hccbook.images import read_image, read_label_map, to_array
-from hccbook.parallel import FAILURE_COLUMNS, MapResult, log_work, progress_line
+from hccbook.parallel import FAILURE_COLUMNS, MapResult, failure_of, log_work, progress_line
 from hccbook.run import Case
+from hccbook.store import Store
 
 _DIGITS = 6
 _STAGE = "deep features"
@@ -152,7 +154,7 @@ def extract_deep(
                 missing = [name for name, known in own.items() if store.find(known) is None]
                 found = _crops(case, crops, missing)
             except Exception as error:  # a patient must not stop the others, whatever goes wrong in it
-                failed[key] = (type(error).__name__, str(error) or "no message")
+                failed[key] = failure_of(error)
                 advance()
                 continue
             keys[key] = own
@@ -166,14 +168,34 @@ def extract_deep(
         for organ in list(waiting):
             flush(organ)
     # A whole crop stays in its file. What the last stage sees is small, and thousands of files may not be open at once.
-    mode = "r" if depth == "network" else None
-    results = {
-        key: {name: np.load(store.find(known) / "values.npy", mmap_mode=mode) for name, known in own.items()}
-        for key, own in keys.items()
-    }
+    results = _read_back(store, keys, "r" if depth == "network" else None, failed)
     log_work(_STAGE, len(cases), computed)
-    rows = [(key, _STAGE, *reason) for key, reason in failed.items()]
+    rows = [(key, _STAGE, *failed[key]) for key in cases if key in failed]
     return MapResult(results, pd.DataFrame(rows, columns=list(FAILURE_COLUMNS)), computed)
+
+
+def _read_back(
+    store: Store | None,
+    keys: Mapping[str, Mapping[str, str]],
+    mode: Literal["r"] | None,
+    failed: dict[str, tuple[str, str]],
+) -> dict[str, dict[str, np.ndarray]]:
+    """Values of every patient by name; whoever's cannot be read joins those who failed."""
+    results = {}
+    for key, own in keys.items():
+        try:
+            results[key] = {name: np.load(_stored(store, known), mmap_mode=mode) for name, known in own.items()}
+        except Exception as error:
+            failed[key] = failure_of(error)
+    return results
+
+
+def _stored(store: Store, key: str) -> Path:
+    """File of an entry that was there, or made, a moment ago."""
+    folder = store.find(key)
+    if folder is None:
+        raise FileNotFoundError(errno.ENOENT, "lost from the store, or damaged there, while the others were made")
+    return folder / "values.npy"
 
 
 def _values(backbone: Backbone, depth: str, batch: Sequence[_Pending]) -> np.ndarray:
