@@ -9,13 +9,14 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from hccbook.audit import counts, explanations, findings, lookup, papers, report
+from hccbook.audit import counts, explanations, findings, papers, report, transcription
 from hccbook.audit.explanations import Explanation
 from hccbook.audit.ledger import Ledger
 from hccbook.errors import DataError
 from hccbook.papers import published
+from hccbook.run import published_dir
 
-ALARM = lookup.Transcription.named("alarm")
+ALARM = papers.published_paper("alarm")
 
 
 @pytest.fixture(scope="module")
@@ -24,49 +25,56 @@ def everything():
 
 
 def test_families_are_those_of_the_claims():
-    """Findings and claims call the families of checks by the same names."""
+    """Claims call the families of checks by the names that findings have."""
     from typing import get_args
 
-    assert set(findings.CHECKS) == set(get_args(published.Check)) - {"synthetic", "private"}
+    assert set(get_args(published.Check)) - {"synthetic", "private"} <= set(findings.CHECKS)
 
 
 def entry(**changes: object) -> Explanation:
-    texts = {"place": "p", "printed": "{one}", "recomputed": "2", "arithmetic": "{one} is not 2"}
-    texts |= {"certainty": findings.CERTAIN, "consequence": "none", "claims": ("alarm-split",)}
-    if "explains" not in changes:
-        texts["expects"] = {"check": "counts", "place": "Table 9", "what": "sums"}
-    return Explanation.model_validate({"id": "alarm-one", "paper": "alarm"} | texts | changes)
+    texts = {"explains": ("counts: *",), "place": "p", "printed": "{one}", "recomputed": "2", "arithmetic": "{one} is"}
+    texts |= {"certainty": findings.CERTAIN, "consequence": "none", "numbers": {"one": ONE}}
+    return Explanation.model_validate({"id": "alarm-one"} | texts | changes)
+
+
+ONE = {"quantity": "count", "row": "high-risk", "cohort": "all"}
+"""Printed as 221."""
+
+
+def audited(entries: list[Explanation], *results: findings.CheckResult) -> Ledger:
+    ledger = Ledger(ALARM)
+    for result in results:
+        ledger.record(result.at("Table 9"))
+    ledger.explain(entries)
+    ledger.close()
+    return ledger
 
 
 def test_unexplained_discrepancy_is_reported():
-    """A check that fails is reported even where no entry says what it means."""
-    ledger = Ledger(ALARM, [entry(explains=("counts: z",))])
-    ledger.record("Table 9", counts.sums({"a": (3, [1, 2]), "b": (3, [1, 1])}))
-    ledger.explain("one", one=1)
-    unexplained, agreements = ledger.close()
-    assert [one.id for one in unexplained] == ["alarm-unexplained-1"]
-    assert [one.cells for one in agreements] == [1]
+    """A check that fails is reported even where no entry says what it means, as surely as the check is."""
+    wrong = counts.sums({"a": (3, [1, 2]), "b": (3, [1, 1])})
+    ledger = audited([entry(explains=("counts: z",))], wrong)
+    assert [(one.id, one.place, one.certainty) for one in ledger.findings] == [
+        ("alarm-unexplained-1", "Table 9, b", findings.CERTAIN)
+    ]
+    assert [one.cells for one in ledger.agreements] == [1]
 
 
 def test_entry_explains_what_it_picks():
     """An entry's own texts replace those of the discrepancies; what it leaves out is theirs, `also` comes behind."""
-    ledger = Ledger(ALARM, [entry(explains=("counts: b*",), printed="", arithmetic="", also="{one} more")])
-    ledger.record("Table 9", counts.sums({"a": (4, [1, 2]), "b1": (3, [1, 1]), "b2": (5, [2, 2])}))
-    ledger.explain("one", one=1)
-    explained, unexplained = ledger.close()[0]
+    sums = counts.sums({"a": (4, [1, 2]), "b1": (3, [1, 1]), "b2": (5, [2, 2])})
+    one = entry(explains=("counts: b*",), printed="", arithmetic="", also="{one} more", certainty="")
+    explained, unexplained = audited([one], sums).findings
     assert (explained.place, explained.printed, explained.recomputed) == ("p", "3; 5", "2")
-    assert explained.arithmetic == "1 + 1 = 2, not 3; 2 + 2 = 4, not 5; 1 more"
+    assert explained.arithmetic == "1 + 1 = 2, not 3; 2 + 2 = 4, not 5; 221 more"
+    assert explained.certainty == findings.CERTAIN
     assert unexplained.place == "Table 9, a"
 
 
-def test_expectation_is_a_finding_or_an_agreement():
-    """What holds is recorded; what does not is the finding of its entry, a line for each of several."""
-    ledger = Ledger(ALARM, [entry(each={"one": "{row} {it}"})])
-    ledger.expect("one", True, 1, one=[], row="")
-    assert ledger.close() == ([], [findings.Agreement("alarm", "counts", "Table 9", "sums", 1)])
-    ledger = Ledger(ALARM, [entry(each={"one": "{row} {it}"})])
-    ledger.expect("one", False, 1, one=[1, 3], row="n")
-    assert [(one.id, one.printed) for one in ledger.close()[0]] == [("alarm-one", "n 1; n 3")]
+def test_expressions_of_an_entry():
+    """A placeholder may stand for arithmetic on the entry's numbers and on those of the check."""
+    one = entry(values={"twice": "2 * one"}, printed="{twice:.0f}")
+    assert audited([one], counts.sums({"a": (4, [1, 2])})).findings[0].printed == "442"
 
 
 def test_quoted_number_is_the_first_printing():
@@ -75,12 +83,8 @@ def test_quoted_number_is_the_first_printing():
     assert rows.sum() == 2
     numbers = ALARM.numbers.copy()
     numbers.loc[rows, "value"] = ["6.4", "7.4"]
-    quoted = entry(
-        printed="{rate.value}", arithmetic="x", numbers={"rate": {"quantity": "incidence", "row": "medium-risk"}}
-    )
-    ledger = Ledger(lookup.Transcription("alarm", numbers), [quoted])
-    ledger.expect("one", False)
-    assert ledger.close()[0][0].printed == "6.4"
+    paper = transcription.Transcription(ALARM.description, numbers)
+    assert str(paper.quoted(published.PrintedAt(quantity="incidence", row="medium-risk"))) == "6.4"
 
 
 @pytest.mark.parametrize(
@@ -88,76 +92,57 @@ def test_quoted_number_is_the_first_printing():
     [
         ({"certainty": "sure"}, "certainty must be one of"),
         ({"colour": "red"}, "Extra inputs are not permitted"),
-        ({"id": "amap-ct-one"}, "id must start with the paper's name"),
-        ({"each": {"two": "x"}}, "each must be of placeholders"),
         ({"printed": "{one"}, "expected '}'"),
-        ({"claims": ()}, "at least 1 item"),
-        ({"expects": None}, "found both or none"),
+        ({"explains": ()}, "at least 1 item"),
         ({"numbers": {"one": {"line": "patients"}}}, "Extra inputs are not permitted"),
         ({"numbers": {"one": {"row": "patients"}}}, "must name its quantity"),
-        ({"expects": {"check": "magic", "place": "p", "what": "x"}}, "check must be one of"),
-        ({"explains": ("counts: *",), "expects": {"check": "counts", "place": "p", "what": "x"}}, "found both or none"),
     ],
 )
 def test_entries_are_checked(changes, rule):
-    """An entry with an unknown key, certainty or list, an open brace, a foreign id or no claim is refused."""
+    """An entry with an unknown key, certainty or column, an open brace or nothing to explain is refused."""
     with pytest.raises(ValidationError, match=rule):
         entry(**changes)
+
+
+def every_entry() -> list[Explanation]:
+    return [one for paper in ("alarm", "amap_ct") for one in explanations.explanations(published_dir() / paper)]
 
 
 def test_no_number_is_typed():
     """What stands in findings.yaml beside the placeholders are names and the bounds 0 and 1, not numbers."""
     names = r"2x2|Tables? \d( and \d)?|Fig\. \d[A-D]?|3D|ResNet-?\d+|aMAP-2|F1|1/e[01]|10\^$|\b[01](?=,| - $)"
-    for one in (*explanations.explanations("alarm"), *explanations.explanations("amap_ct")):
-        texts = [one.printed, one.recomputed, one.arithmetic, one.also, one.consequence, *one.each.values()]
-        for text in (*texts, one.expects.what if one.expects else ""):
+    for one in every_entry():
+        for text in (one.printed, one.recomputed, one.arithmetic, one.also, one.consequence):
             typed = [re.sub(names, "", part) for part, *_ in Formatter().parse(text)]
             assert not re.search(r"\d", " ".join(typed)), (one.id, typed)
 
 
-def test_file_of_entries_names_what_is_wrong(tmp_path, monkeypatch):
+def test_file_of_entries_names_what_is_wrong(tmp_path):
     """An unknown key in findings.yaml is one message: the entry, the rule, the value and what to do."""
-    content = entry().model_dump() | {"colour": "red"}
-    (tmp_path / "findings.yaml").write_text(yaml.safe_dump([content | {"claims": ["alarm-split"]}]))
-    monkeypatch.setattr(explanations, "published_dir", lambda: tmp_path)
+    content = entry().model_dump(exclude_none=True) | {"colour": "red"}
+    (tmp_path / "findings.yaml").write_text(yaml.safe_dump([content | {"explains": ["x"], "claims": []}]))
     with pytest.raises(DataError, match=r"findings.yaml: alarm-one colour: Extra inputs .* 'red'. Correct it."):
-        explanations.explanations("alarm")
+        explanations.explanations(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("changes", "values", "message"),
+    ("changes", "message"),
     [
-        (
-            {},
-            {"other": 1},
-            "alarm-one printed: a placeholder must name a value that the check computes, but found {one}",
-        ),
-        ({"printed": "{one:.1f}"}, {"one": "x"}, "alarm-one printed: a placeholder must fit its value"),
-        ({"printed": "{one.size}"}, {"one": 1}, "alarm-one printed: a placeholder must fit its value"),
+        ({"printed": "{two}"}, "alarm-one printed: a placeholder must name a value that is quoted or computed"),
+        ({"printed": "{one:.1f}"}, "alarm-one printed: a placeholder must fit its value"),
+        ({"printed": "{one.size}"}, "alarm-one printed: a placeholder must fit its value"),
+        ({"values": {"x": "two + 1"}}, "alarm-one x: an expression must be arithmetic on known names"),
     ],
 )
-def test_unknown_placeholder_is_refused(changes, values, message):
+def test_unknown_placeholder_is_refused(changes, message):
     """A placeholder that nothing fills, or that its value cannot, names the entry and the field."""
-    ledger = Ledger(ALARM, [entry(**changes)])
     with pytest.raises(DataError, match=re.escape(message)):
-        ledger.expect("one", False, **values)
+        audited([entry(**changes)], counts.sums({"a": (4, [1, 2])}))
 
 
-def test_entry_without_a_check_is_refused():
-    """An entry that no check asks for is prose of nothing, unless its check cannot be made; nor is there a finding
-    without an entry."""
-    with pytest.raises(DataError, match=r"alarm-one: an entry must be of a finding .* Remove it"):
-        Ledger(ALARM, [entry()]).close()
-    ledger = Ledger(ALARM, [entry()])
-    ledger.leave_out("one")
-    assert ledger.close() == ([], [])
-    with pytest.raises(DataError, match="no entry alarm-two"):
-        ledger.explain("two")
-
-
-@pytest.mark.parametrize("changes", [{"certainty": "sure"}, {"check": "magic"}, {"paper": "lancet"}])
+@pytest.mark.parametrize("changes", [{"certainty": "sure"}, {"check": "magic"}])
 def test_findings_are_checked(changes):
-    """A paper, certainty or family that is not in the list is refused."""
+    """A certainty or family that is not in the list is refused."""
     texts = {"id": "x", "paper": "alarm", "place": "p", "check": "counts", "printed": "1", "recomputed": "2"}
     texts |= {"arithmetic": "1 is not 2", "certainty": findings.CERTAIN, "consequence": "none"}
     with pytest.raises(DataError, match="must be one of"):
@@ -171,14 +156,11 @@ def test_report_is_refused_unknown_names(everything):
             wrong()
 
 
-def test_lookup_names_what_is_missing():
+def test_missing_number_is_named():
     """A number that is not transcribed is named."""
-    paper = lookup.Transcription.named("alarm")
-    assert paper.count(row="high-risk", cohort="all") == 221
-    with pytest.raises(DataError, match="no weight"):
-        paper.text("weight", row="patients")
-    with pytest.raises(DataError, match="limits"):
-        paper.interval("count", row="high-risk")
+    assert ALARM.quoted(published.PrintedAt(**ONE)).number() == 221
+    with pytest.raises(DataError, match="none with row 'patients', quantity 'weight'"):
+        ALARM.quoted(published.PrintedAt(quantity="weight", row="patients"))
 
 
 def test_tables_of_the_report(everything):
@@ -199,8 +181,7 @@ def test_at_least_fifteen_each(everything, paper):
 
 def test_every_entry_is_a_finding(everything):
     """On the papers as transcribed no entry of findings.yaml is left without its finding, and none stands for two."""
-    entries = [one.id for paper in ("alarm", "amap_ct") for one in explanations.explanations(paper)]
-    assert sorted(entries) == sorted(one.id for one in everything.findings)
+    assert sorted(one.id for one in every_entry()) == sorted(one.id for one in everything.findings)
 
 
 def test_claims_exist(everything):

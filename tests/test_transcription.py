@@ -120,8 +120,8 @@ def _rows(name: str) -> list[dict[str, str]]:
 
 
 def _table_rows(paper: str) -> dict[str, list[dict[str, str]]]:
-    files = sorted(published_dir().glob(f"{paper}_table_*.csv"))
-    return {f"Table {file.stem[-1]}": _rows(file.stem) for file in files}
+    files = sorted((published_dir() / paper).glob("table_*.csv"))
+    return {f"Table {file.stem[-1]}": _rows(f"{paper}/{file.stem}") for file in files}
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ def text(shared: Path, paper: str) -> str:
 @PAPER_NAMES
 def test_every_number_of_the_running_text_is_transcribed_in_its_place(paper):
     """Sentence by sentence the transcription holds the numbers that are printed, as printed, and no others."""
-    assert text_differences(read_print(paper), _rows(f"{paper}_text")) == []
+    assert text_differences(read_print(paper), _rows(f"{paper}/text")) == []
 
 
 @PAPER_NAMES
@@ -165,7 +165,7 @@ def test_the_print_has_no_words(paper):
 @PAPER_NAMES
 def test_a_number_that_is_left_out_is_found(paper):
     """Each row of the running text in turn is taken away, and the comparison names its place."""
-    rows, lines = _rows(f"{paper}_text"), read_print(paper)
+    rows, lines = _rows(f"{paper}/text"), read_print(paper)
     for gone in range(len(rows)):
         wrong = text_differences(lines, rows[:gone] + rows[gone + 1 :])
         assert [line for line in wrong if line.startswith(f"{rows[gone]['place']}: left out")], rows[gone]
@@ -187,7 +187,7 @@ def test_a_row_of_a_table_that_is_left_out_is_found(paper):
 )
 def test_a_number_that_is_changed_or_moved_is_found(column, value):
     """ALARM's first AUC with a wrong last digit, a wrong or a missing limit, or in another sentence."""
-    rows = _rows("alarm_text")
+    rows = _rows("alarm/text")
     first = next(row for row in rows if row["quantity"] == "auc")
     assert (first["value"], first["lower"], first["upper"]) == ("0.929", "0.918", "0.941")
     first[column] = value
@@ -199,14 +199,14 @@ def test_a_number_that_is_changed_or_moved_is_found(column, value):
 )
 def test_a_changed_month_or_sign_is_found(printed, changed):
     """The digits stay, and what stands before them is another month, or an inequality sign that is not printed."""
-    rows = _rows("alarm_text")
+    rows = _rows("alarm/text")
     next(row for row in rows if row["value"] == printed)["value"] = changed
     assert any(f"{changed!r} of" in line for line in text_differences(read_print("alarm"), rows))
 
 
 def test_numbers_of_a_sentence_that_are_swapped_are_found():
     """The sizes of the high and the medium risk group in each other's place."""
-    rows = _rows("alarm_text")
+    rows = _rows("alarm/text")
     high, medium = (next(row for row in rows if row["value"] == size) for size in ("221", "433"))
     high["value"], medium["value"] = medium["value"], high["value"]
     assert any("in another order" in line for line in text_differences(read_print("alarm"), rows))
@@ -285,7 +285,7 @@ def test_claims_are_in_our_own_words(paper, text):
 def test_a_number_added_to_the_paper_is_found(paper, text):
     """A sentence of the discussion that gains a number the transcription does not have."""
     changed = text.replace("Despite the significant findings", "Despite the 4 significant findings")
-    assert text_differences(printed_sentences(paper, changed), _rows(f"{paper}_text")) == [
+    assert text_differences(printed_sentences(paper, changed), _rows(f"{paper}/text")) == [
         "Discussion, sentence 28: left out ['4'], added [], or in another order"
     ]
 

@@ -320,19 +320,39 @@ def nnunet_dataset(
 
 @app.command()
 def audit(
-    paper: Annotated[str, typer.Option("--paper", help="alarm or amap_ct; both when left out.")] = "",
+    folders: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Folders of papers; the two of this book when left out. 'init FOLDER', 'schema': see above."
+        ),
+    ] = None,
+    paper: Annotated[str, typer.Option("--paper", help="Name of one of the papers; all when left out.")] = "",
     certainty: Annotated[
         str, typer.Option("--certainty", help="certain, implied or rounding; all when left out.")
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
-    """Hold the papers' printed numbers against each other: what cannot be so, and what agrees."""
+    """Hold papers' printed numbers against each other: what cannot be so, and what agrees.
+
+    'hccbook audit init FOLDER' writes a description and a table to fill in; 'hccbook audit schema' prints the schema
+    of the description.
+    """
     from rich.console import Console
 
     from hccbook.audit import audit as audit_papers
-    from hccbook.audit import report_for_terminal
+    from hccbook.audit import audit_folders, report_for_terminal
+    from hccbook.audit.template import schema, write_template
 
-    report = audit_papers(paper or None, certainty or None)
+    words = folders or []
+    if words == ["schema"]:
+        print(schema())
+        return
+    if words[:1] == ["init"]:
+        for folder in words[1:]:
+            print("\n".join(str(file) for file in write_template(Path(folder))))
+        return
+    report = audit_folders([Path(one) for one in words]) if words else audit_papers()
+    report = report.filtered(paper or None, certainty or None)
     if as_json:
         print(report.to_json())
     else:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from hccbook.audit.findings import CheckResult, Discrepancy
-from hccbook.audit.printed import DEVIATE, Range, total
+from hccbook.audit.findings import IMPLIED, CheckResult, Discrepancy
+from hccbook.audit.printed import DEVIATE, Range, is_number, printed_range, total
 from hccbook.errors import DataError
 
+if TYPE_CHECKING:
+    from hccbook.audit.transcription import Group, Transcription
+
 CHECK = "intervals"
+
+SKEW = 1.5
+"""How much further up than down the interval of an AUC may reach: those of DeLong and of the logit never do, of a
+bootstrap by chance."""
 
 
 def hanley_mcneil_se(auc: float, events: int, nonevents: int) -> float:
@@ -157,7 +165,7 @@ def check_width(cell: str, limits: tuple[Range, Range, Range], events: int, none
     limits : (Range, Range, Range)
         Estimate, lower and upper limit.
     events, nonevents : int
-        People with and without HCC.
+        People with and without the outcome.
     what : str
         Name of the comparison.
 
@@ -175,14 +183,15 @@ def check_width(cell: str, limits: tuple[Range, Range, Range], events: int, none
         cell,
         f"{estimate} ({lower} to {upper})",
         "about {:.3f} to {:.3f}, and no narrower than {:.3f} to {:.3f}".format(*ends),
-        f"the width implies a standard error of at most {error.high:.4f}; {events} with and {nonevents} without HCC "
-        f"give {usual:.4f} (Hanley-McNeil) and no untied score less than {least:.4f}",
+        f"the width implies a standard error of at most {error.high:.4f}; {events} with and {nonevents} without the "
+        f"outcome give {usual:.4f} (Hanley-McNeil) and no untied score less than {least:.4f}",
+        IMPLIED,
     )
     return CheckResult.of_one(error.high >= least, what, otherwise)
 
 
 def check_centre(cell: str, limits: tuple[Range, Range, Range], events: int, nonevents: int, what: str) -> CheckResult:
-    """Whether an AUC is not below the middle of its interval; parameters as for `check_width`."""
+    """Whether an AUC is not far below the middle of its interval; parameters as for `check_width`."""
     estimate, lower, upper = limits
     below, above = estimate - lower, upper - estimate
     usual = 1.96 * hanley_mcneil_se(estimate.middle, events, nonevents)
@@ -191,9 +200,11 @@ def check_centre(cell: str, limits: tuple[Range, Range, Range], events: int, non
         cell,
         f"{estimate} ({lower} to {upper})",
         f"{estimate.middle - usual:.3f} to {estimate.middle + usual:.3f} (Hanley-McNeil)",
-        f"the interval reaches {above.middle:.3f} above and {below.middle:.3f} below",
+        f"the interval reaches {above.middle:.3f} above and {below.middle:.3f} below: its centre is "
+        f"{(lower + upper).middle / 2:.4f}",
+        IMPLIED,
     )
-    return CheckResult.of_one(above.low <= below.high, what, otherwise)
+    return CheckResult.of_one(above.low <= SKEW * below.high, what, otherwise)
 
 
 def check_possible(cell: str, estimate: Range, allowed: Range, what: str, possible: bool | None = None) -> CheckResult:
@@ -211,8 +222,102 @@ def check_possible(cell: str, estimate: Range, allowed: Range, what: str, possib
     Returns
     -------
     CheckResult
-        One comparison.
+        One comparison; that the curve is of these people, none of them censored, is a reading.
     """
     arithmetic = f"what else is printed allows an AUC from {allowed.low:.3f} to {allowed.high:.3f}, printed {estimate}"
-    otherwise = Discrepancy(CHECK, cell, str(estimate), str(allowed), arithmetic)
+    otherwise = Discrepancy(CHECK, cell, str(estimate), str(allowed), arithmetic, IMPLIED)
     return CheckResult.of_one(allowed.meets(estimate) and possible is not False, what, otherwise)
+
+
+def _limits(paper: Transcription) -> Iterator[tuple[str, tuple[Range, Range, Range], int, int]]:
+    """Every AUC with limits whose people are known: name, estimate and limits, people with and without the outcome."""
+    for (cohort, subgroup), one in paper.areas.items():
+        people = paper.people((cohort, subgroup))
+        if people and min(people) and one.lower and all(map(is_number, (one.value, one.lower, one.upper))):
+            name = ", ".join(filter(None, (cohort, subgroup))).replace("_", " ")
+            yield name, tuple(printed_range(text) for text in (one.value, one.lower, one.upper)), *people
+
+
+def check_intervals(paper: Transcription) -> Iterator[CheckResult]:
+    """Intervals of AUCs against the events behind them: their width, their centre."""
+    width, centre = "width of the AUC's interval is possible", "AUC is not below the middle of its interval"
+    widths, centres = [], []
+    for name, limits, events, others in _limits(paper):
+        widths.append(check_width(f"width of the AUC's interval, {name}", limits, events, others, width))
+        centres.append(check_centre(f"centre of the AUC's interval, {name}", limits, events, others, centre))
+    if widths:
+        yield CheckResult.joined(CHECK, width, widths).at(paper.places_of("auc"))
+        yield CheckResult.joined(CHECK, centre, centres).at(paper.places_of("auc"))
+
+
+def check_chance(paper: Transcription) -> Iterator[CheckResult]:
+    """Whether the whole interval of an AUC lies below one half: a score that ranks people in reverse."""
+    results = []
+    for (cohort, subgroup), one in paper.areas.items():
+        if not one.lower or not all(map(is_number, (one.value, one.lower, one.upper))):
+            continue
+        estimate, lower, upper = (printed_range(text) for text in (one.value, one.lower, one.upper))
+        otherwise = Discrepancy(
+            CHECK,
+            f"below chance: AUC, {cohort}, {subgroup}".rstrip(", "),
+            f"{estimate} ({lower} to {upper})",
+            f"{1 - estimate.middle:.3f} ({1 - upper.middle:.3f} to {1 - lower.middle:.3f}) in reverse",
+            "the whole interval lies below 0.5: read as printed, the score is significantly lower in those who get "
+            f"the outcome; 1 - {estimate} = {1 - estimate.middle:.3f}",
+            IMPLIED,
+        )
+        results.append(CheckResult.of_one(upper.high >= 0.5, "", otherwise))
+    if results:
+        yield CheckResult.joined(CHECK, "no score significantly below chance", results).at(paper.places_of("auc"))
+
+
+def check_operating_points(paper: Transcription) -> Iterator[CheckResult]:
+    """Every AUC against the operating points of its score, and against its number of pairs."""
+    results = []
+    for group, one in paper.areas.items():
+        people = paper.people(group)
+        points = _points(paper, group)
+        if people is None or not min(people) or not is_number(one.value):
+            continue
+        value, allowed = printed_range(one.value), auc_from_points(points)
+        on_grid = auc_on_grid(value, *people)
+        name = ", ".join(filter(None, group)).replace("_", " ")
+        results.append(check_possible(f"AUC, {name}", value, allowed, "", on_grid))
+    if results:
+        what = "AUC possible with its operating points and its number of pairs"
+        yield CheckResult.joined(CHECK, what, results).at(paper.places_of("auc"))
+
+
+def _points(paper: Transcription, group: Group) -> list[tuple[Range, Range]]:
+    """Operating points of the score of an AUC: its own row, and of everybody's those of the cut-offs."""
+    cohort, subgroup = group
+    keys = [group, *((cohort, cutoff) for cutoff in paper.description.cutoffs if not subgroup)]
+    rows = [paper.performance[key].measures for key in keys if key in paper.recovered]
+    return [
+        (one["sensitivity"], one["specificity"]) for one in rows if one.get("sensitivity") and one.get("specificity")
+    ]
+
+
+def check_parts(paper: Transcription) -> Iterator[CheckResult]:
+    """The AUC of a cohort against those of its subgroups, and that of a score against events by its groups."""
+    results = []
+    for cohort in paper.description.every_cohort:
+        for one in paper.description.groupings:
+            people = [paper.people((cohort, group)) for group in one.groups]
+            whole = paper.people((cohort, ""))
+            if whole is None or None in people or sum(some[0] for some in people) != whole[0]:
+                continue
+            areas = [paper.areas.get((cohort, group)) for group in ("", *one.groups)]
+            # A part without events has no AUC; it adds no pairs of its own either.
+            printed = [printed_range(area.value) if area and is_number(area.value) else Range(0, 1) for area in areas]
+            if areas[0] and any(areas[1:]):
+                strata = [(*some, area) for some, area in zip(people, printed[1:], strict=True)]
+                what = f"AUC of the cohort possible with those by {one.name}: {cohort}"
+                results.append(check_possible(what, printed[0], auc_from_strata(strata), what))
+            score = paper.areas.get((cohort, one.of_model)) if one.of_model else None
+            if score and is_number(score.value):
+                what = f"AUC of {one.of_model} possible with events by its groups: {cohort}"
+                allowed = auc_from_groups(*map(list, zip(*people, strict=True)))
+                results.append(check_possible(what, printed_range(score.value), allowed, what))
+    if results:
+        yield CheckResult.joined(CHECK, "AUC possible with those of its parts", results).at(paper.places_of("auc"))

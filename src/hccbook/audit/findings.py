@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import ClassVar
 
 import pandas as pd
 
 from hccbook.errors import DataError
-from hccbook.papers import PAPERS
 
 CERTAIN = "certain from print"
 """Two printed things cannot both be so, whatever was rounded and however the paper is read."""
@@ -39,6 +39,13 @@ CHECKS = {
     "calibration_counts": "calibration against expected events",
     "significance": "claims of significance",
     "methods": "methods as named",
+    "means": "means and standard deviations",
+    "ratios": "odds and hazard ratios, coefficients and their intervals",
+    "survival": "numbers at risk and incidences",
+    "reclassification": "reclassification against its parts",
+    "categories": "categories that overlap or leave a gap",
+    "between_papers": "papers of the same patients",
+    "statements": "statements on design and analysis",
 }
 """Families of checks (`CHECK` of a module) and what they are about; ``claims.yaml`` uses the same names."""
 
@@ -53,6 +60,10 @@ class Discrepancy:
         Family of the check; row, column or quantity that is at fault or takes part.
     printed, recomputed, arithmetic : str
         What stands there, what follows from the rest, and how, in one line.
+    certainty : str
+        One of `CERTAINTIES`: how sure the failure is unless somebody weighs it.
+    values : mapping of str to object
+        What the words of a finding may quote.
     """
 
     check: str
@@ -60,6 +71,8 @@ class Discrepancy:
     printed: str
     recomputed: str
     arithmetic: str
+    certainty: str = CERTAIN
+    values: Mapping[str, object] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -74,12 +87,19 @@ class CheckResult:
         Comparisons made.
     discrepancies : tuple of Discrepancy
         Those that failed.
+    place : str
+        Table, or section of the text.
     """
 
     check: str
     what: str
     cells: int = 1
     discrepancies: tuple[Discrepancy, ...] = ()
+    place: str = ""
+
+    def at(self, place: str) -> CheckResult:
+        """The same, where it stands."""
+        return replace(self, place=place)
 
     @classmethod
     def of_one(cls, holds: bool, what: str, otherwise: Discrepancy) -> CheckResult:
@@ -87,10 +107,12 @@ class CheckResult:
         return cls(otherwise.check, what, 1, () if holds else (otherwise,))
 
     @classmethod
-    def plain(cls, check: str, what: str, holds: bool, printed: object, expected: object) -> CheckResult:
+    def plain(
+        cls, check: str, what: str, holds: bool, printed: object, expected: object, certainty: str = IMPLIED
+    ) -> CheckResult:
         """One comparison of what is printed with what is expected."""
         arithmetic = f"{what}: {printed} is printed, {expected} expected"
-        return cls.of_one(holds, what, Discrepancy(check, what, str(printed), str(expected), arithmetic))
+        return cls.of_one(holds, what, Discrepancy(check, what, str(printed), str(expected), arithmetic, certainty))
 
     @classmethod
     def joined(cls, check: str, what: str, results: Iterable[CheckResult]) -> CheckResult:
@@ -107,7 +129,7 @@ class Finding:
     Attributes
     ----------
     id, paper : str
-        Name, unique in the audit; ``alarm`` or ``amap_ct``.
+        Name, unique in the audit, and short name of the paper.
     place, check : str
         Table, row and column, or section and sentence; family of the check that found it.
     printed, recomputed, arithmetic : str
@@ -132,7 +154,7 @@ class Finding:
     claims: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, allowed in (("paper", PAPERS), ("check", CHECKS), ("certainty", CERTAINTIES)):
+        for name, allowed in (("check", CHECKS), ("certainty", CERTAINTIES)):
             if getattr(self, name) not in allowed:
                 raise DataError(
                     f"finding {self.id}", f"{name} must be one of {', '.join(allowed)}", getattr(self, name), "Correct."
@@ -159,19 +181,51 @@ class Agreement:
 
 
 @dataclass(frozen=True)
+class NotApplied:
+    """A check that a paper gives nothing to.
+
+    Attributes
+    ----------
+    paper, check, what, why : str
+        Short name of the paper, family of the check, what it would compare, and what is not printed or described.
+    """
+
+    paper: str
+    check: str
+    what: str
+    why: str
+
+
+@dataclass(frozen=True)
 class AuditReport:
     """Everything that an audit found, and everything that it found consistent.
 
     Attributes
     ----------
+    titles : dict of str to str
+        The papers' short names, and what they are called.
     findings : tuple of Finding
         By paper, then by certainty, surest first.
     agreements : tuple of Agreement
         What was checked and agrees. A filter by certainty leaves it whole.
+    not_applied : tuple of NotApplied
+        What could not be checked, and why.
     """
 
+    _LISTS: ClassVar = ("findings", "agreements", "not_applied")
+
+    titles: Mapping[str, str]
     findings: tuple[Finding, ...]
     agreements: tuple[Agreement, ...]
+    not_applied: tuple[NotApplied, ...] = ()
+
+    @classmethod
+    def joined(cls, reports: Iterable[AuditReport]) -> AuditReport:
+        """Reports of several papers as one."""
+        every = list(reports)
+        titles = {name: title for one in every for name, title in one.titles.items()}
+        lists = ([part for one in every for part in getattr(one, name)] for name in cls._LISTS)
+        return cls(titles, *map(tuple, lists))
 
     def filtered(
         self, paper: str | None = None, certainty: str | None = None, check: str | Collection[str] | None = None
@@ -184,15 +238,17 @@ class AuditReport:
             If the paper or the certainty is unknown.
         """
         degree = None if certainty is None else _known_certainty(certainty)
-        if paper is not None and paper not in PAPERS:
-            raise DataError("paper", f"must be one of {', '.join(PAPERS)}", paper, "Correct the name.")
+        if paper is not None and paper not in self.titles:
+            raise DataError("paper", f"must be one of {', '.join(self.titles)}", paper, "Correct the name.")
         checks = CHECKS if check is None else (check,) if isinstance(check, str) else check
 
-        def belongs(one: Finding | Agreement) -> bool:
+        def belongs(one: Finding | Agreement | NotApplied) -> bool:
             return paper in (None, one.paper) and one.check in checks
 
-        findings = (one for one in self.findings if belongs(one) and degree in (None, one.certainty))
-        return AuditReport(tuple(findings), tuple(one for one in self.agreements if belongs(one)))
+        titles = {name: title for name, title in self.titles.items() if paper in (None, name)}
+        findings, agreements, not_applied = (tuple(filter(belongs, getattr(self, name))) for name in self._LISTS)
+        sure = tuple(one for one in findings if degree in (None, one.certainty))
+        return AuditReport(titles, sure, agreements, not_applied)
 
     def finding(self, name: str) -> Finding:
         """The finding of that id.
@@ -224,7 +280,7 @@ class AuditReport:
     def counts(self) -> pd.DataFrame:
         """Findings by paper (rows) and certainty (columns), and the comparisons that agree."""
         rows = []
-        for paper in PAPERS:
+        for paper in self.titles:
             part = self.filtered(paper)
             degrees = [one.certainty for one in part.findings]
             row = {"paper": paper} | {degree: degrees.count(degree) for degree in CERTAINTIES}
@@ -232,8 +288,8 @@ class AuditReport:
         return pd.DataFrame(rows)
 
     def to_json(self) -> str:
-        """The whole report as JSON: ``findings`` and ``consistent``, a list of objects each."""
-        content = {"findings": self.findings, "consistent": self.agreements}
+        """The whole report as JSON: ``findings``, ``consistent`` and ``not_applied``, a list of objects each."""
+        content = {"findings": self.findings, "consistent": self.agreements, "not_applied": self.not_applied}
         return json.dumps(content, indent=2, ensure_ascii=False, default=asdict)
 
 

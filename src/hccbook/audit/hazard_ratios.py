@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
-from hccbook.audit.printed import DEVIATE, Range
+from hccbook.audit.findings import IMPLIED, CheckResult, Discrepancy
+from hccbook.audit.printed import DEVIATE, Range, is_number, printed_range
+from hccbook.audit.transcription import Transcription
+
+CHECK = "intervals"
+
+SE_FACTOR = 1.25
+"""How far the standard error of a log hazard ratio may be from the expected one, the split of cases being estimated."""
 
 
 def log_hazard_se(lower: Range, upper: Range) -> Range:
@@ -70,3 +78,55 @@ def expected_se(share: float, events: int) -> float:
     float
     """
     return math.sqrt(1 / (share * events) + 1 / ((1 - share) * events))
+
+
+def check_hazard_ratios(paper: Transcription) -> Iterator[CheckResult]:
+    """Intervals of hazard ratios against the events that they need, and those of risk groups against their split."""
+    rows = paper.own[(paper.own["quantity"] == "hazard ratio") & (paper.own["lower"] != "")]
+    cases = {cohort: events for (cohort, subgroup), events in paper.events.items() if not subgroup}
+    results = []
+    for one in rows.itertuples(index=False):
+        texts = (one.value, one.lower, one.upper)
+        possible = {one.cohort: cases[one.cohort]} if one.cohort in cases else cases
+        if possible and all(map(is_number, texts)) and float(one.lower) > 0:
+            ratio, lower, upper = map(printed_range, texts)
+            own = one.subgroup in ("", paper.description.model)
+            sizes = _sizes(paper, one.cohort) if own else None
+            name = ", ".join(filter(None, (one.row, one.cohort, one.subgroup)))
+            results.append(_check_events(name, (ratio, lower, upper), possible, sizes))
+    if results:
+        yield CheckResult.joined(CHECK, "events enough for the interval of the hazard ratio", results).at("text")
+
+
+def _sizes(paper: Transcription, cohort: str) -> tuple[int, int] | None:
+    """People at high and at low risk in a cohort, or in the first whose groups are printed."""
+    groups = paper.description.hazard_groups
+    for one in [cohort] if cohort else paper.description.cohorts:
+        if groups and all((one, group) in paper.sizes for group in groups):
+            return tuple(paper.sizes[one, group] for group in groups)
+    return None
+
+
+def _check_events(
+    name: str, limits: tuple[Range, Range, Range], cases: dict[str, int], sizes: tuple[int, int] | None
+) -> CheckResult:
+    ratio, lower, upper = limits
+    error = log_hazard_se(lower, upper)
+    needed = least_events(error)
+    enough = {cohort: events for cohort, events in cases.items() if events >= needed}
+    arithmetic = (
+        f"the limits imply an SE of ln HR from {error.low:.3f} to {error.high:.3f}; since its square is at least "
+        f"1/e1 + 1/e0, that needs {needed:.1f} events or more, of which there are "
+        + ", ".join(f"{events} ({cohort})" for cohort, events in cases.items())
+    )
+    fits, recomputed = bool(enough), f"{needed:.0f} events or more"
+    if enough and sizes:
+        high, low = sizes
+        share = share_of_events(ratio.middle, high, low)
+        expected = {cohort: expected_se(share, events) for cohort, events in cases.items()}
+        fits = any(error.low <= SE_FACTOR * expected[one] and expected[one] <= SE_FACTOR * error.high for one in enough)
+        recomputed = "SE of ln HR " + ", ".join(f"{se:.3f} ({cohort})" for cohort, se in expected.items())
+        arithmetic += f"; with {high} against {low} people {ratio} puts {share:.0%} of the events in the first group"
+    shown = f"{ratio} ({lower} to {upper})"
+    otherwise = Discrepancy(CHECK, f"hazard ratio, {name}", shown, recomputed, arithmetic, IMPLIED)
+    return CheckResult.of_one(fits, "", otherwise)

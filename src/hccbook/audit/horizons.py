@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+
+import pandas as pd
 
 from hccbook.audit.findings import CheckResult
-from hccbook.audit.printed import Range
+from hccbook.audit.printed import Range, is_number, printed_range
+from hccbook.audit.transcription import Transcription
 
 CHECK = "horizons"
 
@@ -86,3 +90,37 @@ def check_yearly(yearly: Range, cumulative: Range, years: float, horizon: str) -
     # What happens in the first year is no more than what happens in all.
     possible, most = yearly.low <= cumulative.high, f"no more than {cumulative.text} %"
     return CheckResult.plain(CHECK, what, possible, f"{yearly.text} % in a year", most)
+
+
+def _by_subgroup(rows: pd.DataFrame) -> dict[str, Range]:
+    """First printing of each subgroup."""
+    found: dict[str, Range] = {}
+    for one in rows.itertuples():
+        if is_number(one.value):
+            found.setdefault(one.subgroup, printed_range(one.value, one.unit))
+    return found
+
+
+def check_incidences(paper: Transcription) -> Iterator[CheckResult]:
+    """Cumulative incidences of risk groups against that of all, against yearly ones, and against all cases."""
+    for horizon in paper.description.horizons:
+        rows = paper.at(horizon.cumulative)
+        cumulative = _by_subgroup(rows[rows["cohort"] == horizon.cohort])
+        whole, high, low = (cumulative.get(group) for group in ("", horizon.high, horizon.low))
+        size, group = (paper.sizes.get((horizon.cohort, one)) for one in ("", horizon.high))
+        years = f"{horizon.years:g} years"
+        if whole and high and low and size and group:
+            implied = share_of_high(whole, high, low)
+            shares = f"share {implied.low:.1%} to {implied.high:.1%}"
+            what = f"incidences at {years} of the groups average to that of all: {shares}"
+            yield CheckResult.plain(CHECK, what, implied.holds(group / size), f"{group / size:.1%}", implied).at("text")
+        yearly = _by_subgroup(paper.at(horizon.yearly)) if horizon.yearly else {}
+        for name in (horizon.high, horizon.low):
+            if name in yearly and name in cumulative:
+                yield check_yearly(yearly[name], cumulative[name], horizon.years, years).at(f"text: {name}")
+        cases = paper.events.get((horizon.cohort, ""))
+        if whole and size and cases is not None:
+            what = f"incidence at {years} below the share of events in all follow-up, were nobody censored before"
+            # Censoring raises the estimate of Kaplan and Meier over the crude share, seldom by half.
+            holds = whole.low <= 1.5 * cases / size
+            yield CheckResult.plain(CHECK, what, holds, whole, f"{cases / size:.1%}").at("text")

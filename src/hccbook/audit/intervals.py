@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from statsmodels.stats.proportion import proportion_confint
 
-from hccbook.audit.findings import CheckResult, Discrepancy
-from hccbook.audit.printed import DEVIATE, Range
-from hccbook.audit.two_by_two import TwoByTwo
+from hccbook.audit.findings import CERTAIN, IMPLIED, CheckResult, Discrepancy
+from hccbook.audit.printed import DEVIATE, Range, estimate_and_limits, is_number
+from hccbook.audit.two_by_two import MEASURES, TwoByTwo
 from hccbook.errors import DataError
 from hccbook.evaluation.diagnostic import wilson_interval
+
+if TYPE_CHECKING:
+    from hccbook.audit.transcription import Group, Transcription
 
 CHECK = "intervals"
 
@@ -197,7 +200,9 @@ def identify(intervals: Sequence[PrintedInterval]) -> CheckResult:
     return CheckResult(CHECK, "interval by one method on its own people", len(intervals), tuple(wrong))
 
 
-def estimates_inside(intervals: Mapping[str, tuple[Range, Range, Range]], what: str) -> CheckResult:
+def estimates_inside(
+    intervals: Mapping[str, tuple[Range, Range, Range]], what: str, behind: Mapping[str, str] | None = None
+) -> CheckResult:
     """Whether each printed estimate lies inside its own interval.
 
     Parameters
@@ -205,23 +210,28 @@ def estimates_inside(intervals: Mapping[str, tuple[Range, Range, Range]], what: 
     intervals : mapping of str to (estimate, lower, upper)
     what : str
         Name of the comparison.
+    behind : mapping of str to str, optional
+        Further arithmetic by cell.
 
     Returns
     -------
     CheckResult
         One comparison an interval.
     """
-    wrong = [
-        Discrepancy(
-            CHECK,
-            cell,
-            f"{estimate} ({lower} to {upper})",
-            "an estimate lies inside its interval",
-            f"{estimate} is {'below' if estimate.high < lower.low else 'above'} {lower} to {upper}",
-        )
-        for cell, (estimate, lower, upper) in intervals.items()
-        if estimate.high < lower.low or estimate.low > upper.high
-    ]
+    wrong = []
+    for cell, (estimate, lower, upper) in intervals.items():
+        if estimate.high < lower.low or estimate.low > upper.high:
+            arithmetic = f"{estimate} is {'below' if estimate.high < lower.low else 'above'} {lower} to {upper}"
+            more = (behind or {}).get(cell, "")
+            wrong.append(
+                Discrepancy(
+                    CHECK,
+                    cell,
+                    f"{estimate} ({lower} to {upper})",
+                    "an estimate lies inside its interval",
+                    f"{arithmetic}; {more}" if more else arithmetic,
+                )
+            )
     return CheckResult(CHECK, what, len(intervals), tuple(wrong))
 
 
@@ -307,14 +317,17 @@ def check_widths(intervals: Sequence[PrintedInterval], factor: float) -> CheckRe
                 wilson,
                 f"{one.cell}: {one.lower} to {one.upper}, Wilson on {number} {wilson}, {times} times any method's "
                 f"width, as of {people.low:.0f} to {people.high:.0f} people",
+                CERTAIN if narrow else IMPLIED,
             )
         )
     what = f"width of the interval within a factor of {factor:g} of every method on its own people"
     return CheckResult(CHECK, what, len(intervals), tuple(wrong))
 
 
-def tables_behind(limits: Mapping[str, tuple[Range, Range]], events: int, nonevents: int) -> list[TwoByTwo]:
-    """Every 2x2 table whose intervals, by Wald's method on the whole cohort, are those printed.
+def tables_behind(
+    limits: Mapping[str, tuple[Range, Range]], events: int, nonevents: int, way: tuple[str, str] = ("Wald", WHOLE)
+) -> list[TwoByTwo]:
+    """Every 2x2 table whose intervals, by one method on one denominator, are those printed.
 
     Parameters
     ----------
@@ -322,16 +335,21 @@ def tables_behind(limits: Mapping[str, tuple[Range, Range]], events: int, noneve
         Printed limits by measure.
     events, nonevents : int
         People with and without the outcome.
+    way : (method, denominator)
+        Of `METHODS` and `DENOMINATORS`.
 
     Returns
     -------
     list of TwoByTwo
         What the limits say of the estimates, where these and the limits do not belong together.
     """
+    interval = METHODS[way[0]]
 
     def fits(table: TwoByTwo, *measures: str) -> bool:
         return all(
-            table.counts(measure)[1] > 0 and reproduces(wald_interval(table.value(measure), table.n), *limits[measure])
+            table.counts(measure)[1] > 0
+            and way[1] in denominators(table, measure)
+            and reproduces(interval(table.value(measure), denominators(table, measure)[way[1]]), *limits[measure])
             for measure in measures
             if measure in limits
         )
@@ -340,3 +358,115 @@ def tables_behind(limits: Mapping[str, tuple[Range, Range]], events: int, noneve
     specific = [tn for tn in range(nonevents + 1) if fits(TwoByTwo(0, nonevents - tn, events, tn), "specificity")]
     every = [TwoByTwo(tp, nonevents - tn, events - tp, tn) for tp in sensitive for tn in specific]
     return [table for table in every if fits(table, "ppv", "npv", "accuracy")]
+
+
+WIDTH_FACTOR = 1.25
+"""How much wider or narrower than every method's a printed interval must be before it is a finding.
+
+A bootstrap follows the methods' widths within sampling noise; no resampling of these people gives a quarter more.
+"""
+
+_PROPORTIONS = ("sensitivity", "specificity", "ppv", "npv", "accuracy")
+_NOT_INTERVALS = ("median", "mean")
+"""Quantities whose limits are no confidence interval."""
+
+
+def _with_limits(paper: Transcription) -> Iterator[tuple[str, str, Group, object, tuple[Range, Range, Range]]]:
+    """Every number with limits, once: place, cell, group, row, and estimate and limits."""
+    seen = set()
+    for one in paper.own[paper.own["lower"] != ""].itertuples(index=False):
+        if one.quantity in _NOT_INTERVALS or not all(map(is_number, (one.value, one.lower, one.upper))):
+            continue
+        # A measure or an AUC is named by whose it is; of others, as of coefficients, a group may have several.
+        name = "" if one.quantity in (*MEASURES, "auc") else one.row
+        cell = ", ".join(filter(None, (one.quantity, one.cohort.replace("_", " "), one.subgroup, name)))
+        key = (cell, one.value, one.lower, one.upper)
+        if key not in seen:
+            seen.add(key)
+            yield one.place, cell, paper.group_of(one), one, estimate_and_limits(one)
+
+
+def check_estimates(paper: Transcription) -> Iterator[CheckResult]:
+    """Whether every estimate lies inside its interval; where not, what tables its limits belong to."""
+    by_place: dict[str, dict[str, tuple[Range, Range, Range]]] = {}
+    groups = {}
+    for place, cell, group, _, limits in _with_limits(paper):
+        by_place.setdefault(place.partition(", sentence")[0], {})[cell] = limits
+        groups[cell] = group
+    way, _ = common_way(_printed_intervals(paper))
+    for place, limits in by_place.items():
+        result = estimates_inside(limits, "estimate inside its own interval")
+        if way and result.discrepancies:
+            behind = {one.cell: _behind(paper, groups[one.cell], way) for one in result.discrepancies}
+            result = estimates_inside(limits, result.what, behind)
+        yield result.at(place)
+
+
+def _behind(paper: Transcription, group: Group, way: tuple[str, str]) -> str:
+    row = paper.performance.get(group)
+    if row is None:
+        return ""
+    limits = {
+        one.quantity: ends[1:]
+        for _, _, own, one, ends in _with_limits(paper)
+        if own == group and one.quantity in _PROPORTIONS
+    }
+    tables = tables_behind(limits, row.events, row.nonevents, way)
+    if len(tables) != 1:
+        return ""
+    shown = ", ".join(f"{name} {tables[0].value(name):.3f}" for name in limits)
+    return f"{way[0]}'s intervals on the {way[1]} are as printed for {tables[0]} alone: {shown}"
+
+
+def _printed_intervals(paper: Transcription) -> list[PrintedInterval]:
+    """Intervals of proportions whose 2x2 table is known."""
+    return [
+        PrintedInterval(cell, one.quantity, *limits, paper.recovered[group])
+        for _, cell, group, one, limits in _with_limits(paper)
+        if one.quantity in _PROPORTIONS and not one.unit and group in paper.recovered
+    ]
+
+
+def check_methods(paper: Transcription) -> Iterator[CheckResult]:
+    """Intervals of proportions against the people that they are of.
+
+    Where one method on one denominator reproduces half of them, it must be the measure's own, and reproduce all;
+    otherwise, as for a bootstrap, only their width is compared with that of every method.
+    """
+    known = _printed_intervals(paper)
+    if not known:
+        return
+    way, reproduced = common_way(known)
+    if way is None or 2 * reproduced < len(known):
+        defined = [one for one in known if one.table.counts(one.measure)[1]]
+        yield check_widths(defined, WIDTH_FACTOR).at(paper.places_of(*_PROPORTIONS))
+    elif way[1] == OWN or all(len(set(denominators(one.table, one.measure).values())) == 1 for one in known):
+        yield identify(known).at(paper.places_of(*_PROPORTIONS))
+    else:
+        yield _on_others(known, way, reproduced).at(paper.places_of(*_PROPORTIONS))
+
+
+def _on_others(known: Sequence[PrintedInterval], way: tuple[str, str], reproduced: int) -> CheckResult:
+    """The intervals of a paper that are computed from other people than those that they are of."""
+    wilson, wider = [], {}
+    for one in known:
+        share, number = one.table.value(one.measure), one.table.counts(one.measure)[1]
+        wilson.append(f"{one.cell}: {_limits_text('Wilson', share, number)} (Wilson on {number})")
+        least = 1 / width_ratio(one).high
+        wider[one.measure] = min(least, wider.get(one.measure, least))
+    first = known[0]
+    share, on_whole = first.table.value(first.measure), denominators(first.table, first.measure)[way[1]]
+    own = first.table.counts(first.measure)[1]
+    arithmetic = (
+        f"{way[0]} on the {way[1]} gives {reproduced} of {len(known)} to the last digit; {first.cell}: "
+        f"{share:.3f} on {on_whole} people is {_limits_text(way[0], share, on_whole)}, on the {own} that it is of "
+        f"{_limits_text(way[0], share, own)}; any method on the measure's own people gives at least "
+        + ", ".join(
+            f"{factor:.1f} times the printed width for {name}" for name, factor in wider.items() if factor > 1.05
+        )
+    )
+    cases = [one for one in known if one.measure == first.measure]
+    printed = "; ".join(f"{one.cell}: {one.lower} to {one.upper}" for one in cases)
+    recomputed = "; ".join(text for text, one in zip(wilson, known, strict=True) if one in cases)
+    wrong = Discrepancy(CHECK, "intervals on other people", printed, recomputed, arithmetic)
+    return CheckResult(CHECK, "intervals on the people that they are of", len(known), (wrong,))

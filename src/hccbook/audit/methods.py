@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 
+from hccbook.audit.description import Method
+from hccbook.audit.findings import CERTAIN, IMPLIED, CheckResult, Discrepancy
+from hccbook.audit.transcription import Transcription
 from hccbook.features.radiomics.vocabulary import FEATURES, WAVELET_BANDS
 
 CHECK = "methods"
@@ -72,3 +76,54 @@ def names_a_filter(band: str, expansion: str) -> bool:
         return True
     words = expansion.lower()
     return "wavelet" in words or "pass" in words or "sub-band" in words or "subband" in words
+
+
+def check_named(paper: Transcription) -> Iterator[CheckResult]:
+    """Numbers and names of the methods against the programs and networks that they name."""
+    for one in paper.description.methods:
+        check = {"radiomics": _radiomics, "network": _network, "sub-band": _sub_band}[one.kind]
+        yield check(paper, one).at(one.place)
+
+
+def _printed_count(paper: Transcription, one: Method) -> int:
+    return round(paper.quoted(one.at).number())
+
+
+def _radiomics(paper: Transcription, one: Method) -> CheckResult:
+    number = _printed_count(paper, one)
+    each, rest = divmod(number, one.images)
+    filtered = round((number / one.images - UNFILTERED) / FILTERED)
+    nearest = UNFILTERED + FILTERED * filtered
+    otherwise = Discrepancy(
+        CHECK,
+        f"features, {one.at.row}",
+        f"{number} {one.at.row}, images or phases: {one.images}",
+        f"{one.images} x {nearest} = {one.images * nearest}",
+        f"{number} / {one.images} = {number / one.images:g}; no choice of whole feature classes of {one.name} on whole "
+        f"images gives that; {UNFILTERED} + {filtered} x {FILTERED} = {nearest} is nearest",
+        IMPLIED,
+    )
+    holds = not rest and is_feature_count(each)
+    return CheckResult.of_one(holds, f"features are a number that {one.name} gives", otherwise)
+
+
+def _network(paper: Transcription, one: Method) -> CheckResult:
+    number, width = _printed_count(paper, one), POOLED_WIDTH[one.name]
+    otherwise = Discrepancy(
+        CHECK,
+        f"features, {one.at.row}",
+        f"{number} values from the pooling layer of a {one.name}, images or phases: {one.images}",
+        f"{one.images * width} values",
+        f"the average pooling of a {one.name} has {width} channels an image, {one.images * width} in all, not {number}",
+        IMPLIED,
+    )
+    return CheckResult.of_one(number == one.images * width, "width of the pooling layer", otherwise)
+
+
+def _sub_band(_: Transcription, one: Method) -> CheckResult:
+    shown = f"{one.name}: {one.expansion}"
+    meaning = f"{one.name}: {wavelet_meaning(one.name)}" if one.name in WAVELET_BANDS else shown
+    arithmetic = "PyRadiomics names the sub-bands of a wavelet by a letter an axis, H for high-pass and L for low-pass"
+    otherwise = Discrepancy(CHECK, f"sub-band {one.name}", shown, meaning, arithmetic, CERTAIN)
+    holds = names_a_filter(one.name, one.expansion)
+    return CheckResult.of_one(holds, f"sub-band {one.name} named as a filter", otherwise)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.stats import chi2, chi2_contingency, fisher_exact, norm
 
-from hccbook.audit.findings import CheckResult, Discrepancy
+from hccbook.audit.findings import CERTAIN, IMPLIED, CheckResult, Discrepancy
 from hccbook.audit.printed import Quartiles, Range
 from hccbook.errors import DataError
 
@@ -264,7 +264,9 @@ def _deviates_of(printed: Range) -> Range:
     return Range(deviate_of(high), deviate_of(low) if low > 0 else math.inf)
 
 
-def quartile_discrepancy(cell: str, printed: Range, deviates: Range, groups: str) -> Discrepancy | None:
+def quartile_discrepancy(
+    cell: str, printed: Range, deviates: Range, groups: str, greatest: float = 1.0
+) -> Discrepancy | None:
     """A printed p-value against what its quartiles allow; None where a reading comes within one standard error of it.
 
     Parameters
@@ -275,6 +277,8 @@ def quartile_discrepancy(cell: str, printed: Range, deviates: Range, groups: str
         Of `mann_whitney_readings` or `kruskal_wallis_readings`; the sign does not matter.
     groups : str
         The groups in words, for the arithmetic.
+    greatest : float
+        Of `greatest_kruskal_wallis_p`: a p above it is wrong whatever lies between the quartiles.
 
     Returns
     -------
@@ -286,11 +290,13 @@ def quartile_discrepancy(cell: str, printed: Range, deviates: Range, groups: str
         return None
     most, fewest = (p_text(float(2 * norm.sf(z))) for z in (readings.low, readings.high))
     shown = most if most == fewest else f"{fewest} to {most}"
+    sure = greatest < printed.low
     return Discrepancy(
         CHECK,
         cell,
         f"p {printed}",
         f"p {shown}",
         f"{groups}: every reading of the quartiles gives z {readings.low:.1f} to {readings.high:.1f}, "
-        f"p {shown}; printed {printed}",
+        f"p {shown}; printed {printed}" + (f"; whatever lies between, p is at most {greatest:.2g}" if sure else ""),
+        CERTAIN if sure else IMPLIED,
     )

@@ -67,7 +67,7 @@ class Range:
         return max(0.0, other.low - self.high, self.low - other.high)
 
     def __add__(self, other: Range | float) -> Range:
-        right = _range(other)
+        right = as_range(other)
         return Range(self.low + right.low, self.high + right.high)
 
     __radd__ = __add__
@@ -76,30 +76,38 @@ class Range:
         return Range(-self.high, -self.low)
 
     def __sub__(self, other: Range | float) -> Range:
-        return self + (-_range(other))
+        return self + (-as_range(other))
 
     def __mul__(self, other: Range | float) -> Range:
-        right = _range(other)
+        right = as_range(other)
         ends = [a * b for a in (self.low, self.high) for b in (right.low, right.high)]
         return Range(min(ends), max(ends))
 
     __rmul__ = __mul__
 
     def __truediv__(self, other: Range | float) -> Range:
-        right = _range(other)
+        right = as_range(other)
         if right.low <= 0 <= right.high:
             raise DataError("divisor", "must not reach 0", f"{right.low} to {right.high}", "Check what is divided by.")
         return self * Range(1 / right.high, 1 / right.low)
 
     def __str__(self) -> str:
-        return self.text or f"{self.low:.4g} to {self.high:.4g}"
+        return self.text or (f"{self.low:g}" if self.low == self.high else f"{self.low:.4g} to {self.high:.4g}")
+
+    def __format__(self, spec: str) -> str:
+        if not spec:
+            return str(self)
+        if self.text:
+            return format(self.middle, spec)
+        return " to ".join(dict.fromkeys(format(end, spec) for end in (self.low, self.high)))
 
 
 Quartiles = tuple[Range, Range, Range]
 """Lower quartile, median and upper quartile as printed."""
 
 
-def _range(value: Range | float) -> Range:
+def as_range(value: Range | float) -> Range:
+    """A number as the interval that holds it alone; an interval as it is."""
     return value if isinstance(value, Range) else Range(float(value), float(value))
 
 
@@ -139,13 +147,13 @@ def printed_range(text: str, unit: str = "") -> Range:
     return Range(low * scale, high * scale, text)
 
 
-def cut_or_rounded(text: str) -> Range:
-    """Interval of the values behind `text` if its last digit may have been cut: half a unit of it below, one above.
+def cut_or_rounded(rounded: Range) -> Range:
+    """Interval of the values behind a printed number if its last digit may have been cut.
 
+    Half a unit of the last digit below, one above.
     0.8899 prints as 0.889 when it is cut instead of rounded.
     """
-    rounded = printed_range(text)
-    return Range(rounded.low, rounded.low + 1.5 * rounded.width, text)
+    return Range(rounded.low, rounded.low + 1.5 * rounded.width, rounded.text)
 
 
 _SPELLED = (
@@ -186,7 +194,7 @@ def estimate_and_limits(row: NamedTuple) -> tuple[Range, Range, Range]:
 
 def total(ranges: Iterable[Range | float]) -> Range:
     """Range of the sum of `ranges`."""
-    return sum((_range(one) for one in ranges), Range(0.0, 0.0))
+    return sum((as_range(one) for one in ranges), Range(0.0, 0.0))
 
 
 def counts_that_print_as(share: Range, denominator: int) -> range:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
 from hccbook.audit.findings import CheckResult, Discrepancy
 from hccbook.audit.printed import Quartiles, in_digits, is_number, printed_range
+from hccbook.audit.transcription import Transcription, group_name
+from hccbook.audit.two_by_two import MEASURES
 
 CHECK = "repeated_numbers"
+
+_YEAR = re.compile(r"(19|20)\d\d")
 
 Printing = tuple[str, tuple[str, ...]]
 """A place, and the number with its limits as printed there."""
@@ -46,6 +52,9 @@ def printed_alike(quantity: str, printings: Sequence[Printing]) -> CheckResult:
 
 def _alike(one: str, other: str) -> bool:
     one, other = in_digits(one), in_digits(other)
+    # A year beside a month and year.
+    if any(_YEAR.fullmatch(year) and month.endswith(f" {year}") for year, month in ((one, other), (other, one))):
+        return True
     if is_number(one) and is_number(other):
         first, second = printed_range(one), printed_range(other)
         # Of two numbers with equally many decimals, one unit apart, the rounding intervals still touch.
@@ -111,3 +120,87 @@ def copied_cells(neighbours: Sequence[tuple[tuple[str, Quartiles], tuple[str, Qu
                 Discrepancy(CHECK, below, shown, "a value of its own", f"{below} and {above} both print {shown}")
             )
     return CheckResult(CHECK, "neighbouring rows differ", len(neighbours), tuple(wrong))
+
+
+def check_text(paper: Transcription) -> Iterator[CheckResult]:
+    """Every quantity that the text repeats."""
+    result = repeated_in_text(paper.numbers)
+    if result.cells:
+        yield result.at("text")
+
+
+def _compared(by_name: Mapping[str, list[Printing]]) -> list[CheckResult]:
+    return [printed_alike(name, printings) for name, printings in by_name.items() if len(printings) > 1]
+
+
+def check_groups(paper: Transcription) -> Iterator[CheckResult]:
+    """Sizes and events of groups wherever they are printed."""
+    by_name: dict[str, list[Printing]] = {}
+    for kind, printings in (("people", paper.size_printings), ("events", paper.event_printings)):
+        for group, place, people, _ in printings:
+            by_name.setdefault(f"{kind}, {group_name(group)}", []).append((place, (str(people),)))
+    results = _compared(by_name)
+    if results:
+        yield CheckResult.joined(CHECK, "sizes and events of groups", results).at("tables and text")
+
+
+def check_measures(paper: Transcription) -> Iterator[CheckResult]:
+    """AUC and measures of performance of one group wherever they are printed, and whether two were exchanged."""
+    rows = paper.own[paper.own["quantity"].isin((*MEASURES, "auc")) & (paper.own["cohort"] != "")]
+    by_name: dict[str, list[Printing]] = {}
+    for one in rows.itertuples(index=False):
+        name = f"{one.quantity}, {group_name(paper.group_of(one))}"
+        by_name.setdefault(name, []).append((one.place, (one.value, one.lower, one.upper)))
+    results = [_with_exchanges(one, by_name) for one in _compared(by_name)]
+    if results:
+        yield CheckResult.joined(CHECK, "measures of performance in several places", results).at("tables and text")
+
+
+def _with_exchanges(result: CheckResult, by_name: Mapping[str, list[Printing]]) -> CheckResult:
+    """A comparison; where it fails, whether another one prints its numbers the other way round."""
+    explained = []
+    for wrong in result.discrepancies:
+        own, elsewhere = {}, {}
+        for name, printings in by_name.items():
+            if name.split(", ")[0] == wrong.cell.split(", ")[0]:
+                own[name], elsewhere[name] = printings[0][1][0], _other(printings)
+        pairs = [pair for pair in swapped(own, elsewhere) if wrong.cell in pair]
+        more = "".join(f"; the estimates of {one} and {other} are exchanged" for one, other in pairs)
+        explained.append(replace(wrong, arithmetic=wrong.arithmetic + more))
+    return replace(result, discrepancies=tuple(explained))
+
+
+def _other(printings: Sequence[Printing]) -> str:
+    first = printings[0][1][0]
+    return next((texts[0] for _, texts in printings if texts[0] != first), first)
+
+
+def check_named_twice(paper: Transcription) -> Iterator[CheckResult]:
+    """What the description says is one thing under several names, cohort by cohort."""
+    for one in paper.description.same:
+        results = list(_of_one(one.name, (paper.at(where) for where in one.at)))
+        if results:
+            yield CheckResult.joined(CHECK, f"{one.name} in several places", results).at("tables and text")
+
+
+def _of_one(name: str, found: Iterable[pd.DataFrame]) -> Iterator[CheckResult]:
+    by_cohort: dict[str, list[Printing]] = {}
+    for rows in found:
+        for cohort, some in rows.groupby("cohort", sort=False):
+            first = next(some.itertuples())
+            by_cohort.setdefault(cohort, []).append((first.place, (first.value, first.lower, first.upper)))
+    yield from _compared({group_name((name, cohort)): printings for cohort, printings in by_cohort.items()})
+
+
+def check_ranges_over_cohorts(paper: Transcription) -> Iterator[CheckResult]:
+    """A least and greatest AUC over the cohorts against the AUCs."""
+    own = [one for (_, subgroup), one in paper.areas.items() if not subgroup and is_number(one.value)]
+    own.sort(key=lambda one: printed_range(one.value).middle)
+    stated = paper.own[(paper.own["quantity"] == "auc") & (paper.own["cohort"] == "")]
+    results = [
+        printed_alike(f"{end} AUC", [(one.place, (one.value,)), (row.place, (row.value,))])
+        for end, one in zip(("lowest", "highest"), (own[0], own[-1]) if own else (), strict=False)
+        for row in stated[stated["subgroup"] == end].itertuples()
+    ]
+    if results:
+        yield CheckResult.joined(CHECK, "range of the AUC over cohorts", results).at("text")

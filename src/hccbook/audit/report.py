@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hccbook.audit.findings import CERTAIN, CERTAINTIES, CHECKS, IMPLIED, AuditReport, Finding
-from hccbook.papers import PAPERS
+from hccbook.audit.transcription import Transcription
 
 _STYLES = {CERTAIN: "bold red", IMPLIED: "yellow"}
 
@@ -33,13 +33,16 @@ def report_for_terminal(report: AuditReport) -> RenderableType:
         For ``rich.console.Console.print``.
     """
     parts: list[RenderableType] = [Text(_NOTE, style="italic")]
-    for paper in PAPERS:
+    for paper in report.titles:
         for degree in CERTAINTIES:
             chosen = report.filtered(paper, degree).findings
             if chosen:
-                parts += [Text(), Rule(Text(f"{PAPERS[paper].title}: {degree} ({len(chosen)})"), align="left")]
+                parts += [Text(), Rule(Text(f"{report.titles[paper]}: {degree} ({len(chosen)})"), align="left")]
                 parts += [_finding(position, one) for position, one in enumerate(chosen, start=1)]
-    parts += [Text(), Rule(Text("Checked and found consistent"), align="left"), _denominators(report), _summary(report)]
+    parts += [Text(), Rule(Text("Checked and found consistent"), align="left"), _denominators(report)]
+    if report.not_applied:
+        parts += [Text(), Rule(Text("Not applicable"), align="left"), _not_applied(report)]
+    parts.append(_summary(report))
     return Group(*parts)
 
 
@@ -61,19 +64,26 @@ def _denominators(report: AuditReport) -> Table:
     shown = Table("paper", "check", "what agrees", "where", "comparisons", show_lines=False)
     shown.columns[-1].justify = "right"
     for one in report.agreements:
-        shown.add_row(*map(Text, (PAPERS[one.paper].title, CHECKS[one.check], one.what, one.place, str(one.cells))))
+        shown.add_row(*map(Text, (report.titles[one.paper], CHECKS[one.check], one.what, one.place, str(one.cells))))
+    return shown
+
+
+def _not_applied(report: AuditReport) -> Table:
+    shown = Table("paper", "check", "what", "why", show_lines=False)
+    for one in report.not_applied:
+        shown.add_row(*map(Text, (report.titles[one.paper], CHECKS[one.check], one.what, one.why)))
     return shown
 
 
 def _summary(report: AuditReport) -> Text:
     lines = []
-    for paper in PAPERS:
+    for paper in report.titles:
         part = report.filtered(paper)
         if part.findings or part.agreements:
             certainties = [one.certainty for one in part.findings]
             degrees = ", ".join(f"{certainties.count(degree)} {degree}" for degree in CERTAINTIES)
             lines.append(
-                f"{PAPERS[paper].title}: {len(certainties)} findings ({degrees}); {part.agreeing} comparisons agree."
+                f"{report.titles[paper]}: {len(certainties)} findings ({degrees}); {part.agreeing} comparisons agree."
             )
     return Text("\n".join(lines))
 
@@ -121,7 +131,7 @@ def findings_for_page(report: AuditReport, check: str | tuple[str, ...] | None =
     findings = report.filtered(check=check).findings
     rows = []
     for one in findings:
-        where = f"{PAPERS[one.paper].title}, {one.place} ({one.certainty})"
+        where = f"{report.titles[one.paper]}, {one.place} ({one.certainty})"
         rows.append((where, one.printed, one.recomputed, one.arithmetic, one.consequence))
     columns = ["place", "printed", "follows from the rest", "arithmetic", "what it means"]
     summary = f"{len(rows)} finding{'' if len(rows) == 1 else 's'}: {', '.join(one.id for one in findings)}"
@@ -142,7 +152,7 @@ def agreement_for_page(report: AuditReport, check: str | tuple[str, ...] | None 
         A row a check: paper, what agrees, where, comparisons.
     """
     part = report.filtered(check=check)
-    rows = [(PAPERS[one.paper].title, one.what, one.place, one.cells) for one in part.agreements]
+    rows = [(report.titles[one.paper], one.what, one.place, one.cells) for one in part.agreements]
     table = pd.DataFrame(rows, columns=["paper", "what agrees", "where", "comparisons"])
     return PageTable(f"{part.agreeing} comparisons agree, in {len(rows)} checks", table)
 
@@ -162,9 +172,35 @@ def denominator_table(report: AuditReport) -> pd.DataFrame:
     rows = []
     for check, title in CHECKS.items():
         row: dict[str, object] = {"check": title}
-        for paper in PAPERS:
+        for paper, name in report.titles.items():
             part = report.filtered(paper, check=check)
-            title = PAPERS[paper].title
-            row |= {f"{title}: agree": part.agreeing, f"{title}: findings": len(part.findings)}
-        rows.append(row)
+            row |= {f"{name}: agree": part.agreeing, f"{name}: findings": len(part.findings)}
+        if any(number for number in row.values() if number != title):
+            rows.append(row)
     return pd.DataFrame(rows)
+
+
+def two_by_two_frame(paper: Transcription, place: str) -> pd.DataFrame:
+    """2x2 table of every row of a table of performance.
+
+    Parameters
+    ----------
+    paper : Transcription
+    place : str
+        What the paper calls the table.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns cohort, row, n, events, tables (how many fit the printed measures), TP, FP, FN, TN (where one alone
+        fits), flagged.
+    """
+    lines = []
+    for cohort, subgroup in dict.fromkeys(map(paper.group_of, paper.at_place(place).itertuples())):
+        row = paper.performance.get((cohort, subgroup))
+        if row is not None:
+            tables = paper.tables[cohort, subgroup]
+            cells = (*tables[0], tables[0].flagged) if len(tables) == 1 else (pd.NA,) * 5
+            lines.append((cohort, subgroup or "all", row.n, row.events, len(tables), *cells))
+    columns = ["cohort", "row", "n", "events", "tables", "TP", "FP", "FN", "TN", "flagged"]
+    return pd.DataFrame(lines, columns=columns).astype({name: "Int64" for name in columns[2:]})

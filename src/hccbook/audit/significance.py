@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from scipy.stats import norm
 
 from hccbook.audit.auc import implied_se
-from hccbook.audit.findings import CheckResult, Discrepancy
-from hccbook.audit.printed import Range
+from hccbook.audit.findings import IMPLIED, CheckResult, Discrepancy
+from hccbook.audit.printed import Range, estimate_and_limits, is_number, printed_range
+from hccbook.audit.transcription import Transcription
 
 CHECK = "significance"
 
@@ -29,7 +30,7 @@ def check_marks(shown: Mapping[str, str], marks: Mapping[str, str], mark: str) -
         One comparison each.
     """
     wrong = tuple(
-        Discrepancy(CHECK, name, text, f"{name}: {text}, not marked", f"without {mark}: {name} {text}")
+        Discrepancy(CHECK, name, f"{name} {text}", "not marked as significant", f"without {mark}: {name} {text}")
         for name, text in shown.items()
         if marks.get(name) != mark
     )
@@ -62,6 +63,7 @@ def check_interval(cell: str, limits: tuple[Range, Range, Range], stated: Range)
         f"p {p.low:.2f} to {p.high:.2f} from the width of the interval",
         f"a symmetric interval of this width has a standard error of {error:.3f}, "
         f"{estimate} / {error:.3f} = {estimate.middle / error:.2f}",
+        IMPLIED,
     )
     return CheckResult.of_one(p.low < stated.high and lower.low > 0, f"{cell}: p-value and interval", otherwise)
 
@@ -91,3 +93,36 @@ def p_of_interval(estimate: Range, lower: Range, upper: Range) -> Range:
     deviates = [abs(end) / one for end in (estimate.low, estimate.high) for one in (error.low, error.high)]
     least = 0.0 if estimate.low <= 0 <= estimate.high else min(deviates)
     return Range(2 * float(norm.sf(max(deviates))), 2 * float(norm.sf(least)))
+
+
+DIFFERENCES = ("net reclassification improvement", "integrated discrimination improvement", "difference")
+"""Quantities, or last words of such, that are 0 where there is no effect."""
+
+
+def check_claimed(paper: Transcription) -> Iterator[CheckResult]:
+    """Whether a table marks as significant what a sentence calls significantly better."""
+    for claim in paper.description.marks:
+        rows = paper.own[paper.own["place"] == claim.place]
+        left_out = {"", paper.description.model, *claim.but}
+        shown, marks = {}, {}
+        for one in rows.itertuples(index=False):
+            name = f"{one.subgroup}, {one.cohort}".replace("_", " ")
+            if one.subgroup in left_out:
+                continue
+            if one.quantity == "auc":
+                shown[name] = f"{one.value} ({one.lower} to {one.upper})" if one.lower else one.value
+            elif one.quantity == "footnote mark":
+                marks[name] = one.value
+        if shown:
+            yield check_marks(shown, marks, claim.mark).at(f"{claim.said}, against {claim.place}")
+
+
+def check_differences(paper: Transcription) -> Iterator[CheckResult]:
+    """Whether the p-value of a difference can be that of its interval; of one row, for all its cohorts or each."""
+    own = paper.own
+    stated = {(one.row, one.cohort): one.value for one in own[own["quantity"] == "p-value"].itertuples()}
+    for one in own[own["lower"] != ""].itertuples(index=False):
+        p = stated.get((one.row, one.cohort)) or stated.get((one.row, ""))
+        if one.quantity.endswith(DIFFERENCES) and p and is_number(p) and is_number(one.value):
+            name = ", ".join(filter(None, (one.quantity, one.cohort.replace("_", " "), one.subgroup)))
+            yield check_interval(name, estimate_and_limits(one), printed_range(p)).at(one.place)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from hccbook.audit.findings import CheckResult, Discrepancy
-from hccbook.audit.printed import SLACK, Range, cut_or_rounded
+from hccbook.audit.findings import CERTAIN, ROUNDING, CheckResult, Discrepancy
+from hccbook.audit.printed import SLACK, Range, counts_that_print_as, cut_or_rounded
 from hccbook.errors import DataError
+
+if TYPE_CHECKING:
+    from hccbook.audit.transcription import Transcription
 
 CHECK = "two_by_two"
 
@@ -133,28 +136,34 @@ class PerformanceRow(NamedTuple):
         return self.n - self.events
 
 
-def recover(rows: Sequence[PerformanceRow]) -> tuple[CheckResult, dict[str, list[TwoByTwo]]]:
-    """Search the 2x2 table of each row with its printed group sizes.
+def fitting_tables(row: PerformanceRow) -> list[TwoByTwo]:
+    """All 2x2 tables of a row with its printed group sizes; where none prints so, those that do with digits cut."""
+    tables = compatible_tables(row.measures, row.events, row.nonevents)
+    if tables:
+        return tables
+    cut = {name: one and cut_or_rounded(one) for name, one in row.measures.items()}
+    return compatible_tables(cut, row.events, row.nonevents)
+
+
+def recover(rows: Mapping[str, tuple[PerformanceRow, Sequence[TwoByTwo]]]) -> CheckResult:
+    """Whether there is a 2x2 table behind each row.
 
     Parameters
     ----------
-    rows : sequence of PerformanceRow
+    rows : mapping of str to (PerformanceRow, sequence of TwoByTwo)
+        By name, with their `fitting_tables`.
 
     Returns
     -------
-    result : CheckResult
+    CheckResult
         One comparison a row; a row fails where no table prints so.
-    tables : dict of str to list of TwoByTwo
-        All tables of each row, by name; where none prints so, those that do when last digits are cut.
     """
-    tables, wrong = {}, []
-    for row in rows:
-        tables[row.name] = compatible_tables(row.measures, row.events, row.nonevents)
-        if not tables[row.name]:
-            cut = {name: one and cut_or_rounded(one.text) for name, one in row.measures.items()}
-            tables[row.name] = compatible_tables(cut, row.events, row.nonevents)
-            wrong.append(_misprinted(row, tables[row.name]))
-    return CheckResult(CHECK, "2x2 table of each row", len(rows), tuple(wrong)), tables
+    wrong = [_misprinted(row, tables) for row, tables in rows.values() if not tables or _is_cut(row, tables[0])]
+    return CheckResult(CHECK, "2x2 table of each row", len(rows), tuple(wrong))
+
+
+def _is_cut(row: PerformanceRow, table: TwoByTwo) -> bool:
+    return any(one is not None and not one.holds(table.value(name)) for name, one in row.measures.items())
 
 
 def _misprinted(row: PerformanceRow, cut: Sequence[TwoByTwo]) -> Discrepancy:
@@ -163,19 +172,34 @@ def _misprinted(row: PerformanceRow, cut: Sequence[TwoByTwo]) -> Discrepancy:
         f"none of the {(row.events + 1) * (row.nonevents + 1)} tables of {row.events} with and "
         f"{row.nonevents} without the outcome prints as these measures"
     )
-    if len(cut) != 1:
-        shown = ", ".join(f"{name} {'n.a.' if one is None else one.text}" for name, one in row.measures.items())
-        return Discrepancy(CHECK, row.name, f"n {row.n}, events {row.events}: {shown}", "no 2x2 table", none)
-    values = {
-        name: cut[0].value(name) for name, one in row.measures.items() if one and not one.holds(cut[0].value(name))
-    }
-    shares = ", ".join("{} {}/{} = {:.5f}".format(name, *cut[0].counts(name), value) for name, value in values.items())
+    if len(cut) == 1:
+        return _cut(row, cut[0], none)
+    shown = ", ".join(f"{name} {'n.a.' if one is None else one.text}" for name, one in row.measures.items())
+    own = {"sensitivity": row.events, "specificity": row.nonevents, "accuracy": row.n}
+    shares = [
+        f"{one.text} is a share of no whole number of {own[name]}"
+        for name, one in row.measures.items()
+        if name in own and one is not None and not counts_that_print_as(one, own[name])
+    ]
+    nearby = [f"n {n}, events {events}: {tables[0]}" for (n, events), tables in nearby_sizes(row).items()]
+    only = nearby if len(nearby) == 1 else []
+    alone = [f"of all sizes within one they are those of {one} alone" for one in only]
+    arithmetic = "; ".join([none, *shares, *alone])
+    printed = f"n {row.n}, events {row.events}: {shown}"
+    recomputed = only[0] if only else "no 2x2 table"
+    return Discrepancy(CHECK, row.name, printed, recomputed, arithmetic, ROUNDING if cut else CERTAIN)
+
+
+def _cut(row: PerformanceRow, table: TwoByTwo, none: str) -> Discrepancy:
+    values = {name: table.value(name) for name, one in row.measures.items() if one and not one.holds(table.value(name))}
+    shares = ", ".join("{} {}/{} = {:.5f}".format(name, *table.counts(name), value) for name, value in values.items())
     return Discrepancy(
         CHECK,
         f"{row.name}: {', '.join(values)}",
         ", ".join(f"{name} {row.measures[name].text}" for name in values),
         ", ".join(f"{name} {value:.4f}" for name, value in values.items()),
-        f"{none}; {cut[0]} gives {shares}, whose last digit was cut instead of rounded",
+        f"{none}; {table} gives {shares}, whose last digit was cut instead of rounded",
+        ROUNDING,
     )
 
 
@@ -228,3 +252,24 @@ def nearby_sizes(row: PerformanceRow) -> dict[tuple[int, int], list[TwoByTwo]]:
         for events in range(max(0, row.events - 1), min(n, row.events + 1) + 1)
     }
     return {size: tables for size, tables in tables_by_size.items() if tables}
+
+
+def check_rows(paper: Transcription) -> Iterator[CheckResult]:
+    """Whether there is a 2x2 table behind every row of performance, and whether those of subgroups add up."""
+    rows = {row.name: (row, paper.tables[group]) for group, row in paper.performance.items()}
+    if rows:
+        yield recover(rows).at(paper.places_of(*MEASURES))
+
+
+def check_groupings(paper: Transcription) -> Iterator[CheckResult]:
+    """Whether rows of subgroups add up to the row of their cohort."""
+    rows = paper.performance
+    for cohort in paper.description.every_cohort:
+        families = {
+            one.name: [rows[cohort, group] for group in one.groups]
+            for one in paper.description.groupings
+            if all((cohort, group) in rows for group in (*one.groups, ""))
+        }
+        if families:
+            tables = {row.name: paper.tables[group] for group, row in rows.items()}
+            yield partitions(rows[cohort, ""], families, tables).at(paper.places_of(*MEASURES))

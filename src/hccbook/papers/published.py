@@ -257,7 +257,7 @@ def _checked_rows(file: Path, known_items: set[str]) -> list[dict[str, str]]:
 @cache
 def _numbers(folder: Path) -> pd.DataFrame:
     known = {item.id for item in _items(folder)}
-    files = sorted(folder.glob("*.csv"))
+    files = sorted(folder.rglob("*.csv"))
     if not files:
         raise DataError(str(folder.name), "must hold the papers' numbers as CSV", "none", "Restore data/published.")
     table = pd.DataFrame([row for file in files for row in _checked_rows(file, known)], columns=list(COLUMNS))
@@ -460,11 +460,15 @@ def _claims(folder: Path) -> tuple[Claim, ...]:
     return entries
 
 
-def _at(printed: pd.DataFrame, paper: str, where: PrintedAt) -> pd.DataFrame:
-    found = printed[printed["paper"] == paper]
+def rows_at(printed: pd.DataFrame, where: PrintedAt) -> pd.DataFrame:
+    """Rows of printed numbers whose columns hold what is asked for; none where nothing does."""
     for name, text in where.asked.items():
-        found = found[_holds(found, name, text)]
-    return found
+        printed = printed[_holds(printed, name, text)]
+    return printed
+
+
+def _at(printed: pd.DataFrame, paper: str, where: PrintedAt) -> pd.DataFrame:
+    return rows_at(printed[printed["paper"] == paper], where)
 
 
 def claims() -> list[Claim]:

@@ -1,0 +1,253 @@
+"""A transcribed paper: its printed numbers, found by what they are, and what they say of groups of people."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from hccbook.audit.description import Description, RowAt
+from hccbook.audit.expressions import Quoted
+from hccbook.audit.printed import in_digits, is_number, printed_range, whole_number
+from hccbook.audit.two_by_two import MEASURES, PerformanceRow, TwoByTwo, fitting_tables
+from hccbook.errors import DataError
+from hccbook.papers.published import PrintedAt, rows_at
+
+NEEDED = ("place", "row", "quantity", "value")
+OPTIONAL = ("column", "unit", "cohort", "subgroup", "lower", "upper", "paper", "item", "decimals")
+"""Columns of a table of printed numbers; an optional one that is missing is empty."""
+
+LITERATURE = ", literature"
+"""How a row of the text ends that quotes somebody else."""
+
+Group = tuple[str, str]
+"""Cohort and subgroup."""
+
+
+def group_name(group: Group) -> str:
+    """A cohort and its subgroup in words."""
+    return ", ".join(filter(None, group)).replace("_", " ")
+
+
+def read_numbers(folder: Path) -> pd.DataFrame:
+    """Every printed number of a folder, file by file in the order of their names, tables before the text.
+
+    Raises
+    ------
+    DataError
+        If there is no file, or one lacks a column, has an unknown one, or a row of too few or empty cells.
+    """
+    rows = []
+    for file in sorted(folder.glob("*.csv")):
+        with file.open(encoding="utf-8-sig", newline="") as handle:
+            reader = csv.DictReader(handle)
+            columns = reader.fieldnames or ()
+            wrong = [name for name in NEEDED if name not in columns] or sorted({*columns} - {*NEEDED, *OPTIONAL})
+            if wrong:
+                rule = f"columns must be {', '.join(NEEDED)}, and may be {', '.join(OPTIONAL)}"
+                raise DataError(file.name, rule, ", ".join(wrong), "Add what is missing, remove what is unknown.")
+            for row in reader:
+                place = f"{file.name}, line {reader.line_num}"
+                if None in row or None in row.values():
+                    raise DataError(place, f"must hold {len(columns)} cells", "another number", "Quote commas.")
+                if not (row["place"] and row["quantity"] and row["value"]):
+                    raise DataError(place, "must say place, quantity and value", dict(row), "Fill it in.")
+                if bool(row.get("lower")) is not bool(row.get("upper")):
+                    raise DataError(place, "must have both limits or none", dict(row), "Fill in the other one.")
+                rows.append({name: row.get(name) or "" for name in (*NEEDED, *OPTIONAL)})
+    if not rows:
+        raise DataError(str(folder), "must hold printed numbers as CSV", "none", "See hccbook audit init.")
+    return pd.DataFrame(rows)
+
+
+@dataclass(frozen=True, eq=False)
+class Transcription:
+    """A paper as transcribed.
+
+    Attributes
+    ----------
+    description : Description
+        What it is.
+    numbers : pandas.DataFrame
+        Its printed numbers, a row each, in the order of print.
+    """
+
+    description: Description
+    numbers: pd.DataFrame
+
+    @classmethod
+    def read(cls, folder: Path) -> Transcription:
+        """The paper of a folder.
+
+        Raises
+        ------
+        DataError
+            If the description or a table is wrong, or a table names a cohort that the description does not.
+        """
+        description, numbers = Description.read(folder), read_numbers(folder)
+        unknown = sorted({*numbers["cohort"]} - {"", *description.every_cohort})
+        if unknown:
+            known = ", ".join(description.every_cohort)
+            raise DataError(f"{folder.name}, cohort", f"must be one of {known}", ", ".join(unknown), "Correct either.")
+        return cls(description, numbers)
+
+    @property
+    def name(self) -> str:
+        """Its short name."""
+        return self.description.name
+
+    def at(self, where: PrintedAt) -> pd.DataFrame:
+        """Rows whose columns hold what is asked for; none where nothing does."""
+        return rows_at(self.numbers, where)
+
+    def at_place(self, place: str) -> pd.DataFrame:
+        """Rows of one table, in the order of print."""
+        return self.numbers[self.numbers["place"] == place]
+
+    def places_of(self, *quantities: str) -> str:
+        """Tables that print some quantities; the text where none does."""
+        rows = self.own[self.own["quantity"].isin(quantities) & (self.own["column"] != "")]
+        return " and ".join(dict.fromkeys(rows["place"])) or "text"
+
+    def quoted(self, where: PrintedAt) -> Quoted:
+        """The first printing of a number; whether others differ is a check of its own.
+
+        Raises
+        ------
+        DataError
+            If it is not transcribed.
+        """
+        rows = self.at(where)
+        if rows.empty:
+            asked = ", ".join(f"{name} {text!r}" for name, text in where.asked.items())
+            raise DataError(self.name, "the number must be transcribed", f"none with {asked}", "Check its row.")
+        return as_quoted(next(rows.itertuples(index=False)))
+
+    @cached_property
+    def own(self) -> pd.DataFrame:
+        """Rows that are not quoted from others."""
+        return self.numbers[~self.numbers["row"].str.endswith(LITERATURE)]
+
+    @cached_property
+    def cells(self) -> dict[tuple[str, str, str, str], dict[str, Quoted]]:
+        """What is printed together: by place, row, cohort and subgroup, the first of each quantity."""
+        cells: dict[tuple[str, str, str, str], dict[str, Quoted]] = {}
+        for one in self.own.itertuples(index=False):
+            cells.setdefault((one.place, one.row, one.cohort, one.subgroup), {}).setdefault(
+                one.quantity, as_quoted(one)
+            )
+        return cells
+
+    @cached_property
+    def tables_of_characteristics(self) -> tuple[str, ...]:
+        """Places of the tables whose columns are groups of people."""
+        return tuple(self.description.compares)
+
+    def _counted(self, places: Iterable[PrintedAt]) -> list[tuple[Group, str, int, int]]:
+        found = {}
+        for where in places:
+            rows = self.at(where)
+            for one in rows[rows["quantity"].isin(("count", self.description.outcome.events))].itertuples():
+                if not is_number(in_digits(one.value)):
+                    continue
+                group = (one.cohort, one.subgroup)
+                found[one.Index] = (group, one.place, whole_number(one.value), one.Index)
+        return [found[index] for index in sorted(found)]
+
+    @cached_property
+    def size_printings(self) -> list[tuple[Group, str, int, int]]:
+        """Every printing of how many people a group holds: group, place, people, row of `numbers`."""
+        return self._counted(self.description.sizes)
+
+    @cached_property
+    def event_printings(self) -> list[tuple[Group, str, int, int]]:
+        """Every printing of how many of a group have the outcome, as `size_printings`."""
+        name = self.description.outcome.name
+        return [
+            ((cohort, "" if subgroup == name else subgroup), place, people, index)
+            for (cohort, subgroup), place, people, index in self._counted(self.description.events)
+        ]
+
+    @cached_property
+    def sizes(self) -> dict[Group, int]:
+        """People by cohort and subgroup, as first printed; the one group of a grouping that is not is the rest."""
+        sizes: dict[Group, int] = {}
+        for group, _, people, _ in self.size_printings:
+            sizes.setdefault(group, people)
+        return sizes | dict(self._rests(sizes))
+
+    def _rests(self, sizes: dict[Group, int]) -> Iterator[tuple[Group, int]]:
+        for cohort in self.description.every_cohort:
+            for grouping in self.description.groupings:
+                missing = [name for name in grouping.groups if (cohort, name) not in sizes]
+                if len(missing) == 1 and (cohort, "") in sizes:
+                    known = sum(sizes[cohort, name] for name in grouping.groups if name not in missing)
+                    if sizes[cohort, ""] >= known:
+                        yield (cohort, missing[0]), sizes[cohort, ""] - known
+
+    @cached_property
+    def events(self) -> dict[Group, int]:
+        """People with the outcome by cohort and subgroup, as first printed."""
+        events: dict[Group, int] = {}
+        for group, _, people, _ in self.event_printings:
+            events.setdefault(group, people)
+        return events
+
+    def people(self, group: Group) -> tuple[int, int] | None:
+        """People with and without the outcome in a group; None where print does not say."""
+        cohort, subgroup = group
+        key = (cohort, "") if self.description.is_whole(subgroup) else group
+        if key not in self.sizes or key not in self.events or subgroup in self.description.other_people:
+            return None
+        return self.events[key], self.sizes[key] - self.events[key]
+
+    @cached_property
+    def performance(self) -> dict[Group, PerformanceRow]:
+        """Rows of diagnostic performance by cohort and subgroup, measures as first printed."""
+        measures: dict[Group, dict] = {}
+        for one in self.own[self.own["quantity"].isin(MEASURES) & (self.own["cohort"] != "")].itertuples(index=False):
+            printed = printed_range(one.value, one.unit) if is_number(one.value) else None
+            measures.setdefault(self.group_of(one), {}).setdefault(one.quantity, printed)
+        rows = {}
+        for group, printed in measures.items():
+            people = self.people(group)
+            if people is not None:
+                rows[group] = PerformanceRow(group_name(group), sum(people), people[0], printed)
+        return rows
+
+    def group_of(self, one: object) -> Group:
+        """Cohort and subgroup of a row; the paper's own model is everybody."""
+        return (one.cohort, "" if one.subgroup == self.description.model else one.subgroup)
+
+    @cached_property
+    def tables(self) -> dict[Group, list[TwoByTwo]]:
+        """Every 2x2 table that fits a row of performance; where none prints so, those that do with digits cut."""
+        return {group: fitting_tables(row) for group, row in self.performance.items()}
+
+    def table(self, at: RowAt) -> TwoByTwo | None:
+        """The 2x2 table of a row behind which there is one and no other."""
+        tables = self.tables.get((at.cohort, at.subgroup), [])
+        return tables[0] if len(tables) == 1 else None
+
+    @cached_property
+    def recovered(self) -> dict[Group, TwoByTwo]:
+        """The 2x2 tables that are known."""
+        return {group: tables[0] for group, tables in self.tables.items() if len(tables) == 1}
+
+    @cached_property
+    def areas(self) -> dict[Group, Quoted]:
+        """AUC by cohort and subgroup, as first printed."""
+        areas: dict[Group, Quoted] = {}
+        rows = self.own[(self.own["quantity"] == "auc") & (self.own["cohort"] != "")]
+        for one in rows.itertuples(index=False):
+            areas.setdefault(self.group_of(one), as_quoted(one))
+        return areas
+
+
+def as_quoted(row: object) -> Quoted:
+    """A row of printed numbers, quoted."""
+    return Quoted(row.place, row.quantity, row.unit, row.value, row.lower, row.upper)
