@@ -16,9 +16,12 @@ from statistics import NormalDist
 import pandas as pd
 import pytest
 import pywt
+import yaml
 
 from hccbook import audit, scores
+from hccbook.audit import statements
 from hccbook.papers import published
+from hccbook.run import published_dir
 
 NORMAL = NormalDist()
 
@@ -634,6 +637,50 @@ def nri_validation(finding):
     assert finding.certainty == audit.ROUNDING
 
 
+def age_groups(finding):
+    rows = cells("amap_ct", place="=Table 3", row="Age, years")["row"].unique()
+    ends = [one.removeprefix("Age, years: ") for one in rows]
+    assert ends == ["≤45", "45-55", "≥55"]
+    # Each row counts an exact 45 or 55, and so does its neighbour.
+    assert "45 belongs to both" in finding.arithmetic and "55 belongs to both" in finding.arithmetic
+
+
+def few_events(finding):
+    few = []
+    for one in cells("amap_ct", place="=Table 3", quantity="=auc").itertuples():
+        events = number("amap_ct", place="=Table 3", row="=" + one.row, cohort="=" + one.cohort, quantity="=HCC count")
+        few += [f"{one.cohort}, {one.subgroup}"] * (events <= 2)
+    assert len(few) == finding.printed.count("AUC") and all(one in finding.printed for one in few)
+
+
+def study(paper: str) -> dict:
+    return yaml.safe_load((published_dir() / paper / "paper.yaml").read_text(encoding="utf-8"))["study"]
+
+
+def in_texts(name: str, *texts: str) -> None:
+    """Where the papers' texts are at hand, they say so."""
+    file = Path(__file__).resolve().parents[2] / "shared" / "papers" / f"{name}.txt"
+    assert not file.is_file() or all(text in file.read_text(encoding="utf-8") for text in texts)
+
+
+def approval(finding):
+    assert study("alarm")["approval"] != study("amap_ct")["approval"]
+    in_texts("alarm", "NFEC-201808-101")
+    in_texts("amap_ct", "NFEC-2018-101")
+
+
+def consent(finding):
+    assert (study("alarm")["consent"], study("amap_ct")["consent"]) == ("written", "waived")
+    in_texts("alarm", "provided written informed consent")
+    in_texts("amap_ct", "informed consent was waived")
+
+
+def overlap(finding):
+    assert study("alarm")["centres"]["discovery"] == study("amap_ct")["centres"]["test"] == ["Nanfang Hospital"]
+    in_texts("alarm", "80% of the primary cohort (Nanfang Hospital)")
+    in_texts("amap_ct", "(Nanfang Hospital) were assigned to the test cohort")
+
+
 DERIVATIONS = {
     "alarm-male-internal": male_internal,
     "alarm-hbv-percentage": hbv_percentage,
@@ -678,6 +725,11 @@ DERIVATIONS = {
     "amap-ct-feature-count": feature_count,
     "amap-ct-rounded-twice": rounded_twice,
     "amap-ct-nri-validation": nri_validation,
+    "amap-ct-age-groups": age_groups,
+    "amap-ct-few-events": few_events,
+    "amap-ct-approval": approval,
+    "amap-ct-consent": consent,
+    "amap-ct-overlap": overlap,
 }
 """For every finding the function that derives it again."""
 
@@ -690,7 +742,9 @@ def test_finding_follows_from_the_transcription(report, name):
 
 def test_every_finding_is_derived_again(report):
     """No finding stands on the audit's own code alone, and none that was derived has gone missing."""
-    assert sorted(one.id for one in report.findings) == sorted(DERIVATIONS)
+    answered = {item.id for item in statements.checklist()}
+    found = [one for one in report.findings if one.id.removeprefix("alarm-").removeprefix("amap-ct-") not in answered]
+    assert sorted(one.id for one in found) == sorted(DERIVATIONS)
 
 
 def test_tables_of_every_row_of_table_3():

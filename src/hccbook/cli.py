@@ -328,7 +328,7 @@ def audit(
     ] = None,
     paper: Annotated[str, typer.Option("--paper", help="Name of one of the papers; all when left out.")] = "",
     certainty: Annotated[
-        str, typer.Option("--certainty", help="certain, implied or rounding; all when left out.")
+        str, typer.Option("--certainty", help="certain, implied, rounding or stated; all when left out.")
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:

@@ -11,6 +11,7 @@ from hccbook.audit.report import (
     agreement_for_page,
     denominator_table,
     findings_for_page,
+    not_applied_for_page,
     report_for_terminal,
     two_by_two_frame,
 )

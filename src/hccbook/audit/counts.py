@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from hccbook.audit.findings import CERTAIN, ROUNDING, CheckResult, Discrepancy
-from hccbook.audit.printed import Range, in_digits, is_number, whole_number
+from hccbook.audit.printed import Range, is_number
 
 if TYPE_CHECKING:
     from hccbook.audit.expressions import Quoted
@@ -115,8 +115,7 @@ def section(place: str) -> str:
 
 def _count(quoted: Quoted | None) -> int | None:
     """A printed whole number; None where none is printed."""
-    text = in_digits(quoted.value) if quoted else ""
-    return whole_number(text) if is_number(text) and text.replace(",", "").isdigit() else None
+    return quoted.people if quoted else None
 
 
 def _share(paper: Transcription, key: tuple[str, str, str, str]) -> PrintedShare | None:

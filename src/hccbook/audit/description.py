@@ -139,6 +139,7 @@ class Study(_Part):
     registration: str = Field("", description="Registration of the source as printed.")
     approval: str = Field("", description="Number of the ethics approval as printed.")
     consent: Literal["written", "waived", "not said"] = "not said"
+    centres: dict[str, tuple[str, ...]] = Field({}, description="Centres of each cohort, as far as they are named.")
     trained_on: tuple[str, ...] = Field((), description="Cohorts that the model was built or tuned on.")
     tested_on: tuple[str, ...] = Field((), description="Cohorts that it was tested on.")
     excludes: tuple[str, ...] = Field((), description="Names of papers whose patients it says it leaves out.")
@@ -161,6 +162,7 @@ class Description(_Part):
     sizes: tuple[PrintedAt, ...] = Field((), description="Rows that print how many people a group holds.")
     events: tuple[PrintedAt, ...] = Field((), description="Rows that print how many of a group have the outcome.")
     shares: tuple[PrintedAt, ...] = Field((), description="Percentages that a group is of its cohort.")
+    whole_numbers: tuple[str, ...] = Field((), description="Rows whose means are of whole numbers, as of lesions.")
     compares: dict[str, tuple[str, ...]] = Field(
         {}, description="For each table of characteristics the cohorts, or the subgroups of a cohort, in its columns."
     )

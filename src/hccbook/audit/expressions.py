@@ -49,6 +49,12 @@ class Quoted:
         found = printed_range(text, "%" if self.quantity.startswith("percentage") else self.unit)
         return found.middle if self.quantity.split()[-1] in EXACT and math.isfinite(found.width) else found
 
+    @property
+    def people(self) -> int | None:
+        """The whole number that is printed; None where none is."""
+        text = in_digits(self.value).replace(",", "")
+        return int(text) if text.isdecimal() else None
+
 
 def _rising(function: Callable[[float], float]) -> Callable[[Range | float], Range | float]:
     """A rising function of a number, taken to intervals."""

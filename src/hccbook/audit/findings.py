@@ -20,8 +20,11 @@ IMPLIED = "strongly implied"
 ROUNDING = "rounding"
 """Within reach of the last printed digit: a digit cut instead of rounded, or every rounding at its limit."""
 
-CERTAINTIES = (CERTAIN, IMPLIED, ROUNDING)
-"""Degrees of certainty, surest first."""
+STATED = "stated design"
+"""What follows from a sentence on design or analysis, not from arithmetic."""
+
+CERTAINTIES = (CERTAIN, IMPLIED, ROUNDING, STATED)
+"""Degrees of certainty, surest first; the last is of another kind."""
 
 
 CHECKS = {
@@ -64,6 +67,8 @@ class Discrepancy:
         One of `CERTAINTIES`: how sure the failure is unless somebody weighs it.
     values : mapping of str to object
         What the words of a finding may quote.
+    consequence : str
+        What it means, where the check knows; otherwise somebody has to weigh it.
     """
 
     check: str
@@ -73,6 +78,7 @@ class Discrepancy:
     arithmetic: str
     certainty: str = CERTAIN
     values: Mapping[str, object] = field(default_factory=dict, compare=False, repr=False)
+    consequence: str = ""
 
 
 @dataclass(frozen=True)
@@ -295,7 +301,7 @@ class AuditReport:
 
 def _known_certainty(name: str) -> str:
     """The degree of certainty that `name` means: itself, or its short form ``certain`` or ``implied``."""
-    short = {"certain": CERTAIN, "implied": IMPLIED, "rounding": ROUNDING}
+    short = {"certain": CERTAIN, "implied": IMPLIED, "rounding": ROUNDING, "stated": STATED}
     degree = short.get(name, name)
     if degree not in CERTAINTIES:
         names = ", ".join((*short, CERTAIN, IMPLIED))

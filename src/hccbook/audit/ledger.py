@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict
 
 from hccbook.audit.explanations import TEXTS, Explanation
 from hccbook.audit.findings import Agreement, CheckResult, Discrepancy, Finding
@@ -48,10 +47,12 @@ class Ledger:
     def close(self) -> None:
         """Make what no entry takes up findings of their own."""
         for position, (place, one) in enumerate(self._open, start=1):
-            fields = asdict(one)
-            del fields["values"]
-            where, name = f"{place}, {fields.pop('cell')}", f"{self.paper.description.slug}-unexplained-{position}"
-            self.findings.append(Finding(name, self.paper.name, where, consequence=UNEXPLAINED, **fields))
+            known = {name: getattr(one, name) for name in ("check", "printed", "recomputed", "arithmetic", "certainty")}
+            # A check that knows what its failure means names its finding by what it asks.
+            name = one.cell if one.consequence else f"unexplained-{position}"
+            known["place"] = place if one.consequence else f"{place}, {one.cell}"
+            known["consequence"] = one.consequence or UNEXPLAINED
+            self.findings.append(Finding(f"{self.paper.description.slug}-{name}", self.paper.name, **known))
         self._open = []
 
     def _find(self, entry: Explanation, picked: Collection[tuple[str, Discrepancy]]) -> None:

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from hccbook.audit import (
     auc,
+    categories,
     characteristics,
     counts,
     derived_scores,
     hazard_ratios,
     horizons,
     intervals,
+    means,
     methods,
+    ratios,
+    reclassification,
     relations,
     repeated_numbers,
     significance,
+    statements,
+    survival,
     two_by_two,
 )
+from hccbook.audit.between import check_papers
 from hccbook.audit.explanations import explanations
 from hccbook.audit.findings import CERTAINTIES, AuditReport, CheckResult, NotApplied
 from hccbook.audit.ledger import Ledger
 from hccbook.audit.transcription import Transcription
+from hccbook.errors import DataError
 from hccbook.papers import PAPERS
 from hccbook.run import published_dir
 
@@ -81,12 +89,27 @@ CHECKS = (
     Check("intervals", "AUCs against operating points", auc.check_operating_points, "an AUC of known people"),
     Check("intervals", "AUCs against their parts", auc.check_parts, "AUCs of a grouping, or a score that orders one"),
     Check("intervals", "hazard ratios", hazard_ratios.check_hazard_ratios, "hazard ratios with limits, and events"),
+    Check("means", "means of whole numbers", means.check_whole_numbers, "means of rows named in whole_numbers"),
+    Check("means", "pooled means", means.check_pooled, "means (and sd) of a pooled cohort and of its parts"),
+    Check("p_values", "p-values of means", means.check_p_values, "p-values beside means and sd of compared groups"),
+    Check("ratios", "ratios and regressions", ratios.check_rows, "ratios with limits, or coefficients beside them"),
+    Check("survival", "numbers at risk", survival.check_at_risk, "numbers at risk, in rows that begin with the time"),
+    Check("reclassification", "NRI and IDI", reclassification.check_parts, "an NRI or IDI beside its parts"),
+    Check("calibration_counts", "expected events", reclassification.check_expected, "expected beside observed events"),
+    Check("statements", "AUCs of few events", statements.check_few_events, "an AUC of known people"),
+    Check("categories", "labels", categories.check_labels, "groupings or rows under a heading that span numbers"),
     Check("horizons", "incidences", horizons.check_incidences, "incidences named in horizons"),
     Check("significance", "claims of significance", significance.check_claimed, "a claim named in marks"),
     Check("significance", "p-values of differences", significance.check_differences, "a difference with limits and p"),
     Check("significance", "claims of likeness", characteristics.check_claimed_alike, "a claim named in alike"),
     Check("methods", "methods as named", methods.check_named, "numbers or names listed in methods"),
     Check("repeated_numbers", "the text against itself", repeated_numbers.check_text, "a number that the text repeats"),
+    Check(
+        "repeated_numbers",
+        "the text against the tables",
+        repeated_numbers.check_text_against_tables,
+        "a cell of a table that the text repeats under the same row",
+    ),
     Check("repeated_numbers", "sizes wherever printed", repeated_numbers.check_groups, _GROUPS),
     Check("repeated_numbers", "measures wherever printed", repeated_numbers.check_measures, "one printed twice"),
     Check("repeated_numbers", "one thing under two names", repeated_numbers.check_named_twice, "pairs named in same"),
@@ -114,8 +137,15 @@ def audit_folder(folder: Path) -> AuditReport:
     DataError
         If the description or a table is wrong.
     """
-    paper = Transcription.read(folder)
-    ledger, not_applied = Ledger(paper), []
+    return audit_paper(Transcription.read(folder), folder)
+
+
+def audit_paper(paper: Transcription, folder: Path, also: Iterable[CheckResult] = ()) -> AuditReport:
+    """Audit a paper that has been read; parameters as for `audit_folder`, and further results of its checks."""
+    given = statements.answers(folder)
+    ledger, not_applied = Ledger(paper), statements.not_said(paper.name, given)
+    for result in (*statements.check_answers(given), *also):
+        ledger.record(result)
     for check in CHECKS:
         results = list(check.apply(paper))
         for result in results:
@@ -130,8 +160,22 @@ def audit_folder(folder: Path) -> AuditReport:
 
 
 def audit_folders(folders: Sequence[Path]) -> AuditReport:
-    """Audit several papers, and what they print of one another's patients."""
-    return AuditReport.joined(audit_folder(folder) for folder in folders)
+    """Audit several papers, and what they print of the same patients.
+
+    Raises
+    ------
+    DataError
+        As `audit_folder`, or if two papers have one name.
+    """
+    papers = [Transcription.read(folder) for folder in folders]
+    names = [one.name for one in papers]
+    if len(set(names)) < len(names):
+        raise DataError("papers", "names must differ", ", ".join(names), "Rename one in its paper.yaml.")
+    shared: dict[str, list[CheckResult]] = {}
+    for paper, result in check_papers(papers):
+        shared.setdefault(paper.name, []).append(result)
+    pairs = zip(papers, folders, strict=True)
+    return AuditReport.joined(audit_paper(paper, folder, shared.get(paper.name, ())) for paper, folder in pairs)
 
 
 def published_paper(name: str) -> Transcription:

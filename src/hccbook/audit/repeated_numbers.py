@@ -204,3 +204,21 @@ def check_ranges_over_cohorts(paper: Transcription) -> Iterator[CheckResult]:
     ]
     if results:
         yield CheckResult.joined(CHECK, "range of the AUC over cohorts", results).at("text")
+
+
+def check_text_against_tables(paper: Transcription) -> Iterator[CheckResult]:
+    """What the text prints under the very row, quantity, cohort and subgroup of a table's cell."""
+    known = {*MEASURES, "auc", "denominator", "footnote mark"}
+    own = paper.own[~paper.own["quantity"].isin(known) & (paper.own["cohort"] != "")]
+    by_name: dict[str, list[Printing]] = {}
+    for key, some in own.groupby(["row", "quantity", "cohort", "subgroup"], sort=False):
+        in_table = some["column"] != ""
+        if in_table.any() and not in_table.all():
+            # One table's cell against the text; tables against one another are the business of `same`.
+            for one in (*some[in_table].head(1).itertuples(), *some[~in_table].itertuples()):
+                by_name.setdefault(", ".join(filter(None, key)), []).append(
+                    (one.place, (one.value, one.lower, one.upper))
+                )
+    results = _compared(by_name)
+    if results:
+        yield CheckResult.joined(CHECK, "cells of tables in the text", results).at("tables and text")

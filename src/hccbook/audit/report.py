@@ -157,6 +157,23 @@ def agreement_for_page(report: AuditReport, check: str | tuple[str, ...] | None 
     return PageTable(f"{part.agreeing} comparisons agree, in {len(rows)} checks", table)
 
 
+def not_applied_for_page(report: AuditReport) -> PageTable:
+    """What could not be checked, as a page shows it.
+
+    Parameters
+    ----------
+    report : AuditReport
+
+    Returns
+    -------
+    PageTable
+        A row a check: paper, check, why not.
+    """
+    rows = [(report.titles[one.paper], one.what, one.why) for one in report.not_applied]
+    summary = f"{len(rows)} checks or questions without an answer in print"
+    return PageTable(summary, pd.DataFrame(rows, columns=["paper", "check", "why not"]))
+
+
 def denominator_table(report: AuditReport) -> pd.DataFrame:
     """How many comparisons agree, and how many findings there are, by family of checks and paper.
 

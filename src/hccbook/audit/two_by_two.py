@@ -16,8 +16,13 @@ if TYPE_CHECKING:
 
 CHECK = "two_by_two"
 
-MEASURES = ("sensitivity", "specificity", "ppv", "npv", "accuracy", "f1")
-"""Measures that the search knows."""
+PROPORTIONS = ("sensitivity", "specificity", "ppv", "npv", "accuracy", "f1")
+DERIVED = (
+    "prevalence", "youden index", "balanced accuracy", "positive likelihood ratio", "negative likelihood ratio",
+    "kappa", "mcc",
+)  # fmt: skip
+MEASURES = (*PROPORTIONS, *DERIVED)
+"""Measures that the search knows: shares of people, and what is worked out from them."""
 
 
 class TwoByTwo(NamedTuple):
@@ -57,11 +62,35 @@ class TwoByTwo(NamedTuple):
 
     def value(self, measure: str) -> float:
         """Value of a measure; NaN where its denominator is 0."""
+        if measure in DERIVED:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                return float(derived(self, measure))
         numerator, denominator = self.counts(measure)
         return numerator / denominator if denominator else float("nan")
 
     def __str__(self) -> str:
         return f"TP {self.tp}, FP {self.fp}, FN {self.fn}, TN {self.tn}"
+
+
+def derived(table: TwoByTwo, measure: str) -> np.ndarray:
+    """Value of one of `DERIVED`, of one table or of many; not finite where it is undefined.
+
+    References
+    ----------
+    Cohen 1960, Educ Psychol Meas 20:37, for kappa; Matthews 1975, Biochim Biophys Acta 405:442, for MCC.
+    """
+    tp, fp, fn, tn = (np.asarray(cell, dtype=float) for cell in table)
+    n, sensitivity, specificity = tp + fp + fn + tn, tp / (tp + fn), tn / (tn + fp)
+    chance = ((tp + fp) * (tp + fn) + (tn + fp) * (tn + fn)) / n**2
+    return {
+        "prevalence": lambda: (tp + fn) / n + 0 * tn,
+        "youden index": lambda: sensitivity + specificity - 1,
+        "balanced accuracy": lambda: (sensitivity + specificity) / 2,
+        "positive likelihood ratio": lambda: sensitivity / (1 - specificity),
+        "negative likelihood ratio": lambda: (1 - sensitivity) / specificity,
+        "kappa": lambda: ((tp + tn) / n - chance) / (1 - chance),
+        "mcc": lambda: (tp * tn - fp * fn) / np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)),
+    }[measure]()
 
 
 def compatible_tables(measures: Mapping[str, Range | None], events: int, nonevents: int) -> list[TwoByTwo]:
@@ -103,6 +132,12 @@ def compatible_tables(measures: Mapping[str, Range | None], events: int, noneven
     every = TwoByTwo(tp, nonevents - tn, events - tp, tn)
     fits = np.ones((events + 1, nonevents + 1), dtype=bool)
     for measure, printed in measures.items():
+        if measure in DERIVED:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                value = derived(every, measure)
+            undefined = ~np.isfinite(value)
+            fits &= undefined if printed is None else (value >= printed.low - SLACK) & (value <= printed.high + SLACK)
+            continue
         numerator, denominator = every.counts(measure)
         if printed is None:
             fits &= (denominator == 0) | ((measure == "f1") & (tp == 0))
@@ -192,7 +227,7 @@ def _misprinted(row: PerformanceRow, cut: Sequence[TwoByTwo]) -> Discrepancy:
 
 def _cut(row: PerformanceRow, table: TwoByTwo, none: str) -> Discrepancy:
     values = {name: table.value(name) for name, one in row.measures.items() if one and not one.holds(table.value(name))}
-    shares = ", ".join("{} {}/{} = {:.5f}".format(name, *table.counts(name), value) for name, value in values.items())
+    shares = ", ".join(f"{name} = {value:.5f}" for name, value in values.items())
     return Discrepancy(
         CHECK,
         f"{row.name}: {', '.join(values)}",
