@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -71,3 +72,31 @@ def test_unknown_name_is_one_message(command, option: str, wrong: str, hint: str
     assert wrong in err
     assert hint in err
     assert "Traceback" not in err
+
+
+def test_another_paper(command, tmp_path: Path) -> None:
+    """A folder is made, audited without a finding, and told what could not be checked; nothing is overwritten."""
+    folder = tmp_path / "My paper"
+    code, out, _ = command("audit", "init", folder)
+    assert (code, out.split()[-1].endswith("numbers.csv")) == (0, True)
+    code, out, _ = command("audit", folder)
+    assert code == 0
+    assert "my_paper: 0 findings" in out
+    assert "Not applicable" in out
+    numbers = folder / "numbers.csv"
+    numbers.write_text(numbers.read_text().replace("percentage,66.7", "percentage,67.6"))
+    code, out, _ = command("audit", folder, "--json")
+    content = json.loads(out)
+    assert [one["check"] for one in content["findings"]] == ["counts"]
+    assert content["not_applied"]
+    code, _, err = command("audit", "init", folder)
+    assert (code, "must not be there yet" in err) == (1, True)
+
+
+def test_schema_is_published(command) -> None:
+    """The schema that the book offers is that of the description."""
+    code, out, _ = command("audit", "schema")
+    published = Path(__file__).resolve().parents[1] / "book" / "assets" / "paper.schema.json"
+    assert code == 0
+    assert json.loads(out) == json.loads(published.read_text(encoding="utf-8"))
+    assert all("description" in one for one in json.loads(out)["$defs"]["Relation"]["properties"].values())

@@ -140,7 +140,8 @@ def test_incidence_bounds_hold_every_order():
 def test_net_reclassification():
     """8 up and 3 down of 20 events, 10 up and 25 down of 100 others: 0.25 + 0.15."""
     moves = dict(zip(reclassification.MOVES, (8, 3, 10, 25), strict=True))
-    assert reclassification.net_reclassification(moves, 20, 100) == pytest.approx(0.40)
+    expected = {"event NRI": 0.25, "nonevent NRI": 0.15, "net reclassification improvement": 0.40}
+    assert reclassification.net_reclassification(moves, 20, 100) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,11 @@ from hccbook.audit.papers import audit, audit_folder, audit_folders, published_p
 from hccbook.audit.printed import Range, printed_range
 from hccbook.audit.report import (
     agreement_for_page,
+    alarm_table,
     denominator_table,
     findings_for_page,
     not_applied_for_page,
+    recall_table,
     report_for_terminal,
     two_by_two_frame,
 )

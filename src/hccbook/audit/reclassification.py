@@ -15,15 +15,16 @@ MOVES = ("events up", "events down", "nonevents up", "nonevents down")
 """Quantities that count those whom the new model puts into a higher or a lower group."""
 
 
-def net_reclassification(moves: Mapping[str, int], events: int, nonevents: int) -> float:
-    """NRI of counted moves, ``(up - down) / events + (down - up) / nonevents``.
+def net_reclassification(moves: Mapping[str, int], events: int, nonevents: int) -> dict[str, float]:
+    """NRI of counted moves, ``(up - down) / events + (down - up) / nonevents``, and its halves.
 
     References
     ----------
     Pencina et al. 2008, Stat Med 27:157.
     """
     up, down, other_up, other_down = (moves[name] for name in MOVES)
-    return (up - down) / events + (other_down - other_up) / nonevents
+    halves = (up - down) / events, (other_down - other_up) / nonevents
+    return {"event NRI": halves[0], "nonevent NRI": halves[1], NRI: sum(halves)}
 
 
 def check_parts(paper: Transcription) -> Iterator[CheckResult]:
@@ -37,9 +38,10 @@ def check_parts(paper: Transcription) -> Iterator[CheckResult]:
             results.append(_compared(f"NRI and its halves, {cell}", printed[NRI], follows))
         people = paper.people((cohort, ""))
         moves = {name: by[name].people for name in MOVES if name in by and by[name].people is not None}
-        if NRI in printed and set(MOVES) == set(moves) and people and min(people):
-            value = net_reclassification(moves, *people)
-            results.append(_compared(f"NRI and its moves, {cell}", printed[NRI], Range(value, value)))
+        if set(MOVES) == set(moves) and people and min(people):
+            for name, value in net_reclassification(moves, *people).items():
+                if name in printed:
+                    results.append(_compared(f"{name} and its moves, {cell}", printed[name], Range(value, value)))
         slopes = ("discrimination slope, new", "discrimination slope, old")
         if IDI in printed and set(slopes) <= set(printed):
             follows = printed[slopes[0]] - printed[slopes[1]]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 from rich.console import Group, RenderableType
@@ -221,3 +223,43 @@ def two_by_two_frame(paper: Transcription, place: str) -> pd.DataFrame:
             lines.append((cohort, subgroup or "all", row.n, row.events, len(tables), *cells))
     columns = ["cohort", "row", "n", "events", "tables", "TP", "FP", "FN", "TN", "flagged"]
     return pd.DataFrame(lines, columns=columns).astype({name: "Int64" for name in columns[2:]})
+
+
+def _with_interval(values: Sequence[float], unit: str = "") -> str:
+    estimate, low, high = values
+    return f"{estimate:.2f}{unit} ({low:.2f} to {high:.2f})"
+
+
+def recall_table(measured: Mapping[str, Any]) -> pd.DataFrame:
+    """How many planted errors of each kind are found, as the benchmark kept it.
+
+    Parameters
+    ----------
+    measured : mapping
+        Content of ``benchmarks/audit.json``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a kind of error: whether print determines the number, planted, found, share found with its interval.
+    """
+    rows = [
+        (one["kind"], "yes" if one["determined"] else "no", one["planted"], one["found"], _with_interval(one["recall"]))
+        for one in measured["recall"]
+    ]
+    return pd.DataFrame(rows, columns=["error in", "print determines it", "planted", "found", "share found (95% CI)"])
+
+
+def alarm_table(measured: Mapping[str, Any]) -> pd.DataFrame:
+    """How often the audit objects to papers without an error, by family of checks; parameter as for `recall_table`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a family: comparisons, false alarms, and these per 1,000 comparisons with their interval.
+    """
+    rows = [
+        (one["check"], one["comparisons"], one["alarms"], _with_interval(one["per 1,000 comparisons"]))
+        for one in measured["false alarms"]["families"]
+    ]
+    return pd.DataFrame(rows, columns=["check", "comparisons", "false alarms", "per 1,000 comparisons (95% CI)"])

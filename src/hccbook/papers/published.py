@@ -231,15 +231,16 @@ def printed_decimals(text: str) -> int | None:
     return len(bare.partition(".")[2]) if _NUMBER.fullmatch(bare) else None
 
 
-def _checked_rows(file: Path, known_items: set[str]) -> list[dict[str, str]]:
+def _checked_rows(folder: Path, file: Path, known_items: set[str]) -> list[dict[str, str]]:
+    name = file.relative_to(folder).as_posix()
     with file.open(encoding="utf-8", newline="") as handle:
         reader = csv.DictReader(handle)
         if tuple(reader.fieldnames or ()) != COLUMNS:
             rule = f"columns must be {', '.join(COLUMNS)}"
-            raise DataError(file.name, rule, reader.fieldnames, "See data/README.md.")
+            raise DataError(name, rule, reader.fieldnames, "See data/README.md.")
         rows = []
         for row in reader:
-            place = f"{file.name}, line {reader.line_num}"
+            place = f"{name}, line {reader.line_num}"
             if None in row or None in row.values():
                 raise DataError(place, f"must hold {len(COLUMNS)} cells", "another number", "Quote cells with commas.")
             if row["paper"] not in PAPERS:
@@ -260,7 +261,7 @@ def _numbers(folder: Path) -> pd.DataFrame:
     files = sorted(folder.rglob("*.csv"))
     if not files:
         raise DataError(str(folder.name), "must hold the papers' numbers as CSV", "none", "Restore data/published.")
-    table = pd.DataFrame([row for file in files for row in _checked_rows(file, known)], columns=list(COLUMNS))
+    table = pd.DataFrame([row for file in files for row in _checked_rows(folder, file, known)], columns=list(COLUMNS))
     for source, target in (("value", "number"), ("lower", "lower_number"), ("upper", "upper_number")):
         table[target] = pd.array([printed_number(text) for text in table[source]], dtype="Float64").astype(float)
     return table
