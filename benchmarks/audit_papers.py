@@ -275,7 +275,7 @@ def paper(seed: int) -> tuple[dict, pd.DataFrame]:
         "pooled": {"all": cohorts},
         "groupings": [
             {"name": "outcome", "groups": GROUPS},
-            {"name": "risk", "groups": ("low risk", "high risk")},
+            {"name": "risk", "groups": ("low risk", "high risk"), "flagged": {"": ("high risk",)}},
             *({"name": name, "groups": groups} for name, groups in SUBGROUPS.items()),
         ],
         "models": ["old"],

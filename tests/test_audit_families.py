@@ -171,9 +171,11 @@ title: A small paper
 outcome: {name: ill, events: cases}
 cohorts: [north, south]
 pooled: {all: [north, south]}
-groupings: [{name: outcome, groups: [free, ill]}]
+groupings:
+  - {name: outcome, groups: [free, ill]}
+  - {name: risk, groups: [low, high], flagged: {"": [high]}}
 models: [new, old]
-sizes: [{place: Table 1, row: header}]
+sizes: [{place: Table 1, row: header}, {row: group size, quantity: count}]
 events: [{place: Table 1, row: header, subgroup: ill}]
 compares: {Table 1: [north, south]}
 whole_numbers: [Lesions]
@@ -211,11 +213,14 @@ Table 4,24 months,n,at risk,60,north,,,
 Table 5,new,NRI,net reclassification improvement,0.15,north,,,
 Table 5,new,NRI,event NRI,0.10,north,,,
 Table 5,new,NRI,nonevent NRI,0.05,north,,,
-Table 6,high,n,count,40,north,high,,
-Table 6,high,n,mean predicted risk,0.30,north,high,,
-Table 6,high,n,expected events,12.0,north,high,,
-Table 6,high,n,observed events,15,north,high,,
-Table 6,high,n,observed to expected ratio,1.25,north,high,,
+Table 6,third,n,count,40,north,third,,
+Table 6,third,n,mean predicted risk,0.30,north,third,,
+Table 6,third,n,expected events,12.0,north,third,,
+Table 6,third,n,observed events,15,north,third,,
+Table 6,third,n,observed to expected ratio,1.25,north,third,,
+Table 8,new,all,sensitivity,0.800,north,,,
+Table 8,new,all,specificity,0.900,north,,,
+"Results, sentence 3",group size,,count,24,north,high,,
 "Results, sentence 1",registered,,count,900,,,,
 "Results, sentence 2",Lesions,,mean,1.61,all,,,
 """
@@ -248,15 +253,34 @@ def test_small_paper_agrees(tmp_path):
         ("cumulative events,6,", "cumulative events,26,", "survival"),
         ("at risk,100", "at risk,110", "survival"),
         ("event NRI,0.10", "event NRI,0.20", "reclassification"),
-        ("ratio,1.25,north,high", "ratio,1.52,north,high", "calibration_counts"),
+        ("ratio,1.25,north,third", "ratio,1.52,north,third", "calibration_counts"),
         ("expected events,12.0", "expected events,21.0", "calibration_counts"),
         ("count,150,all", "count,151,all", "counts"),
+        # 16 of 20 and 8 of 80 are flagged.
+        ("count,24,north,high", "count,25,north,high", "two_by_two"),
     ],
 )
 def test_planted_error_of_every_new_family(tmp_path, old, new, check):
     """One changed number is found by its family."""
     found = audit_folder(write(tmp_path / "a", ROWS.replace(old, new, 1))).findings
     assert check in {one.check for one in found}
+
+
+def test_percentages_and_no_columns(tmp_path):
+    """Measures in per cent, in tables without column names: 24 of 30 is 80.0 (62.7 to 90.5) by Wilson."""
+    rows = """place,row,quantity,value,unit,cohort,lower,upper
+Table 1,header,count,100,,north,,
+Table 1,cases,count,30,,north,,
+Table 2,new,sensitivity,80.0,%,north,62.7,90.5
+Table 2,new,specificity,90.0,%,north,80.8,95.1
+Abstract,new,sensitivity,80.0,%,north,62.7,90.5
+"""
+    description = "name: small\ntitle: x\ncohorts: [north]\nsizes: [{row: header}]\nevents: [{row: cases}]\n"
+    report = audit_folder(write(tmp_path / "a", rows, description))
+    assert report.findings == ()
+    assert {"two_by_two", "intervals", "repeated_numbers"} <= {one.check for one in report.agreements}
+    wrong = audit_folder(write(tmp_path / "a", rows.replace("95.1", "97.1"), description)).findings
+    assert [one.check for one in wrong] == ["intervals"]
 
 
 def test_text_against_table(tmp_path):

@@ -32,6 +32,9 @@ class Grouping(_Part):
     name: str = Field(min_length=1, description="What it divides by.")
     groups: tuple[str, ...] = Field(min_length=2, description="Subgroups, of a score from its lowest to its highest.")
     of_model: str = Field("", description="Model whose score orders the groups, where it does.")
+    flagged: dict[str, tuple[str, ...]] = Field(
+        {}, description="For a cut-off of the paper's model, '' for its only one, the groups at or above it."
+    )
 
 
 class Score(_Part):

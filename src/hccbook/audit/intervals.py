@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from statsmodels.stats.proportion import proportion_confint
 
 from hccbook.audit.findings import CERTAIN, IMPLIED, CheckResult, Discrepancy
-from hccbook.audit.printed import DEVIATE, Range, estimate_and_limits, is_number
+from hccbook.audit.printed import DEVIATE, Range, is_number, printed_range
 from hccbook.audit.two_by_two import MEASURES, TwoByTwo
 from hccbook.errors import DataError
 from hccbook.evaluation.diagnostic import wilson_interval
@@ -43,9 +43,12 @@ def wald_interval(share: float, denominator: int) -> tuple[float, float]:
     return share - half, share + half
 
 
-def _clopper_pearson(share: float, denominator: int) -> tuple[float, float]:
-    lower, upper = proportion_confint(share * denominator, denominator, method="beta")
-    return float(lower), float(upper)
+def _of_statsmodels(method: str) -> Callable[[float, int], tuple[float, float]]:
+    def interval(share: float, denominator: int) -> tuple[float, float]:
+        lower, upper = proportion_confint(share * denominator, denominator, method=method)
+        return float(lower), float(upper)
+
+    return interval
 
 
 def _wilson(share: float, denominator: int) -> tuple[float, float]:
@@ -56,7 +59,9 @@ def _wilson(share: float, denominator: int) -> tuple[float, float]:
 METHODS: dict[str, Callable[[float, int], tuple[float, float]]] = {
     "Wald": wald_interval,
     "Wilson": _wilson,
-    "Clopper-Pearson": _clopper_pearson,
+    "Clopper-Pearson": _of_statsmodels("beta"),
+    "Agresti-Coull": _of_statsmodels("agresti_coull"),
+    "Jeffreys": _of_statsmodels("jeffreys"),
 }
 """Interval methods that are tried: of a share and a number of people, whose product need be no whole number."""
 
@@ -383,7 +388,8 @@ def _with_limits(paper: Transcription) -> Iterator[tuple[str, str, Group, object
         key = (cell, one.value, one.lower, one.upper)
         if key not in seen:
             seen.add(key)
-            yield one.place, cell, paper.group_of(one), one, estimate_and_limits(one)
+            limits = tuple(printed_range(text, one.unit) for text in (one.value, one.lower, one.upper))
+            yield one.place, cell, paper.group_of(one), one, limits
 
 
 def check_estimates(paper: Transcription) -> Iterator[CheckResult]:
@@ -423,7 +429,7 @@ def _printed_intervals(paper: Transcription) -> list[PrintedInterval]:
     return [
         PrintedInterval(cell, one.quantity, *limits, paper.recovered[group])
         for _, cell, group, one, limits in _with_limits(paper)
-        if one.quantity in _PROPORTIONS and not one.unit and group in paper.recovered
+        if one.quantity in _PROPORTIONS and group in paper.recovered
     ]
 
 

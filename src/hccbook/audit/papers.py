@@ -82,6 +82,7 @@ CHECKS = (
     Check("derived_scores", "scores against their inputs", derived_scores.check_scores, "scores with their inputs"),
     Check("two_by_two", "2x2 tables", two_by_two.check_rows, _ROWS),
     Check("two_by_two", "subgroups against their cohort", two_by_two.check_groupings, f"{_ROWS}, of a grouping"),
+    Check("two_by_two", "groups at a cut-off", two_by_two.check_flagged, "a grouping that says whom a cut-off flags"),
     Check("intervals", "estimates inside their intervals", intervals.check_estimates, "numbers with limits"),
     Check("intervals", "methods of intervals", intervals.check_methods, f"{_ROWS}, with limits, one table behind each"),
     Check("intervals", "intervals of AUCs", auc.check_intervals, _AREAS),

@@ -11,7 +11,7 @@ import pandas as pd
 
 from hccbook.audit.findings import CheckResult, Discrepancy
 from hccbook.audit.printed import Quartiles, in_digits, is_number, printed_range
-from hccbook.audit.transcription import Transcription, group_name
+from hccbook.audit.transcription import Transcription, group_name, in_tables
 from hccbook.audit.two_by_two import MEASURES
 
 CHECK = "repeated_numbers"
@@ -77,7 +77,7 @@ def repeated_in_text(numbers: pd.DataFrame) -> CheckResult:
     CheckResult
         Of every quantity that is repeated.
     """
-    text = numbers[~numbers["column"].astype(bool) & ~numbers["place"].str.fullmatch(r"Table \w+")]
+    text = numbers[~in_tables(numbers)]
     # Two versions of one program are two numbers, not one printed twice.
     text = text[text["quantity"] != "version"]
     checks = []
@@ -212,7 +212,7 @@ def check_text_against_tables(paper: Transcription) -> Iterator[CheckResult]:
     own = paper.own[~paper.own["quantity"].isin(known) & (paper.own["cohort"] != "")]
     by_name: dict[str, list[Printing]] = {}
     for key, some in own.groupby(["row", "quantity", "cohort", "subgroup"], sort=False):
-        in_table = some["column"] != ""
+        in_table = in_tables(some)
         if in_table.any() and not in_table.all():
             # One table's cell against the text; tables against one another are the business of `same`.
             for one in (*some[in_table].head(1).itertuples(), *some[~in_table].itertuples()):

@@ -33,6 +33,11 @@ def group_name(group: Group) -> str:
     return ", ".join(filter(None, group)).replace("_", " ")
 
 
+def in_tables(numbers: pd.DataFrame) -> pd.Series:
+    """Which numbers stand in a table: by their place, or since they have a column."""
+    return (numbers["column"] != "") | numbers["place"].str.fullmatch(r"(?:Supplementary )?Table \w+")
+
+
 def read_numbers(folder: Path) -> pd.DataFrame:
     """Every printed number of a folder, file by file in the order of their names, tables before the text.
 
@@ -110,7 +115,7 @@ class Transcription:
 
     def places_of(self, *quantities: str) -> str:
         """Tables that print some quantities; the text where none does."""
-        rows = self.own[self.own["quantity"].isin(quantities) & (self.own["column"] != "")]
+        rows = self.own[self.own["quantity"].isin(quantities) & in_tables(self.own)]
         return " and ".join(dict.fromkeys(rows["place"])) or "text"
 
     def quoted(self, where: PrintedAt) -> Quoted:

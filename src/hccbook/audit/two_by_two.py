@@ -308,3 +308,26 @@ def check_groupings(paper: Transcription) -> Iterator[CheckResult]:
         if families:
             tables = {row.name: paper.tables[group] for group, row in rows.items()}
             yield partitions(rows[cohort, ""], families, tables).at(paper.places_of(*MEASURES))
+
+
+def check_flagged(paper: Transcription) -> Iterator[CheckResult]:
+    """People whom the rows of performance flag against the groups at or above the same cut-off."""
+    results = []
+    for grouping in paper.description.groupings:
+        for cutoff, groups in grouping.flagged.items():
+            for cohort in paper.description.every_cohort:
+                parts = paper.description.pooled.get(cohort, (cohort,))
+                tables = [paper.recovered.get((part, cutoff)) for part in parts]
+                sizes = [paper.sizes.get((cohort, group)) for group in groups]
+                if None not in tables and None not in sizes:
+                    results.append(_flagged(f"{', '.join(groups)}, {cohort}", tables, sizes))
+    if results:
+        yield CheckResult.joined(CHECK, "groups at or above a cut-off are those that it flags", results).at("text")
+
+
+def _flagged(name: str, tables: Sequence[TwoByTwo], sizes: Sequence[int]) -> CheckResult:
+    flagged = sum(table.flagged for table in tables)
+    parts = " + ".join(str(table.flagged) for table in tables)
+    arithmetic = f"the 2x2 tables flag {parts} = {flagged} people, the groups hold {sum(sizes)}"
+    wrong = Discrepancy(CHECK, f"flagged: {name}", str(sum(sizes)), str(flagged), arithmetic)
+    return CheckResult.of_one(flagged == sum(sizes), "", wrong)
