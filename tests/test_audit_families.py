@@ -291,6 +291,8 @@ def test_text_against_table(tmp_path):
 
 # What is refused
 
+METHOD = "methods: [{kind: network, place: x, "
+
 
 @pytest.mark.parametrize(
     ("rows", "description", "message"),
@@ -305,6 +307,15 @@ def test_text_against_table(tmp_path):
             DESCRIPTION,
             "must be a whole number, but found '5.5'",
         ),
+        (ROWS, DESCRIPTION + "alike: [{table: Table 9, said: x}]\n", "must be among compares, but found ['Table 9']"),
+        (ROWS, DESCRIPTION + METHOD + "name: ResNet-18}]\n", "a number of features must say where it stands"),
+        (ROWS, DESCRIPTION + METHOD + "name: VGG, at: {row: registered}}]\n", "a network must be one of ResNet-18"),
+        (
+            ROWS,
+            DESCRIPTION + "relations: [{id: a, check: colour, place: x, what: x, holds: '1'}]\n",
+            "check must be one",
+        ),
+        (ROWS, DESCRIPTION + "relations: [{id: a, check: counts, place: x, what: x, holds: b}]\n", "known names"),
         (ROWS, "name: [", "paper.yaml: must be valid YAML"),
     ],
 )

@@ -108,7 +108,7 @@ class Marks(_Part):
 class Alike(_Part):
     """A sentence that calls the columns of a table alike."""
 
-    table: str
+    table: str = Field(description="Table of characteristics.")
     said: str = Field(min_length=1, description="Place of the sentence.")
 
 
@@ -131,7 +131,13 @@ class Method(_Part):
     at: PrintedAt | None = Field(None, description="The printed number of features.")
     images: int = Field(1, ge=1, description="Images or phases that the number is of.")
     expansion: str = Field("", description="What the paper takes the sub-band's letters for.")
-    place: str = Field(min_length=1)
+    place: str = Field(min_length=1, description="Where it stands.")
+
+    @model_validator(mode="after")
+    def _has_a_number(self) -> Method:
+        if (self.at is None) is not (self.kind == "sub-band"):
+            raise ValueError("a number of features must say where it stands (at), a sub-band its expansion")
+        return self
 
 
 class Study(_Part):
@@ -176,7 +182,7 @@ class Description(_Part):
     marks: tuple[Marks, ...] = ()
     alike: tuple[Alike, ...] = ()
     horizons: tuple[Horizon, ...] = ()
-    hazard_groups: tuple[str, ...] = Field((), max_length=2, description="Groups of a hazard ratio: high, low.")
+    hazard_groups: tuple[str, str] | tuple[()] = Field((), description="Groups of a hazard ratio: high, low.")
     methods: tuple[Method, ...] = ()
     relations: tuple[Relation, ...] = ()
     study: Study | None = None
@@ -187,6 +193,10 @@ class Description(_Part):
             unknown = [part for part in parts if part not in self.cohorts]
             if unknown or whole in self.cohorts:
                 raise ValueError(f"a pooled cohort must be of others of the list, but found {whole!r}: {unknown}")
+        tables = [one.table for one in (*self.scores, *self.bounds, *self.alike)]
+        missing = sorted(set(tables) - set(self.compares))
+        if missing:
+            raise ValueError(f"tables of scores, bounds and alike must be among compares, but found {missing}")
         names = [one.id for one in self.relations]
         twice = sorted({one for one in names if names.count(one) > 1})
         if twice:

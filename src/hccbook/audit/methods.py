@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from hccbook.audit.description import Method
 from hccbook.audit.findings import CERTAIN, IMPLIED, CheckResult, Discrepancy
 from hccbook.audit.transcription import Transcription
+from hccbook.errors import DataError
 from hccbook.features.radiomics.vocabulary import FEATURES, WAVELET_BANDS
 
 CHECK = "methods"
@@ -108,6 +109,9 @@ def _radiomics(paper: Transcription, one: Method) -> CheckResult:
 
 
 def _network(paper: Transcription, one: Method) -> CheckResult:
+    if one.name not in POOLED_WIDTH:
+        known = ", ".join(POOLED_WIDTH)
+        raise DataError("paper.yaml: methods", f"a network must be one of {known}", one.name, "Leave it out.")
     number, width = _printed_count(paper, one), POOLED_WIDTH[one.name]
     otherwise = Discrepancy(
         CHECK,
