@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from statsmodels.stats.proportion import proportion_confint
@@ -44,6 +45,7 @@ def wald_interval(share: float, denominator: int) -> tuple[float, float]:
 
 
 def _of_statsmodels(method: str) -> Callable[[float, int], tuple[float, float]]:
+    @lru_cache(maxsize=4096)
     def interval(share: float, denominator: int) -> tuple[float, float]:
         lower, upper = proportion_confint(share * denominator, denominator, method=method)
         return float(lower), float(upper)

@@ -210,9 +210,10 @@ def check_text_against_tables(paper: Transcription) -> Iterator[CheckResult]:
     """What the text prints under the very row, quantity, cohort and subgroup of a table's cell."""
     known = {*MEASURES, "auc", "denominator", "footnote mark"}
     own = paper.own[~paper.own["quantity"].isin(known) & (paper.own["cohort"] != "")]
+    own = own.assign(is_in_table=in_tables(own))
     by_name: dict[str, list[Printing]] = {}
     for key, some in own.groupby(["row", "quantity", "cohort", "subgroup"], sort=False):
-        in_table = in_tables(some)
+        in_table = some["is_in_table"]
         if in_table.any() and not in_table.all():
             # One table's cell against the text; tables against one another are the business of `same`.
             for one in (*some[in_table].head(1).itertuples(), *some[~in_table].itertuples()):
