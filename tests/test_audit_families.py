@@ -279,8 +279,17 @@ Abstract,new,sensitivity,80.0,%,north,62.7,90.5
     report = audit_folder(write(tmp_path / "a", rows, description))
     assert report.findings == ()
     assert {"two_by_two", "intervals", "repeated_numbers"} <= {one.check for one in report.agreements}
-    wrong = audit_folder(write(tmp_path / "a", rows.replace("95.1", "97.1"), description)).findings
+    wrong = audit_folder(write(tmp_path / "a", rows.replace("80.8", "70.8"), description)).findings
     assert [one.check for one in wrong] == ["intervals"]
+
+
+def test_interval_of_everybody(tmp_path):
+    """Limits of 10 of 10 by bootstrap have no width, which is no fault of theirs, nor a fault of the audit."""
+    rows = "place,row,quantity,value,cohort,lower,upper\nTable 1,header,count,110,north,,\n"
+    rows += "Table 1,cases,count,10,north,,\n"
+    rows += "Table 2,new,sensitivity,1.000,north,1.000,1.000\nTable 2,new,specificity,0.810,north,0.727,0.885\n"
+    description = "name: small\ntitle: x\ncohorts: [north]\nsizes: [{row: header}]\nevents: [{row: cases}]\n"
+    assert audit_folder(write(tmp_path / "a", rows, description)).findings == ()
 
 
 def test_text_against_table(tmp_path):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from statsmodels.stats.proportion import proportion_confint
 
-from hccbook.audit.findings import CERTAIN, IMPLIED, CheckResult, Discrepancy
+from hccbook.audit.findings import IMPLIED, CheckResult, Discrepancy
 from hccbook.audit.printed import DEVIATE, Range, is_number, printed_range
 from hccbook.audit.two_by_two import MEASURES, TwoByTwo
 from hccbook.errors import DataError
@@ -274,7 +274,7 @@ def width_ratio(one: PrintedInterval) -> Range:
     Parameters
     ----------
     one : PrintedInterval
-        Of a measure that its table defines.
+        Of a share above 0 and below 1.
 
     Returns
     -------
@@ -324,7 +324,7 @@ def check_widths(intervals: Sequence[PrintedInterval], factor: float) -> CheckRe
                 wilson,
                 f"{one.cell}: {one.lower} to {one.upper}, Wilson on {number} {wilson}, {times} times any method's "
                 f"width, as of {people.low:.0f} to {people.high:.0f} people",
-                CERTAIN if narrow else IMPLIED,
+                IMPLIED,
             )
         )
     what = f"width of the interval within a factor of {factor:g} of every method on its own people"
@@ -372,6 +372,9 @@ WIDTH_FACTOR = 1.25
 
 A bootstrap follows the methods' widths within sampling noise; no resampling of these people gives a quarter more.
 """
+
+_FEWEST_ALIKE, _SHARE_ALIKE = 3, 2 / 3
+"""Intervals, and share of them, that one way must reproduce to be the authors': a bootstrap meets some by chance."""
 
 _PROPORTIONS = ("sensitivity", "specificity", "ppv", "npv", "accuracy")
 _NOT_INTERVALS = ("median", "mean")
@@ -438,20 +441,22 @@ def _printed_intervals(paper: Transcription) -> list[PrintedInterval]:
 def check_methods(paper: Transcription) -> Iterator[CheckResult]:
     """Intervals of proportions against the people that they are of.
 
-    Where one method on one denominator reproduces half of them, it must be the measure's own, and reproduce all;
+    Where one method on one denominator reproduces most of them, it must be the measure's own, and reproduce all;
     otherwise, as for a bootstrap, only their width is compared with that of every method.
     """
     known = _printed_intervals(paper)
     if not known:
         return
-    way, reproduced = common_way(known)
-    if way is None or 2 * reproduced < len(known):
-        defined = [one for one in known if one.table.counts(one.measure)[1]]
-        yield check_widths(defined, WIDTH_FACTOR).at(paper.places_of(*_PROPORTIONS))
+    # Of nobody and of everybody many ways agree, and a bootstrap gives no width at all.
+    inside = [one for one in known if 0 < one.table.value(one.measure) < 1]
+    way, reproduced = common_way(inside)
+    place = paper.places_of(*_PROPORTIONS)
+    if way is None or reproduced < max(_FEWEST_ALIKE, _SHARE_ALIKE * len(inside)):
+        yield check_widths(inside, WIDTH_FACTOR).at(place)
     elif way[1] == OWN or all(len(set(denominators(one.table, one.measure).values())) == 1 for one in known):
-        yield identify(known).at(paper.places_of(*_PROPORTIONS))
+        yield identify(known).at(place)
     else:
-        yield _on_others(known, way, reproduced).at(paper.places_of(*_PROPORTIONS))
+        yield _on_others(known, way, reproduced).at(place)
 
 
 def _on_others(known: Sequence[PrintedInterval], way: tuple[str, str], reproduced: int) -> CheckResult:
@@ -460,8 +465,9 @@ def _on_others(known: Sequence[PrintedInterval], way: tuple[str, str], reproduce
     for one in known:
         share, number = one.table.value(one.measure), one.table.counts(one.measure)[1]
         wilson.append(f"{one.cell}: {_limits_text('Wilson', share, number)} (Wilson on {number})")
-        least = 1 / width_ratio(one).high
-        wider[one.measure] = min(least, wider.get(one.measure, least))
+        if 0 < share < 1:
+            least = 1 / width_ratio(one).high
+            wider[one.measure] = min(least, wider.get(one.measure, least))
     first = known[0]
     share, on_whole = first.table.value(first.measure), denominators(first.table, first.measure)[way[1]]
     own = first.table.counts(first.measure)[1]

@@ -17,6 +17,9 @@ from hccbook.audit.transcription import Group, Transcription, group_name
 
 CHECK = "means"
 
+_MOST_GROUPS = 5
+"""Groups whose means are moved to every end of their rounding."""
+
 
 class Moments(NamedTuple):
     """People, their mean and, where it is printed, their standard deviation."""
@@ -79,7 +82,7 @@ def p_of_means(groups: Sequence[Moments]) -> dict[str, Range]:
     Parameters
     ----------
     groups : sequence of Moments
-        Two or more, all with a standard deviation.
+        Two to five, all with a standard deviation.
 
     Returns
     -------
@@ -87,15 +90,10 @@ def p_of_means(groups: Sequence[Moments]) -> dict[str, Range]:
         Student's and Welch's t-test of two groups, the analysis of variance of more.
     """
     p: dict[str, list[float]] = {}
-    centre = sum(one.n * one.mean.middle for one in groups) / sum(one.n for one in groups)
-    for apart, spread in product((-1, 0, 1), (-1, 0, 1)):
+    for *moved, spread in product((-1, 0, 1), repeat=len(groups) + 1):
         sample = [
-            (
-                one.n,
-                one.mean.middle + apart * math.copysign(one.mean.width / 2, one.mean.middle - centre),
-                max(one.sd.middle + spread * one.sd.width / 2, 1e-12),
-            )
-            for one in groups
+            (one.n, one.mean.middle + by * one.mean.width / 2, max(one.sd.middle + spread * one.sd.width / 2, 1e-12))
+            for one, by in zip(groups, moved, strict=True)
         ]
         for name, value in (_two(*sample) if len(sample) == 2 else _many(sample)).items():
             p.setdefault(name, []).append(value)
@@ -190,7 +188,7 @@ def check_p_values(paper: Transcription) -> Iterator[CheckResult]:
                 continue
             cohorts = set(compares) <= set(paper.description.every_cohort)
             groups = [by_group.get((one, "") if cohorts else (cohort, one)) for one in compares]
-            if len(groups) < 2 or not all(one and one.sd and one.n > 1 for one in groups):
+            if not 2 <= len(groups) <= _MOST_GROUPS or not all(one and one.sd and one.n > 1 for one in groups):
                 continue
             printed, tests = printed_range(by["p-value"].value), p_of_means(groups)
             shown = ", ".join(f"{test} p {p_text(p.low)} to {p_text(p.high)}" for test, p in tests.items())
