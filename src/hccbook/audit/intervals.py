@@ -448,7 +448,7 @@ def check_methods(paper: Transcription) -> Iterator[CheckResult]:
     if not known:
         return
     # Of nobody and of everybody many ways agree, and a bootstrap gives no width at all.
-    inside = [one for one in known if 0 < one.table.value(one.measure) < 1]
+    inside = [one for one in known if 0 < one.table.value(one.measure) < 1 and (one.upper - one.lower).low > 0]
     way, reproduced = common_way(inside)
     place = paper.places_of(*_PROPORTIONS)
     if way is None or reproduced < max(_FEWEST_ALIKE, _SHARE_ALIKE * len(inside)):
@@ -465,7 +465,7 @@ def _on_others(known: Sequence[PrintedInterval], way: tuple[str, str], reproduce
     for one in known:
         share, number = one.table.value(one.measure), one.table.counts(one.measure)[1]
         wilson.append(f"{one.cell}: {_limits_text('Wilson', share, number)} (Wilson on {number})")
-        if 0 < share < 1:
+        if 0 < share < 1 and (one.upper - one.lower).low > 0:
             least = 1 / width_ratio(one).high
             wider[one.measure] = min(least, wider.get(one.measure, least))
     first = known[0]
