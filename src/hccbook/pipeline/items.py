@@ -199,7 +199,7 @@ def printed_prevalence(paper: str, cohort: str) -> float:
     return cases / patients
 
 
-def predictive_values_atprinted_prevalence(paper: str, performance: pd.DataFrame) -> pd.DataFrame:
+def predictive_values_at_printed_prevalence(paper: str, performance: pd.DataFrame) -> pd.DataFrame:
     """PPV and NPV that this run's sensitivity and specificity give at the HCC share that the paper prints.
 
     Returns
