@@ -82,6 +82,13 @@ def contrast_phases_page() -> str:
     return render("contrast_phases.md.j2", **measured, titles=titles)
 
 
+def claims_count(claimed: Iterable[Claim]) -> str:
+    """How many claims of each paper have which status, as a MyST table."""
+    claimed = list(claimed)
+    papers = [paper for paper in PAPERS.values() if any(claim.paper == paper.name for claim in claimed)]
+    return render("claims_count.md.j2", claims=claimed, claimed_papers=papers, statuses=_STATUSES).strip()
+
+
 def _chapter(page: str) -> str:
     return f"Chapter {int(page[:2])}" if page[:2].isdigit() else page.rpartition("_")[2].capitalize()
 

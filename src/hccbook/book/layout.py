@@ -40,6 +40,7 @@ _PAGES_OF_IMAGES = ("picture_window.md", "picture_patch.md", "picture_feature_ma
 _FOLDED = {notebook_name(stage) for stage in (*RESULT_CHAPTERS, "audit", "radiomics_speed")}
 """Notebooks that are read for what they show; in the others the code is part of what they teach."""
 _IMPORTS = re.compile(r"(import|from) \w")
+_CLAIMS_HERE = "% the claims"
 _NOTE_HERE = "% the run shown"
 
 
@@ -79,9 +80,12 @@ def lay_out(run: RunPaths, source: Path, shown: RunPaths | None = None) -> Path:
     files = {name: file for item in listed for name, file in item_files(item, run, shown).items()}
     _refuse_missing(listed, files, {notebook_name(stage): notebook for stage, notebook in executed.items()})
 
-    pages = _prose() | {
+    claimed = [claim for claim in claims() if claim.paper in papers]
+    prose = _prose()
+    pages = prose | {
+        "intro.md": _text(prose["intro.md"]).replace(_CLAIMS_HERE, claims_count(claimed)),
         "_config.yml": _config(synthetic),
-        "results.md": results_page(listed, [claim for claim in claims() if claim.paper in papers], synthetic=synthetic),
+        "results.md": results_page(listed, claimed, synthetic=synthetic),
         "assumptions.md": assumptions_page(register, used),
         "contrast_phases.md": contrast_phases_page(),
         "costs.md": costs_page(run),
