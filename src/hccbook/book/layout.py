@@ -15,7 +15,14 @@ import yaml
 from hccbook.book.checklists_page import addresses, checklist_pages
 from hccbook.book.checks import BookError, item_files, refuse_paths
 from hccbook.book.costs_page import costs_page
-from hccbook.book.generated_pages import api_pages, assumptions_page, contrast_phases_page, results_page, shown_run
+from hccbook.book.generated_pages import (
+    api_pages,
+    assumptions_page,
+    claims_count,
+    contrast_phases_page,
+    results_page,
+    shown_run,
+)
 from hccbook.book.picture_data import picture_files
 from hccbook.book.web_pages import web_files
 from hccbook.papers import PAPERS
