@@ -51,8 +51,8 @@ def extract(tmp_path):
         result = CliRunner().invoke(cli.app, [*call, "-o", str(output)])
         if result.exception is not None:
             raise result.exception
-        rows = [line.split(",") for line in output.read_text(encoding="utf-8").splitlines()[1:]]
-        return {name: float(value) for name, value in rows}, result.stderr
+        row = pd.read_csv(output).iloc[0]
+        return {name: float(row[name]) for name in row.index if name.startswith("original_")}, result.stderr
 
     return run
 

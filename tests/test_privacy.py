@@ -104,7 +104,7 @@ def test_errors_leave_out_what_may_name_a_person() -> None:
     assert "organ's 3 and another's" in DataError("x", "y", "the organ's 3 and another's", "z").anonymous()
     error = SettingsError("own.yaml", "must be known", "'dpi'", "Hint.")
     assert error.anonymous() == str(error)
-    assert anonymous_reason(ValueError("/home/doe/x")) == "not foreseen"
+    assert anonymous_reason(ValueError("/data/doe/x")) == "not foreseen"
 
 
 # --- what a scan sees -------------------------------------------------------------------------------------------------
@@ -358,7 +358,7 @@ def test_a_failed_stage_keeps_no_words_of_a_library(own: RunPaths, monkeypatch, 
     import nbformat
 
     source = tmp_path / "stage.ipynb"
-    cells = [nbformat.v4.new_code_cell("manifest = ''\n"), nbformat.v4.new_code_cell("open('/x/Zufallsname/ct.nii')")]
+    cells = [nbformat.v4.new_code_cell("manifest = results = ''\n"), nbformat.v4.new_code_cell("open('/x/Zufallsname/ct.nii')")]
     cells[0].metadata["tags"] = ["parameters"]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(
@@ -366,13 +366,14 @@ def test_a_failed_stage_keeps_no_words_of_a_library(own: RunPaths, monkeypatch, 
         source,
     )
     monkeypatch.setattr(runner, "notebook_file", lambda stage: source)
-    monkeypatch.setattr(runner, "notebook_parameters", lambda *_: {"manifest": NAMED_MANIFEST})
+    monkeypatch.setattr(runner, "notebook_parameters", lambda *_: {"manifest": NAMED_MANIFEST, "results": str(own.root)})
     monkeypatch.setattr(runner, "execution_record", lambda stage: {})
     profile = runner.Profile(run={"synthetic": False, "manifest": str(own.manifest)})
     with pytest.raises(runner.StageError, match=r"found FileNotFoundError\. See") as stopped:
         runner.execute_stage("cohort", profile, str(own.root), 1)
     kept = own.executed_notebook("cohort").with_suffix(".failed.ipynb").read_text()
-    assert "Cell In[3], line 1" in kept
+    # The third cell is the guard of notebooks on own patients.
+    assert "Cell In[4], line 1" in kept
     told = kept.replace("open('/x/Zufallsname/ct.nii')", "") + str(stopped.value)
     assert "Zufallsname" not in told
 
