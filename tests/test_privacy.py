@@ -358,7 +358,10 @@ def test_a_failed_stage_keeps_no_words_of_a_library(own: RunPaths, monkeypatch, 
     import nbformat
 
     source = tmp_path / "stage.ipynb"
-    cells = [nbformat.v4.new_code_cell("manifest = results = ''\n"), nbformat.v4.new_code_cell("open('/x/Zufallsname/ct.nii')")]
+    cells = [
+        nbformat.v4.new_code_cell("manifest = results = ''\n"),
+        nbformat.v4.new_code_cell("open('/x/Zufallsname/ct.nii')"),
+    ]
     cells[0].metadata["tags"] = ["parameters"]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(
@@ -366,7 +369,9 @@ def test_a_failed_stage_keeps_no_words_of_a_library(own: RunPaths, monkeypatch, 
         source,
     )
     monkeypatch.setattr(runner, "notebook_file", lambda stage: source)
-    monkeypatch.setattr(runner, "notebook_parameters", lambda *_: {"manifest": NAMED_MANIFEST, "results": str(own.root)})
+    monkeypatch.setattr(
+        runner, "notebook_parameters", lambda *_: {"manifest": NAMED_MANIFEST, "results": str(own.root)}
+    )
     monkeypatch.setattr(runner, "execution_record", lambda stage: {})
     profile = runner.Profile(run={"synthetic": False, "manifest": str(own.manifest)})
     with pytest.raises(runner.StageError, match=r"found FileNotFoundError\. See") as stopped:
