@@ -67,7 +67,7 @@ book: setup ## Run the pipelines and render the book (PROFILE=demo; the last lin
 	"$(BIN)/hccbook" build --profile "$(PROFILE)"
 
 test: setup ## Test the package, then the notebooks at the smoke profile
-	"$(BIN)/python" -m pytest --numprocesses $(or $(JOBS),2) --dist loadfile tests
+	"$(BIN)/python" -m pytest --numprocesses $(or $(JOBS),2) --dist loadfile -m "not thorough" tests
 	"$(BIN)/python" -m pytest --nbval --nbval-current-env -p no:xdist notebooks
 
 lint: setup ## Check style, complexity, docstrings and types of the code

@@ -93,7 +93,16 @@ ODD = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ODD)
+QUICK = {
+    "one centre", "five patients", "three patients", "one patient", "no HCC", "all HCC", "one HCC", "rare HCC", "no AFP",
+    "no women", "one phase", "ALARM only", "aMAP-CT only", "HCC in one centre", "no development", "odd names of centres",
+}  # fmt: skip
+"""Cohorts of `make test`; the others wait for `.ci/run`."""
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.thorough) for name in ODD]
+)
 def test_every_page_goes_to_its_end(tmp_path: Path, name: str) -> None:
     """Nothing but a refusal with a reason leaves something out, and every item has its file."""
     odd = ODD[name]
