@@ -67,7 +67,7 @@ class Term:
 
 
 @dataclass(frozen=True)
-class LinearScore:
+class ScoreFormula:
     """A score that is a sum of its inputs, or of logarithms of them.
 
     Attributes
@@ -100,8 +100,8 @@ POSSIBLE = {
 
 _AMAP = 100 / 14.77
 PUBLISHED = {
-    "albi": LinearScore({"bilirubin": Term(0.66, True), "albumin": Term(-0.085)}),
-    "amap": LinearScore(
+    "albi": ScoreFormula({"bilirubin": Term(0.66, True), "albumin": Term(-0.085)}),
+    "amap": ScoreFormula(
         {
             "age": Term(0.06 * _AMAP),
             "male": Term(0.89 * _AMAP),
@@ -115,7 +115,7 @@ PUBLISHED = {
 """Scores by name: ALBI (Johnson et al. 2015, J Clin Oncol 33:550), aMAP (Fan et al. 2020, J Hepatol 73:1368)."""
 
 
-def pair_readings(n: int, score: LinearScore, inputs: Mapping[str, Quartiles]) -> Quartiles:
+def pair_readings(n: int, score: ScoreFormula, inputs: Mapping[str, Quartiles]) -> Quartiles:
     """Quartiles of a score of two inputs under every reading of their quartiles.
 
     The median of a score is not the score of the medians: it depends on which value meets which. So n values of each
@@ -126,7 +126,7 @@ def pair_readings(n: int, score: LinearScore, inputs: Mapping[str, Quartiles]) -
     ----------
     n : int
         People; of more than 200 the same spread is taken as of 200, which is wider.
-    score : LinearScore
+    score : ScoreFormula
         Of two terms.
     inputs : mapping of str to Quartiles
         By the name of the term.
@@ -162,14 +162,14 @@ def _mean_readings(quartiles: Quartiles, transform: Callable[[np.ndarray], np.nd
     return Range(min(means), max(means))
 
 
-def mean_of(score: LinearScore, inputs: Mapping[str, Quartiles | Range]) -> Range:
+def mean_of(score: ScoreFormula, inputs: Mapping[str, Quartiles | Range]) -> Range:
     """Mean of a score in a group from what is printed of its inputs.
 
     The mean of a sum is the sum of the means, however the inputs go together; only the median would depend on that.
 
     Parameters
     ----------
-    score : LinearScore
+    score : ScoreFormula
     inputs : mapping of str to Quartiles or Range
         By input: printed quartiles, or the range of its mean, as the share of men.
 
@@ -275,7 +275,7 @@ def within_possible(cells: Mapping[str, Range], possible: Range, quantity: str) 
     return CheckResult(RANGES, f"{quantity} within its possible range", len(cells), tuple(wrong))
 
 
-def formula_of(score: Score) -> LinearScore:
+def formula_of(score: Score) -> ScoreFormula:
     """The formula of a described score."""
     if score.published in PUBLISHED:
         return PUBLISHED[score.published]
@@ -285,7 +285,7 @@ def formula_of(score: Score) -> LinearScore:
         raise DataError(
             f"paper.yaml: scores, {score.row}", f"published must be {known}", score.published, "Correct it."
         )
-    return LinearScore(terms, score.constant)
+    return ScoreFormula(terms, score.constant)
 
 
 def check_scores(paper: Transcription) -> Iterator[CheckResult]:

@@ -23,7 +23,7 @@ FEW = 2
 """Events on which an AUC says next to nothing: one more or less moves it by a third or more."""
 
 
-class Item(Listed):
+class Question(Listed):
     """Something to ask of a paper."""
 
     asks: str = Field(min_length=1, description="The question, answered with yes or no.")
@@ -41,10 +41,10 @@ class Answer(Listed):
 
 
 @cache
-def checklist() -> tuple[Item, ...]:
+def checklist() -> tuple[Question, ...]:
     """Every item, in order."""
     content = yaml.safe_load(files("hccbook.audit").joinpath("checklist.yaml").read_text(encoding="utf-8"))
-    return tuple(Item.model_validate(one) for one in content)
+    return tuple(Question.model_validate(one) for one in content)
 
 
 def answers(folder: Path) -> dict[str, Answer]:

@@ -22,21 +22,21 @@ _WINDOW_HU = (-160.0, 240.0)  # 400 HU wide about a level of 40 HU
 _SCALE_BAR_MM = 50.0
 
 
-class Volume(NamedTuple):
+class LpsVolume(NamedTuple):
     """Array (z, y, x) in LPS order with its voxel edges (z, y, x), mm."""
 
     array: np.ndarray
     edges: tuple[float, float, float]
 
 
-def lps_volume(image: sitk.Image) -> Volume:
+def lps_volume(image: sitk.Image) -> LpsVolume:
     """An image turned to LPS, if it is not so already."""
     if not np.allclose(image.GetDirection(), np.eye(3).ravel()):
         image = sitk.DICOMOrient(image, "LPS")
-    return Volume(sitk.GetArrayFromImage(image), image.GetSpacing()[::-1])
+    return LpsVolume(sitk.GetArrayFromImage(image), image.GetSpacing()[::-1])
 
 
-def _volume(image: sitk.Image, place: str, grid: Volume | None = None) -> Volume:
+def _volume(image: sitk.Image, place: str, grid: LpsVolume | None = None) -> LpsVolume:
     if image.GetDimension() != 3:
         raise DataError(place, "must have three dimensions", image.GetDimension(), "Pass the whole volume.")
     volume = lps_volume(image)
@@ -114,7 +114,7 @@ def show_slice(
     return ax
 
 
-def _show_plane(ax: Axes, volume: Volume, index: int) -> None:
+def _show_plane(ax: Axes, volume: LpsVolume, index: int) -> None:
     """One axial slice in mm, without axes, and the letters of the patient's sides."""
     last = len(volume.array) - 1
     if not 0 <= index <= last:
