@@ -94,8 +94,9 @@ ODD = {
 
 
 QUICK = {
-    "one centre", "five patients", "three patients", "one patient", "no HCC", "all HCC", "one HCC", "rare HCC", "no AFP",
-    "no women", "one phase", "ALARM only", "aMAP-CT only", "HCC in one centre", "no development", "odd names of centres",
+    "one centre", "five patients", "three patients", "one patient", "no HCC", "all HCC", "one HCC", "rare HCC",
+    "no AFP", "no women", "one phase", "ALARM only", "aMAP-CT only", "HCC in one centre", "no development",
+    "odd names of centres",
 }  # fmt: skip
 """Cohorts of `make test`; the others wait for `.ci/run`."""
 
