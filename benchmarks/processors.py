@@ -2,9 +2,10 @@
 
     .venv/bin/python benchmarks/processors.py RUN RUN    # folders of two finished runs of one profile and seed
 
-Arithmetic in bfloat16, and sums in another order, give another segmentation in its last digits, and what follows from
-it. Compares the two runs as `hccbook compare` does: how far apart their AUCs are, and which conclusions differ.
-Writes `benchmarks/processors.json`, which the book shows.
+Sums in another order give other last digits. Where both runs start from one trained network, little follows from it;
+where each trained its own, arithmetic in bfloat16 and the training itself enlarge it to another network.
+Compares the two runs as `hccbook compare` does: how far apart their AUCs are, and which conclusions differ.
+Writes `benchmarks/processors.json`, which the book shows, and keeps what it holds about the other kind of run.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from hccbook.pipeline.comparison import compare_runs, comparison_text
-from hccbook.pipeline.files import save_json
+from hccbook.pipeline.files import read_json, save_json
 from hccbook.pipeline.run_record import describe_run
 from hccbook.run import RunPaths, benchmark_file
 
@@ -37,6 +38,7 @@ def main() -> None:
     if unlike or processors[0] == processors[1]:
         parser.error(f"the runs must differ in their processors only: {unlike or processors[0]}")
     aucs = comparison.to_dict()["aucs"]
+    networks = [(run / "segmentation" / "network.safetensors").read_bytes() for run in runs]
     kept = {
         "profile": runs[0].name,
         "processors": processors,
@@ -46,7 +48,9 @@ def main() -> None:
         "dice": [mean_dice(run) for run in runs],
         "conclusions": comparison.to_dict()["conclusions"],
     }
-    save_json(kept, benchmark_file("processors"))
+    file = benchmark_file("processors")
+    before = read_json(file) if file.is_file() else {}
+    save_json(before | {"one network" if networks[0] == networks[1] else "two networks": kept}, file)
 
 
 if __name__ == "__main__":

@@ -317,6 +317,7 @@ def test_negative_intensities_keep_their_sign():
 # --- compilation -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough  # compiles every loop: half a minute
 def test_loops_are_compiled_once_a_machine(tmp_path):
     """The first process leaves the compiled loops on disk; the next one writes nothing and reads them all."""
     program = (

@@ -158,7 +158,10 @@ class SegmentationSettings(Settings):
     predictions: str = Field(
         "", description="Folder of nnU-Net's predictions, absolute or relative to the project; for mask_source nnunet."
     )
-    weights: str = Field("", description="Local file of trained weights (safetensors); empty to train here.")
+    weights: str = Field(
+        "",
+        description="File of a trained network (safetensors), absolute or relative to the project; empty to train here.",
+    )
     contact_sheets: bool = Field(True, description="Whether a sheet with every patient's masks is drawn.")
     seed: int = Field(20240718, ge=0, description="Seed of weights, patches and augmentation.")
     filters: int = Field(16, ge=2, le=64, description="Filters at half the resolution; each deeper level doubles them.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -23,7 +24,7 @@ from hccbook.pipeline.files import (
 from hccbook.pipeline.pictures import source_volumes
 from hccbook.run import TRAINING_SET, Case, RunPaths, project_root
 from hccbook.settings import SegmentationSettings
-from hccbook.store import link
+from hccbook.store import atomic_path, link
 
 _SHIFTS = ("shift_x_mm", "shift_y_mm", "shift_z_mm")
 _NETWORK = "network.safetensors"
@@ -50,8 +51,11 @@ def segmentation_network(run: RunPaths, settings: SegmentationSettings, phases: 
         return None
     target = run.stage("segmentation") / _NETWORK
     if settings.weights:
-        segmentation.Segmenter.load(Path(settings.weights))  # refused here, not in every patient
-        link(Path(settings.weights), target)
+        weights = project_root() / settings.weights
+        segmentation.Segmenter.load(weights)  # refused here, not in every patient
+        # A copy: what happens to a run's file must not happen to the one that others start from.
+        with atomic_path(target) as part:
+            shutil.copyfile(weights, part)
         return target
     if not run.source_manifest(TRAINING_SET).is_file():
         raise ModelError(

@@ -314,7 +314,10 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 def class_scores(network: SubvoxelUNet, batch: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Output of the network, in mixed precision (bfloat16) where the hardware has it, as nnU-Net runs.
+    """Output of the network; in training, and on a GPU, in mixed precision (bfloat16) where the hardware has it.
+
+    So nnU-Net runs. But masks of one network shall be the same on every processor, which they are to a voxel or so
+    where no CPU rounds to three digits.
 
     Parameters
     ----------
@@ -329,8 +332,8 @@ def class_scores(network: SubvoxelUNet, batch: torch.Tensor, device: torch.devic
         Class scores of shape (batch, class, z, y, x); in training (batch, depth, class, z, y, x).
     """
     # In half precision oneDNN's weight gradient of a volume of two slices takes in memory that was never written.
-    thin = network.training and batch.shape[2] == 2 * network.stride
-    half = has_bfloat16(device) and not (thin and device.type == "cpu")
+    thin = batch.shape[2] == 2 * network.stride
+    half = has_bfloat16(device) and (device.type == "cuda" or (network.training and not thin))
     # Each weight is used once a pass, and the cache of converted weights would be shared between threads.
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=half, cache_enabled=False):
         return network(batch.to(device, memory_format=torch.channels_last_3d)).float()
