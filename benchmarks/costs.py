@@ -143,8 +143,8 @@ def work(what: str, network: Path) -> None:
 
 def train(meter: Meter, folder: Path, network: Path) -> None:
     """Time optimiser steps of both kinds; the network that they leave serves the patients."""
-    from hccbook import segmentation
     from hccbook.pipeline.pictures import source_volumes
+    from hccbook.segmentation.training import train_segmenter
 
     profile = profile_at(5.0)
     cohort = profile.cohort.model_copy(update={"segmentation_patients": TRAINING_PATIENTS})
@@ -158,7 +158,7 @@ def train(meter: Meter, folder: Path, network: Path) -> None:
     settings = profile.segmentation.model_copy(update=steps)
     times = []
     with meter.step("training"):
-        trained = segmentation.train_segmenter(pairs, settings, lambda step, loss: times.append(time.process_time()))
+        trained = train_segmenter(pairs, settings, lambda step, loss: times.append(time.process_time()))
     trained.save(network)
     whole = meter.rows.pop()
     took = np.diff(times)
@@ -214,7 +214,7 @@ def measure_patients(meter: Meter, folder: Path, spacing_mm: float, patients: in
 def measure_patient(meter: Meter, case: Case, profile: Profile, network: Path) -> None:
     """Segmentation by the network, then mask checks and radiomics with the given masks."""
     from hccbook.pipeline.segmentation import measure_quality
-    from hccbook.segmentation import segment_patient
+    from hccbook.segmentation.patients import segment_patient
 
     # Of a fine image one phase is enough, and is all that the time allows.
     phases = PHASES if profile.preprocessing.spacing_mm >= 2 else PHASES[:1]

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from hccbook import images, segmentation
 from hccbook.run import benchmark_file
+from hccbook.segmentation.network import Segmenter
 
 TOLERANCE_MM = 5.0
 
@@ -25,7 +26,7 @@ def main(network: Path, folder: Path) -> None:
         images.read_mask(folder / f"{organ}.nii.gz", ct, f"real CT, {organ}", organ) for organ in ("liver", "spleen")
     ]
     given = segmentation.external_labels(*masks, ct, place="real CT")
-    segmenter = segmentation.Segmenter.load(network, "cpu")
+    segmenter = Segmenter.load(network, "cpu")
     found = segmenter.predict(ct)
     apart = segmentation.organ_boundary(found, given, TOLERANCE_MM)
     overlap = segmentation.organ_dice(found, given)

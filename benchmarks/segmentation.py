@@ -22,8 +22,8 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
-from hccbook import segmentation
 from hccbook.run import benchmark_file
+from hccbook.segmentation.network import Segmenter
 
 SIZES = ((64, 96, 96), (128, 96, 96), (128, 192, 192))  # z, y, x
 REPEATS = 5
@@ -33,7 +33,7 @@ THREADS = 2
 def measure(network: str, shape: tuple[int, ...]) -> dict[str, object]:
     """Seconds of each repeat, and peak memory in MiB before and after."""
     torch.set_num_threads(THREADS)
-    segmenter = segmentation.Segmenter.load(network, "cpu")
+    segmenter = Segmenter.load(network, "cpu")
     volume = sitk.GetImageFromArray(np.random.default_rng(1).normal(60, 30, shape).astype(np.float32))
     volume.SetSpacing([segmenter.provenance.spacing_mm] * 3)
     segmenter.predict(volume[:16, :16, :16])
@@ -66,7 +66,6 @@ def main(network: str) -> None:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "threads": THREADS,
-        "half_precision": segmentation.network.has_bfloat16(torch.device("cpu")),
         "rows": rows,
     }
     benchmark_file("segmentation").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

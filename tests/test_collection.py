@@ -530,7 +530,7 @@ def test_network_where_no_mask_is_given(tmp_path, monkeypatch):
             labels = mask_of("liver") + 2 * mask_of("spleen")
             return [from_array(labels, image) for image in images]
 
-    monkeypatch.setattr("hccbook.segmentation.Segmenter.load", lambda file, device: Network())
+    monkeypatch.setattr("hccbook.segmentation.network.Segmenter.load", lambda file, device: Network())
     write_ct(tmp_path / "in", UNENHANCED, second=None)
     choices = Choices(weights=tmp_path / "network.safetensors")
     table = write_manifest(tmp_path / "in", tmp_path / "patients.csv", choices).table

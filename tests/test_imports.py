@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -254,3 +255,10 @@ def test_module_without_a_room_is_caught(tmp_path):
     package = _package(tmp_path, extras="from hccbook import errors\n", errors="")
     (found,) = _violations(package)
     assert found.startswith("hccbook/extras.py:1: extras has no place in the order")
+
+
+def test_radiomics_need_no_deep_learning():
+    """torch and MONAI cost each worker seconds and a quarter of a gigabyte."""
+    program = "import sys, hccbook.features.radiomics; print({'torch', 'monai', 'sklearn'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -19,17 +19,16 @@ from hccbook.errors import DataError, MaskError, ModelError
 from hccbook.images import from_array, same_grid, to_array, write_image
 from hccbook.parallel import map_patients
 from hccbook.run import Case, RunPaths
-from hccbook.segmentation import (
+from hccbook.segmentation import dice, external_labels, largest_components, organ_dice
+from hccbook.segmentation.network import (
     IntensityNormalisation,
     Segmenter,
-    dice,
-    external_labels,
-    largest_components,
-    organ_dice,
-    segment_patient,
-    train_segmenter,
+    body_box,
+    build_network,
+    network_grid,
+    window_shape,
 )
-from hccbook.segmentation.network import body_box, build_network, network_grid, window_shape
+from hccbook.segmentation.patients import segment_patient
 from hccbook.segmentation.training import (
     _cut,
     _patch,
@@ -39,6 +38,7 @@ from hccbook.segmentation.training import (
     coarsened,
     supervised_loss,
     target_spacing,
+    train_segmenter,
 )
 from hccbook.settings import SegmentationSettings
 from hccbook.store import NotStoredError, reading_only

@@ -24,7 +24,7 @@ from hccbook.pipeline.features import extract_deep, extract_radiomics
 from hccbook.pipeline.preprocessing import preprocess_cohort
 from hccbook.pipeline.segmentation import measure_quality, segment_cohort, segmentation_network
 from hccbook.run import Case, RunPaths
-from hccbook.segmentation import Segmenter
+from hccbook.segmentation.network import Segmenter
 from hccbook.settings import (
     PHASES,
     CohortSettings,

@@ -160,7 +160,7 @@ class SegmentationSettings(Settings):
     )
     weights: str = Field(
         "",
-        description="File of a trained network (safetensors), absolute or relative to the project; empty to train here.",
+        description="File of a trained network (safetensors), absolute or in the project; empty to train here.",
     )
     contact_sheets: bool = Field(True, description="Whether a sheet with every patient's masks is drawn.")
     seed: int = Field(20240718, ge=0, description="Seed of weights, patches and augmentation.")

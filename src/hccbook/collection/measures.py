@@ -19,7 +19,7 @@ from hccbook.settings import ORGANS
 from hccbook.store import atomic_path
 
 if TYPE_CHECKING:
-    from hccbook.segmentation import Segmenter
+    from hccbook.segmentation.network import Segmenter
 
 _WINDOW_HU = (-120.0, 240.0)  # ends that show fat, organs and contrast apart
 _WIDTH = 220  # pixels of a picture
@@ -110,7 +110,7 @@ def _masks(task: VolumeTask, image: sitk.Image) -> tuple[dict[str, np.ndarray], 
 @functools.lru_cache(maxsize=1)
 def _segmenter(weights: str) -> Segmenter:
     # The network takes seconds to load, and most collections come with masks or without a network.
-    from hccbook.segmentation import Segmenter
+    from hccbook.segmentation.network import Segmenter
 
     return Segmenter.load(weights, "cpu")
 

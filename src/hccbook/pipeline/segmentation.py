@@ -23,6 +23,9 @@ from hccbook.pipeline.files import (
 )
 from hccbook.pipeline.pictures import source_volumes
 from hccbook.run import TRAINING_SET, Case, RunPaths, project_root
+from hccbook.segmentation.network import Segmenter
+from hccbook.segmentation.patients import Shift, segment_patient
+from hccbook.segmentation.training import train_segmenter
 from hccbook.settings import SegmentationSettings
 from hccbook.store import atomic_path, link
 
@@ -52,7 +55,7 @@ def segmentation_network(run: RunPaths, settings: SegmentationSettings, phases: 
     target = run.stage("segmentation") / _NETWORK
     if settings.weights:
         weights = project_root() / settings.weights
-        segmentation.Segmenter.load(weights)  # refused here, not in every patient
+        Segmenter.load(weights)  # refused here, not in every patient
         # A copy: what happens to a run's file must not happen to the one that others start from.
         with atomic_path(target) as part:
             shutil.copyfile(weights, part)
@@ -70,7 +73,7 @@ def segmentation_network(run: RunPaths, settings: SegmentationSettings, phases: 
     training = settings.model_dump(
         exclude={"mask_source", "masks", "predictions", "weights", "contact_sheets", "device"}
     )
-    key = run.store.key("network", segmentation.train_segmenter, *paths, training)
+    key = run.store.key("network", train_segmenter, *paths, training)
     make = functools.partial(_train, patients, settings, run.store.unfinished(key, ".safetensors"))
     link(run.store.get_or_make(key, make) / _NETWORK, target)
     return target
@@ -83,7 +86,7 @@ def _train(patients: list[Case], settings: SegmentationSettings, checkpoint: Pat
         volumes, labels = source_volumes(case)
         pairs += [(volumes[phase], labels[phase]) for phase in case.phases]
     with progress_line("segmentation, training", settings.pretraining_iterations + settings.iterations) as advance:
-        trained = segmentation.train_segmenter(pairs, settings, lambda step, loss: advance(), checkpoint)
+        trained = train_segmenter(pairs, settings, lambda step, loss: advance(), checkpoint)
     trained.save(folder / _NETWORK)
     checkpoint.unlink(missing_ok=True)
 
@@ -142,7 +145,7 @@ def _segment(
     run: RunPaths, paper: str, settings: SegmentationSettings, network: Path, phases: tuple[str, ...], workers: int
 ) -> MapResult:
     table = read_table(run, "preprocessing", f"{paper}.csv")
-    shifts: dict[str, dict[str, segmentation.Shift]] = {}
+    shifts: dict[str, dict[str, Shift]] = {}
     for patient, phase, *shift in table[["patient", "phase", *_SHIFTS]].itertuples(index=False):
         shifts.setdefault(patient, {})[phase] = tuple(map(float, shift))
     # Each patient's own alone: the task is sent to a worker once a patient.
@@ -151,9 +154,9 @@ def _segment(
     return map_patients(task, items, stage="segmentation", workers=workers, stored=True)
 
 
-def _segment_one(item: tuple[Case, dict[str, segmentation.Shift]], weights: Path, device: str) -> list[str]:
+def _segment_one(item: tuple[Case, dict[str, Shift]], weights: Path, device: str) -> list[str]:
     case, shifts_mm = item
-    return segmentation.segment_patient(case, weights, shifts_mm, device)
+    return segment_patient(case, weights, shifts_mm, device)
 
 
 def _take_reference_labels(case: Case) -> list[str]:
