@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from safetensors.torch import save_file
 from hccbook.errors import DataError, MaskError, ModelError
 from hccbook.images import from_array, same_grid, to_array, write_image
 from hccbook.parallel import map_patients
-from hccbook.run import Case, RunPaths
+from hccbook.run import Case, RunPaths, profile_file, project_root
 from hccbook.segmentation import dice, external_labels, largest_components, organ_dice
 from hccbook.segmentation.network import (
     IntensityNormalisation,
@@ -40,7 +41,7 @@ from hccbook.segmentation.training import (
     target_spacing,
     train_segmenter,
 )
-from hccbook.settings import SegmentationSettings
+from hccbook.settings import CohortSettings, SegmentationSettings, load_profile
 from hccbook.store import NotStoredError, reading_only
 
 SPACING = 8.0
@@ -174,14 +175,25 @@ def test_the_body_is_what_is_denser_than_air():
     assert body_box(array) == np.s_[1:3, 0:2, 3:4]
 
 
-def test_hardware_without_half_precision_agrees(trained, monkeypatch):
-    """Whole and half precision differ in hardly a voxel, and so does one image alone or among others."""
+def test_masks_are_the_same_with_and_without_half_precision(trained, monkeypatch):
+    """On a CPU only training rounds; and one image alone is segmented as it is among others."""
     images = [blobs(number)[0] for number in (130, 131)]
-    half = trained.predict_all(images)
-    monkeypatch.setattr("hccbook.segmentation.network.has_bfloat16", lambda device: False)
-    for image, together, expected in zip(images, trained.predict_all(images), half, strict=True):
-        for found in (together, trained.predict(image)):
-            assert min(organ_dice(found, expected).values()) > 0.97
+    found = {}
+    for half in (True, False):
+        monkeypatch.setattr("hccbook.segmentation.network.has_bfloat16", lambda device, half=half: half)
+        found[half] = trained.predict_all(images)
+    for image, half, whole in zip(images, found[True], found[False], strict=True):
+        np.testing.assert_array_equal(to_array(half), to_array(whole))
+        assert min(organ_dice(trained.predict(image), whole).values()) > 0.97
+
+
+def test_the_demo_s_network_was_trained_as_its_settings_say():
+    """By `benchmarks/network.py`, on three phases of each training patient, in the voxels of the demo's CT."""
+    profile = load_profile(profile_file("demo"))
+    made = asdict(Segmenter.load(project_root() / profile.segmentation.weights).provenance)
+    assert made.pop("spacing_mm") == profile.cohort.acquisition_spacing_mm
+    assert made.pop("images") == 3 * CohortSettings().segmentation_patients
+    assert made == profile.segmentation.model_dump(include=set(made))
 
 
 def test_outputs_begin_at_the_shares_of_the_classes():
