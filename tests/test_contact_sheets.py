@@ -210,12 +210,15 @@ def finding(patient: str, severity: float, found: str = "300 mL", phase: str = "
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunPaths:
-    """Four patients: P0001 plausible, P0002 and P0003 with findings, P0004 let go for want of a liver."""
+    """Five patients: P0001 and P0005 plausible, P0002 and P0003 with findings, P0004 let go for want of a liver."""
     run = RunPaths(tmp_path / "run")
-    keys = [f"P{number:04d}" for number in range(1, 5)]
-    files.save_table(pd.DataFrame({"patient": keys, "centre": ["C01", "C02", "<C&3>", "C04"]}), run.clinical("alarm"))
+    keys = [f"P{number:04d}" for number in range(1, 6)]
+    files.save_table(
+        pd.DataFrame({"patient": keys, "centre": ["C01", "C02", "<C&3>", "C04", "C05"]}), run.clinical("alarm")
+    )
     files.save_table(pd.DataFrame({"patient": keys}), run.stage("preprocessing") / "alarm.csv")
-    files.save_table(pd.DataFrame({"patient": keys[:3]}), run.stage("segmentation") / "alarm.csv")
+    quality = {"patient": [*keys[:3], keys[4]], "phase": "venous", "liver_volume_ml": [1500.0, 300.0, 200.0, 600.0]}
+    files.save_table(pd.DataFrame(quality), run.stage("segmentation") / "alarm.csv")
     failures = pd.DataFrame(
         [("P0004", "segmentation", "MaskError", "P0004, venous: the liver must be segmented, but found no voxel.")],
         columns=["patient", "stage", "kind", "reason"],
@@ -243,15 +246,18 @@ def page(run: RunPaths) -> BeautifulSoup:
 
 
 def test_the_most_suspicious_come_first(run):
-    """A patient let go counts as the most that one rule gives, 3; a rule broken in two phases counts once, 1.5."""
+    """A patient let go counts as the most that one rule gives, 3; a rule broken in two phases counts once, 1.5.
+
+    Of the two without a finding, 600 mL are nearer to the bound of 500 mL than 1500 mL are.
+    """
     dice = pd.DataFrame(
         {"paper": ["alarm", "alarm", "amap_ct"], "patient": ["P0002", "P0002", "P0001"], "dice": [0.9, 0.8, 0.1]}
     )
     table = contact_sheets.write(run, "alarm", PHASES, synthetic=True, dice=dice)
-    assert list(table["patient"]) == ["P0004", "P0003", "P0002", "P0001"]
-    assert table["severity"].tolist() == [3.0, 1.5, 0.5, 0.0]
-    assert table["findings"].tolist() == [1, 2, 1, 0]
-    assert table["dice"].tolist() == pytest.approx([np.nan, np.nan, 0.8, np.nan], nan_ok=True)
+    assert list(table["patient"]) == ["P0004", "P0003", "P0002", "P0005", "P0001"]
+    assert table["severity"].tolist() == [3.0, 1.5, 0.5, 0.0, 0.0]
+    assert table["findings"].tolist() == [1, 2, 1, 0, 0]
+    assert table["dice"].tolist() == pytest.approx([np.nan, np.nan, 0.8, np.nan, np.nan], nan_ok=True)
     for sheet in table["sheet"]:
         assert size_of(run.root / sheet)[0] == SHEET_WIDTH
         assert not Path(sheet).is_absolute()
@@ -299,7 +305,7 @@ def test_workers_change_nothing(run):
     for workers in (1, 2):
         contact_sheets.write(run, "alarm", PHASES, synthetic=True, workers=workers)
         both.append({file.name: file.read_bytes() for file in folder.iterdir()})
-    assert sorted(both[0]) == ["P0001.png", "P0002.png", "P0003.png", "P0004.png", "index.html"]
+    assert sorted(both[0]) == ["P0001.png", "P0002.png", "P0003.png", "P0004.png", "P0005.png", "index.html"]
     assert both[0] == both[1]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import jinja2
 import pandas as pd
 
 from hccbook import images, segmentation
+from hccbook.papers import find_paper
 from hccbook.parallel import map_patients
-from hccbook.pipeline.files import preprocessed_patients, read_cohort, read_csv, segmented_patients
+from hccbook.pipeline.files import preprocessed_patients, read_cohort, read_csv, read_table, segmented_patients
 from hccbook.report.figures.contact_sheet import contact_sheet, png_bytes
 from hccbook.report.tables import SYNTHETIC_NOTICE, model_title
 from hccbook.run import Case, RunPaths
@@ -27,7 +29,7 @@ _PAGE = jinja2.Environment(
     lstrip_blocks=True,
 ).get_template("contact_sheets.html.j2")
 
-_COLUMNS = ("patient", "centre", "severity", "findings", "dice", "sheet")
+_COLUMNS = ("patient", "centre", "severity", "nearest_bound", "findings", "dice", "sheet")
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,9 @@ def write(
     Returns
     -------
     pandas.DataFrame
-        A row a patient, the most suspicious first, of equal ones that with the least Dice. Columns patient, centre,
-        severity (see `hccbook.segmentation.severity`), findings (number), dice (least; NaN where not known) and sheet
-        (file relative to the run's folder; empty where it could not be drawn).
+        One row per patient, the most suspicious first, of equal ones that which comes nearest to a bound. Columns
+        patient, centre, severity and nearest_bound (see `hccbook.segmentation`), findings (number), dice (least; NaN
+        where not known) and sheet (file relative to the run's folder; empty where it could not be drawn).
         A patient that the segmentation stage let go is here too, with the reason as its one finding.
     """
     folder = run.contact_sheets(paper)
@@ -131,6 +133,12 @@ def _patients(run: RunPaths, paper: str, dice: pd.DataFrame | None) -> tuple[pd.
     else:
         least = (dice[dice["paper"] == paper] if "paper" in dice else dice).groupby("patient")["dice"].min()
     segmented = set(segmented_patients(run, paper))
+    nearest = {
+        key: segmentation.nearest_bound(
+            {row["phase"]: row for row in rows.to_dict("records")}, find_paper(paper).organs
+        )
+        for key, rows in read_table(run, "segmentation", f"{paper}.csv").groupby("patient")
+    }
     remarks: dict[str, list[str]] = {}
     rows = []
     for key in preprocessed_patients(run, paper):
@@ -140,9 +148,9 @@ def _patients(run: RunPaths, paper: str, dice: pd.DataFrame | None) -> tuple[pd.
         if key not in segmented:
             severity, count = segmentation.MAX_SEVERITY, 1
             remarks[key] = [f"left out of the features: {let_go.get(key, 'reason not recorded')}"]
-        rows.append((key, centre[key], severity, count, float(least.get(key, float("nan"))), ""))
+        rows.append((key, centre[key], severity, nearest.get(key, 0.0), count, float(least.get(key, math.nan)), ""))
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
-    return table.sort_values(["severity", "dice"], ascending=[False, True], ignore_index=True), remarks
+    return table.sort_values(["severity", "nearest_bound"], ascending=False, ignore_index=True), remarks
 
 
 def _read_findings(run: RunPaths, paper: str) -> dict[str, list[segmentation.MaskFinding]]:

@@ -14,9 +14,9 @@ from hccbook.segmentation.plausibility import (
     MaskFinding,
     finding_rows,
     findings_in_words,
-    mask_quality,
+    nearest_bound,
     patient_findings,
-    patient_quality,
     quality_findings,
     severity,
 )
+from hccbook.segmentation.quality import mask_quality, patient_quality

@@ -14,7 +14,6 @@ Isensee et al., nnU-Net, Nat Methods 2021;18:203-211; the intensities of its tas
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,11 +22,11 @@ from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
-from scipy import ndimage
 
-from hccbook.images import from_array, same_grid, to_array, volume_ml
+from hccbook.images import from_array, to_array, volume_ml
 from hccbook.images.remarks import remark
-from hccbook.segmentation.masks import LABELS, LABELS_IN_WORDS, check_labels, dice, listed, other_labels
+from hccbook.segmentation.masks import LABELS_IN_WORDS, listed, other_labels
+from hccbook.segmentation.quality import SOFT_TISSUE_HU, patient_quality
 from hccbook.settings import ORGANS
 
 VOLUME_BOUNDS_ML = {"liver": (500.0, 4000.0), "spleen": (30.0, 3000.0)}
@@ -52,20 +51,20 @@ STRAY_SHARE = 0.01
 Resampling by nearest neighbour tears a voxel or two off a thin tip (0.2 % in the worst of the demo's true spleens).
 """
 
+HOLE_SHARE = 0.02
+"""Share of an organ, its cavities filled, that is cavity, above which its mask is suspicious.
+
+An organ is solid; a mask that leaves out a lesion or the vessels deep inside has a hole of a few per cent, and one
+that is riddled with holes measures the texture of their edges.
+True masks of simulated patients have none.
+"""
+
 MEAN_HU_BOUNDS = (0.0, 250.0)
 """Mean HU inside a liver or a spleen, with or without contrast.
 
 Without contrast a liver without disease has 58 HU (SD 9) and one with severe steatosis 32 (SD 14), which leaves
 almost all above water, 0 HU.
 With contrast both organs stay below the arterial aorta, some 300 HU.
-"""
-
-SOFT_TISSUE_HU = (-50.0, 300.0)
-"""Range of a single voxel of soft tissue, noise and contrast included, HU.
-
-The 0.5 and 99.5 percentiles of nnU-Net's foreground are -17 and 201 HU in its liver task and -41 and 176 in its
-spleen task, so that a true mask has about one voxel in a hundred outside.
-Lung, fat around the bowel and bone lie outside.
 """
 
 OTHER_TISSUE_SHARE = 0.10
@@ -83,11 +82,6 @@ wall, and the median one 0.02;
 the given masks of one real venous CT have 0.11 (liver) and 0.07 (spleen).
 The bound was set with these in view, and with a network's poor masks of that CT at 0.25 and 0.41.
 """
-
-_SHELL_MM = (2.5, 7.5)  # what "just outside" is; one and a half voxels where those are larger
-_CORE_MM = 5.0  # depth from which an organ is itself, without what its edge shares with neighbours
-_ALIKE_SD = 1.5
-_MIN_SD_HU = 5.0  # an even organ in a smooth image still has noise
 
 PHASE_DICE = 0.75
 """Dice of an organ between a phase and the phase most like it, below which the two disagree.
@@ -114,10 +108,6 @@ MAX_SEVERITY = 3.0
 
 USUAL_EDGES_MM = (0.3, 10.0)
 """Voxel edges of a CT of the liver, mm, outside which the header is suspicious; in the plane they are 0.5 to 1."""
-
-_HU_MEASURES = ("mean_hu", "other_tissue_share", "alike_outside_share")
-_PHASE_MEASURES = ("phase_dice", "phase_volume_ratio", "phase_distance_mm")
-_NO_OTHER_PHASE = {"closest_phase": "", **dict.fromkeys(_PHASE_MEASURES, math.nan)}
 
 
 @dataclass(frozen=True)
@@ -188,82 +178,6 @@ def remark_implausible(image: sitk.Image, mask: sitk.Image, place: str) -> None:
             remark(place, f"a {what} of {value:.4g} {unit}, {expected}", hint)
 
 
-def mask_quality(labels: sitk.Image, image: sitk.Image | None = None) -> dict[str, float | int | bool]:
-    """Measure what makes a label map believable.
-
-    Parameters
-    ----------
-    labels : SimpleITK.Image
-        Label map.
-    image : SimpleITK.Image, optional
-        The CT that was segmented, HU.
-
-    Returns
-    -------
-    dict
-        ``on_image_grid`` (whether the label map lies on the grid of `image`; True without one), and for each organ
-        ``<organ>_volume_ml`` (float), ``<organ>_components`` (pieces whose voxels join by faces),
-        ``<organ>_stray_share`` (share of its voxels outside the largest piece), ``<organ>_extent_mm`` (longest side of
-        the box around it), ``<organ>_border_share`` (share of its voxels on the edge of the image, beyond which it
-        may go on), ``<organ>_touches_border`` (whether there is any), ``<organ>_mean_hu``,
-        ``<organ>_other_tissue_share`` (share of its voxels outside `SOFT_TISSUE_HU`) and
-        ``<organ>_alike_outside_share`` (share of what lies just outside both organs that is within 1.5 robust SD of
-        the organ's median, after smoothing by 1.5 mm).
-        ``liver_left_of_spleen_mm`` says how far the liver's centre lies to the patient's left of the spleen's, a
-        negative number where all is well, and ``liver_right_of_spleen`` whether it is one; False where an organ is
-        missing.
-        What cannot be measured is NaN: HU without an image on the same grid, shares of an organ without a voxel.
-
-    Raises
-    ------
-    MaskError
-        If the label map holds other values than 0, 1 and 2.
-    """
-    return _measured(labels, image)[0]
-
-
-def patient_quality(
-    labels: Mapping[str, sitk.Image], images: Mapping[str, sitk.Image] | None = None
-) -> dict[str, dict[str, Any]]:
-    """Measure the label maps of all phases of one patient, each by itself and against the others.
-
-    Parameters
-    ----------
-    labels : mapping of str to SimpleITK.Image
-        Label map by phase; on the common working grid, or else resampled to compare them.
-    images : mapping of str to SimpleITK.Image, optional
-        CT by phase, HU.
-
-    Returns
-    -------
-    dict of str to dict
-        By phase, what `mask_quality` measures, and for each organ ``<organ>_closest_phase`` (the phase whose mask
-        overlaps this one most), ``<organ>_phase_dice`` (their Dice), ``<organ>_phase_volume_ratio`` (larger by
-        smaller volume) and ``<organ>_phase_distance_mm`` (between their centres).
-        A phase is held against the closest one, so that of three phases the odd one out is found and not all three.
-        Empty and NaN where no other phase has the organ.
-
-    Raises
-    ------
-    MaskError
-        If a label map holds other values than 0, 1 and 2.
-    """
-    images = {} if images is None else images
-    measured = {phase: _measured(mask, images.get(phase)) for phase, mask in labels.items()}
-    quality = {phase: dict(values) for phase, (values, _) in measured.items()}
-    for organ in ORGANS:
-        centres = {phase: places[organ] for phase, (_, places) in measured.items() if organ in places}
-        pairs = _agreements(labels, quality, centres, organ)
-        for phase in labels:
-            closest = max(
-                (pair for (one, _), pair in pairs.items() if one == phase),
-                key=lambda pair: (pair["phase_dice"], -pair["phase_distance_mm"]),
-                default=_NO_OTHER_PHASE,
-            )
-            quality[phase] |= {f"{organ}_{name}": value for name, value in closest.items()}
-    return quality
-
-
 def quality_findings(
     quality: Mapping[str, Mapping[str, Any]], organs: Sequence[str] = ORGANS, patient: str = ""
 ) -> list[MaskFinding]:
@@ -280,6 +194,7 @@ def quality_findings(
     volume                        `VOLUME_BOUNDS_ML`          a doubling
     extent                        `MAX_EXTENT_MM`             100 mm
     one piece                     `STRAY_SHARE`               10 % of the organ
+    no holes                      `HOLE_SHARE`                10 % of the organ
     inside the image              no voxel on the edge        5 % of the organ
     mean HU                       `MEAN_HU_BOUNDS`            100 HU
     soft tissue                   `OTHER_TISSUE_SHARE`        20 % of the organ
@@ -315,17 +230,42 @@ def quality_findings(
             if values["volume_ml"] == 0:
                 findings.append(MaskFinding(patient, phase, organ, *_ABSENT, MAX_SEVERITY))
             else:
-                broken = ((rule, rule.severity(organ, values)) for rule in _RULES)
+                excesses = ((rule, rule.excess(organ, values)) for rule in _RULES)
                 findings += [
-                    MaskFinding(patient, phase, organ, *rule.in_words(organ, values), beyond)
-                    for rule, beyond in broken
-                    if beyond is not None
+                    MaskFinding(patient, phase, organ, *rule.in_words(organ, values), _severity(beyond))
+                    for rule, beyond in excesses
+                    if beyond > 0
                 ]
         apart = measured["liver_left_of_spleen_mm"]
         if apart >= 0:
             found = f"{apart:.0f} mm to the left of it"
-            findings.append(MaskFinding(patient, phase, "both", _SIDES, found, _SIDES_HINT, _severity(apart, 50)))
+            findings.append(MaskFinding(patient, phase, "both", _SIDES, found, _SIDES_HINT, _severity(apart / 50)))
     return findings
+
+
+def nearest_bound(quality: Mapping[str, Mapping[str, Any]], organs: Sequence[str] = ORGANS) -> float:
+    """How near the masks of one patient come to a bound that they keep, so that unsuspicious ones have an order too.
+
+    Parameters
+    ----------
+    quality, organs
+        As in `quality_findings`.
+
+    Returns
+    -------
+    float
+        Distance from the nearest bound, as a negative number in the scales of `quality_findings`: -0.1 for a value a
+        tenth of its scale within its bound. Minus infinity where nothing was measured. A value that can be no better,
+        such as an organ with no voxel on the edge of the image, is near nothing.
+    """
+    excesses = (
+        rule.excess(organ, {name.removeprefix(f"{organ}_"): value for name, value in measured.items()})
+        for measured in quality.values()
+        for organ in organs
+        for rule in _RULES
+        if measured.get(f"{organ}_{rule.measure}")
+    )
+    return max((excess for excess in excesses if excess < 0), default=-math.inf)
 
 
 def patient_findings(
@@ -412,123 +352,6 @@ def finding_rows(findings: Iterable[MaskFinding]) -> list[dict[str, object]]:
     return [dict(zip(FINDING_COLUMNS, astuple(finding), strict=True)) for finding in findings]
 
 
-# --- measures ---------------------------------------------------------------------------------------------------------
-
-
-def _measured(
-    labels: sitk.Image, image: sitk.Image | None
-) -> tuple[dict[str, float | int | bool], dict[str, tuple[float, ...]]]:
-    """What `mask_quality` gives, and the centre of each organ that is there in space (x, y, z), mm."""
-    array = sitk.GetArrayViewFromImage(labels)
-    check_labels(array, "label map")
-    on_grid = image is None or same_grid(labels, image)
-    hu = sitk.GetArrayViewFromImage(image) if image is not None and on_grid else None
-    quality: dict[str, float | int | bool] = {"on_image_grid": on_grid}
-    centres: dict[str, tuple[float, ...]] = {}
-    for organ, label in LABELS.items():
-        measured, centre = _organ_quality(array, label, hu, labels)
-        quality |= {f"{organ}_{name}": value for name, value in measured.items()}
-        if centre is not None:
-            centres[organ] = centre
-    # Physical coordinates are LPS: the first grows towards the patient's left, however the array is stored.
-    apart = centres["liver"][0] - centres["spleen"][0] if len(centres) == len(ORGANS) else math.nan
-    quality["liver_left_of_spleen_mm"] = apart
-    quality["liver_right_of_spleen"] = apart < 0
-    return quality, centres
-
-
-def _organ_quality(
-    array: np.ndarray, label: int, hu: np.ndarray | None, grid: sitk.Image
-) -> tuple[dict[str, float | int | bool], tuple[float, ...] | None]:
-    """Measures of one organ, and its centre in space (x, y, z), mm; everything is counted within its box."""
-    found = ndimage.find_objects((array == label).view(np.uint8))
-    if not found:
-        absent = dict.fromkeys(("stray_share", "border_share", *_HU_MEASURES), math.nan)
-        return {"volume_ml": 0.0, "components": 0, "touches_border": False, "extent_mm": 0.0, **absent}, None
-    box = found[0]
-    organ = array[box] == label
-    edges = grid.GetSpacing()[::-1]
-    pieces, count = ndimage.label(organ)
-    voxels = int(np.count_nonzero(organ))
-    largest = int(np.bincount(pieces.ravel())[1:].max()) if count > 1 else voxels
-    on_border = _border_voxels(organ, box, array.shape)
-    measured = {
-        "volume_ml": voxels * math.prod(edges) / 1000,
-        "components": int(count),
-        "stray_share": 1 - largest / voxels,
-        "extent_mm": max((part.stop - part.start) * edge for part, edge in zip(box, edges, strict=True)),
-        "border_share": on_border / voxels,
-        "touches_border": on_border > 0,
-        **dict.fromkeys(_HU_MEASURES, math.nan),
-    }
-    if hu is not None:
-        inside = hu[box][organ]
-        other_tissue = (inside < SOFT_TISSUE_HU[0]) | (inside > SOFT_TISSUE_HU[1])
-        measured["mean_hu"] = float(inside.mean(dtype=float))
-        measured["other_tissue_share"] = float(np.count_nonzero(other_tissue) / voxels)
-        measured["alike_outside_share"] = _alike_outside(array, label, hu, box, edges)
-    # Sums along the other axes give the centre faster than the place of every voxel.
-    slabs = organ.sum(axis=2)
-    profiles = (slabs.sum(axis=1), slabs.sum(axis=0), organ.sum(axis=(0, 1)))
-    centre = [
-        part.start + float(np.average(np.arange(len(profile)), weights=profile))
-        for part, profile in zip(box, profiles, strict=True)
-    ]
-    return measured, grid.TransformContinuousIndexToPhysicalPoint(centre[::-1])
-
-
-def _alike_outside(
-    array: np.ndarray, label: int, hu: np.ndarray, box: tuple[slice, ...], edges: tuple[float, ...]
-) -> float:
-    """Share of a shell around an organ that looks like the organ; NaN where the image holds no shell."""
-    reach = max(_SHELL_MM[1], 1.5 * max(edges))
-    wide = tuple(
-        slice(max(part.start - math.ceil(reach / edge), 0), part.stop + math.ceil(reach / edge))
-        for part, edge in zip(box, edges, strict=True)
-    )
-    labels, sd = array[wide], [1.5 / edge for edge in edges]
-    smooth = ndimage.gaussian_filter(hu[wide].astype(np.float32), sd, mode="nearest")
-    organ = labels == label
-    away = ndimage.distance_transform_edt(~organ, sampling=edges)
-    shell = (away > _SHELL_MM[0]) & (away <= reach) & (labels == 0)
-    if not shell.any():
-        return math.nan
-    core = ndimage.distance_transform_edt(organ, sampling=edges) > _CORE_MM
-    values = smooth[core if core.any() else organ]
-    median = np.median(values)
-    spread = max(1.4826 * float(np.median(np.abs(values - median))), _MIN_SD_HU)
-    return float(np.mean(np.abs(smooth[shell] - median) < _ALIKE_SD * spread))
-
-
-def _border_voxels(organ: np.ndarray, box: tuple[slice, ...], shape: tuple[int, ...]) -> int:
-    """Voxels on a face of the image, those on an edge of it counted once."""
-    inner = tuple(
-        slice(int(part.start == 0), organ.shape[axis] - int(part.stop == shape[axis])) for axis, part in enumerate(box)
-    )
-    return int(np.count_nonzero(organ) - np.count_nonzero(organ[inner]))
-
-
-def _agreements(
-    labels: Mapping[str, sitk.Image],
-    quality: Mapping[str, Mapping[str, Any]],
-    centres: Mapping[str, tuple[float, ...]],
-    organ: str,
-) -> dict[tuple[str, str], dict[str, Any]]:
-    """How two phases agree on an organ, for every ordered pair of phases that have it, which are those of `centres`."""
-    pairs: dict[tuple[str, str], dict[str, Any]] = {}
-    for one, other in itertools.combinations(centres, 2):
-        moved = labels[other]
-        if not same_grid(moved, labels[one]):
-            moved = sitk.Resample(moved, labels[one], sitk.Transform(), sitk.sitkNearestNeighbor, 0)
-        first, second = (sitk.GetArrayViewFromImage(mask) == LABELS[organ] for mask in (labels[one], moved))
-        volumes = [quality[phase][f"{organ}_volume_ml"] for phase in (one, other)]
-        measured = (dice(first, second), max(volumes) / min(volumes), math.dist(centres[one], centres[other]))
-        agreement = dict(zip(_PHASE_MEASURES, measured, strict=True))
-        pairs[one, other] = {"closest_phase": other, **agreement}
-        pairs[other, one] = {"closest_phase": one, **agreement}
-    return pairs
-
-
 # --- rules ------------------------------------------------------------------------------------------------------------
 
 _OFF_GRID = (
@@ -545,8 +368,8 @@ _SIDES = "liver lies to the patient's right of the spleen"
 _SIDES_HINT = "Look whether the labels are swapped, or image or mask mirrored; in situs inversus it is right."
 
 
-def _severity(excess: float, scale: float) -> float:
-    return round(min(excess / scale, MAX_SEVERITY), 4)
+def _severity(excess: float) -> float:
+    return round(min(excess, MAX_SEVERITY), 4)
 
 
 @dataclass(frozen=True)
@@ -554,22 +377,19 @@ class _Rule:
     """What is expected of one organ in one phase."""
 
     measure: str
-    bounds: Mapping[str, tuple[float, float]]  # by organ, least and most
+    bounds: Mapping[str, tuple[float, float]]  # by organ, least and most; infinite where nothing is too little or much
     scale: float
     rule: str  # to be formatted with the bounds
     found: str  # to be formatted with the measures
     hint: str
     in_doublings: bool = False
 
-    def severity(self, organ: str, measures: Mapping[str, Any]) -> float | None:
-        """Severity of a value beyond its bounds; None for one within them, and for NaN."""
-        low, high = self.bounds[organ]
-        value = measures[self.measure]
-        if low <= value <= high or math.isnan(value):
-            return None
+    def excess(self, organ: str, measures: Mapping[str, Any]) -> float:
+        """How many scales a value is beyond its bounds; negative for one within them, NaN for NaN."""
+        low, high, value = *self.bounds[organ], measures[self.measure]
         if self.in_doublings:
-            return _severity(math.log2(low / value if value < low else value / high), self.scale)
-        return _severity(max(low - value, value - high), self.scale)
+            low, high, value = (math.log2(number) if number > 0 else -math.inf for number in (low, high, value))
+        return max(low - value, value - high) / self.scale
 
     def in_words(self, organ: str, measures: Mapping[str, Any]) -> tuple[str, str, str]:
         """Rule, found and hint of a finding."""
@@ -592,7 +412,7 @@ _RULES = (
     ),
     _Rule(
         "extent_mm",
-        {organ: (0, extent) for organ, extent in MAX_EXTENT_MM.items()},
+        {organ: (-math.inf, extent) for organ, extent in MAX_EXTENT_MM.items()},
         100,
         "is at most {1:g} mm long",
         "{extent_mm:.0f} mm",
@@ -600,15 +420,23 @@ _RULES = (
     ),
     _Rule(
         "stray_share",
-        _of_both(0, STRAY_SHARE),
+        _of_both(-math.inf, STRAY_SHARE),
         0.1,
         "is one piece",
         "{components} pieces, {stray_share:.1%} of it outside the largest",
         "Remove the stray pieces, or join the organ.",
     ),
     _Rule(
+        "hole_share",
+        _of_both(-math.inf, HOLE_SHARE),
+        0.1,
+        "is solid, with holes of at most {1:.0%}",
+        "{hole_share:.1%} of it holes",
+        "Fill the holes, unless they are lesions or vessels that were left out on purpose.",
+    ),
+    _Rule(
         "border_share",
-        _of_both(0, 0),
+        _of_both(-math.inf, 0),
         0.05,
         "lies inside the image",
         "{border_share:.1%} of it on the edge of the image",
@@ -624,7 +452,7 @@ _RULES = (
     ),
     _Rule(
         "other_tissue_share",
-        _of_both(0, OTHER_TISSUE_SHARE),
+        _of_both(-math.inf, OTHER_TISSUE_SHARE),
         0.2,
         f"at most {{1:.0%}} of it is outside {SOFT_TISSUE_HU[0]:g} to {SOFT_TISSUE_HU[1]:g} HU",
         "{other_tissue_share:.0%}",
@@ -632,7 +460,7 @@ _RULES = (
     ),
     _Rule(
         "alike_outside_share",
-        _of_both(0, ALIKE_OUTSIDE_SHARE),
+        _of_both(-math.inf, ALIKE_OUTSIDE_SHARE),
         0.2,
         "at most {1:.0%} of what lies just outside looks like it",
         "{alike_outside_share:.0%}",
@@ -640,7 +468,7 @@ _RULES = (
     ),
     _Rule(
         "phase_dice",
-        _of_both(PHASE_DICE, 1),
+        _of_both(PHASE_DICE, math.inf),
         0.25,
         "overlaps another phase with a Dice of {0:g} or more",
         "{phase_dice:.2f} against {closest_phase}",
@@ -648,7 +476,7 @@ _RULES = (
     ),
     _Rule(
         "phase_volume_ratio",
-        _of_both(1, PHASE_VOLUME_RATIO),
+        _of_both(0, PHASE_VOLUME_RATIO),
         1,
         "volumes of two phases differ by a factor of at most {1:g}",
         "{phase_volume_ratio:.1f} against {closest_phase}",
@@ -657,7 +485,7 @@ _RULES = (
     ),
     _Rule(
         "phase_distance_mm",
-        _of_both(0, PHASE_DISTANCE_MM),
+        _of_both(-math.inf, PHASE_DISTANCE_MM),
         30,
         "lies within {1:g} mm of itself in another phase",
         "{phase_distance_mm:.0f} mm from {closest_phase}",
