@@ -224,9 +224,10 @@ def test_recover_partition_and_nearby():
 
 @pytest.mark.parametrize(("count", "total"), [(0, 12), (1, 29), (19, 24), (24, 24), (81, 263)])
 def test_methods_of_scipy(count, total):
-    """Wilson and Clopper-Pearson as scipy has them; Wald by its formula."""
+    """Wilson, with continuity correction too, and Clopper-Pearson as scipy has them; Wald by its formula."""
     share = count / total
-    for name, method in (("Wilson", "wilson"), ("Clopper-Pearson", "exact")):
+    corrected = ("Wilson with continuity correction", "wilsoncc")
+    for name, method in (("Wilson", "wilson"), ("Clopper-Pearson", "exact"), corrected):
         expected = binomtest(count, total).proportion_ci(method=method)
         assert intervals.METHODS[name](share, total) == pytest.approx((expected.low, expected.high), abs=1e-9)
     half = 1.959964 * math.sqrt(share * (1 - share) / total)
@@ -682,5 +683,12 @@ def test_significance():
     p = significance.p_of_interval(Range(1, 1), Range(0, 0), Range(2, 2))
     assert (p.low, p.high) == pytest.approx((0.05, 0.05))
     reaching, clear = as_printed("0.50", "0.00", "1.00"), as_printed("0.50", "0.21", "0.79")
-    assert significance.check_interval("x", reaching, printed_range("0.05")).discrepancies
-    assert not significance.check_interval("x", clear, printed_range("<0.05")).discrepancies
+    for limits, stated, wrong in (
+        (reaching, "0.05", False),
+        (reaching, "0.01", True),
+        (clear, "<0.05", False),
+        (clear, "0.06", True),
+        (as_printed("0.10", "-0.10", "0.30"), "0.33", False),  # z 0.98
+        (as_printed("0.10", "-0.10", "0.30"), "<0.05", True),
+    ):
+        assert bool(significance.check_interval("x", limits, printed_range(stated)).discrepancies) is wrong

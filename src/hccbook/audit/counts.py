@@ -7,8 +7,8 @@ from decimal import ROUND_HALF_UP, Decimal
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from hccbook.audit.findings import CERTAIN, ROUNDING, CheckResult, Discrepancy
-from hccbook.audit.printed import Range, is_number
+from hccbook.audit.findings import CERTAIN, IMPLIED, ROUNDING, CheckResult, Discrepancy
+from hccbook.audit.printed import Range, counts_that_print_as, is_number
 
 if TYPE_CHECKING:
     from hccbook.audit.expressions import Quoted
@@ -144,6 +144,23 @@ def check_percentages(paper: Transcription) -> Iterator[CheckResult]:
         shares = [share for _, share in some if share is not None]
         if shares:
             yield percentages(shares).at(place)
+
+
+def check_lone_percentages(paper: Transcription) -> Iterator[CheckResult]:
+    """Percentages that a table of characteristics prints without a count: whether any count gives them."""
+    for place in paper.description.compares:
+        results = []
+        for (where, row, cohort, subgroup), by in paper.cells.items():
+            size = paper.sizes.get((cohort, subgroup))
+            others = {"count", "denominator", paper.description.outcome.events} & set(by)
+            if where != place or others or not size or "percentage" not in by or not is_number(by["percentage"].value):
+                continue
+            cell, share = ", ".join(filter(None, (row, cohort, subgroup))), by["percentage"].number()
+            arithmetic = f"{share.text} % is a share of no whole number of {size} people"
+            wrong = Discrepancy(CHECK, cell, f"{share.text} %", "another percentage", arithmetic, IMPLIED)
+            results.append(CheckResult.of_one(bool(counts_that_print_as(share, size)), "", wrong))
+        if results:
+            yield CheckResult.joined(CHECK, "percentages of whole numbers of people", results).at(place)
 
 
 def check_denominators(paper: Transcription) -> Iterator[CheckResult]:

@@ -1,8 +1,9 @@
-"""The events that the interval of a hazard ratio needs."""
+"""The events that the interval of a hazard or an odds ratio of two groups needs."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 
 from hccbook.audit.findings import IMPLIED, CheckResult, Discrepancy
@@ -10,6 +11,8 @@ from hccbook.audit.printed import DEVIATE, Range, is_number, printed_range
 from hccbook.audit.transcription import Transcription
 
 CHECK = "intervals"
+
+HAZARDS, ODDS = ("hazard ratio", "subdistribution hazard ratio"), "odds ratio"
 
 SE_FACTOR = 1.25
 """How far the standard error of a log hazard ratio may be from the expected one, the split of cases being estimated."""
@@ -21,16 +24,18 @@ def log_hazard_se(lower: Range, upper: Range) -> Range:
 
 
 def least_events(error: Range) -> float:
-    """Least number of events that a Cox model of two groups needs for so small a standard error.
+    """Least number of events that a model of two groups needs for so small a standard error.
 
     The information of the partial likelihood is ``Σ p_i (1 - p_i)`` over the events, p_i being the chance that the
     event fell in the high-risk group; at the estimate the p_i add up to its events e1. By concavity the variance is
-    at least ``1/e1 + 1/e0``, which is least, ``4/e``, when the groups share the events.
+    at least ``1/e1 + 1/e0``, which is least, ``4/e``, when the groups share the events. Of an odds ratio it is at most
+    ``Σ q (1 - q) / 4`` over the people, q being their risks, which add up to e; so e counts as ``e (n - e) / n``
+    (`information`). Other variables in the model only take from both.
 
     Parameters
     ----------
     error : Range
-        Standard error of the log hazard ratio.
+        Standard error of the logarithm of the ratio.
 
     Returns
     -------
@@ -80,22 +85,41 @@ def expected_se(share: float, events: int) -> float:
     return math.sqrt(1 / (share * events) + 1 / ((1 - share) * events))
 
 
+def information(events: int, people: int) -> float:
+    """What events tell of an odds ratio: ``e (n - e) / n``."""
+    return events * (people - events) / people
+
+
+def words(text: str) -> set[str]:
+    """Words of a name: ``high-risk`` has two."""
+    return set(re.findall(r"\w+", text.lower()))
+
+
 def check_hazard_ratios(paper: Transcription) -> Iterator[CheckResult]:
-    """Intervals of hazard ratios against the events that they need, and those of risk groups against their split."""
-    rows = paper.own[(paper.own["quantity"] == "hazard ratio") & (paper.own["lower"] != "")]
+    """Intervals of ratios of two groups against the events that they need, those of risk groups against their split.
+
+    A ratio is one of two groups where a table of characteristics counts its row, or it names both `hazard_groups`; that
+    of a year of age may have any interval.
+    """
+    about, results = paper.description, []
+    counted = paper.own["place"].isin(list(about.compares)) & (paper.own["quantity"] == "count")
+    binary, groups = set(paper.own[counted]["row"]), words(" ".join(about.hazard_groups))
     cases = {cohort: events for (cohort, subgroup), events in paper.events.items() if not subgroup}
-    results = []
+    rows = paper.own[paper.own["quantity"].isin((*HAZARDS, ODDS)) & (paper.own["lower"] != "")]
     for one in rows.itertuples(index=False):
+        of_risk = bool(groups) and groups <= words(one.row)
         texts = (one.value, one.lower, one.upper)
         possible = {one.cohort: cases[one.cohort]} if one.cohort in cases else cases
-        if possible and all(map(is_number, texts)) and float(one.lower) > 0:
+        if one.quantity == ODDS:
+            possible = {name: information(e, paper.sizes[name, ""]) for name, e in possible.items() if e}
+        if (of_risk or one.row in binary) and possible and all(map(is_number, texts)) and float(one.lower) > 0:
             ratio, lower, upper = map(printed_range, texts)
-            own = one.subgroup in ("", paper.description.model)
-            sizes = _sizes(paper, one.cohort) if own else None
-            name = ", ".join(filter(None, (one.row, one.cohort, one.subgroup)))
+            is_own = of_risk and one.quantity in HAZARDS and one.subgroup in ("", about.model)
+            name = f"{one.quantity}, " + ", ".join(filter(None, (one.row, one.cohort, one.subgroup)))
+            sizes = _sizes(paper, one.cohort) if is_own else None
             results.append(_check_events(name, (ratio, lower, upper), possible, sizes))
     if results:
-        yield CheckResult.joined(CHECK, "events enough for the interval of the hazard ratio", results).at("text")
+        yield CheckResult.joined(CHECK, "events enough for the interval of the ratio", results).at("text")
 
 
 def _sizes(paper: Transcription, cohort: str) -> tuple[int, int] | None:
@@ -108,18 +132,21 @@ def _sizes(paper: Transcription, cohort: str) -> tuple[int, int] | None:
 
 
 def _check_events(
-    name: str, limits: tuple[Range, Range, Range], cases: dict[str, int], sizes: tuple[int, int] | None
+    name: str, limits: tuple[Range, Range, Range], cases: dict[str, float], sizes: tuple[int, int] | None
 ) -> CheckResult:
     ratio, lower, upper = limits
     error = log_hazard_se(lower, upper)
     needed = least_events(error)
     enough = {cohort: events for cohort, events in cases.items() if events >= needed}
+    is_hazard = not name.startswith(ODDS)
+    least = "1/e1 + 1/e0" if is_hazard else "4n / e(n - e)"
+    of = "events" if is_hazard else "e(n - e)/n"
     arithmetic = (
-        f"the limits imply an SE of ln HR from {error.low:.3f} to {error.high:.3f}; since its square is at least "
-        f"1/e1 + 1/e0, that needs {needed:.1f} events or more, of which there are "
-        + ", ".join(f"{events} ({cohort})" for cohort, events in cases.items())
+        f"the limits imply an SE of ln {'HR' if is_hazard else 'OR'} from {error.low:.3f} to {error.high:.3f}; since "
+        f"its square is at least {least}, that needs {needed:.1f} {of} or more, of which there are "
+        + ", ".join(f"{events:.4g} ({cohort})" for cohort, events in cases.items())
     )
-    fits, recomputed = bool(enough), f"{needed:.0f} events or more"
+    fits, recomputed = bool(enough), f"{needed:.0f} {of} or more"
     if enough and sizes:
         high, low = sizes
         share = share_of_events(ratio.middle, high, low)
@@ -128,5 +155,5 @@ def _check_events(
         recomputed = "SE of ln HR " + ", ".join(f"{se:.3f} ({cohort})" for cohort, se in expected.items())
         arithmetic += f"; with {high} against {low} people {ratio} puts {share:.0%} of the events in the first group"
     shown = f"{ratio} ({lower} to {upper})"
-    otherwise = Discrepancy(CHECK, f"hazard ratio, {name}", shown, recomputed, arithmetic, IMPLIED)
+    otherwise = Discrepancy(CHECK, name, shown, recomputed, arithmetic, IMPLIED)
     return CheckResult.of_one(fits, "", otherwise)

@@ -58,12 +58,24 @@ def _wilson(share: float, denominator: int) -> tuple[float, float]:
     return float(lower), float(upper)
 
 
+def _wilson_corrected(share: float, denominator: int) -> tuple[float, float]:
+    """Wilson's interval with continuity correction, as R's ``prop.test``; Newcombe 1998, Stat Med 17:857, method 4."""
+    z, n = DEVIATE, denominator
+
+    def lower(p: float) -> float:
+        root = math.sqrt(max(z**2 - 2 - 1 / n + 4 * p * (n * (1 - p) + 1), 0.0))
+        return max((2 * n * p + z**2 - 1 - z * root) / (2 * (n + z**2)), 0.0) if p > 0 else 0.0
+
+    return lower(share), 1 - lower(1 - share)
+
+
 METHODS: dict[str, Callable[[float, int], tuple[float, float]]] = {
     "Wald": wald_interval,
     "Wilson": _wilson,
     "Clopper-Pearson": _of_statsmodels("beta"),
     "Agresti-Coull": _of_statsmodels("agresti_coull"),
     "Jeffreys": _of_statsmodels("jeffreys"),
+    "Wilson with continuity correction": _wilson_corrected,
 }
 """Interval methods that are tried: of a share and a number of people, whose product need be no whole number."""
 

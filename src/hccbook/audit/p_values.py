@@ -20,6 +20,9 @@ PEARSON = "chi-square"
 YATES = "chi-square with Yates' correction"
 FISHER = "Fisher's exact test"
 
+_SLACK = 0.35
+"""Standard errors that a z may be off Wald's, whatever the rounding."""
+
 _LEAST_GAP = 1.0
 """Standard errors by which a printed p must miss every reading of the quartiles before it counts as a finding."""
 
@@ -258,10 +261,26 @@ def deviate_of(p: float) -> float:
     return float(norm.isf(min(max(p, 1e-300), 1.0) / 2))
 
 
-def _deviates_of(printed: Range) -> Range:
+def deviates_of(printed: Range) -> Range:
     """Absolute standard normal deviates that a printed two-sided p may stand for."""
     low, high = max(printed.low, 0.0), min(printed.high, 1.0)
     return Range(deviate_of(high), deviate_of(low) if low > 0 else math.inf)
+
+
+def absolute(value: Range) -> Range:
+    """Absolute values of a range."""
+    ends = sorted((abs(value.low), abs(value.high)))
+    return Range(0.0 if value.low <= 0 <= value.high else ends[0], ends[1])
+
+
+def wald_deviates(value: Range, error: Range) -> Range:
+    """Absolute deviates of an estimate over its standard error, which is above 0."""
+    return absolute(value) / error
+
+
+def fits_deviates(z: Range, printed: Range) -> bool:
+    """Whether a printed two-sided p may be that of Wald's z, score tests and profile likelihood included."""
+    return z.gap(deviates_of(printed)) <= max(_SLACK, 0.1 * z.low)
 
 
 def quartile_discrepancy(
@@ -284,9 +303,8 @@ def quartile_discrepancy(
     -------
     Discrepancy or None
     """
-    ends = sorted((abs(deviates.low), abs(deviates.high)))
-    readings = Range(0.0 if deviates.low <= 0 <= deviates.high else ends[0], ends[1])
-    if readings.gap(_deviates_of(printed)) < _LEAST_GAP:
+    readings = absolute(deviates)
+    if readings.gap(deviates_of(printed)) < _LEAST_GAP:
         return None
     most, fewest = (p_text(float(2 * norm.sf(z))) for z in (readings.low, readings.high))
     shown = most if most == fewest else f"{fewest} to {most}"

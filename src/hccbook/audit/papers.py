@@ -63,6 +63,7 @@ _AREAS = "an AUC with limits, of people and events that are printed"
 
 CHECKS = (
     Check("counts", "percentages against their counts", counts.check_percentages, "a percentage beside its count"),
+    Check("counts", "percentages without counts", counts.check_lone_percentages, f"{_TABLE}, with lone percentages"),
     Check("counts", "denominators", counts.check_denominators, "a denominator printed in a table of characteristics"),
     Check("counts", "groups against their share of the cohort", counts.check_shares, "percentages named in shares"),
     Check("counts", "groups against their cohort", counts.check_sizes, _GROUPS),
@@ -89,7 +90,12 @@ CHECKS = (
     Check("intervals", "AUCs against chance", auc.check_chance, _AREAS),
     Check("intervals", "AUCs against operating points", auc.check_operating_points, "an AUC of known people"),
     Check("intervals", "AUCs against their parts", auc.check_parts, "AUCs of a grouping, or a score that orders one"),
-    Check("intervals", "hazard ratios", hazard_ratios.check_hazard_ratios, "hazard ratios with limits, and events"),
+    Check(
+        "intervals",
+        "ratios of groups against events",
+        hazard_ratios.check_hazard_ratios,
+        "hazard or odds ratios with limits, of a counted row or of hazard_groups",
+    ),
     Check("means", "means of whole numbers", means.check_whole_numbers, "means of rows named in whole_numbers"),
     Check("means", "pooled means", means.check_pooled, "means (and sd) of a pooled cohort and of its parts"),
     Check("p_values", "p-values of means", means.check_p_values, "p-values beside means and sd of compared groups"),

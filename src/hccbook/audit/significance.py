@@ -8,10 +8,14 @@ from scipy.stats import norm
 
 from hccbook.audit.auc import implied_se
 from hccbook.audit.findings import IMPLIED, CheckResult, Discrepancy
+from hccbook.audit.p_values import fits_deviates, wald_deviates
 from hccbook.audit.printed import Range, estimate_and_limits, is_number, printed_range
 from hccbook.audit.transcription import Transcription
 
 CHECK = "significance"
+
+LEVEL = 0.05
+"""Level of which a 95 % interval speaks."""
 
 
 def check_marks(shown: Mapping[str, str], marks: Mapping[str, str], mark: str) -> CheckResult:
@@ -52,10 +56,15 @@ def check_interval(cell: str, limits: tuple[Range, Range, Range], stated: Range)
     Returns
     -------
     CheckResult
-        One comparison: it fails where the interval may reach no effect, or its width implies a greater p.
+        One comparison: it fails where the p of the interval's width is another, or one is significant and the other
+        is not.
     """
     estimate, lower, upper = limits
     p, error = p_of_interval(*limits), (upper - lower).middle / 3.92
+    reaches_no_effect = lower.low <= 0 <= upper.high
+    is_claimed = reaches_no_effect and stated.high <= LEVEL < p.low
+    is_denied = not reaches_no_effect and p.high < LEVEL <= stated.low
+    fits = fits_deviates(wald_deviates(estimate, implied_se(lower, upper)), stated)
     otherwise = Discrepancy(
         CHECK,
         cell,
@@ -65,7 +74,8 @@ def check_interval(cell: str, limits: tuple[Range, Range, Range], stated: Range)
         f"{estimate} / {error:.3f} = {estimate.middle / error:.2f}",
         IMPLIED,
     )
-    return CheckResult.of_one(p.low < stated.high and lower.low > 0, f"{cell}: p-value and interval", otherwise)
+    holds = fits and not is_claimed and not is_denied
+    return CheckResult.of_one(holds, f"{cell}: p-value and interval", otherwise)
 
 
 def significant_at(p: Range, threshold: float) -> bool | None:
@@ -89,10 +99,8 @@ def p_of_interval(estimate: Range, lower: Range, upper: Range) -> Range:
     -------
     Range
     """
-    error = implied_se(lower, upper)
-    deviates = [abs(end) / one for end in (estimate.low, estimate.high) for one in (error.low, error.high)]
-    least = 0.0 if estimate.low <= 0 <= estimate.high else min(deviates)
-    return Range(2 * float(norm.sf(max(deviates))), 2 * float(norm.sf(least)))
+    z = wald_deviates(estimate, implied_se(lower, upper))
+    return Range(2 * float(norm.sf(z.high)), 2 * float(norm.sf(z.low)))
 
 
 DIFFERENCES = ("net reclassification improvement", "integrated discrimination improvement", "difference")
@@ -118,11 +126,18 @@ def check_claimed(paper: Transcription) -> Iterator[CheckResult]:
 
 
 def check_differences(paper: Transcription) -> Iterator[CheckResult]:
-    """Whether the p-value of a difference can be that of its interval; of one row, for all its cohorts or each."""
+    """Whether the p-value of a difference can be that of its interval; of one row, for all its cohorts or each.
+
+    Where a row has several such effects, print does not say whose a p-value is.
+    """
     own = paper.own
     stated = {(one.row, one.cohort): one.value for one in own[own["quantity"] == "p-value"].itertuples()}
-    for one in own[own["lower"] != ""].itertuples(index=False):
+    effects = own[(own["lower"] != "") & own["quantity"].str.endswith(DIFFERENCES)]
+    several = effects.groupby("row")["quantity"].nunique() > 1
+    for one in effects[~effects["row"].isin(several[several].index)].itertuples(index=False):
         p = stated.get((one.row, one.cohort)) or stated.get((one.row, ""))
-        if one.quantity.endswith(DIFFERENCES) and p and is_number(p) and is_number(one.value):
+        if not p or not all(map(is_number, (p, one.value, one.lower, one.upper))):
+            continue
+        if implied_se(printed_range(one.lower), printed_range(one.upper)).low > 0:
             name = ", ".join(filter(None, (one.quantity, one.cohort.replace("_", " "), one.subgroup)))
             yield check_interval(name, estimate_and_limits(one), printed_range(p)).at(one.place)

@@ -47,6 +47,7 @@ def check_at_risk(paper: Transcription) -> Iterator[CheckResult]:
     """Numbers at risk that never rise, begin with everybody, and leave room for the events and the incidence."""
     results = []
     for group, times in _by_group(paper).items():
+        results += _rising(group_name(group), times)
         ordered = [(time, times[time]["at risk"].people) for time in sorted(times)]
         name = group_name(group)
         for (early, more), (late, fewer) in pairwise(ordered):
@@ -67,6 +68,17 @@ def check_at_risk(paper: Transcription) -> Iterator[CheckResult]:
             results += [one for time, at_risk in ordered for one in _events(name, time, (size, at_risk), times[time])]
     if results:
         yield CheckResult.joined(CHECK, "numbers at risk, events and incidences", results).at("numbers at risk")
+
+
+def _rising(name: str, times: Times) -> Iterator[CheckResult]:
+    """Events and incidences never fall."""
+    for quantity in ("cumulative events", "cumulative incidence"):
+        known = [(time, times[time][quantity]) for time in sorted(times) if quantity in times[time]]
+        printed = [(time, printed_range(one.value)) for time, one in known if is_number(one.value)]
+        for (early, less), (late, more) in pairwise(printed):
+            arithmetic = f"{less} at {early:g}, {more} later"
+            wrong = Discrepancy(CHECK, f"{quantity}, {name}, {late:g}", f"{more}", f"at least {less}", arithmetic)
+            yield CheckResult.of_one(less.low <= more.high, "", wrong)
 
 
 def _events(name: str, time: float, people: tuple[int, int], by: dict[str, Quoted]) -> Iterator[CheckResult]:

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 CHECK = "two_by_two"
 
 PROPORTIONS = ("sensitivity", "specificity", "ppv", "npv", "accuracy", "f1")
+CELLS = ("true positives", "false positives", "false negatives", "true negatives")
 DERIVED = (
     "prevalence", "youden index", "balanced accuracy", "positive likelihood ratio", "negative likelihood ratio",
-    "kappa", "mcc",
+    "kappa", "mcc", *CELLS,
 )  # fmt: skip
 MEASURES = (*PROPORTIONS, *DERIVED)
-"""Measures that the search knows: shares of people, and what is worked out from them."""
+"""Measures that the search knows: shares of people, what is worked out from them, and the cells themselves."""
 
 
 class TwoByTwo(NamedTuple):
@@ -82,6 +83,8 @@ def derived(table: TwoByTwo, measure: str) -> np.ndarray:
     tp, fp, fn, tn = (np.asarray(cell, dtype=float) for cell in table)
     n, sensitivity, specificity = tp + fp + fn + tn, tp / (tp + fn), tn / (tn + fp)
     chance = ((tp + fp) * (tp + fn) + (tn + fp) * (tn + fn)) / n**2
+    if measure in CELLS:
+        return (tp, fp, fn, tn)[CELLS.index(measure)]
     return {
         "prevalence": lambda: (tp + fn) / n + 0 * tn,
         "youden index": lambda: sensitivity + specificity - 1,
