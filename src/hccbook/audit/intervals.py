@@ -80,8 +80,9 @@ METHODS: dict[str, Callable[[float, int], tuple[float, float]]] = {
 """Interval methods that are tried: of a share and a number of people, whose product need be no whole number."""
 
 
-def _limits_text(method: str, share: float, number: int) -> str:
-    return "{:.3f} to {:.3f}".format(*METHODS[method](share, number))
+def _limits_text(method: str, share: float, number: int, percent: bool = False) -> str:
+    low, high = METHODS[method](share, number)
+    return f"{100 * low:.1f} % to {100 * high:.1f} %" if percent else f"{low:.3f} to {high:.3f}"
 
 
 class PrintedInterval(NamedTuple):
@@ -105,6 +106,11 @@ class PrintedInterval(NamedTuple):
     lower: Range
     upper: Range
     table: TwoByTwo
+
+    @property
+    def is_percent(self) -> bool:
+        """Whether it is printed in per cent."""
+        return self.estimate.text.endswith("%")
 
 
 OWN, WHOLE, AUGMENTED = "own denominator", "whole cohort", "cohort balanced by oversampling"
@@ -204,7 +210,7 @@ def identify(intervals: Sequence[PrintedInterval]) -> CheckResult:
             continue
         people = denominators(one.table, one.measure)
         number = people.get(OWN)
-        expected = _limits_text(method, one.table.value(one.measure), number) if number else "undefined"
+        expected = _limits_text(method, one.table.value(one.measure), number, one.is_percent) if number else "undefined"
         others = ", ".join(f"{name} on {base} ({people[base]})" for name, base in ways)
         wrong.append(
             Discrepancy(
@@ -325,7 +331,7 @@ def check_widths(intervals: Sequence[PrintedInterval], factor: float) -> CheckRe
             continue
         narrow = ratio.high < 1 / factor
         number = one.table.counts(one.measure)[1]
-        wilson = _limits_text("Wilson", one.table.value(one.measure), number)
+        wilson = _limits_text("Wilson", one.table.value(one.measure), number, one.is_percent)
         people = implied_denominator(one.estimate, one.lower, one.upper)
         times = f"at most {ratio.high:.2f}" if narrow else f"at least {ratio.low:.2f}"
         wrong.append(
@@ -405,8 +411,14 @@ def _with_limits(paper: Transcription) -> Iterator[tuple[str, str, Group, object
         key = (cell, one.value, one.lower, one.upper)
         if key not in seen:
             seen.add(key)
-            limits = tuple(printed_range(text, one.unit) for text in (one.value, one.lower, one.upper))
+            limits = tuple(_in_unit(text, one.unit) for text in (one.value, one.lower, one.upper))
             yield one.place, cell, paper.group_of(one), one, limits
+
+
+def _in_unit(text: str, unit: str) -> Range:
+    """What is printed, its per cent sign with it."""
+    found = printed_range(text, unit)
+    return Range(found.low, found.high, f"{text} %") if unit == "%" else found
 
 
 def check_estimates(paper: Transcription) -> Iterator[CheckResult]:
@@ -476,7 +488,7 @@ def _on_others(known: Sequence[PrintedInterval], way: tuple[str, str], reproduce
     wilson, wider = [], {}
     for one in known:
         share, number = one.table.value(one.measure), one.table.counts(one.measure)[1]
-        wilson.append(f"{one.cell}: {_limits_text('Wilson', share, number)} (Wilson on {number})")
+        wilson.append(f"{one.cell}: {_limits_text('Wilson', share, number, one.is_percent)} (Wilson on {number})")
         if 0 < share < 1 and (one.upper - one.lower).low > 0:
             least = 1 / width_ratio(one).high
             wider[one.measure] = min(least, wider.get(one.measure, least))
@@ -485,8 +497,9 @@ def _on_others(known: Sequence[PrintedInterval], way: tuple[str, str], reproduce
     own = first.table.counts(first.measure)[1]
     arithmetic = (
         f"{way[0]} on the {way[1]} gives {reproduced} of {len(known)} to the last digit; {first.cell}: "
-        f"{share:.3f} on {on_whole} people is {_limits_text(way[0], share, on_whole)}, on the {own} that it is of "
-        f"{_limits_text(way[0], share, own)}; any method on the measure's own people gives at least "
+        f"{share:.3f} on {on_whole} people is {_limits_text(way[0], share, on_whole, first.is_percent)}, on the {own} "
+        f"that it is of {_limits_text(way[0], share, own, first.is_percent)}; any method on the measure's own people "
+        "gives at least "
         + ", ".join(
             f"{factor:.1f} times the printed width for {name}" for name, factor in wider.items() if factor > 1.05
         )

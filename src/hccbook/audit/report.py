@@ -63,17 +63,23 @@ def _finding(position: int, one: Finding) -> RenderableType:
 
 
 def _denominators(report: AuditReport) -> Table:
-    shown = Table("paper", "check", "what agrees", "where", "comparisons", show_lines=False)
+    rows = [(one.paper, CHECKS[one.check], one.what, one.place, str(one.cells)) for one in report.agreements]
+    shown = _by_paper(report, ("check", "what agrees", "where", "comparisons"), rows)
     shown.columns[-1].justify = "right"
-    for one in report.agreements:
-        shown.add_row(*map(Text, (report.titles[one.paper], CHECKS[one.check], one.what, one.place, str(one.cells))))
     return shown
 
 
 def _not_applied(report: AuditReport) -> Table:
-    shown = Table("paper", "check", "what", "why", show_lines=False)
-    for one in report.not_applied:
-        shown.add_row(*map(Text, (report.titles[one.paper], CHECKS[one.check], one.what, one.why)))
+    rows = [(one.paper, CHECKS[one.check], one.what, one.why) for one in report.not_applied]
+    return _by_paper(report, ("check", "what", "why"), rows)
+
+
+def _by_paper(report: AuditReport, columns: Sequence[str], rows: Sequence[tuple[str, ...]]) -> Table:
+    """Rows that begin with a paper, which is named where there are several."""
+    several = len(report.titles) > 1
+    shown = Table(*["paper"] * several, *columns, show_lines=False)
+    for paper, *cells in rows:
+        shown.add_row(*map(Text, [report.titles[paper]] * several + cells))
     return shown
 
 
