@@ -220,6 +220,15 @@ Table 6,third,n,observed events,15,north,third,,
 Table 6,third,n,observed to expected ratio,1.25,north,third,,
 Table 8,new,all,sensitivity,0.800,north,,,
 Table 8,new,all,specificity,0.900,north,,,
+Figure 1,new,all,true positives,16,north,,,
+Table 1,Male,n,count,60,north,,,
+Table 1,Smokers,n,percentage,34.0,south,,,
+Table 3,Age,SE,standard error,0.240,north,,,
+Table 4,24 months,n,cumulative events,9,north,,,
+Table 9,Male,HR,hazard ratio,2.00,north,,0.80,5.00
+Table 9,"Age, per year",HR,hazard ratio,1.03,north,,1.01,1.05
+Table 10,gain,all,difference,0.10,north,,-0.10,0.30
+Table 10,gain,all,p-value,0.33,north,,,
 "Results, sentence 3",group size,,count,24,north,high,,
 "Results, sentence 1",registered,,count,900,,,,
 "Results, sentence 2",Lesions,,mean,1.61,all,,,
@@ -256,6 +265,13 @@ def test_small_paper_agrees(tmp_path):
         ("ratio,1.25,north,third", "ratio,1.52,north,third", "calibration_counts"),
         ("expected events,12.0", "expected events,21.0", "calibration_counts"),
         ("count,150,all", "count,151,all", "counts"),
+        ("true positives,16", "true positives,17", "two_by_two"),
+        ("percentage,34.0", "percentage,33.0", "counts"),  # 16.5 of 50
+        ("error,0.240", "error,0.340", "ratios"),  # ln(3.2 / 1.25) / 3.92 is 0.240
+        ("cumulative events,9", "cumulative events,5", "survival"),
+        # ln(2.5 / 1.6) / 3.92 is 0.114, which takes 4 / 0.114² = 308 events; there are 20.
+        ("0.80,5.00", "1.60,2.50", "intervals"),
+        ("p-value,0.33", "p-value,<0.001", "significance"),  # z is 0.98
         # 16 of 20 and 8 of 80 are flagged.
         ("count,24,north,high", "count,25,north,high", "two_by_two"),
     ],

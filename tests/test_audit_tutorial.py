@@ -18,7 +18,7 @@ from hccbook.run import book_source_dir
 ASSETS = book_source_dir() / "assets"
 PAPER = ASSETS / "made_up_paper"
 PAGE = book_source_dir() / "audit_tutorial.md"
-WIDTH = "100"
+WIDTH = "80"
 
 
 def planted() -> list[dict[str, str]]:
@@ -75,7 +75,7 @@ def test_every_planted_error_is_found_alone(found):
     """Each error by itself is found by the family that the number belongs to; limits count as one error."""
     groups: dict[tuple[str, ...], list[dict[str, str]]] = {}
     for error in planted():
-        key = tuple(error[name] for name in ("place", "row", "people")) + (error["number"].partition(",")[0],)
+        key = (error["place"], error["row"], error["people"], error["number"].partition(",")[0])
         groups.setdefault(key, []).append(error)
     assert len(groups) == 11
     for (place, *_, quantity), errors in groups.items():

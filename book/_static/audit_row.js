@@ -211,8 +211,11 @@
     const found = audit.waysToReproduce(table, measure, lower, upper);
     if (!found.length) return "as by no method and no number of people tried";
     const own = found.filter(({ name }) => name === audit.OWN);
-    const named = (own.length ? own : found).map(({ method, name, number }) => `${method} on ${name} (${number})`);
-    return `as by ${named.join(", ")}`;
+    const named = {};
+    (own.length ? own : found).forEach(({ method, name, number }) => {
+      (named[`${name} (${number})`] ??= []).push(method);
+    });
+    return `as by ${Object.entries(named).map(([on, methods]) => `${methods.join(", ")} on ${on}`).join("; ")}`;
   }
 
   function showMeasures(table, { measures, limits }) {

@@ -94,10 +94,12 @@ class Transcription:
             If the description or a table is wrong, or a table names a cohort that the description does not.
         """
         description, numbers = Description.read(folder), read_numbers(folder)
-        unknown = sorted({*numbers["cohort"]} - {"", *description.every_cohort})
-        if unknown:
-            known = ", ".join(description.every_cohort)
-            raise DataError(f"{folder.name}, cohort", f"must be one of {known}", ", ".join(unknown), "Correct either.")
+        unknown = numbers[~numbers["cohort"].isin(["", *description.every_cohort])]
+        if len(unknown):
+            first, known = unknown.iloc[0], ", ".join(description.every_cohort)
+            place = f"{folder.name}: {first['place']}, {first['row']}, {first['quantity']}, cohort"
+            found, hint = first["cohort"], "Correct the cell, or add the cohort to paper.yaml."
+            raise DataError(place, f"must be one of {known}", found, hint)
         return cls(description, numbers)
 
     @property
