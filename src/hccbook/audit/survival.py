@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from hccbook.audit.expressions import Quoted
 from hccbook.audit.findings import IMPLIED, CheckResult, Discrepancy
-from hccbook.audit.printed import Range, is_number, printed_range
+from hccbook.audit.printed import SLACK, Range, is_number, printed_range
 from hccbook.audit.transcription import Group, Transcription, group_name
 
 CHECK = "survival"
@@ -71,14 +71,14 @@ def check_at_risk(paper: Transcription) -> Iterator[CheckResult]:
 
 
 def _rising(name: str, times: Times) -> Iterator[CheckResult]:
-    """Events and incidences never fall."""
+    """Events and incidences never fall; of two numbers one unit apart the roundings touch, which is a fall too."""
     for quantity in ("cumulative events", "cumulative incidence"):
         known = [(time, times[time][quantity]) for time in sorted(times) if quantity in times[time]]
         printed = [(time, printed_range(one.value)) for time, one in known if is_number(one.value)]
         for (early, less), (late, more) in pairwise(printed):
             arithmetic = f"{less} at {early:g}, {more} later"
             wrong = Discrepancy(CHECK, f"{quantity}, {name}, {late:g}", f"{more}", f"at least {less}", arithmetic)
-            yield CheckResult.of_one(less.low <= more.high, "", wrong)
+            yield CheckResult.of_one(less.low < more.high - SLACK, "", wrong)
 
 
 def _events(name: str, time: float, people: tuple[int, int], by: dict[str, Quoted]) -> Iterator[CheckResult]:
