@@ -210,13 +210,13 @@ def table_5(out: Printer, people: pd.DataFrame, cutoff: float) -> None:
             out.add("Table 5", f"{time} months", "at risk", str(int((some["months"] > time).sum())), **where)
             out.add("Table 5", f"{time} months", "cumulative events", str(events), **where)
             out.add("Table 5", f"{time} months", "cumulative incidence", f"{100 * incidence:.1f}", unit="%", **where)
-    fit = sm.PHReg(people["months"], high.astype(float), status=people["ill"].astype(float)).fit()
-    value, error = float(fit.params[0]), float(fit.bse[0])
-    ends = {"lower": f"{math.exp(value - 1.96 * error):.2f}", "upper": f"{math.exp(value + 1.96 * error):.2f}"}
-    out.add(
-        "Results, sentence 6", "high against low risk", "hazard ratio", f"{math.exp(value):.2f}", cohort="all", **ends
-    )
-    out.add("Results, sentence 6", "high against low risk", "p-value", out.p(float(fit.pvalues[0])), cohort="all")
+    # The interval of a year of age is narrow, however few the events.
+    for row, values in (("high against low risk", high.astype(float)), ("age, per year", people["age"])):
+        fit = sm.PHReg(people["months"], values, status=people["ill"].astype(float)).fit()
+        value, error = float(fit.params[0]), float(fit.bse[0])
+        ends = {"lower": f"{math.exp(value - 1.96 * error):.2f}", "upper": f"{math.exp(value + 1.96 * error):.2f}"}
+        out.add("Results, sentence 6", row, "hazard ratio", f"{math.exp(value):.2f}", cohort="all", **ends)
+        out.add("Results, sentence 6", row, "p-value", out.p(float(fit.pvalues[0])), cohort="all")
 
 
 def table_6(out: Printer, people: pd.DataFrame, cohorts: tuple[str, ...], cutoff: float) -> None:
@@ -234,7 +234,12 @@ def table_6(out: Printer, people: pd.DataFrame, cohorts: tuple[str, ...], cutoff
             out.add("Table 6", "new against old", name, str(number), cohort=cohort)
         for name, number in (("event NRI", halves[0]), ("nonevent NRI", halves[1])):
             out.add("Table 6", "new against old", name, f"{number:.3f}", cohort=cohort)
-        out.add("Table 6", "new against old", "net reclassification improvement", f"{sum(halves):.3f}", cohort=cohort)
+        error = math.sqrt((moves[0] + moves[1]) / n1**2 + (moves[2] + moves[3]) / n0**2)
+        ends = {"lower": f"{sum(halves) - 1.96 * error:.3f}", "upper": f"{sum(halves) + 1.96 * error:.3f}"}
+        nri = "net reclassification improvement"
+        out.add("Table 6", "new against old", nri, f"{sum(halves):.3f}", cohort=cohort, **ends)
+        p = 2 * norm.sf(abs(sum(halves)) / error) if error else 1.0
+        out.add("Table 6", "new against old", "p-value", out.p(float(p)), cohort=cohort)
         thirds = pd.qcut(here["new"].rank(method="first"), 3, labels=("lowest", "middle", "highest"))
         for third, some in here.groupby(thirds, observed=True):
             expected, observed = float(some["new"].sum()), int(some["ill"].sum())

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from hccbook.audit.findings import IMPLIED, CheckResult, Discrepancy
-from hccbook.audit.printed import DEVIATE, Range, is_number, printed_range, total
+from hccbook.audit.printed import DEVIATE, Range, estimate_and_limits, is_number, printed_range, total
 from hccbook.errors import DataError
 
 if TYPE_CHECKING:
@@ -233,9 +233,9 @@ def _limits(paper: Transcription) -> Iterator[tuple[str, tuple[Range, Range, Ran
     """Every AUC with limits whose people are known: name, estimate and limits, people with and without the outcome."""
     for (cohort, subgroup), one in paper.areas.items():
         people = paper.people((cohort, subgroup))
-        if people and min(people) and one.lower and all(map(is_number, (one.value, one.lower, one.upper))):
-            name = ", ".join(filter(None, (cohort, subgroup))).replace("_", " ")
-            yield name, tuple(printed_range(text) for text in (one.value, one.lower, one.upper)), *people
+        limits = estimate_and_limits(one)
+        if people and min(people) and limits:
+            yield ", ".join(filter(None, (cohort, subgroup))).replace("_", " "), limits, *people
 
 
 def check_intervals(paper: Transcription) -> Iterator[CheckResult]:
@@ -254,9 +254,10 @@ def check_chance(paper: Transcription) -> Iterator[CheckResult]:
     """Whether the whole interval of an AUC lies below one half: a score that ranks people in reverse."""
     results = []
     for (cohort, subgroup), one in paper.areas.items():
-        if not one.lower or not all(map(is_number, (one.value, one.lower, one.upper))):
+        limits = estimate_and_limits(one)
+        if limits is None:
             continue
-        estimate, lower, upper = (printed_range(text) for text in (one.value, one.lower, one.upper))
+        estimate, lower, upper = limits
         otherwise = Discrepancy(
             CHECK,
             f"below chance: AUC, {cohort}, {subgroup}".rstrip(", "),

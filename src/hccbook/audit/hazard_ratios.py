@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from hccbook.audit.findings import IMPLIED, CheckResult, Discrepancy
-from hccbook.audit.printed import DEVIATE, Range, is_number, printed_range
+from hccbook.audit.printed import DEVIATE, Range, estimate_and_limits
 from hccbook.audit.transcription import Transcription
 
 CHECK = "intervals"
@@ -108,16 +108,15 @@ def check_hazard_ratios(paper: Transcription) -> Iterator[CheckResult]:
     rows = paper.own[paper.own["quantity"].isin((*HAZARDS, ODDS)) & (paper.own["lower"] != "")]
     for one in rows.itertuples(index=False):
         of_risk = bool(groups) and groups <= words(one.row)
-        texts = (one.value, one.lower, one.upper)
         possible = {one.cohort: cases[one.cohort]} if one.cohort in cases else cases
         if one.quantity == ODDS:
             possible = {name: information(e, paper.sizes[name, ""]) for name, e in possible.items() if e}
-        if (of_risk or one.row in binary) and possible and all(map(is_number, texts)) and float(one.lower) > 0:
-            ratio, lower, upper = map(printed_range, texts)
+        limits = estimate_and_limits(one)
+        if (of_risk or one.row in binary) and possible and limits and limits[1].low > 0:
             is_own = of_risk and one.quantity in HAZARDS and one.subgroup in ("", about.model)
             name = f"{one.quantity}, " + ", ".join(filter(None, (one.row, one.cohort, one.subgroup)))
             sizes = _sizes(paper, one.cohort) if is_own else None
-            results.append(_check_events(name, (ratio, lower, upper), possible, sizes))
+            results.append(_check_events(name, limits, possible, sizes))
     if results:
         yield CheckResult.joined(CHECK, "events enough for the interval of the ratio", results).at("text")
 

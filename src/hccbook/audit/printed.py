@@ -187,9 +187,10 @@ def whole_number(text: str) -> int:
     return int(bare)
 
 
-def estimate_and_limits(row: NamedTuple) -> tuple[Range, Range, Range]:
-    """Estimate, lower and upper limit of a transcribed row, as printed."""
-    return printed_range(row.value), printed_range(row.lower), printed_range(row.upper)
+def estimate_and_limits(row: NamedTuple) -> tuple[Range, Range, Range] | None:
+    """Estimate, lower and upper limit of a transcribed row, as printed; None where one of them is no number."""
+    texts = (row.value, row.lower, row.upper)
+    return tuple(map(printed_range, texts)) if all(map(is_number, texts)) else None
 
 
 def total(ranges: Iterable[Range | float]) -> Range:

@@ -97,29 +97,6 @@ def pooled_quantiles(cell: str, parts: Sequence[tuple[int, Quartiles]], pooled: 
     return CheckResult(CHECK, "pooled group against its parts", len(LEVELS), tuple(wrong))
 
 
-def pooled_at_most(parts: Sequence[tuple[int, Quartiles]], name: str) -> float:
-    """Least value that the pooled quantile surely does not exceed.
-
-    Parameters
-    ----------
-    parts
-        As in `pooled_quantiles`.
-    name : str
-        One of `LEVELS`.
-
-    Returns
-    -------
-    float
-        Infinite where the quartiles of the parts bound nothing.
-    """
-    needed = _enough_below(sum(n for n, _ in parts), LEVELS[name])
-    for point in sorted(one.high for _, quartiles in parts for one in quartiles):
-        beyond = math.nextafter(point, math.inf)
-        if sum(_sure_below(n, quartiles, beyond) for n, quartiles in parts) >= needed:
-            return point
-    return math.inf
-
-
 def quartiles_rise(cell: str, quartiles: Quartiles) -> CheckResult:
     """Whether a printed lower quartile, median and upper quartile rise."""
     lower, middle, upper = quartiles

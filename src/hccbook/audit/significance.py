@@ -78,13 +78,6 @@ def check_interval(cell: str, limits: tuple[Range, Range, Range], stated: Range)
     return CheckResult.of_one(holds, f"{cell}: p-value and interval", otherwise)
 
 
-def significant_at(p: Range, threshold: float) -> bool | None:
-    """Whether a printed p-value is below a threshold; None where its rounding leaves that open."""
-    if p.high <= threshold and (p.text.startswith("<") or p.high < threshold):
-        return True
-    return False if p.low >= threshold else None
-
-
 def p_of_interval(estimate: Range, lower: Range, upper: Range) -> Range:
     """p-value against no effect that a symmetric interval implies.
 
@@ -136,8 +129,7 @@ def check_differences(paper: Transcription) -> Iterator[CheckResult]:
     several = effects.groupby("row")["quantity"].nunique() > 1
     for one in effects[~effects["row"].isin(several[several].index)].itertuples(index=False):
         p = stated.get((one.row, one.cohort)) or stated.get((one.row, ""))
-        if not p or not all(map(is_number, (p, one.value, one.lower, one.upper))):
-            continue
-        if implied_se(printed_range(one.lower), printed_range(one.upper)).low > 0:
+        limits = estimate_and_limits(one)
+        if p and is_number(p) and limits and implied_se(*limits[1:]).low > 0:
             name = ", ".join(filter(None, (one.quantity, one.cohort.replace("_", " "), one.subgroup)))
-            yield check_interval(name, estimate_and_limits(one), printed_range(p)).at(one.place)
+            yield check_interval(name, limits, printed_range(p)).at(one.place)

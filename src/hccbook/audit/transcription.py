@@ -149,11 +149,6 @@ class Transcription:
             )
         return cells
 
-    @cached_property
-    def tables_of_characteristics(self) -> tuple[str, ...]:
-        """Places of the tables whose columns are groups of people."""
-        return tuple(self.description.compares)
-
     def _counted(self, places: Iterable[PrintedAt]) -> list[tuple[Group, str, int, int]]:
         found = {}
         for where in places:
