@@ -146,6 +146,8 @@ def test_a_reader_types_a_row(opened):
     assert page.is_hidden("#audit_row-fits")
     page.click("text=Intervals on the wrong people")
     assert "as by Wald on whole cohort (600)" in said(page, "of-sensitivity")
+    others = "Limits that no method gives with the people that they are of, but with others"
+    assert said(page, "reasons") == f"{others}: sensitivity, specificity, PPV, NPV."
     page.click("text=Clear")
     assert said(page, "reading").startswith("Type how many people")
     page.focus("#audit_row-n")

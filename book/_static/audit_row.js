@@ -218,6 +218,17 @@
     return `as by ${Object.entries(named).map(([on, methods]) => `${methods.join(", ")} on ${on}`).join("; ")}`;
   }
 
+  /* Of a table that fits: limits that are not of the people that the measure is of, or of no method. */
+  function wrongLimits(table, { limits }) {
+    const waysOf = ([measure, ends]) => [measure, audit.waysToReproduce(table, measure, ...ends)];
+    const found = Object.entries(limits).map(waysOf);
+    const listed = (isSo) => found.filter(([, by]) => isSo(by)).map(([measure]) => inSentence(measure)).join(", ");
+    const onOthers = listed((by) => by.length && by.every(({ name }) => name !== audit.OWN));
+    const byNone = listed((by) => !by.length);
+    const others = "Limits that no method gives with the people that they are of, but with others";
+    return [...(onOthers ? [`${others}: ${onOthers}.`] : []), ...(byNone ? [`Limits of no method tried: ${byNone}.`] : [])];
+  }
+
   function showMeasures(table, { measures, limits }) {
     const rows = Object.keys(MEASURES).map((measure) => {
       const text = measures[measure]?.text ?? (measure in measures ? "n.a." : "");
@@ -306,12 +317,12 @@
     const said = reading(row, tables);
     show(byId("audit_row-wrong"), wrong.join(" "));
     show(byId("audit_row-reading"), said);
-    const why = isReady && !tables.length ? reasons(row) : [];
+    if (tables.length) showTables(tables);
+    const table = tables[Math.max(chosenTable.input.selectedIndex, 0)];
+    const why = table ? wrongLimits(table, row) : isReady ? reasons(row) : [];
     byId("audit_row-reasons").replaceChildren(...why.map((text) => element("li", {}, text)));
     byId("audit_row-fits").hidden = !tables.length;
-    if (tables.length) {
-      showTables(tables);
-      const table = tables[Math.max(chosenTable.input.selectedIndex, 0)];
+    if (table) {
       showMeasures(table, row);
       showIntervals(table, row);
     }
