@@ -226,7 +226,7 @@
     const onOthers = listed((by) => by.length && by.every(({ name }) => name !== audit.OWN));
     const byNone = listed((by) => !by.length);
     const others = "Limits that no method gives with the people that they are of, but with others";
-    return [...(onOthers ? [`${others}: ${onOthers}.`] : []), ...(byNone ? [`Limits of no method tried: ${byNone}.`] : [])];
+    return [...(onOthers ? [`${others}: ${onOthers}.`] : []), ...(byNone ? [`Limits of no method: ${byNone}.`] : [])];
   }
 
   function showMeasures(table, { measures, limits }) {
