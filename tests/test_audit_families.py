@@ -14,6 +14,7 @@ from hccbook.audit import audit_folder, audit_folders, categories, means, ratios
 from hccbook.audit.findings import STATED
 from hccbook.audit.means import Moments
 from hccbook.audit.printed import printed_range
+from hccbook.audit.transcription import QUANTITIES
 from hccbook.audit.two_by_two import TwoByTwo, compatible_tables
 from hccbook.errors import DataError
 
@@ -332,6 +333,11 @@ METHOD = "methods: [{kind: network, place: x, "
             DESCRIPTION,
             "must be a whole number, but found '5.5'",
         ),
+        (
+            ROWS.replace("sensitivity,0.800", "sensitivty,0.800"),
+            DESCRIPTION,
+            "quantity: must be spelled as the checks read it, but found sensitivty. Write sensitivity, or",
+        ),
         (ROWS, DESCRIPTION + "alike: [{table: Table 9, said: x}]\n", "must be among compares, but found ['Table 9']"),
         (ROWS, DESCRIPTION + METHOD + "name: ResNet-18}]\n", "a number of features must say where it stands"),
         (ROWS, DESCRIPTION + METHOD + "name: VGG, at: {row: registered}}]\n", "a network must be one of ResNet-18"),
@@ -349,6 +355,12 @@ def test_wrong_folder_is_one_message(tmp_path, rows, description, message):
     with pytest.raises(DataError) as error:
         audit_folder(write(tmp_path / "a", rows, description))
     assert message in str(error.value)
+
+
+def test_the_format_lists_every_quantity(project_root):
+    """What the checks read is in the page, spelled so."""
+    page = (project_root / "book" / "audit_format.md").read_text(encoding="utf-8")
+    assert [name for name in QUANTITIES if f"`{name}`" not in page] == []
 
 
 def test_empty_folder(tmp_path):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +21,20 @@ from hccbook.papers.published import PrintedAt, rows_at
 NEEDED = ("place", "row", "quantity", "value")
 OPTIONAL = ("column", "unit", "cohort", "subgroup", "lower", "upper", "paper", "item", "decimals")
 """Columns of a table of printed numbers; an optional one that is missing is empty."""
+
+QUANTITIES = (
+    *MEASURES, "auc", "count", "percentage", "denominator", "median", "mean", "sd", "p-value", "odds ratio",
+    "hazard ratio", "risk ratio", "subdistribution hazard ratio", "coefficient", "standard error", "difference",
+    "net reclassification improvement", "integrated discrimination improvement", "event NRI", "nonevent NRI",
+    "events up", "events down", "nonevents up", "nonevents down", "discrimination slope, new",
+    "discrimination slope, old", "at risk", "cumulative events", "cumulative incidence", "observed events",
+    "expected events", "mean predicted risk", "observed to expected ratio",
+)  # fmt: skip
+"""Quantities that general checks read; any other is for the relations of a description."""
+
+_SPELLED = {name.lower(): name for name in QUANTITIES}
+_ALIKE = 0.9
+"""Share of letters from which another spelling is taken for a slip."""
 
 LITERATURE = ", literature"
 """How a row of the text ends that quotes somebody else."""
@@ -63,10 +78,26 @@ def read_numbers(folder: Path) -> pd.DataFrame:
                     raise DataError(place, "must say place, quantity and value", dict(row), "Fill it in.")
                 if bool(row.get("lower")) is not bool(row.get("upper")):
                     raise DataError(place, "must have both limits or none", dict(row), "Fill in the other one.")
+                _refuse_slip(place, row["quantity"])
                 rows.append({name: row.get(name) or "" for name in (*NEEDED, *OPTIONAL)})
     if not rows:
         raise DataError(str(folder), "must hold printed numbers as CSV", "none", "See hccbook audit init.")
     return pd.DataFrame(rows)
+
+
+@cache
+def _slip_of(quantity: str) -> str:
+    """Quantity that another is nearly spelled like; empty where there is none, or it is one itself."""
+    near = difflib.get_close_matches(quantity.lower(), _SPELLED, n=1, cutoff=_ALIKE)
+    return _SPELLED[near[0]] if near and quantity not in QUANTITIES else ""
+
+
+def _refuse_slip(place: str, quantity: str) -> None:
+    """Refuse a quantity that is nearly one that the checks read: they would pass over it without a word."""
+    meant = _slip_of(quantity)
+    if meant:
+        hint = f"Write {meant}, or name it otherwise if it is another thing."
+        raise DataError(f"{place}, quantity", "must be spelled as the checks read it", quantity, hint)
 
 
 @dataclass(frozen=True, eq=False)
