@@ -117,7 +117,7 @@ class CellGuard:
         """Cell whose statements are executed one by one until one is refused."""
         body: list[ast.stmt] = []
         for statement in cell.body:
-            names = ast.Constant(tuple(sorted(_loaded(statement))))
+            names = ast.Constant(tuple(sorted(loaded_names(statement))))
             body.append(_call("ask", names))
             body.append(statement)
         if body and isinstance(body[-1], ast.Expr):
@@ -128,7 +128,7 @@ class CellGuard:
             node.value for node in ast.walk(cell) if isinstance(node, ast.Constant) and isinstance(node.value, str)
         ]
         glued = [_pattern(node.args[0]) for node in ast.walk(cell) if _is_glue(node)]
-        facts = [ast.Constant(tuple(sorted(part))) for part in (_stored(cell), set(words), set(glued))]
+        facts = [ast.Constant(tuple(sorted(part))) for part in (stored_names(cell), set(words), set(glued))]
         error = ast.Name("_hccbook_error", ast.Load())
         handler = ast.ExceptHandler(_of_guard("caught"), "_hccbook_error", [_call("give_up", error, *facts)])
         noting = ast.withitem(ast.Call(_of_guard("noting"), [], []))
@@ -223,12 +223,14 @@ def _inner(tree: ast.AST) -> set[str]:
     return inner
 
 
-def _loaded(statement: ast.stmt) -> set[str]:
+def loaded_names(statement: ast.stmt) -> set[str]:
+    """Names that a statement takes from before it."""
     bound = _names(statement, ast.Store) if isinstance(statement, (ast.For, ast.With)) else set()
     return _names(statement, ast.Load) - _inner(statement) - bound
 
 
-def _stored(tree: ast.AST) -> set[str]:
+def stored_names(tree: ast.AST) -> set[str]:
+    """Names that a statement, or a cell, leaves behind."""
     return _names(tree, ast.Store) - _inner(tree)
 
 
