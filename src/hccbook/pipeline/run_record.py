@@ -74,10 +74,11 @@ class RunRecord(Settings):
 
 
 def execution_record(stage: str) -> dict[str, Any]:
-    """What executes a stage now: versions of hccbook, Python and the libraries that the notebook uses; processor."""
-    libraries = dict(library.split(" ", 1) for library in notebook_code(stage).libraries)
-    own = {"hccbook": version_of_package(), "Python": platform.python_version()}
-    return {"versions": own | libraries, "processor": f"{processor_name()}, {processor_kind()}"}
+    """What executes a stage now: versions of hccbook, Python and the notebook's libraries; hash of code; processor."""
+    code = notebook_code(stage)
+    libraries = dict(library.split(" ", 1) for library in code.libraries)
+    versions = {"hccbook": version_of_package(), "Python": platform.python_version()} | libraries
+    return {"versions": versions, "code": code.digest, "processor": f"{processor_name()}, {processor_kind()}"}
 
 
 def recorded_stages(papers: Iterable[str]) -> list[str]:
@@ -97,11 +98,10 @@ def describe_run(run: RunPaths) -> RunRecord:
     """
     if run.archive_manifest.is_file():
         return RunRecord.checked(f"{run.root.name}/{run.archive_manifest.name}", _json(run.archive_manifest))
-    executed = {stage: _metadata(run, stage) for stage in (*STAGES, *CHAPTERS)}
-    executed = {stage: metadata for stage, metadata in executed.items() if metadata}
+    executed = executed_notebooks(run)
     if not executed:
         raise DataError(run.root.name, "must be the folder of a run", "no executed notebook", "Run it: hccbook run.")
-    settings = _settings(executed)
+    settings = settings_of(executed)
     papers = Profile.checked(f"settings of the run {run.root.name}", settings).run.papers.split(",")
     made = [metadata.get(METADATA, {}) for metadata in executed.values()]
     control = {stage: _metadata(run.control, stage) for stage in STAGES}
@@ -113,6 +113,12 @@ def describe_run(run: RunPaths) -> RunRecord:
         processors=tuple(dict.fromkeys(own["processor"] for own in made if own)),
         seconds=_seconds(executed) | {f"control/{name}": value for name, value in _seconds(control).items()},
     )
+
+
+def executed_notebooks(run: RunPaths) -> dict[str, dict[str, Any]]:
+    """Metadata of the notebooks that were executed in a run, by stage or chapter in their order."""
+    found = {stage: _metadata(run, stage) for stage in (*STAGES, *CHAPTERS)}
+    return {stage: metadata for stage, metadata in found.items() if metadata}
 
 
 def _json(file: Path) -> dict[str, Any]:
@@ -129,7 +135,7 @@ def _metadata(run: RunPaths, stage: str) -> dict[str, Any]:
     return _json(file).get("metadata", {}) if file.is_file() else {}
 
 
-def _settings(executed: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def settings_of(executed: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Settings by section, out of the parameters of each notebook, without folders of the machine."""
     parameters = {stage: metadata.get("papermill", {}).get("parameters", {}) for stage, metadata in executed.items()}
     everywhere = {name: value for own in parameters.values() for name, value in own.items()}

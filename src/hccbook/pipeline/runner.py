@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
 
@@ -24,10 +25,12 @@ from hccbook.parallel import WORK_LOG
 from hccbook.pipeline.archive import read_archive, unpack_archive
 from hccbook.pipeline.checks import papers_served, with_papers
 from hccbook.pipeline.costs import CostMeter, record_cost
+from hccbook.pipeline.crate import write_crate
+from hccbook.pipeline.lineage import TRACED, lineage_file, lineage_source
 from hccbook.pipeline.null_run import DRAWN, draw_null_run
 from hccbook.pipeline.privacy import refuse_identifiers
 from hccbook.pipeline.run_folder import RUNNER_VARIABLE, claimed, clear, end_with_runner, ended_together
-from hccbook.pipeline.run_record import METADATA, execution_record
+from hccbook.pipeline.run_record import METADATA, executed_notebooks, execution_record
 from hccbook.pipeline.staleness import forget_damaged, record_outputs
 from hccbook.pipeline.unavailable import RECORD, glue_references, guarded_source
 from hccbook.run import (
@@ -164,8 +167,11 @@ def execute_stage(stage: str, profile: Profile, results: str, workers: int) -> P
     chosen = of_papers(nbformat.read(source, as_version=4), profile.run.papers)
     chosen.metadata[METADATA] = execution_record(stage)
     if not profile.run.synthetic:
-        chosen.cells.insert(1, guard_cell(stage))  # behind the title
+        chosen.cells.insert(1, hidden_cell(guard_source(stage)))  # behind the title
         (run.stage(stage) / RECORD).unlink(missing_ok=True)
+    lineage_file(run, stage).unlink(missing_ok=True)
+    if stage in TRACED:
+        chosen.cells.insert(1, hidden_cell(lineage_source(stage)))
     with atomic_path(executed) as part:
         try:
             papermill.execute_notebook(
@@ -211,11 +217,14 @@ def of_papers(notebook: nbformat.NotebookNode, papers: str) -> nbformat.Notebook
     return notebook
 
 
-def guard_cell(stage: str) -> nbformat.NotebookNode:
-    """Hidden first cell that lets a notebook on a user's patients go on where they cannot give something."""
+def guard_source(stage: str) -> str:
+    """Cell that lets a notebook on a user's patients go on where they cannot give something."""
     pages = [*book_source_dir().glob("*.md"), notebook_file(stage)]
-    references = glue_references(page.read_text(encoding="utf-8") for page in pages)
-    source = guarded_source(stage, references)
+    return guarded_source(stage, glue_references(page.read_text(encoding="utf-8") for page in pages))
+
+
+def hidden_cell(source: str) -> nbformat.NotebookNode:
+    """Cell that the book does not show."""
     return nbformat.v4.new_code_cell(source, metadata={"tags": ["remove-cell"]})
 
 
@@ -266,19 +275,25 @@ def run(profile: str, *, manifest: str = "", results: str = "", jobs: int = 1, u
         read_archive(project_root() / checked.run.archive)
     with claimed(paths) as lock:
         shown = show_archive(checked, paths)
-        for folder in (paths, shown):
-            (folder.root / "stage_error.txt").unlink(missing_ok=True)
-        for folder in dict.fromkeys((paths, paths.control, shown)):
-            for stage in (*STAGES, *CHAPTERS):
-                damaged = forget_damaged(stage, folder)
-                if damaged:
-                    what = f"{damaged[0]} is not what it left"
-                    print(f"{folder.root.name}, {stage}: made again, since {what}", flush=True)
+        folders = tuple(dict.fromkeys((paths, paths.control, shown)))
+        _forget_what_is_damaged(folders)
         _run_snakemake(paths, shown, file, until, jobs, lock)
+        for folder in filter(executed_notebooks, folders):
+            write_crate(folder)
         if paths.manifest is not None:
             coded = checked.cohort.centre_names == "coded"
             print(refuse_identifiers(paths, paths.manifest, centres=coded), flush=True)
     return paths.root
+
+
+def _forget_what_is_damaged(folders: Iterable[RunPaths]) -> None:
+    for folder in folders:
+        (folder.root / "stage_error.txt").unlink(missing_ok=True)
+        for stage in (*STAGES, *CHAPTERS):
+            damaged = forget_damaged(stage, folder)
+            if damaged:
+                what = f"{damaged[0]} is not what it left"
+                print(f"{folder.root.name}, {stage}: made again, since {what}", flush=True)
 
 
 def fit_to_manifest(profile: Profile, file: Path, manifest: str, results: str) -> tuple[Profile, Path]:

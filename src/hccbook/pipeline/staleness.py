@@ -15,7 +15,8 @@ from hccbook.settings import Profile
 
 _DATA_READERS = {"hccbook.papers.published", "hccbook.features.radiomics.ibsi"}
 _PLACES = ("manifest", "archive")
-_FILE_SETTINGS = ("weights", "resnet50_weights", "resnet18_weights", "predictions")
+FILE_SETTINGS = ("weights", "resnet50_weights", "resnet18_weights", "predictions")
+"""Settings that name files or folders which a stage reads."""
 
 
 def stage_digest(stage: str, profile: Profile, run: RunPaths) -> str:
@@ -37,7 +38,7 @@ def stage_digest(stage: str, profile: Profile, run: RunPaths) -> str:
     inputs.append({name: value for name, value in parameters.items() if name not in _PLACES})
     # What an archive holds is in its manifest, with sums.
     inputs += [run.archive_manifest] if stage in RESULT_CHAPTERS else []
-    inputs += [project_root() / value for name, value in parameters.items() if name in _FILE_SETTINGS and value]
+    inputs += [project_root() / value for name, value in parameters.items() if name in FILE_SETTINGS and value]
     if "benchmark_file" in source:
         inputs.append(benchmarks_dir())
     if stage == "cohort" and run.manifest is not None:
@@ -76,7 +77,13 @@ def _python(source: str) -> str:
 
 def record_outputs(stage: str, run: RunPaths) -> None:
     """Write down what a stage has left, with the hash of each file."""
-    save_json(_outputs(stage, run), _record(stage, run))
+    save_json(_outputs(stage, run), outputs_file(stage, run))
+
+
+def recorded_outputs(stage: str, run: RunPaths) -> dict[str, str]:
+    """Files that a stage left, relative to the run's folder, with their hashes; none if it has not run."""
+    record = outputs_file(stage, run)
+    return read_json(record) if record.is_file() else {}
 
 
 def forget_damaged(stage: str, run: RunPaths) -> list[str]:
@@ -91,7 +98,7 @@ def forget_damaged(stage: str, run: RunPaths) -> list[str]:
     """
     damaged = damaged_files(stage, run)
     if damaged:
-        left, notebook = read_json(_record(stage, run)), run.executed_notebook(stage)
+        left, notebook = read_json(outputs_file(stage, run)), run.executed_notebook(stage)
         for file in [run.root / name for name in left] if _is_drawn(stage, run) else [notebook]:
             file.unlink(missing_ok=True)
     return damaged
@@ -99,7 +106,7 @@ def forget_damaged(stage: str, run: RunPaths) -> list[str]:
 
 def damaged_files(stage: str, run: RunPaths) -> list[str]:
     """Files that a stage left and that are gone or have been altered since, relative to the run's folder."""
-    record = _record(stage, run)
+    record = outputs_file(stage, run)
     if not record.is_file() or not (_is_drawn(stage, run) or run.executed_notebook(stage).is_file()):
         return []
     present = _outputs(stage, run)
@@ -108,7 +115,7 @@ def damaged_files(stage: str, run: RunPaths) -> list[str]:
 
 def _is_drawn(stage: str, run: RunPaths) -> bool:
     """Whether a stage's files were drawn by a null run, without a notebook."""
-    return run.executed_notebook(stage).relative_to(run.root).as_posix() not in read_json(_record(stage, run))
+    return run.executed_notebook(stage).relative_to(run.root).as_posix() not in read_json(outputs_file(stage, run))
 
 
 def _outputs(stage: str, run: RunPaths) -> dict[str, str]:
@@ -121,5 +128,6 @@ def _outputs(stage: str, run: RunPaths) -> dict[str, str]:
     }
 
 
-def _record(stage: str, run: RunPaths) -> Path:
+def outputs_file(stage: str, run: RunPaths) -> Path:
+    """Where it is written down what a stage has left."""
     return run.root / "notebooks" / f"{stage}.files.json"
