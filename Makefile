@@ -24,7 +24,7 @@ define NEED_PYTHON
 	exit 1; }
 endef
 
-.PHONY: help setup book test lint doctor lock clean distclean
+.PHONY: help setup book test codecheck lint doctor lock clean distclean
 
 help: ## List what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -69,6 +69,9 @@ book: setup ## Run the pipelines and render the book (PROFILE=demo; the last lin
 test: setup ## Test the package, then the notebooks at the smoke profile
 	"$(BIN)/python" -m pytest --numprocesses $(or $(JOBS),2) --dist loadfile -m "not thorough" tests
 	"$(BIN)/python" -m pytest --nbval --nbval-current-env -p no:xdist notebooks
+
+codecheck: setup ## Make every table and figure of codecheck.yml anew and compare (a few minutes)
+	"$(BIN)/hccbook" codecheck$(if $(JOBS), --jobs $(JOBS))
 
 lint: setup ## Check style, complexity, docstrings and types of the code
 	"$(BIN)/ruff" check .

@@ -240,6 +240,47 @@ def privacy(
 
 
 @app.command()
+def verify(
+    crate: Annotated[Path, typer.Argument(help="Folder of a run, which its last step made a crate.")],
+    manifest: Annotated[
+        Path | None, typer.Option("--manifest", help="Compare your inputs too: the manifest of the run.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+) -> None:
+    """Files that are not what a run left, and the tables and figures they touch; exit code 1 if there is any."""
+    from hccbook.pipeline.verification import verify_crate
+
+    found = verify_crate(crate, manifest)
+    if as_json:
+        rows = [{**row, "items": row["items"].split()} for row in found.altered.to_dict("records")]
+        print(json.dumps({"files": found.files, "altered": rows, "items": found.items}, indent=1))
+    else:
+        print(found)
+    if len(found.altered):
+        raise typer.Exit(1)
+
+
+@app.command()
+def codecheck(
+    jobs: JobsOption = 0,
+    write: Annotated[
+        bool, typer.Option("--write-references", help="Keep what is made as what later checks compare with.")
+    ] = False,
+) -> None:
+    """Make every table and figure of codecheck.yml anew, and compare; exit code 1 if any differs."""
+    from hccbook.pipeline.codecheck import all_passed, compare_items, make_items, report_lines, write_references
+    from hccbook.run import project_root
+
+    make_items(_cores(jobs))
+    if write:
+        write_references()
+    table = compare_items(project_root())
+    print("\n".join(report_lines(table)))
+    if not all_passed(table):
+        raise typer.Exit(1)
+
+
+@app.command()
 def compare(
     first: Annotated[Path, typer.Argument(help="Folder of a run or an archive.")],
     second: Annotated[Path, typer.Argument(help="Another one.")],

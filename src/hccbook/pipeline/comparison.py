@@ -113,6 +113,15 @@ def compare_runs(first: Path, second: Path, digits: int = 6) -> Comparison:
     )
 
 
+def table_difference(first: pd.DataFrame, second: pd.DataFrame, digits: int = 6) -> str:
+    """What differs most between two tables at these digits, as of `compare_runs`; empty where they agree."""
+    found = _difference("", _Pair.of(first, second), digits)
+    if found is None:
+        return "" if list(first) == list(second) else "other columns"
+    _, rows, only_first, only_second, count, *_, where = found
+    return where or f"{count} values of {rows} rows; {only_first} and {only_second} rows that only one has"
+
+
 def _opened(folder: Path, scratch: Path) -> RunPaths:
     """Folder of a run as it is; an archive unpacked into `scratch`."""
     run = RunPaths(folder.resolve())
