@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
+import json
 import re
 import shutil
 import socket
@@ -121,6 +122,49 @@ def test_citation_has_the_version_of_the_package():
     assert dois == {"10.1016/j.eclinm.2024.102718", "10.14218/JCTH.2025.00091"}
 
 
+# --- other ways to an environment ------------------------------------------------------------------------------------
+
+
+def test_binder_has_the_same_environment_and_sets_up_as_everybody():
+    """Binder reads the one environment.yml; what follows are scripts that it can start, and `make setup`."""
+    assert (ROOT / "binder" / "environment.yml").resolve() == (ROOT / "environment.yml").resolve()
+    for name in ("postBuild", "start"):
+        file = ROOT / "binder" / name
+        assert file.stat().st_mode & 0o111, f"binder/{name} must be executable"
+        assert file.read_text(encoding="utf-8").startswith("#!/bin/bash\n")
+    assert "make setup" in (ROOT / "binder" / "postBuild").read_text(encoding="utf-8")
+    assert 'exec "$@"' in (ROOT / "binder" / "start").read_text(encoding="utf-8")
+
+
+def test_devcontainer_names_the_python_and_what_is_there():
+    """Its image has a Python that pyproject.toml allows; it calls the Makefile, whose environment it uses."""
+    content = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
+    image, _, tag = content["image"].partition(":")
+    assert image == "python"
+    assert SpecifierSet(_project()["requires-python"]).contains(tag.partition("-")[0] + ".0")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    command, target = content["postCreateCommand"].split()
+    assert command == "make" and re.search(rf"^{target}:", makefile, re.MULTILINE)
+    (venv,) = re.findall(r"^VENV \?= (.+)$", makefile, re.MULTILINE)
+    interpreter = content["customizations"]["vscode"]["settings"]["python.defaultInterpreterPath"]
+    assert interpreter == f"${{containerWorkspaceFolder}}/{venv}/bin/python"
+
+
+def test_book_is_built_without_a_network():
+    """`.ci/run` builds the smoke book in `.ci/offline`, in which this machine answers and no other can be reached."""
+    assert ".ci/offline make book PROFILE=smoke" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    asks = (
+        "import socket; server = socket.create_server(('127.0.0.1', 0));"
+        "socket.create_connection(server.getsockname()).close(); print('here');"
+        "socket.create_connection(('192.0.2.1', 80), timeout=5)"
+    )
+    done = subprocess.run([ROOT / ".ci" / "offline", "python3", "-c", asks], capture_output=True, text=True, cwd=ROOT)
+    if done.returncode == 77:
+        pytest.skip("the system does not allow unshare, so that the network cannot be taken away")
+    assert done.stdout == "here\n"
+    assert "Network is unreachable" in done.stderr
+
+
 # --- the Makefile ------------------------------------------------------------------------------------------------
 
 STAND_IN = """#!/bin/sh
@@ -177,7 +221,8 @@ def test_make_alone_lists_every_target():
         pytest.skip("make is not installed")
     printed = subprocess.run(["make"], cwd=ROOT, capture_output=True, encoding="utf-8", check=True).stdout
     described = dict(re.findall(r"^  make (\w+) +(\S.*)$", printed, flags=re.MULTILINE))
-    assert {"help", "setup", "book", "test", "lint", "doctor", "lock", "clean", "distclean"} == set(described)
+    targets = {"help", "setup", "book", "test", "codecheck", "lint", "doctor", "lock", "clean", "distclean"}
+    assert targets == set(described)
 
 
 def test_every_phony_target_is_described():
