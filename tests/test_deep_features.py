@@ -826,6 +826,14 @@ def test_stopping_after_epochs_without_a_lower_loss():
         trained_by("projection", [np.nan], 2)
 
 
+def test_a_small_gain_is_none():
+    """After a loss of 8, where a hundredth counts, 7.921 is no better and 7.919 is."""
+    model = GivenLosses("projection", [9.0, 8.0, 7.99, 7.93, 7.921])
+    assert fine_tuning._train(model, model, Tuning("network", 4, 7, min_gain=0.01)).epoch == 1
+    model = GivenLosses("projection", [9.0, 8.0, 7.99, 7.93, 7.919])
+    assert fine_tuning._train(model, model, Tuning("network", 4, 7, min_gain=0.01)).epoch == 4
+
+
 def test_only_development_patients_are_seen(start, fine_tuned, tmp_path):
     """Others in the inputs, with nothing but NaN, change no byte; they need not be there."""
     inputs, hcc = stage_toy(40, 12, 2.5, seed=1)

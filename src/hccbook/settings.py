@@ -214,6 +214,13 @@ class FeatureSettings(Settings):
     fine_tune_epochs: int = Field(
         20, ge=0, description="Most epochs of each step of fine-tuning: the projection, then the network with it."
     )
+    fine_tune_min_gain: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share by which the inner loss must fall for a better epoch; a hundredth is more than what another "
+        "processor changes.",
+    )
     fine_tune_shuffles: int = Field(
         3, ge=0, description="Fine-tunings with shuffled outcomes, the negative control; 0 for none."
     )

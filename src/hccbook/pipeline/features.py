@@ -117,7 +117,9 @@ def _fine_tuned(
 ) -> pd.DataFrame:
     """Values of the network tuned on the patients `learnt`; its file, history and negative control are written."""
     folder = run.stage("features")
-    tuning = deep_features.Tuning(settings.fine_tune, settings.fine_tune_epochs, settings.seed)
+    tuning = deep_features.Tuning(
+        settings.fine_tune, settings.fine_tune_epochs, settings.seed, settings.fine_tune_min_gain
+    )
     stored = deep_features.stored_fine_tuning(backbone, inputs, hcc[learnt], tuning, run.store)
     for ending in (".safetensors", ".json"):
         link(stored.with_suffix(ending), folder / f"fine_tuned{ending}")

@@ -45,11 +45,14 @@ class Tuning:
         Most passes over the cohort for each part; with 0 nothing is tuned.
     seed : int
         Seed of the projection, of the inner split, of the batches, and of what is dropped and shifted.
+    min_gain : float
+        Share by which the inner loss must fall below that of the best epoch for a better one.
     """
 
     depth: str
     epochs: int
     seed: int
+    min_gain: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +120,7 @@ class FineTunedNetwork:
     @property
     def tuning(self) -> Tuning:
         """How it was tuned."""
-        return Tuning(self.card["depth"], self.card["epochs_allowed"], self.card["seed"])
+        return Tuning(self.card["depth"], self.card["epochs_allowed"], self.card["seed"], self.card["min_gain"])
 
     @property
     def history(self) -> pd.DataFrame:

@@ -131,6 +131,7 @@ def fine_tune(backbone: Backbone, inputs: Inputs, hcc: pd.Series, tuning: Tuning
         "network_weights": backbone.origin,
         "seed": tuning.seed,
         "epochs_allowed": tuning.epochs,
+        "min_gain": tuning.min_gain,
         "epochs": trained.epoch,
         "note": trained.why,
         "inner_auc": trained.history[trained.epoch]["inner_auc"] if trained.history else None,
@@ -279,7 +280,7 @@ def _train(model: _Model, development: _Development, tuning: Tuning, before: _Tr
             train_loss = development.scores(model, development.fitted)[0]
         if number or not before:  # what the step before left is in the history already
             history.append(_history_row(first + number, model.name, train_loss, inner_loss, inner_auc))
-        if inner_loss < min_loss:
+        if inner_loss < min_loss * (1 - tuning.min_gain):
             best, min_loss, since = number, inner_loss, 0
             best_state = {name: value.detach().clone() for name, value in model.state_dict().items()}
         else:
