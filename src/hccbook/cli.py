@@ -125,10 +125,7 @@ def manifest(  # noqa: PLR0913 - a command has its options
 
     wanted = tuple(RunSettings(phases=phases).phases.split(","))
     choices = Choices(phases=wanted, study=study, recipe=recipe, clinical=clinical, key=on, weights=weights)
-    report = write_manifest(root, output, choices, jobs or _cores())
-    print(f"{report.manifest}: {report.patients} patients, {report.whole} with all phases")
-    print(f"{report.decisions}: {len(report.table)} decisions, {report.open} left open")
-    print(f"{report.page}: a picture of every volume")
+    print(write_manifest(root, output, choices, jobs or _cores()))
 
 
 @app.command()

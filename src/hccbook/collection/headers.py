@@ -181,7 +181,7 @@ def acquisition_second(dataset: Dataset) -> float | None:
 
     References
     ----------
-    DICOM PS3.3, C.7.6.1 (Acquisition Time: when the data that the image comes from began to be acquired), and
+    DICOM PS3.6, (0008,0032) beside (0008,0031) and (0008,0033): times of acquisition, series and content, and
     https://github.com/nipy/heudiconv/issues/450, in which content times lie 20 s behind.
     """
     together = _text(dataset, "AcquisitionDateTime")

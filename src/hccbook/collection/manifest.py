@@ -102,6 +102,16 @@ class ManifestReport:
         """Decisions that are the user's."""
         return int(self.table["decision"].isin(["left empty", "left open"]).sum())
 
+    def __str__(self) -> str:
+        page = self.page.relative_to(self.manifest.parent).as_posix()
+        return "\n".join(
+            [
+                f"{self.manifest.name}: {self.patients} patients, {self.whole} with all phases",
+                f"{self.decisions.name}: {len(self.table)} decisions, {self.open} left open",
+                f"{page}: a picture of every volume",
+            ]
+        )
+
 
 def write_manifest(
     root: str | Path, output: str | Path, choices: Choices | None = None, workers: int = 1

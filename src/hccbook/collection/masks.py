@@ -136,7 +136,7 @@ def _references(dataset: Dataset) -> tuple[frozenset[str], frozenset[str], set[s
     """Series, slices and frames of reference that an object names, at whatever depth.
 
     Writers put them into the series, into the sources of each frame, or both:
-    https://github.com/OHIF/Viewers/issues/2017, https://github.com/OHIF/Viewers/issues/4030.
+    https://github.com/OHIF/Viewers/issues/2361, https://github.com/OHIF/Viewers/issues/4030.
     """
     series: set[str] = set()
     instances: set[str] = set()
