@@ -29,11 +29,10 @@ from made_up_collection import (
     body,
     mask_of,
     write_ct,
+    write_frames,
     write_masks,
     write_study,
 )
-from pydicom.dataset import Dataset
-from pydicom.uid import EnhancedCTImageStorage
 from typer.testing import CliRunner
 
 from hccbook.cli import app
@@ -313,26 +312,7 @@ def test_file_of_several_frames(tmp_path):
 
     https://github.com/rordenlab/dcm2niix/issues/555
     """
-    (file,) = write_ct(tmp_path, places=[0])
-    header = pydicom.dcmread(file)
-    header.SOPClassUID = header.file_meta.MediaStorageSOPClassUID = EnhancedCTImageStorage
-    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "ConvolutionKernel"):
-        delattr(header, keyword)
-    del header.AcquisitionTime, header.AcquisitionDate
-    shared, measures, plane, kernel = Dataset(), Dataset(), Dataset(), Dataset()
-    measures.PixelSpacing, measures.SliceThickness = [18, 18], 5
-    plane.ImageOrientationPatient, kernel.ConvolutionKernel = [1, 0, 0, 0, 1, 0], "B30f"
-    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [plane]
-    shared.CTReconstructionSequence = [kernel]
-    frames = []
-    for level in (10, 0, 5, *range(15, 100, 5)):
-        frame, position, content = Dataset(), Dataset(), Dataset()
-        position.ImagePositionPatient, content.FrameAcquisitionDateTime = [-165, -165, level], "20200101090035"
-        frame.PlanePositionSequence, frame.FrameContentSequence = [position], [content]
-        frames.append(frame)
-    header.SharedFunctionalGroupsSequence, header.PerFrameFunctionalGroupsSequence = [shared], frames
-    header.NumberOfFrames = len(frames)
-    header.save_as(file)
+    write_frames(tmp_path, (10, 0, 5, *range(15, 100, 5)))
     (volume,) = dicom_volumes(walk(tmp_path))
     assert volume.along == tuple(range(0, 100, 5)) and volume.left_out == ""
     assert volume.second % 86400 == NINE + 35 and volume.header.kernel == "B30f"

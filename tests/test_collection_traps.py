@@ -33,6 +33,7 @@ from made_up_collection import (
     mask_of,
     uid,
     write_ct,
+    write_frames,
     write_masks,
     write_nifti,
     write_study,
@@ -341,6 +342,11 @@ def virtual_unenhanced(folder: Path) -> None:
     )
 
 
+def several_in_one_file(folder: Path) -> None:
+    """Enhanced CT that holds two passes of the same places in one object."""
+    write_frames(folder / "4d", [*range(0, 100, 5)] * 2, patient="A1", series="4d", SeriesNumber=20)
+
+
 def decimal_commas(root: Path) -> None:
     """The workstation was set to a country of decimal commas."""
     from hccbook.collection.tree import walk
@@ -467,7 +473,8 @@ def chaos(root: Path) -> None:
         folder = root / "CT" / str(number)
         write_ct(folder / "DICOM_anon", VENOUS, patient="", study=str(number), second=None, name="i{:04d},0000b.dcm")
         (folder / "Ground").mkdir()
-        (folder / "Ground" / "liver_GT_000.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(64))
+        for slice_number in range(SLICES):
+            (folder / "Ground" / f"liver_GT_{slice_number:03d}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(64))
 
 
 def archive_export(root: Path) -> None:
@@ -505,7 +512,7 @@ TRAPS = {
         "https://github.com/Project-MONAI/monai-deploy-app-sdk/issues/532",
         stacked_untold,
         {"HCC_009": set()},
-        ("20 slices at a place already taken, and no tag tells them apart",),
+        ("20 slices at a place already taken; no tag tells them apart",),
     ),
     "half a slice apart": Trap("https://github.com/rordenlab/dcm2niix/issues/590", half_slice, {"A1": ALL}),
     "step and shoot stays one": Trap("https://github.com/rordenlab/dcm2niix/pull/48", step_and_shoot, {"A1": ALL}),
@@ -647,6 +654,12 @@ TRAPS = {
         {"A1": ALL},
         ("slices without position",),
     ),
+    "several volumes in one file": Trap(
+        "https://github.com/rordenlab/dcm2niix/issues/463 (enhanced objects of many volumes)",
+        beside(several_in_one_file),
+        {"A1": ALL},
+        ("20 slices at a place already taken; several volumes in one file: export it as one slice a file",),
+    ),
     "decimal commas": Trap("field_inputs/decimal_comma.py", decimal_commas, {"A1": set()}),
     "two voltages": Trap(
         "DICOM PS3.3, C.8.2.1 (KVP is of the image, not of the series)",
@@ -705,7 +718,10 @@ TRAPS = {
         "https://chaos.grand-challenge.org/Data/",
         chaos,
         {"1": {"venous"}, "10": {"venous"}},
-        ("convert masks that are pictures",),
+        (
+            "left open: 20 files: is a picture, without HU and place: convert masks that are pictures to NIfTI; "
+            "as many as slices of the volume beside them",
+        ),
         Choices(recipe="chaos", phases=("venous",)),
     ),
     "plain archive export": Trap(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,7 +11,9 @@ import pandas as pd
 
 from hccbook.cohort.manifest import COLUMNS
 from hccbook.collection.clinical import ClinicalTable
+from hccbook.collection.masks import nearest_volumes
 from hccbook.collection.placing import relative_to
+from hccbook.collection.tree import PICTURE, Source
 from hccbook.collection.volumes import Volume
 from hccbook.settings import ORGANS, PHASES
 
@@ -121,7 +123,7 @@ def decision_table(
         decision = "left open" if tie.volume is None else decision
         organs = ", ".join(tie.mask.parts) or "no organ that is known"
         rows.append(_row(lines, tie.mask.patient, "mask", place, decision, f"{organs}; {tie.reason}"))
-    rows += _leftovers(collection)
+    rows += _leftovers(collection, lines)
     rows += _clinical_rows(lines, clinical)
     return pd.DataFrame(rows, columns=list(DECISION_COLUMNS)).fillna("")
 
@@ -180,14 +182,22 @@ def _empty_columns(cells: pd.DataFrame) -> list[dict[str, Any]]:
     return [_row({}, "", "column", name, "left empty", reason) for name in bare]
 
 
-def _leftovers(collection: Collection) -> list[dict[str, Any]]:
+def _leftovers(collection: Collection, lines: dict[str, int]) -> list[dict[str, Any]]:
     """Files that are neither DICOM nor NIfTI, a row a folder and reason."""
     tree = collection.tree
-    counts = Counter((left.source.shown(tree.root).rpartition("/")[0] or ".", left.reason) for left in tree.leftovers)
-    rows = [
-        _row({}, "", "file", folder, "left out", f"{count} files: {reason}" if count > 1 else reason)
-        for (folder, reason), count in sorted(counts.items())
-    ]
+    groups: dict[tuple[str, str], list[Source]] = defaultdict(list)
+    for left in tree.leftovers:
+        groups[left.source.shown(tree.root).rpartition("/")[0] or ".", left.reason].append(left.source)
+    rows = []
+    for (folder, reason), sources in sorted(groups.items(), key=lambda group: group[0]):
+        patient, decision = "", "left out"
+        said = f"{len(sources)} files: {reason}" if len(sources) > 1 else reason
+        beside = nearest_volumes(sources[0], collection.volumes) if reason == PICTURE else []
+        if any(len(collection.volumes[number].along) == len(sources) for number in beside):
+            # Most likely masks; which picture is of which slice, nothing says.
+            patient, decision = collection.volumes[beside[0]].patient, "left open"
+            said += "; as many as slices of the volume beside them"
+        rows.append(_row(lines, patient, "file", folder, decision, said))
     if tree.absent:
         reason = f"{tree.absent} files that DICOMDIR names are not there: copy the medium again"
         rows.append(_row({}, "", "file", "DICOMDIR", "left open", reason))
