@@ -50,8 +50,8 @@ SETTINGS = CohortSettings(
     alarm_external=10,
     alarm_external_hcc=4,
 )
-LARGEST_SHARE = ("C01", "C02", "C03")
-HOSPITAL, REFERRER = "Wesperauer Klinikum", "Ombretti^Savino"
+HOSPITALS = ("Wesperauer Klinikum", "Sanatorio Ombravia", "Hopital Velmontois")
+REFERRER = "Ombretti^Savino"
 SYLLABLES = ("zor", "vath", "eli", "dra", "qua", "sten", "ib", "hol", "mey", "rik", "tau", "wex")
 
 
@@ -118,7 +118,8 @@ def export(folder: Path) -> None:
     table, rows = simulate_clinical("alarm", SETTINGS), []
     for number, row in enumerate(table.to_dict("records"), start=1):
         who = person(number)
-        tags = who | {"InstitutionName": HOSPITAL, "ReferringPhysicianName": REFERRER}
+        hospital = HOSPITALS[number % len(HOSPITALS)]
+        tags = who | {"InstitutionName": hospital, "ReferringPhysicianName": REFERRER}
         volumes = {phase: image for phase, (image, _) in render_patient(row, SETTINGS).items()}
         manner = "series" if number in FAULTS else MANNERS[number % 3]
         home = folder / "ct" / who["PatientName"].replace("^", " ")
@@ -127,7 +128,7 @@ def export(folder: Path) -> None:
         if spoil is not None:
             spoil(written)
         values = ("age", "sex", "bilirubin", "albumin", "platelets", "afp", "alt", "etiology", "hcc", "months")
-        rows.append({"case": who["PatientID"], "centre": HOSPITAL} | {name: row[name] for name in values})
+        rows.append({"case": who["PatientID"], "centre": hospital} | {name: row[name] for name in values})
     clinical = pd.DataFrame(rows)
     clinical["age"] = clinical["age"].round().astype(int)
     clinical.loc[22 - 1, "bilirubin"] = round(clinical.loc[22 - 1, "bilirubin"] / 17.1, 1)
@@ -191,7 +192,7 @@ def contents(file: Path) -> Iterator[bytes]:
 
 
 def planted_texts() -> set[bytes]:
-    texts = {HOSPITAL, *REFERRER.split("^")}
+    texts = {*HOSPITALS, *REFERRER.split("^")}
     for number in range(1, PATIENTS + 1):
         who = person(number)
         texts |= {*who["PatientName"].split("^"), who["PatientID"], who["AccessionNumber"], who["PatientBirthDate"]}
@@ -245,12 +246,11 @@ def main(folder: Path, until: str) -> None:
     own = ("--profile", "own.yaml", "--out", str(folder / "results" / "own"))
     if "check" not in kept:
         call("check", "check", "patients.csv", "--profile", "own.yaml")
-    for stage in ("segmentation", "features", "amap_ct", ""):
-        if until == "check":
-            return
-        call("run", "run", *own, "--manifest", "patients.csv", *(["--until", stage] if stage else []), "--jobs", "1")
-        if stage == until:
-            return
+    if until == "check":
+        return
+    call("run", "run", *own, "--manifest", "patients.csv", *(["--until", until] if until else []), "--jobs", "1")
+    if until:
+        return
     call("build", "build", *own)
     keep(folder, kept)
 
@@ -287,6 +287,6 @@ def keep(folder: Path, kept: dict[str, dict[str, object]]) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--until", default="", help="manifest, check, segmentation, features or amap_ct")
+    parser.add_argument("--until", default="", help="manifest, check, or a stage of the run")
     given = parser.parse_args()
     main(given.folder, given.until)

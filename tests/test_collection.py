@@ -408,6 +408,30 @@ def test_second_call_gives_the_same(tmp_path):
     pd.testing.assert_frame_equal(cells_of(write_manifest(tmp_path, tmp_path / "patients.csv")), first)
 
 
+def test_what_was_filled_in_by_hand_stays(tmp_path):
+    """A second call keeps what the user wrote into cells that it leaves empty, says so, and decides the others anew."""
+    for study in ("1", "2"):
+        write_study(tmp_path / "in" / study, study=study)
+    report = write_manifest(tmp_path / "in", tmp_path / "patients.csv")
+    table = cells_of(report)
+    table.loc["A1", ["venous", "albumin", "sex"]] = ["in/1/ven", "40", "female"]
+    table.reset_index().to_csv(report.manifest, index=False)
+    again = write_manifest(tmp_path / "in", tmp_path / "patients.csv")
+    assert list(cells_of(again).loc["A1", ["venous", "arterial", "albumin", "sex"]]) == ["in/1/ven", "", "40", "male"]
+    said = again.table[again.table["decision"] == "kept"].set_index("place")["reason"]
+    assert set(said.index) == {"venous", "albumin"} and "otherwise 2 studies have all phases" in said["venous"]
+    assert again.open == report.open - 1 - 1  # the cell, and the column of albumin
+
+
+def test_a_file_that_is_no_manifest_is_not_written_over(tmp_path):
+    """A broken table, which may be anything, is refused and stays as it is."""
+    write_study(tmp_path / "in")
+    (tmp_path / "patients.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ManifestError, match=r"patients\.csv"):
+        write_manifest(tmp_path / "in", tmp_path / "patients.csv")
+    assert (tmp_path / "patients.csv").read_bytes() == b"\xff\xfe\x00"
+
+
 @pytest.mark.parametrize("name", ["absent", "empty"])
 def test_tree_refused(tmp_path, name):
     """A folder that is not there, or holds no image, is refused with what to do."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from hccbook.cohort.manifest import COLUMNS
+from hccbook.cohort.manifest import COLUMNS, csv_rows
 from hccbook.collection.clinical import ClinicalTable
 from hccbook.collection.masks import nearest_volumes
 from hccbook.collection.placing import relative_to
@@ -30,11 +30,12 @@ and its probability; what was decided, and why."""
 
 
 class EmptyCell(NamedTuple):
-    """A cell of the manifest that is left empty."""
+    """A cell of the manifest that is left empty, or keeps what the user wrote into it after an earlier call."""
 
     patient: str
     column: str
     reason: str
+    kept: bool = False
 
 
 def manifest_cells(
@@ -100,6 +101,42 @@ def _clinical_values(
     return values, empty
 
 
+def keep_filled(cells: pd.DataFrame, empty: Sequence[EmptyCell], file: Path) -> list[EmptyCell]:
+    """Fill cells that would be left empty with what a manifest of an earlier call has there, as users do by hand.
+
+    Parameters
+    ----------
+    cells : pandas.DataFrame
+        Changed in place.
+    empty : sequence of EmptyCell
+    file : pathlib.Path
+        The earlier manifest; there need not be one.
+
+    Returns
+    -------
+    list of EmptyCell
+        With those that are kept.
+
+    Raises
+    ------
+    ManifestError
+        If the file is no CSV, and so none that may be written over.
+    """
+    if not file.is_file():
+        return list(empty)
+    (_, header), *body = csv_rows(file)
+    before = [dict(zip(header, values, strict=False)) for _, values in body]
+    earlier = {row.get("patient_id", ""): row for row in before}
+    reasons = {(cell.patient, cell.column): cell.reason for cell in empty}
+    for number, patient in cells["patient_id"].items():
+        for name in cells.columns[cells.loc[number] == ""]:
+            cells.at[number, name] = value = earlier.get(patient, {}).get(name, "")
+            if value:
+                reason = reasons.pop((patient, name), "nothing here says it")
+                reasons[patient, name] = f"as the manifest had it before; otherwise {reason}"
+    return [EmptyCell(*place, reason, reason.startswith("as the manifest")) for place, reason in reasons.items()]
+
+
 def decision_table(
     collection: Collection, cells: pd.DataFrame, empty: Sequence[EmptyCell], clinical: ClinicalTable | None
 ) -> pd.DataFrame:
@@ -113,7 +150,8 @@ def decision_table(
     lines = {patient: number for number, patient in enumerate(cells["patient_id"], start=2)}
     rows: list[dict[str, Any]] = []
     for cell in empty:
-        rows.append(_row(lines, cell.patient, "cell", cell.column, "left empty", cell.reason))
+        decision = "kept" if cell.kept else "left empty"
+        rows.append(_row(lines, cell.patient, "cell", cell.column, decision, cell.reason))
     rows += _empty_columns(cells)
     rows += [_volume_row(collection, lines, number) for number in collection.volumes]
     used = {id(tie): column for selection in collection.selections.values() for column, tie in selection.masks.items()}

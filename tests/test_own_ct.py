@@ -1,0 +1,80 @@
+"""The page "Use your own CT": it shows what the benchmark kept, and its script runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from made_up_collection import mask_of, write_nifti, write_study
+
+from hccbook.cohort.manifest import manifest_problems, with_masks
+from hccbook.collection import Choices, write_manifest
+from hccbook.images import read_image, read_mask, to_array
+
+PHASES = ("arterial", "venous")
+
+
+@pytest.fixture(scope="module")
+def kept(project_root):
+    """What the benchmark kept of an export of forty patients."""
+    return json.loads((project_root / "benchmarks" / "own_ct.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def page(project_root):
+    """Text of the page."""
+    return (project_root / "book" / "own_data.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["manifest", "check", "run"])
+def test_page_shows_what_was_printed(page, kept, name):
+    """Each line under a command of the walk was printed by it; dots stand for lines that are left out."""
+    command = {"manifest": "manifest ct", "check": "check patients.csv", "run": "run --profile own --manifest"}[name]
+    (block,) = re.findall(rf"```console\n\$ hccbook {command}[^\n]*\n(.*?)```", page, re.DOTALL)
+    shown = [line for line in block.splitlines() if line != "..." and not line.startswith("$")]
+    printed = kept["commands"][name]["printed"].splitlines()
+    assert shown and [line for line in shown if line not in printed] == []
+
+
+def test_forty_patients_of_whom_six_are_faulty(kept):
+    """The book has 34; each of the six stands in the failures table, and no file of the run tells who anybody is."""
+    assert (kept["patients"], kept["faulty"]) == (40, 6)
+    assert kept["in_book"] == {"alarm": 34, "amap_ct": 34}
+    assert [row["patient"] for row in kept["failures"]] == ["P0003", "P0009", "P0016", "P0022", "P0031", "P0040"]
+    assert "none planted" not in {row["fault"] for row in kept["failures"]}
+    assert kept["files_that_tell"] == [] and kept["planted_texts"] > 200 and kept["files_searched"] > 500
+    assert not any(re.search(r"H70\d{4}|ACC81", row["reason"]) for row in kept["failures"])
+    assert kept["commands"]["build"]["exit_code"] == kept["commands"]["run"]["exit_code"] == 0
+
+
+def test_page_lists_the_failures(page, kept):
+    """Patient, what was wrong and the reason stand in the page's table."""
+    for row in kept["failures"]:
+        assert f"| {row['patient']} | {row['fault']} | {row['reason']} |" in page
+
+
+def test_script_for_totalsegmentator(tmp_path, monkeypatch, page):
+    """The page's script calls TotalSegmentator for each volume, and one setting finds what it wrote."""
+    (script,) = re.findall(r"```python\n(import csv\n.*?)```", page, re.DOTALL)
+    write_study(tmp_path / "ct", PHASES, patient="7 b")
+    write_nifti(tmp_path / "made" / "liver.nii.gz", mask_of("liver"))
+    program = tmp_path / "bin" / "TotalSegmentator"
+    program.parent.mkdir()
+    # In its place: masks that were made before, for every call of the form -i INPUT -o FOLDER.
+    program.write_text(f'#!/bin/sh\n[ -e "$2" ] && mkdir -p "$4" && cp {tmp_path}/made/* "$4"\n', encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    report = write_manifest(tmp_path / "ct", tmp_path / "patients.csv", Choices(phases=PHASES))
+    subprocess.run([shutil.which("python3") or sys.executable, "-c", script], cwd=tmp_path, check=True)
+    table, _ = manifest_problems(report.manifest, PHASES)
+    pattern = re.search(r"`masks: (segmentations/[^`]*)`", page)[1]
+    (found,) = with_masks(table, pattern, tmp_path, PHASES).to_dict("records")
+    for phase in PHASES:
+        image = read_image(found[phase])
+        mask = read_mask(found[f"liver_mask_{phase}"], image, organ="liver")
+        assert to_array(mask).sum() == mask_of("liver").sum()
