@@ -8,7 +8,7 @@ headers; six of them are faulty, each in another way. `hccbook manifest`, `check
 page "Use your own CT" calls them, and what they print is kept. Liver and spleen are segmented by a network that was
 trained on other simulated patients, because these are simulated; a user names weights of their own in the same place.
 Then everything that was left is searched for what was planted, by a search that shares no code with the package's own.
-Writes ``benchmarks/own_ct.json``, which the page is compared with. What `FOLDER` already holds is not made again.
+Writes ``benchmarks/own_ct.json``, from which the page is made. What `FOLDER` already holds is not made again.
 """
 
 from __future__ import annotations
@@ -247,15 +247,17 @@ def main(folder: Path, until: str) -> None:
     if "check" not in kept:
         call("check", "check", "patients.csv", "--profile", "own.yaml")
     if until == "check":
+        keep({"commands": kept}, folder)
         return
     call("run", "run", *own, "--manifest", "patients.csv", *(["--until", until] if until else []), "--jobs", "1")
     if until:
         return
     call("build", "build", *own)
-    keep(folder, kept)
+    keep({"commands": kept} | outcome(folder), folder)
 
 
-def keep(folder: Path, kept: dict[str, dict[str, object]]) -> None:
+def outcome(folder: Path) -> dict[str, object]:
+    """Who is in the book and who is not, and what was found of what had been planted."""
     run = RunPaths(folder / "results" / "own", folder / "patients.csv")
     papers = ["alarm", "amap_ct"]
     failures = files.read_failures(run, papers)
@@ -263,10 +265,7 @@ def keep(folder: Path, kept: dict[str, dict[str, object]]) -> None:
     hits, count = found_texts([folder / "results"])
     lines = {f"P{number:04d}": fault for number, (fault, _) in FAULTS.items()}
     costs = read_costs(run)
-    report = {
-        "what": "an archive's export of simulated patients, without masks and without a manifest, to a book",
-        "patients": PATIENTS,
-        "faulty": len(FAULTS),
+    return {
         "in_book": taken,
         "failures": [
             {"patient": key, "fault": lines.get(key, "none planted"), **group.iloc[0][["stage", "reason"]].to_dict()}
@@ -275,8 +274,16 @@ def keep(folder: Path, kept: dict[str, dict[str, object]]) -> None:
         "planted_texts": len(planted_texts()),
         "files_searched": count,
         "files_that_tell": hits,
-        "commands": kept,
         "run_core_seconds": round(float(costs["core_seconds"].sum()), 1),
+    }
+
+
+def keep(found: dict[str, object], folder: Path) -> None:
+    report = {
+        "what": "an archive's export of simulated patients, without masks and without a manifest, to a book",
+        "patients": PATIENTS,
+        "faulty": len(FAULTS),
+        **found,
         "processor": processor_kind(),
         "day": time.strftime("%Y-%m-%d"),
     }
