@@ -14,10 +14,10 @@ from made_up_collection import mask_of, write_nifti, write_study
 
 from hccbook.book.generated_pages import own_ct_blocks
 from hccbook.cohort.manifest import manifest_problems, with_masks
-from hccbook.collection import Choices, write_manifest
+from hccbook.collection import write_manifest
 from hccbook.images import read_image, read_mask, to_array
+from hccbook.settings import PHASES
 
-PHASES = ("arterial", "venous")
 FAULTY = (3, 9, 16, 22, 31, 40)
 
 
@@ -65,7 +65,7 @@ def test_book_of_the_other_thirty_four(kept):
 def test_script_for_totalsegmentator(tmp_path, monkeypatch, page):
     """The page's script calls TotalSegmentator for each volume, and one setting finds what it wrote."""
     (script,) = re.findall(r"```python\n(import csv\n.*?)```", page, re.DOTALL)
-    write_study(tmp_path / "ct", PHASES, patient="7 b")
+    write_study(tmp_path / "ct", patient="7 b")
     write_nifti(tmp_path / "made" / "liver.nii.gz", mask_of("liver"))
     program = tmp_path / "bin" / "TotalSegmentator"
     program.parent.mkdir()
@@ -73,7 +73,7 @@ def test_script_for_totalsegmentator(tmp_path, monkeypatch, page):
     program.write_text(f'#!/bin/sh\n[ -e "$2" ] && mkdir -p "$4" && cp {tmp_path}/made/* "$4"\n', encoding="utf-8")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
-    report = write_manifest(tmp_path / "ct", tmp_path / "patients.csv", Choices(phases=PHASES))
+    report = write_manifest(tmp_path / "ct", tmp_path / "patients.csv")
     subprocess.run([shutil.which("python3") or sys.executable, "-c", script], cwd=tmp_path, check=True)
     table, _ = manifest_problems(report.manifest, PHASES)
     pattern = re.search(r"`masks: (segmentations/[^`]*)`", page)[1]
