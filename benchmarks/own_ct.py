@@ -5,8 +5,8 @@
 
 Forty simulated patients are exported as archives do, in each `MANNERS`, under made-up names that stand in folders and
 headers; six of them are faulty, each in another way. `hccbook manifest`, `check`, `run` and `build` are called as the
-page "Use your own CT" calls them, and what they print is kept. Liver and spleen are segmented by a network that was
-trained on other simulated patients, because these are simulated; a user names weights of their own in the same place.
+page "Use your own CT" calls them, and what they print is kept. Liver and spleen are segmented by `NETWORK`, which knows
+simulated patients, because these are simulated; a user names weights of their own in the same place.
 Then everything that was left is searched for what was planted, by a search that shares no code with the package's own.
 Writes ``benchmarks/own_ct.json``, from which the page is made. What `FOLDER` already holds is not made again.
 """
@@ -31,18 +31,16 @@ import pandas as pd
 import pydicom
 import yaml
 
-from hccbook.phantom import render_patient, simulate_clinical, write_segmentation_set
+from hccbook.phantom import render_patient, simulate_clinical
 from hccbook.phantom.export import MANNERS, write_export
 from hccbook.pipeline import files
 from hccbook.pipeline.costs import processor_kind, read_costs
-from hccbook.pipeline.segmentation import segmentation_network
-from hccbook.run import TRAINING_SET, RunPaths, benchmark_file, profile_file, project_root
-from hccbook.settings import PHASES, CohortSettings, SegmentationSettings
+from hccbook.run import RunPaths, benchmark_file, profile_file, project_root
+from hccbook.settings import CohortSettings
 
 PATIENTS = 40
 SETTINGS = CohortSettings(
     acquisition_spacing_mm=9.0,
-    segmentation_patients=6,
     alarm_discovery=24,
     alarm_discovery_hcc=10,
     alarm_internal=6,
@@ -52,6 +50,7 @@ SETTINGS = CohortSettings(
 )
 HOSPITALS = ("Wesperauer Klinikum", "Sanatorio Ombravia", "Hopital Velmontois")
 REFERRER = "Ombretti^Savino"
+NETWORK = "data/networks/synthetic.safetensors"
 SYLLABLES = ("zor", "vath", "eli", "dra", "qua", "sten", "ib", "hol", "mey", "rik", "tau", "wex")
 
 
@@ -138,17 +137,7 @@ def export(folder: Path) -> None:
 # --- the commands -----------------------------------------------------------------------------------------------------
 
 
-def weights(folder: Path) -> Path:
-    """Network trained on other simulated patients, in place of the weights that a user has."""
-    run = RunPaths(folder / "training" / "run")
-    write_segmentation_set(run.synthetic_cohort(TRAINING_SET), SETTINGS)
-    smoke = yaml.safe_load(profile_file("smoke").read_text(encoding="utf-8"))["segmentation"]
-    network = segmentation_network(run, SegmentationSettings(**smoke), PHASES)
-    assert network is not None
-    return network
-
-
-def write_profile(file: Path, network: Path) -> None:
+def write_profile(file: Path) -> None:
     """The example's profile with one setting for the masks, and the sizes of `smoke` so that it is quick."""
     own = yaml.safe_load(profile_file("own.example").read_text(encoding="utf-8"))
     smoke = yaml.safe_load(profile_file("smoke").read_text(encoding="utf-8"))
@@ -156,7 +145,7 @@ def write_profile(file: Path, network: Path) -> None:
     own = quick | own
     own["cohort"]["centre_names"] = "coded"
     own["preprocessing"]["spacing_mm"] = 8.0
-    own["segmentation"] |= {"mask_source": "network", "weights": str(network)}
+    own["segmentation"] |= {"mask_source": "network", "weights": NETWORK}
     file.write_text(yaml.safe_dump(own, sort_keys=False), encoding="utf-8")
 
 
@@ -242,7 +231,7 @@ def main(folder: Path, until: str) -> None:
     if until == "manifest":
         return
     if not (folder / "own.yaml").is_file():
-        write_profile(folder / "own.yaml", weights(folder))
+        write_profile(folder / "own.yaml")
     own = ("--profile", "own.yaml", "--out", str(folder / "results" / "own"))
     if "check" not in kept:
         call("check", "check", "patients.csv", "--profile", "own.yaml")
