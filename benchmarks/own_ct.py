@@ -31,12 +31,14 @@ import pandas as pd
 import pydicom
 import yaml
 
+from hccbook.papers import PAPERS
 from hccbook.phantom import render_patient, simulate_clinical
 from hccbook.phantom.export import MANNERS, write_export
 from hccbook.pipeline import files
+from hccbook.pipeline.cohort import make_cohort
 from hccbook.pipeline.costs import processor_kind, read_costs
 from hccbook.run import RunPaths, benchmark_file, profile_file, project_root
-from hccbook.settings import CohortSettings
+from hccbook.settings import PHASES, CohortSettings, load_profile
 
 PATIENTS = 40
 SETTINGS = CohortSettings(
@@ -236,34 +238,43 @@ def main(folder: Path, until: str) -> None:
     if "check" not in kept:
         call("check", "check", "patients.csv", "--profile", "own.yaml")
     if until == "check":
-        keep({"commands": kept}, folder)
+        keep({"commands": kept} | left_out(folder), folder)
         return
     call("run", "run", *own, "--manifest", "patients.csv", *(["--until", until] if until else []), "--jobs", "1")
     if until:
         return
     call("build", "build", *own)
-    keep({"commands": kept} | outcome(folder), folder)
+    keep({"commands": kept} | left_out(folder) | outcome(folder), folder)
+
+
+def left_out(folder: Path) -> dict[str, object]:
+    """Whom a run takes, and whom its first stage leaves out, as the failures table says it."""
+    run, profile = RunPaths(folder / "first_stage" / "own", folder / "patients.csv"), load_profile(folder / "own.yaml")
+    cohorts = {paper: make_cohort(run, paper, profile.cohort, PHASES, 1) for paper in PAPERS}
+    return {"in_cohort": {paper: len(table) for paper, table in cohorts.items()}, "failures": failures_of(run)}
+
+
+def failures_of(run: RunPaths) -> list[dict[str, object]]:
+    """A row a patient of the failures table, with what had been done to the patient."""
+    planted = {f"P{number:04d}": fault for number, (fault, _) in FAULTS.items()}
+    return [
+        {"patient": key, "fault": planted.get(key, "none planted"), **rows.iloc[0][["stage", "reason"]].to_dict()}
+        for key, rows in files.read_failures(run, list(PAPERS)).groupby("patient")
+    ]
 
 
 def outcome(folder: Path) -> dict[str, object]:
     """Who is in the book and who is not, and what was found of what had been planted."""
     run = RunPaths(folder / "results" / "own", folder / "patients.csv")
-    papers = ["alarm", "amap_ct"]
-    failures = files.read_failures(run, papers)
-    taken = {paper: files.read_table(run, paper, "scores.csv")["patient"].nunique() for paper in papers}
+    taken = {paper: files.read_table(run, paper, "scores.csv")["patient"].nunique() for paper in PAPERS}
     hits, count = found_texts([folder / "results"])
-    lines = {f"P{number:04d}": fault for number, (fault, _) in FAULTS.items()}
-    costs = read_costs(run)
     return {
         "in_book": taken,
-        "failures": [
-            {"patient": key, "fault": lines.get(key, "none planted"), **group.iloc[0][["stage", "reason"]].to_dict()}
-            for key, group in failures.groupby("patient")
-        ],
+        "failures": failures_of(run),
         "planted_texts": len(planted_texts()),
         "files_searched": count,
         "files_that_tell": hits,
-        "run_core_seconds": round(float(costs["core_seconds"].sum()), 1),
+        "run_core_seconds": round(float(read_costs(run)["core_seconds"].sum()), 1),
     }
 
 

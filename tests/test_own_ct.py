@@ -52,12 +52,19 @@ def test_forty_patients_of_whom_six_are_faulty(kept):
     assert told == {str(number + 1) for number in FAULTY}
 
 
-def test_book_of_the_other_thirty_four(kept):
-    """The book has them; each of the six stands in the failures table, and no file tells who anybody is."""
-    assert kept["in_book"] == {"alarm": 34, "amap_ct": 34}
+def test_the_six_are_left_out_and_nobody_else(kept):
+    """34 go into the run of each paper; each of the six stands in the failures table, with a reason of its own kind."""
+    assert kept["in_cohort"] == {"alarm": 34, "amap_ct": 34}
     assert [row["patient"] for row in kept["failures"]] == [f"P{number:04d}" for number in FAULTY]
     assert "none planted" not in {row["fault"] for row in kept["failures"]}
-    assert not any(re.search(r"H70\d{4}|ACC81", row["reason"]) for row in kept["failures"])
+    assert not any(re.search(r"H70\d{4}|ACC81|[Kk]linikum", row["reason"]) for row in kept["failures"])
+
+
+def test_book_of_the_other_thirty_four(kept):
+    """They are in the book, and no file of run and book tells who anybody is."""
+    if "in_book" not in kept:
+        pytest.skip("benchmarks/own_ct.json was kept before the run")
+    assert kept["in_book"] == kept["in_cohort"]
     assert kept["files_that_tell"] == [] and kept["planted_texts"] > 200 and kept["files_searched"] > 500
     assert kept["commands"]["run"]["exit_code"] == kept["commands"]["build"]["exit_code"] == 0
 
