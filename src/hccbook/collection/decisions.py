@@ -29,6 +29,9 @@ column of the clinical table); study and series by number; place; slices and the
 and its probability; what was decided, and why."""
 
 
+_KEPT = "as the manifest had it before"
+
+
 class EmptyCell(NamedTuple):
     """A cell of the manifest that is left empty, or keeps what the user wrote into it after an earlier call."""
 
@@ -125,16 +128,16 @@ def keep_filled(cells: pd.DataFrame, empty: Sequence[EmptyCell], file: Path) -> 
     if not file.is_file():
         return list(empty)
     (_, header), *body = csv_rows(file)
-    before = [dict(zip(header, values, strict=False)) for _, values in body]
-    earlier = {row.get("patient_id", ""): row for row in before}
+    rows = [dict(zip(header, values, strict=False)) for _, values in body]
+    earlier = {row.get("patient_id", ""): row for row in rows}
     reasons = {(cell.patient, cell.column): cell.reason for cell in empty}
-    for number, patient in cells["patient_id"].items():
-        for name in cells.columns[cells.loc[number] == ""]:
-            cells.at[number, name] = value = earlier.get(patient, {}).get(name, "")
-            if value:
-                reason = reasons.pop((patient, name), "nothing here says it")
-                reasons[patient, name] = f"as the manifest had it before; otherwise {reason}"
-    return [EmptyCell(*place, reason, reason.startswith("as the manifest")) for place, reason in reasons.items()]
+    for number, row in enumerate(cells.to_dict("records")):
+        before = earlier.get(row["patient_id"], {})
+        for name in [name for name, value in row.items() if not value and before.get(str(name))]:
+            cells.loc[number, name] = before[str(name)]
+            reason = reasons.pop((row["patient_id"], str(name)), "nothing here says it")
+            reasons[row["patient_id"], str(name)] = f"{_KEPT}; otherwise {reason}"
+    return [EmptyCell(*place, reason, reason.startswith(_KEPT)) for place, reason in reasons.items()]
 
 
 def decision_table(
