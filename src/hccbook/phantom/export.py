@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -58,6 +59,7 @@ def write_export(
     if manner == "medium":
         _share_series(headers, list(volumes)[:2])
     place = root / str(patient["patient_id"])
+    shutil.rmtree(place, ignore_errors=True)  # slices of an earlier call
     if manner != "zip":
         _save([*headers, *extra], place, manner)
         return place
