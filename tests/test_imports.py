@@ -22,6 +22,7 @@ ROOMS = (
     "run",
     "papers",
     "settings",
+    "cluster",
     "parallel",
     "scores",
     "images",
@@ -43,7 +44,7 @@ ROOMS = (
 )
 """Modules and subpackages in the order of data flow; each imports only from those above it."""
 
-LEAVES = ("errors", "provenance", "store", "run", "papers", "settings", "parallel")
+LEAVES = ("errors", "provenance", "store", "run", "papers", "settings", "cluster", "parallel")
 """Rooms that know nothing of patients; they import nothing but each other."""
 
 STANDARD_LIBRARY_ONLY = ("doctor",)
