@@ -174,11 +174,13 @@ def test_imported_libraries_are_declared(package, project_root):
 
 
 USED_OTHERWISE = {
+    "dask": "called as a program",
     "ipykernel": "the kernel that papermill starts",
     "jupyter-book": "called as a program",
     "myst-nb": "glue in the notebooks, and Sphinx's reader of them",
     "pyarrow": "how pandas reads and writes parquet",
     "snakemake": "called as a program",
+    "snakemake-executor-plugin-slurm": "what Snakemake hands jobs to SLURM with",
     "sphinx-mathjax-offline": "its files are copied into the book",
 }
 """Declared libraries that no module imports, and what for they are there."""
