@@ -90,7 +90,7 @@ def test_shards_that_share_a_folder_use_one_network(tmp_path: Path, monkeypatch:
     run, profile = RunPaths(tmp_path / "shared" / "run"), profile_of(**NETWORK)
     with pytest.raises(ShardError, match=r"shard 1/2: all shards need one trained network, .* Run --shard 0/2 first"):
         run_shard(run, profile, Share(1, 2), 1)
-    assert run_shard(run, profile, Share(0, 2), 1) is None
+    assert run_shard(run, profile, Share(0, 2), 1).patients == {}
     for number in (2, 1):
         run_shard(run, profile, Share(number, 2), 1)
     assert len(list((run.store.root / "network").iterdir())) == 1
@@ -111,7 +111,7 @@ def leave_record(store: Path, run: RunPaths, profile: Profile, share: str, **fie
 
     own = {"share": share, "made": f"made {share} {store}", "code": shards._code(), "processor": "AVX2"} | fields
     record = ShardRecord(patients={"alarm": 1, "amap_ct": 0}, failures=(), **own)
-    file = store / shards._records_of(run.store, run, profile).relative_to(run.store.root) / record.file_name
+    file = store / shards.records_folder(run.store, run, profile).relative_to(run.store.root) / record.file_name
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(record.model_dump_json(), encoding="utf-8")
     return file

@@ -207,7 +207,7 @@ def _run_shard(profile: str, manifest: str, out: str, shard: str, jobs: int) -> 
     checked, _, paths = prepared(profile, manifest, out)
     check_cluster()
     record = run_shard(paths, checked, share, jobs)
-    if record is None:
+    if not share.number:
         print(f"Shard {share}: what all shards need is in {paths.store.root}")
     else:
         patients, failed = sum(record.patients.values()), len(record.failures)

@@ -75,7 +75,7 @@ def shard_paths(run: RunPaths, share: Share) -> RunPaths:
     return RunPaths(run.root.with_name(f"{run.root.name}-shard-{share.number}-of-{share.count}"), run.manifest)
 
 
-def run_shard(run: RunPaths, profile: Profile, share: Share, workers: int) -> ShardRecord | None:
+def run_shard(run: RunPaths, profile: Profile, share: Share, workers: int) -> ShardRecord:
     """Keep the results of a share of the patients in the store; what lies there already is not made again.
 
     Parameters
@@ -90,8 +90,8 @@ def run_shard(run: RunPaths, profile: Profile, share: Share, workers: int) -> Sh
 
     Returns
     -------
-    ShardRecord or None
-        None for number 0, which has no patients.
+    ShardRecord
+        Number 0 has no patients.
 
     Raises
     ------
@@ -107,19 +107,16 @@ def run_shard(run: RunPaths, profile: Profile, share: Share, workers: int) -> Sh
     except KeyboardInterrupt as stopped:
         hint = "Give the same command again to go on from there."
         raise ShardError(f"shard {share}", "must run to its end", "a signal to stop", hint) from stopped
-    if record is not None:
-        with atomic_path(_records_of(run.store, run, profile) / record.file_name) as part:
-            part.write_text(record.model_dump_json(indent=1), encoding="utf-8")
+    with atomic_path(records_folder(run.store, run, profile) / record.file_name) as part:
+        part.write_text(record.model_dump_json(indent=1), encoding="utf-8")
     return record
 
 
-def _shard(paths: RunPaths, profile: Profile, share: Share, workers: int) -> ShardRecord | None:
+def _shard(paths: RunPaths, profile: Profile, share: Share, workers: int) -> ShardRecord:
     network = _network(paths, profile, share, workers)
-    if not share.number:
-        return None
     patients, failures = {}, []
     with share.alone():
-        for paper in profile.run.papers.split(","):
+        for paper in profile.run.papers.split(",") if share.number else ():
             keys = [key for key in _keys(paths, paper, profile, workers) if share.has(key)]
             patients[paper] = len(keys)
             failures += _compute(paths, paper, profile, network, workers, keys) if keys else []
@@ -199,8 +196,8 @@ def _code() -> str:
     return code_of(__name__).digest
 
 
-def _records_of(store: Store, run: RunPaths, profile: Profile) -> Path:
-    """Folder of the records of a run's shards: settings and manifest, wherever that lies, are its name."""
+def records_folder(store: Store, run: RunPaths, profile: Profile) -> Path:
+    """Folder of the records of a run's shards in a store: settings and manifest, wherever that lies, are its name."""
     settings = profile.model_copy(update={"run": profile.run.model_copy(update={"manifest": ""})})
     return store.root / _RECORDS / digest(settings, *([run.manifest] if run.manifest else []))
 
@@ -240,7 +237,7 @@ def merge_shards(run: RunPaths, profile: Profile, folders: Sequence[Path] = ()) 
                 is_whole = _take(run.store, source, entry)
                 taken, damaged = taken + is_whole, damaged + (not is_whole)
     for record in records:
-        with atomic_path(_records_of(run.store, run, profile) / record.file_name) as part:
+        with atomic_path(records_folder(run.store, run, profile) / record.file_name) as part:
             part.write_text(record.model_dump_json(indent=1), encoding="utf-8")
     return list(_said(records, taken, damaged))
 
@@ -257,7 +254,7 @@ def _found(stores: Sequence[Store], run: RunPaths, profile: Profile) -> dict[str
     """Records by share and by their own name, each with the folder where it lies."""
     found: dict[str, dict[str, tuple[ShardRecord, str]]] = {}
     for store in stores:
-        for file in sorted(_records_of(store, run, profile).glob("*-of-*.json")):
+        for file in sorted(records_folder(store, run, profile).glob("*-of-*.json")):
             record = ShardRecord.model_validate_json(file.read_text(encoding="utf-8"))
             place = f"{store.root.parent.name}/{store.root.name}"
             found.setdefault(record.share, {}).setdefault(record.made, (record, place))
@@ -297,6 +294,8 @@ def _entries(store: Store) -> Iterator[str]:
 
 def _refuse_differing(stores: Sequence[Store]) -> None:
     """Refuse results of one key that differ between stores: nobody knows which one the others follow from."""
+    if len(stores) == 1:
+        return
     sums: dict[str, tuple[str, str]] = {}
     for store in stores:
         for entry in _entries(store):
