@@ -221,6 +221,11 @@ def _stored_results(task: Callable[[Any], Any], pairs: list[tuple[str, Any]]) ->
     return done
 
 
+def is_side_by_side(workers: int) -> bool:
+    """Whether a map has several processes, here or on a cluster."""
+    return workers > 1 or bool(os.environ.get(SCHEDULER))
+
+
 def map_patients(
     task: Callable[[Any], Any],
     items: Mapping[str, Any] | Iterable[tuple[str, Any]],

@@ -1,0 +1,129 @@
+"""Whether memory grows with the number of patients: of a worker, and of the process that collects what workers give.
+
+One process a number of patients runs stages 1 to 4 for ALARM with two workers, the network trained for two steps.
+What a process held at most is its high-water mark in the kernel (VmHWM), read every fifth of a second until it ends.
+Writes `benchmarks/memory.json`, which the book shows and the forecast takes the memory of a worker from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+# Read once, when the libraries are loaded: a patient's task has one core.
+os.environ.update(
+    dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"), "1")
+)
+
+import psutil
+
+from hccbook.pipeline.cohort import make_cohort, make_training_set
+from hccbook.pipeline.costs import processor_kind, processor_name
+from hccbook.pipeline.features import extract_deep, extract_radiomics
+from hccbook.pipeline.preprocessing import preprocess_cohort
+from hccbook.pipeline.segmentation import segment_cohort, segmentation_network
+from hccbook.run import RunPaths, benchmark_file
+from hccbook.settings import PHASES, CohortSettings, FeatureSettings, PreprocessingSettings, SegmentationSettings
+
+PATIENTS = (10, 50, 200)
+WORKERS = 2
+SPACING_MM = 8.0
+PAPER = "alarm"
+_LEAST_MIB = 80.0  # what only hands tasks on holds less
+
+
+def high_water_mib(process: int) -> float:
+    """Most resident memory that a process has held, MiB; 0 where it has ended."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0.0)
+
+
+class Watch:
+    """High-water marks of the processes below this one."""
+
+    def __init__(self) -> None:
+        self.marks: dict[int, float] = {}
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+
+    def _look(self) -> None:
+        while not self._ended.wait(0.2):
+            for child in psutil.Process().children(recursive=True):
+                self.marks[child.pid] = max(self.marks.get(child.pid, 0.0), high_water_mib(child.pid))
+
+    def workers(self) -> list[float]:
+        """Of each worker so far, MiB; starts anew."""
+        marks, self.marks = sorted(self.marks.values()), {}
+        return [round(mark) for mark in marks if mark > _LEAST_MIB]
+
+
+def measure(patients: int) -> dict:
+    """Memory of stages 1 to 4 with so many patients, in this process and its workers."""
+    development, hcc = patients * 3 // 5, max(patients // 5, 2)
+    sizes = {"alarm_discovery": development, "alarm_internal": patients // 5}
+    sizes["alarm_external"] = patients - sum(sizes.values())
+    cohort = CohortSettings(
+        **sizes,
+        **{f"{name}_hcc": min(hcc, size - 1) for name, size in sizes.items()},
+        acquisition_spacing_mm=SPACING_MM,
+        dicom_patients=0,
+        segmentation_patients=2,
+    )
+    training = SegmentationSettings(pretraining_iterations=0, iterations=2, patch_voxels=32)
+    features = FeatureSettings(fine_tune_epochs=1, fine_tune_shuffles=0, crop_voxels=16)
+    stages, watch = {}, Watch()
+    with tempfile.TemporaryDirectory() as folder:
+        run = RunPaths(Path(folder) / "run")
+
+        def finish(stage: str) -> None:
+            stages[stage] = {"workers_mib": watch.workers(), "process_mib": round(high_water_mib(os.getpid()))}
+            Path("/proc/self/clear_refs").write_text("5")
+
+        make_training_set(run, cohort, WORKERS)
+        network = segmentation_network(run, training, PHASES)
+        Path("/proc/self/clear_refs").write_text("5")
+        make_cohort(run, PAPER, cohort, PHASES, WORKERS)
+        finish("simulation")
+        preprocess_cohort(run, PAPER, PreprocessingSettings(spacing_mm=SPACING_MM), PHASES, WORKERS)
+        finish("preprocessing")
+        segment_cohort(run, PAPER, training, network, PHASES, WORKERS)
+        finish("segmentation")
+        extract_radiomics(run, PAPER, features, PHASES, WORKERS)
+        finish("radiomics")
+        extract_deep(run, PAPER, features, PHASES, WORKERS)
+        finish("deep features")
+    return {"patients": patients, "stages": stages}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        print(json.dumps(measure(arguments.one)))
+        return
+    rows = []
+    for patients in PATIENTS:
+        start = time.monotonic()
+        command = [sys.executable, __file__, "--one", str(patients)]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        rows.append(json.loads(done.stdout.splitlines()[-1]))
+        print(f"{patients} patients, {time.monotonic() - start:.0f} s:", rows[-1]["stages"], flush=True)
+    about = {"processor": processor_name(), "kind": processor_kind(), "workers": WORKERS, "spacing_mm": SPACING_MM}
+    text = json.dumps({"machine": about, "paper": PAPER, "rows": rows}, indent=1)
+    benchmark_file("memory").write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
