@@ -2,7 +2,9 @@
 
 One process a number of patients runs stages 1 to 4 for ALARM with two workers, the network trained for two steps.
 What a process held at most is its high-water mark in the kernel (VmHWM), read every fifth of a second until it ends.
-Writes `benchmarks/memory.json`, which the book shows and the forecast takes the memory of a worker from.
+Also what a patient costs besides computing: files in the store and the run, bytes that a task takes and gives (what a
+cluster's network carries), and the time that the collecting process takes to find everything in the store.
+Writes `benchmarks/memory.json`, which the book shows and `hccbook run --plan` takes the memory of a worker from.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import pickle
 import subprocess
 import sys
 import tempfile
@@ -27,6 +30,7 @@ import psutil
 from hccbook.pipeline.cohort import make_cohort, make_training_set
 from hccbook.pipeline.costs import processor_kind, processor_name
 from hccbook.pipeline.features import extract_deep, extract_radiomics
+from hccbook.pipeline.files import source_cases
 from hccbook.pipeline.preprocessing import preprocess_cohort
 from hccbook.pipeline.segmentation import segment_cohort, segmentation_network
 from hccbook.run import RunPaths, benchmark_file
@@ -68,6 +72,18 @@ class Watch:
         return [round(mark) for mark in marks if mark > _LEAST_MIB]
 
 
+def libraries_mib() -> float:
+    """Memory of a worker with the libraries that it needs and no patient, MiB."""
+    code = (
+        "import hccbook.pipeline.segmentation, hccbook.pipeline.features\n"
+        "from hccbook.features.radiomics import find_engine\n"
+        "find_engine('fast')\n"
+        "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmRSS')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True)
+    return round(int(done.stdout) / 1024)
+
+
 def measure(patients: int) -> dict:
     """Memory of stages 1 to 4 with so many patients, in this process and its workers."""
     development, hcc = patients * 3 // 5, max(patients // 5, 2)
@@ -103,7 +119,25 @@ def measure(patients: int) -> dict:
         finish("radiomics")
         extract_deep(run, PAPER, features, PHASES, WORKERS)
         finish("deep features")
-    return {"patients": patients, "stages": stages}
+        start = time.process_time()
+        preprocess_cohort(run, PAPER, PreprocessingSettings(spacing_mm=SPACING_MM), PHASES, WORKERS)
+        segment_cohort(run, PAPER, training, network, PHASES, WORKERS)
+        radiomics = extract_radiomics(run, PAPER, features, PHASES, WORKERS)
+        looked_up = (time.process_time() - start) / patients
+        case = next(iter(source_cases(run, PAPER, PHASES).values()))
+        per_patient = {
+            "store_files": count_files(run.store.root) / patients,
+            "run_files": count_files(run.root) / patients,
+            "sent_bytes": len(pickle.dumps(case)),
+            "returned_bytes": radiomics.shape[1] * 8,
+            "looked_up_s": round(looked_up, 4),
+        }
+    return {"patients": patients, "stages": stages, "per_patient": per_patient}
+
+
+def count_files(folder: Path) -> int:
+    """Files below a folder."""
+    return sum(file.is_file() for file in folder.rglob("*"))
 
 
 def main() -> None:
@@ -121,7 +155,7 @@ def main() -> None:
         rows.append(json.loads(done.stdout.splitlines()[-1]))
         print(f"{patients} patients, {time.monotonic() - start:.0f} s:", rows[-1]["stages"], flush=True)
     about = {"processor": processor_name(), "kind": processor_kind(), "workers": WORKERS, "spacing_mm": SPACING_MM}
-    text = json.dumps({"machine": about, "paper": PAPER, "rows": rows}, indent=1)
+    text = json.dumps({"machine": about, "paper": PAPER, "libraries_mib": libraries_mib(), "rows": rows}, indent=1)
     benchmark_file("memory").write_text(text + "\n", encoding="utf-8")
 
 

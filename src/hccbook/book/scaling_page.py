@@ -1,0 +1,30 @@
+"""The page "A million patients": what grows with patients and cores, and what ends it."""
+
+from __future__ import annotations
+
+from hccbook.book.generated_pages import render
+from hccbook.pipeline import scaling
+from hccbook.pipeline.costs import AVX2
+from hccbook.pipeline.forecast import Costs
+
+
+def scaling_page() -> str:
+    """Plan of large runs on ordinary processors, and how memory behaves, as MyST."""
+    memory = scaling.read_memory()
+    if memory is None:
+        return render("scaling.md.j2", memory=None)
+    profile, costs = scaling.scaled_profile(), Costs.read(kind=AVX2)
+    patient = scaling.PatientCost.of(profile, costs, memory["rows"][-1]["per_patient"])
+    return render(
+        "scaling.md.j2",
+        memory=memory,
+        steps=list(memory["rows"][0]["stages"]),
+        patient=patient,
+        profile=profile,
+        kind=costs.kind,
+        rows=scaling.scaling_table(patient).to_dict("records"),
+        columns=scaling.table_columns(profile),
+        development=scaling.DEVELOPMENT,
+        networks=scaling.NETWORKS_GBIT_S,
+        memory_gib=256,
+    )
