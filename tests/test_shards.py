@@ -109,7 +109,7 @@ def leave_record(store: Path, run: RunPaths, profile: Profile, share: str, **fie
     """Record as a shard leaves it, without its results."""
     from hccbook.pipeline import shards
 
-    own = {"share": share, "made": f"made {share} {store}", "code": shards._code(), "processor": "AVX2"} | fields
+    own = {"share": share, "made": f"made {share} {store}", "code": shards.code_digest(), "processor": "AVX2"} | fields
     record = ShardRecord(patients={"alarm": 1, "amap_ct": 0}, failures=(), **own)
     file = store / shards.records_folder(run.store, run, profile).relative_to(run.store.root) / record.file_name
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -11,8 +11,6 @@ import pytest
 import yaml
 from few_patients import profile_of
 
-from hccbook.provenance import files_of
-
 SBATCH = """#!/bin/sh
 # Takes a job as SLURM's does, runs it in the background, and keeps its state in a file.
 number=$(( $(ls "$STAND_IN/jobs" | wc -l) + 101 ))
@@ -77,10 +75,11 @@ def test_a_run_of_two_shards_on_slurm(stand_in: Path, project_root: Path) -> Non
         sys.executable, "-m", "snakemake", "--snakefile", str(project_root / "cluster" / "Snakefile"),
         "--profile", str(project_root / "cluster" / "slurm"), "--directory", str(stand_in / "work"),
         "--slurm-init-seconds-before-status-checks", "1", "--slurm-logdir", str(stand_in / "logs"),
+        "--slurm-keep-successful-logs",
         "--config", f"profile={stand_in / 'five.yaml'}", f"results={results}", "shards=2", "until=cohort",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False, timeout=500)
-    logs = "\n".join(file.read_text() for file in files_of(stand_in / "logs"))
+    logs = "\n".join(file.read_text() for file in (stand_in / "logs").rglob("*.log"))
     assert done.returncode == 0, done.stderr + logs
     comments = (stand_in / "comments").read_text().splitlines()
     assert sorted(comments[:2]) == ["rule_shard_wildcards_1", "rule_shard_wildcards_2"]

@@ -123,7 +123,7 @@ def _shard(paths: RunPaths, profile: Profile, share: Share, workers: int) -> Sha
     return ShardRecord(
         share=str(share),
         made=uuid.uuid4().hex,
-        code=_code(),
+        code=code_digest(),
         processor=processor_kind(),
         patients=patients,
         failures=tuple(failures),
@@ -192,7 +192,8 @@ def _steps(
 
 
 @functools.cache
-def _code() -> str:
+def code_digest() -> str:
+    """Hash of the code of every step that a shard takes."""
     return code_of(__name__).digest
 
 
@@ -278,7 +279,7 @@ def _checked(found: dict[str, dict[str, tuple[ShardRecord, str]]], profile: Prof
                 wrong[count].append(f"{share} is missing")
             elif len(made) > 1:
                 wrong[count].append(f"{share} was made {len(made)} times: " + ", ".join(where for _, where in made))
-            elif made[0][0].code != _code():
+            elif made[0][0].code != code_digest():
                 wrong[count].append(f"{share} was made by another version of the package")
         if not wrong[count]:
             return [next(iter(found[f"{number}/{count}"].values()))[0] for number in range(1, count + 1)]
