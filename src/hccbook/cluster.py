@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import os
 import platform
 import queue
@@ -37,6 +38,7 @@ TASK_S = 10.0
 _AHEAD = 2  # tasks a worker, so that it has the next when it is done
 _PATIENCE_S, _LOOKED_EVERY_S = 60.0, 1.0
 
+_START = "Start it (dask scheduler) and its workers; what is done is kept."
 _SAME_CODE = "Start the workers from the environment and the clone that the run is started from."
 
 _Outcome = tuple[str, Any, tuple[str, str] | None]
@@ -47,8 +49,12 @@ class ClusterError(HccbookError):
     """A cluster that cannot be reached, was lost, or cannot do the work."""
 
 
-class _SchedulerLostError(Exception):
+class _SchedulerLostError(ClusterError):
     """The scheduler answers no more; one at the same address may."""
+
+
+def _without_scheduler() -> _SchedulerLostError:
+    return _SchedulerLostError("cluster", "its scheduler must answer", "none any more", _START)
 
 
 @dataclass(frozen=True)
@@ -100,16 +106,18 @@ def connected(address: str) -> Iterator[Client]:
     """
     from distributed import Client
 
-    place, hint = f"--scheduler {address}", "Start it (dask scheduler) and its workers; what is done is kept."
+    # What its threads log would stand in the notebook; what ends the work is an error.
+    for name in ("distributed", "distributed.client", "distributed.core", "tornado", "tornado.application", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    place = f"--scheduler {address}"
     try:
         client = Client(address, timeout=_PATIENCE_S, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
-        raise ClusterError(place, "must be that of a Dask scheduler", "none that answers", hint) from error
+        raise ClusterError(place, "must be that of a Dask scheduler", "none that answers", _START) from error
     with client:
-        if not _workers(client):
-            with contextlib.suppress(TimeoutError):
-                client.wait_for_workers(1, timeout=_PATIENCE_S)
-        workers = _workers(client)
+        since = time.monotonic()
+        while not (workers := _workers(client)) and time.monotonic() - since < _PATIENCE_S:
+            time.sleep(_LOOKED_EVERY_S)
         if not workers:
             raise ClusterError(place, "must have a worker", "none", f"Run dask worker {address} --nthreads 1.")
         if max(workers.values()) > 1:
@@ -129,7 +137,7 @@ def _workers(client: Client) -> dict[str, int]:
     try:
         return dict(client.nthreads())
     except (OSError, TimeoutError, ValueError) as error:
-        raise _SchedulerLostError from error
+        raise _without_scheduler() from error
 
 
 def outcomes_of(
@@ -226,7 +234,7 @@ class _Line:
             with contextlib.suppress(queue.Empty):
                 return self.answers.get(timeout=_LOOKED_EVERY_S)
             if self.client.status != "running":
-                raise _SchedulerLostError
+                raise _without_scheduler()
             if _workers(self.client):
                 alone_since = time.monotonic()
             elif time.monotonic() - alone_since > _PATIENCE_S:
@@ -243,7 +251,7 @@ class _Line:
             self.tried.update(dict.fromkeys(keys, RETRIES if len(keys) == 1 else 0))
             return [(key, None, self.lost) for key in keys]
         except (CancelledError, TimeoutError) as error:
-            raise _SchedulerLostError from error
+            raise _without_scheduler() from error
         except (ImportError, AttributeError) as error:
             hint = "Start the workers from the environment and the clone that the run is started from."
             raise ClusterError(
