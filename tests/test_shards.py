@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
+import yaml
 from few_patients import NETWORK, profile_of, run_stages
 
 from hccbook import cli
@@ -100,6 +104,29 @@ def test_shards_that_share_a_folder_use_one_network(tmp_path: Path, monkeypatch:
     (tmp_path / "work.csv").unlink()
     assert run_stages(run, profile) == alone
     assert {line.rpartition(",")[2] for line in (tmp_path / "work.csv").read_text().splitlines()} == {"0"}
+
+
+@pytest.mark.thorough
+def test_a_shard_that_is_told_to_stop_goes_on(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+    """SIGTERM after the first patient, as a cluster sends it when the time is over: one message; then the same bytes."""
+    profile = tmp_path / "eight.yaml"
+    profile.write_text(yaml.safe_dump(profile_of().model_dump()), encoding="utf-8")
+    run = RunPaths(tmp_path / "results" / "run")
+    command = [sys.executable, "-m", "hccbook.cli", "run", "--profile", str(profile), "--out", str(run.root)]
+    with subprocess.Popen([*command, "--shard", "1/2", "--jobs", "1"], stderr=subprocess.PIPE, text=True) as shard:
+        while shard.poll() is None and not list(run.store.root.glob("phantom/*/sums.json")):
+            time.sleep(0.02)
+        shard.terminate()
+        _, said = shard.communicate(timeout=120)
+    assert shard.returncode == 1
+    assert said.strip() == (
+        "hccbook: shard 1/2: must run to its end, but found a signal to stop. "
+        "Give the same command again to go on from there."
+    )
+    for number in (1, 2):
+        run_shard(run, profile_of(), Share(number, 2), 1)
+    merge_shards(run, profile_of())
+    assert run_stages(run, profile_of()) == undisturbed
 
 
 # --- what is missing, doubled, another's ------------------------------------------------------------------------------
