@@ -108,7 +108,7 @@ def test_shards_that_share_a_folder_use_one_network(tmp_path: Path, monkeypatch:
 
 @pytest.mark.thorough
 def test_a_shard_that_is_told_to_stop_goes_on(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
-    """SIGTERM after the first patient, as a cluster sends it when the time is over: one message; then the same bytes."""
+    """SIGTERM after the first patient, as when a cluster's time is over: one message, and then the same bytes."""
     profile = tmp_path / "eight.yaml"
     profile.write_text(yaml.safe_dump(profile_of().model_dump()), encoding="utf-8")
     run = RunPaths(tmp_path / "results" / "run")
