@@ -13,7 +13,7 @@ import pandas as pd
 
 from hccbook.errors import DataError
 from hccbook.features import deep as deep_features
-from hccbook.features.radiomics import ExtractionSettings, extract_patient
+from hccbook.features.radiomics import ExtractionSettings, patient_values
 from hccbook.papers import Paper, find_paper
 from hccbook.parallel import WORK_LOG, MapResult, is_side_by_side, map_patients
 from hccbook.pipeline.files import (
@@ -50,7 +50,7 @@ def extract_radiomics(
     organs = find_paper(paper).organs
     extraction = ExtractionSettings.of_paper(paper, settings, read_preprocessing_settings(run))
     task = functools.partial(
-        _radiomics_values,
+        patient_values,
         organs=organs,
         settings=extraction,
         engine=settings.engine,
@@ -63,13 +63,6 @@ def extract_radiomics(
     table = pd.DataFrame(np.array(list(result.results.values())), pd.Index(result.results, name="patient"), names)
     _save_features(table, run.stage("features") / f"{paper}_radiomics.parquet")
     return table
-
-
-def _radiomics_values(
-    case: Case, organs: tuple[str, ...], settings: ExtractionSettings, engine: str, threads: int
-) -> np.ndarray:
-    """Radiomics of one patient without their names, which are everybody's and many times as large as the values."""
-    return np.array(list(extract_patient(case, organs, settings, engine, threads).values()))
 
 
 def extract_deep(
