@@ -35,6 +35,8 @@ SCHEDULER = "HCCBOOK_SCHEDULER"
 
 _Outcome = tuple[str, Any, tuple[str, str] | None]
 
+_MISSES = 8  # results that are not in the store, after which this process looks no further
+
 _NO_MEMORY = "MemoryError"
 _LOST = (
     "memory did not suffice for this patient alone, or the system ended the process. "
@@ -188,8 +190,8 @@ def _outcomes(task: Callable[[Any], Any], pairs: Sequence[tuple[str, Any]], work
     """
     scheduler = os.environ.get(SCHEDULER)
     if scheduler and pairs:
-        work, module = functools.partial(_guarded, task), getattr(task, "func", task).__module__
-        yield from outcomes_of(work, pairs, scheduler, (_NO_MEMORY, _LOST), module)
+        work = functools.partial(_guarded, task)
+        yield from outcomes_of(work, pairs, scheduler, (_NO_MEMORY, _LOST), _named(task).__module__)
         return
     if workers == 1:
         yield from _side_by_side(task, pairs, 1)
@@ -212,13 +214,29 @@ def _outcomes(task: Callable[[Any], Any], pairs: Sequence[tuple[str, Any]], work
 
 
 def _stored_results(task: Callable[[Any], Any], pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Results that follow from the store alone; a task that makes something without it has none."""
+    """Results that follow from the store alone, up to where several are not there: the others' workers look."""
     done: dict[str, Any] = {}
-    for key, item in pairs:
+    for position, (key, item) in enumerate(pairs):
+        if position - len(done) == _MISSES:
+            break
         # What fails here fails again in its turn, and is told there.
         with contextlib.suppress(Exception), reading_only():
             done[key] = task(item)
     return done
+
+
+def _looking(task: Callable[[Any], Any], item: Any) -> tuple[Any, bool]:
+    """Result of a task, and whether it had to be made, since it was not in the store."""
+    with contextlib.suppress(Exception), reading_only():
+        return task(item), False
+    return task(item), True
+
+
+def _named(task: Callable[[Any], Any]) -> Any:
+    """Function that a task is."""
+    while isinstance(task, functools.partial):
+        task = task.args[0] if task.func is _looking else task.func
+    return task
 
 
 def is_side_by_side(workers: int) -> bool:
@@ -265,6 +283,8 @@ def map_patients(
     pairs = [(key, item) for key, item in given if share is None or share.has(key)]
     done = _stored_results(task, pairs) if stored else {}
     todo = [(key, item) for key, item in pairs if key not in done]
+    work = functools.partial(_looking, task) if stored else task
+    computed = 0
     failed: dict[str, tuple[str, str]] = {}
     with (
         progress_line(stage, len(pairs), len(pairs) - len(todo), show=progress and bool(todo)) as advance,
@@ -273,15 +293,16 @@ def map_patients(
         # A worker that grew by some hundred MB is replaced, and nothing is lost. Loading torch or compiled loops is
         # growth enough; where warnings are errors, this one would end the thread that all results come through.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs", category=UserWarning)
-        for key, result, failure in _outcomes(task, todo, workers):
-            if failure is None:
-                done[key] = result
-            else:
+        for key, result, failure in _outcomes(work, todo, workers):
+            if failure is not None:
                 failed[key] = failure
+            else:
+                done[key], is_made = result if stored else (result, True)
+            computed += failure is not None or is_made
             advance()
     order = [key for key, _ in pairs]
     rows = [(key, stage, *failed[key]) for key in order if key in failed]
     failures = pd.DataFrame(rows, columns=list(FAILURE_COLUMNS))
     if stored:
-        log_work(getattr(task, "func", task).__qualname__, len(pairs), len(todo))
-    return MapResult({key: done[key] for key in order if key in done}, failures, len(todo))
+        log_work(_named(task).__qualname__, len(pairs), computed)
+    return MapResult({key: done[key] for key in order if key in done}, failures, computed)
