@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+
+from hccbook.errors import DataError
 from hccbook.pipeline.cohort import make_cohort, make_training_set
 from hccbook.pipeline.features import extract_radiomics
 from hccbook.pipeline.preprocessing import preprocess_cohort
@@ -30,7 +33,10 @@ NETWORK = {"mask_source": "network", "filters": 2, "patch_voxels": 16, "pretrain
 
 
 def run_stages(run: RunPaths, profile: Profile) -> dict[str, bytes]:
-    """What the notebooks of stages 1 to 4 call for each patient, and every file that it leaves."""
+    """What the notebooks of stages 1 to 4 call for each patient, and every file that it leaves.
+
+    A network that was trained for two steps may find nobody's organs, and then the paper ends there.
+    """
     phases = tuple(profile.run.phases.split(","))
     if profile.cohort.segmentation_patients:
         make_training_set(run, profile.cohort, 1)
@@ -38,6 +44,7 @@ def run_stages(run: RunPaths, profile: Profile) -> dict[str, bytes]:
     for paper in profile.run.papers.split(","):
         make_cohort(run, paper, profile.cohort, phases, 1)
         preprocess_cohort(run, paper, profile.preprocessing, phases, 1)
-        segment_cohort(run, paper, profile.segmentation, network, phases, 1)
-        extract_radiomics(run, paper, profile.features, phases, 1)
+        with contextlib.suppress(DataError) if network else contextlib.nullcontext():
+            segment_cohort(run, paper, profile.segmentation, network, phases, 1)
+            extract_radiomics(run, paper, profile.features, phases, 1)
     return {file.relative_to(run.root).as_posix(): file.read_bytes() for file in files_of(run.root)}
