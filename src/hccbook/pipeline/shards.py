@@ -16,7 +16,6 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import pandas as pd
 from pydantic import Field
 
 from hccbook import phantom
@@ -117,7 +116,7 @@ def _shard(paths: RunPaths, profile: Profile, share: Share, workers: int) -> Sha
     patients, failures = {}, []
     with share.alone():
         for paper in profile.run.papers.split(",") if share.number else ():
-            keys = [key for key in _keys(paths, paper, profile, workers) if share.has(key)]
+            keys = _keys(paths, paper, profile, share, workers)
             patients[paper] = len(keys)
             failures += _compute(paths, paper, profile, network, workers, keys) if keys else []
     return ShardRecord(
@@ -151,13 +150,17 @@ def _network(paths: RunPaths, profile: Profile, share: Share, workers: int) -> P
             raise ShardError(place, "all shards need one trained network", "none in the store", hint) from error
 
 
-def _keys(paths: RunPaths, paper: str, profile: Profile, workers: int) -> list[str]:
-    """Keys of all patients; those of the share are simulated if any are."""
+def _keys(paths: RunPaths, paper: str, profile: Profile, share: Share, workers: int) -> list[str]:
+    """Keys of the share's patients, who are simulated if the run's are."""
     if paths.manifest is not None:
-        return list(usable_patients(paths.manifest, profile.run.phases.split(","))[0].index)
-    folder = paths.synthetic_cohort(paper)
-    manifest = phantom.write_cohort(folder, paper, profile.cohort, workers=workers, store=paths.store)
-    return [f"P{row:04d}" for row in range(1, len(pd.read_csv(manifest, usecols=[0])) + 1)]
+        everybody = usable_patients(paths.manifest, profile.run.phases.split(","))[0]
+    else:
+        everybody = phantom.simulate_clinical(paper, profile.cohort)
+    keys = [key for key in everybody.index if share.has(key)]
+    if keys and paths.manifest is None:
+        folder, series = paths.synthetic_cohort(paper), profile.cohort.dicom_patients
+        phantom.write_patients(folder, everybody, profile.cohort, series, workers, paths.store)
+    return keys
 
 
 def _compute(
