@@ -136,7 +136,7 @@ def is_network_trained(profile: Profile) -> bool:
 
 def _network(paths: RunPaths, profile: Profile, share: Share, workers: int) -> Path | None:
     """Network that all shards use; trained by number 0 alone."""
-    if is_network_trained(profile) and paths.manifest is None:
+    if is_network_trained(profile) and paths.manifest is None and profile.cohort.segmentation_patients:
         make_training_set(paths, profile.cohort, workers)
     with contextlib.nullcontext() if not share.number else reading_only():
         try:
