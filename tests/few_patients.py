@@ -19,9 +19,10 @@ COHORT = {f"{name}_hcc": 0 for name in SIZES} | SIZES
 COHORT |= {"acquisition_spacing_mm": 10.0, "dicom_patients": 1, "segmentation_patients": 0}
 
 
-def profile_of(**segmentation: object) -> Profile:
+def profile_of(phases: str = "arterial,venous,delayed", **segmentation: object) -> Profile:
     """Five and three patients in few, large voxels, with the masks that were drawn unless a network is asked for."""
     return Profile(
+        run={"phases": phases},
         cohort=COHORT | ({"segmentation_patients": 2} if segmentation else {}),
         preprocessing={"spacing_mm": 10.0},
         segmentation={"mask_source": "manifest"} | segmentation,

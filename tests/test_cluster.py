@@ -69,6 +69,12 @@ class Cluster:
             process.wait()
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Files of a run on this machine alone."""
+    return run_stages(RunPaths(tmp_path_factory.mktemp("one") / "run"), profile_of("venous"))
+
+
 @pytest.fixture
 def on_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     pytest.importorskip("distributed")
@@ -136,6 +142,63 @@ def test_short_patients_share_a_task() -> None:
 # --- with one ---------------------------------------------------------------------------------------------------------
 
 
+KINDS = ("preprocessing", "radiomics")
+
+
+def when(there: Callable[[], bool], then: Callable[[], object]) -> threading.Thread:
+    """Do something as soon as something is there, while the test goes on."""
+
+    def watch() -> None:
+        while not there():
+            time.sleep(0.02)
+        then()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    return thread
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_a_run_whose_worker_and_scheduler_are_killed_is_the_same_run(
+    undisturbed: dict[str, bytes],
+    on_cluster: Cluster,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    comes_back: bool,
+) -> None:
+    """A worker is killed while images are preprocessed, the scheduler while features are taken: the same bytes.
+
+    The run waits for a scheduler at the same address. If none comes it ends, and a second call goes on from there.
+    """
+    on_cluster.start()
+    run = RunPaths(tmp_path / "two" / "run")
+    if not comes_back:
+        monkeypatch.setattr(cluster, "_PATIENCE_S", 5.0)
+
+    def lose_scheduler() -> None:
+        on_cluster.kill_scheduler()
+        if comes_back:
+            on_cluster.start()
+
+    one_is_done = {kind: lambda kind=kind: any((run.store.root / kind).glob("*/sums.json")) for kind in KINDS}
+    events = [
+        when(one_is_done["preprocessing"], on_cluster.kill_worker),
+        when(one_is_done["radiomics"], lose_scheduler),
+    ]
+    if comes_back:
+        assert run_stages(run, profile_of("venous")) == undisturbed
+    else:
+        with pytest.raises(ClusterError, match="what is done is kept"):
+            run_stages(run, profile_of("venous"))
+        on_cluster.start()
+        monkeypatch.setattr(cluster, "_PATIENCE_S", 60.0)
+        assert run_stages(run, profile_of("venous")) == undisturbed
+    for thread in events:
+        thread.join(timeout=10)
+        assert not thread.is_alive(), "something was killed"
+
+
 @pytest.mark.thorough
 def test_patients_on_a_cluster(on_cluster: Cluster, tmp_path: Path) -> None:
     """Results in the order of the items; a broken rule is told at once, a disk that was away is tried again."""
@@ -165,59 +228,3 @@ def test_a_worker_that_sees_another_folder_is_refused(on_cluster: Cluster, monke
     needs = cluster._Needs(__name__, cluster._code(__name__), "/nowhere", "seen")
     with pytest.raises(ClusterError, match="must see the folder of the run, but found no such folder"):
         needs.check()
-
-
-def when(there: Callable[[], bool], then: Callable[[], object]) -> threading.Thread:
-    """Do something as soon as something is there, while the test goes on."""
-
-    def watch() -> None:
-        while not there():
-            time.sleep(0.02)
-        then()
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    return thread
-
-
-@pytest.mark.thorough
-@pytest.mark.parametrize("comes_back", [True, False])
-def test_a_run_whose_worker_and_scheduler_are_killed_is_the_same_run(
-    on_cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, comes_back: bool
-) -> None:
-    """A worker is killed while images are preprocessed, the scheduler while features are taken: the same bytes.
-
-    The run waits for a scheduler at the same address. If none comes it ends, and a second call goes on from there.
-    """
-    with monkeypatch.context() as alone:
-        alone.delenv(SCHEDULER)
-        undisturbed = run_stages(RunPaths(tmp_path / "one" / "run"), profile_of())
-    on_cluster.start()
-    run = RunPaths(tmp_path / "two" / "run")
-    if not comes_back:
-        monkeypatch.setattr(cluster, "_PATIENCE_S", 5.0)
-
-    def lose_scheduler() -> None:
-        on_cluster.kill_scheduler()
-        if comes_back:
-            on_cluster.start()
-
-    one_is_done = {kind: lambda kind=kind: any((run.store.root / kind).glob("*/sums.json")) for kind in KINDS}
-    events = [
-        when(one_is_done["preprocessing"], on_cluster.kill_worker),
-        when(one_is_done["radiomics"], lose_scheduler),
-    ]
-    if comes_back:
-        assert run_stages(run, profile_of()) == undisturbed
-    else:
-        with pytest.raises(ClusterError, match="what is done is kept"):
-            run_stages(run, profile_of())
-        on_cluster.start()
-        monkeypatch.setattr(cluster, "_PATIENCE_S", 60.0)
-        assert run_stages(run, profile_of()) == undisturbed
-    for thread in events:
-        thread.join(timeout=10)
-        assert not thread.is_alive(), "something was killed"
-
-
-KINDS = ("preprocessing", "radiomics")
