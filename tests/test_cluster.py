@@ -135,8 +135,9 @@ def test_short_patients_share_a_task() -> None:
     line.at_once = round(cluster.TASK_S / 0.5)
     assert len(line._next(workers=2)) == 20
     assert len(line._next(workers=100)) == 1 + 979 // 200
-    line.tried["P0025"] = 1
-    assert line._next(workers=2) == [f"P{number:04d}" for number in range(25, 26)]
+    line.tried["P0026"] = 1
+    assert line._next(workers=2) == ["P0026"], "who is tried again has a task alone"
+    assert len(line._next(workers=2)) == 20
 
 
 # --- with one ---------------------------------------------------------------------------------------------------------
@@ -173,10 +174,10 @@ def test_a_run_whose_worker_and_scheduler_are_killed_is_the_same_run(
     """
     on_cluster.start()
     run = RunPaths(tmp_path / "two" / "run")
-    if not comes_back:
-        monkeypatch.setattr(cluster, "_PATIENCE_S", 5.0)
 
     def lose_scheduler() -> None:
+        if not comes_back:
+            monkeypatch.setattr(cluster, "_PATIENCE_S", 3.0)
         on_cluster.kill_scheduler()
         if comes_back:
             on_cluster.start()
