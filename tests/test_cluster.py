@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import socket
@@ -66,7 +67,8 @@ class Cluster:
         for process in self.started:
             children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
             for one in (*children, process):
-                one.kill()
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    one.kill()
             process.wait()
 
 
@@ -195,6 +197,7 @@ def test_a_run_whose_worker_and_scheduler_are_killed_is_the_same_run(
     else:
         with pytest.raises(ClusterError, match="what is done is kept"):
             run_stages(run, profile_of("venous"))
+        on_cluster.end()
         on_cluster.start()
         monkeypatch.setattr(cluster, "_PATIENCE_S", 60.0)
         clear(run)
