@@ -37,6 +37,7 @@ from hccbook.run import RunPaths, benchmark_file
 from hccbook.settings import PHASES, CohortSettings, FeatureSettings, PreprocessingSettings, SegmentationSettings
 
 PATIENTS = (10, 50, 200)
+GROWN = PHASES[1:2]  # one phase of many patients; all three of few say what a patient costs
 WORKERS = 2
 SPACING_MM = 8.0
 PAPER = "alarm"
@@ -84,8 +85,8 @@ def libraries_mib() -> float:
     return round(int(done.stdout) / 1024)
 
 
-def measure(patients: int) -> dict:
-    """Memory of stages 1 to 4 with so many patients, in this process and its workers."""
+def measure(patients: int, phases: tuple[str, ...]) -> dict:
+    """Memory of stages 1 to 4 with so many patients, in this process and its workers, and what one of them costs."""
     development, hcc = patients * 3 // 5, max(patients // 5, 2)
     sizes = {"alarm_discovery": development, "alarm_internal": patients // 5}
     sizes["alarm_external"] = patients - sum(sizes.values())
@@ -107,24 +108,24 @@ def measure(patients: int) -> dict:
             Path("/proc/self/clear_refs").write_text("5")
 
         make_training_set(run, cohort, WORKERS)
-        network = segmentation_network(run, training, PHASES)
+        network = segmentation_network(run, training, phases)
         Path("/proc/self/clear_refs").write_text("5")
-        make_cohort(run, PAPER, cohort, PHASES, WORKERS)
+        make_cohort(run, PAPER, cohort, phases, WORKERS)
         finish("simulation")
-        preprocess_cohort(run, PAPER, PreprocessingSettings(spacing_mm=SPACING_MM), PHASES, WORKERS)
+        preprocess_cohort(run, PAPER, PreprocessingSettings(spacing_mm=SPACING_MM), phases, WORKERS)
         finish("preprocessing")
-        segment_cohort(run, PAPER, training, network, PHASES, WORKERS)
+        segment_cohort(run, PAPER, training, network, phases, WORKERS)
         finish("segmentation")
-        extract_radiomics(run, PAPER, features, PHASES, WORKERS)
+        extract_radiomics(run, PAPER, features, phases, WORKERS)
         finish("radiomics")
-        extract_deep(run, PAPER, features, PHASES, WORKERS)
+        extract_deep(run, PAPER, features, phases, WORKERS)
         finish("deep features")
         start = time.process_time()
-        preprocess_cohort(run, PAPER, PreprocessingSettings(spacing_mm=SPACING_MM), PHASES, WORKERS)
-        segment_cohort(run, PAPER, training, network, PHASES, WORKERS)
-        radiomics = extract_radiomics(run, PAPER, features, PHASES, WORKERS)
+        preprocess_cohort(run, PAPER, PreprocessingSettings(spacing_mm=SPACING_MM), phases, WORKERS)
+        segment_cohort(run, PAPER, training, network, phases, WORKERS)
+        radiomics = extract_radiomics(run, PAPER, features, phases, WORKERS)
         looked_up = (time.process_time() - start) / patients
-        case = next(iter(source_cases(run, PAPER, PHASES).values()))
+        case = next(iter(source_cases(run, PAPER, phases).values()))
         per_patient = {
             "store_files": count_files(run.store.root) / patients,
             "run_files": count_files(run.root) / patients,
@@ -142,21 +143,30 @@ def count_files(folder: Path) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        print(json.dumps(measure(arguments.one)))
+        patients, phases = arguments.one
+        print(json.dumps(measure(int(patients), tuple(phases.split(",")))))
         return
-    rows = []
-    for patients in PATIENTS:
-        start = time.monotonic()
-        command = [sys.executable, __file__, "--one", str(patients)]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        rows.append(json.loads(done.stdout.splitlines()[-1]))
-        print(f"{patients} patients, {time.monotonic() - start:.0f} s:", rows[-1]["stages"], flush=True)
     about = {"processor": processor_name(), "kind": processor_kind(), "workers": WORKERS, "spacing_mm": SPACING_MM}
-    text = json.dumps({"machine": about, "paper": PAPER, "libraries_mib": libraries_mib(), "rows": rows}, indent=1)
-    benchmark_file("memory").write_text(text + "\n", encoding="utf-8")
+    found = {"machine": about, "paper": PAPER, "libraries_mib": libraries_mib()}
+    found["per_patient"] = _apart(PATIENTS[0], PHASES)["per_patient"]
+    found["rows"] = []
+    for patients in PATIENTS:
+        row = _apart(patients, GROWN)
+        found["rows"].append({"patients": patients, "stages": row["stages"]})
+        benchmark_file("memory").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def _apart(patients: int, phases: tuple[str, ...]) -> dict:
+    """What `measure` finds in a process of its own."""
+    start = time.monotonic()
+    command = [sys.executable, __file__, "--one", str(patients), ",".join(phases)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    print(f"{patients} patients, {time.monotonic() - start:.0f} s:", found, flush=True)
+    return found
 
 
 if __name__ == "__main__":

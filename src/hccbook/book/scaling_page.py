@@ -14,7 +14,7 @@ def scaling_page() -> str:
     if memory is None:
         return render("scaling.md.j2", memory=None)
     profile, costs = scaling.scaled_profile(), Costs.read(kind=AVX2)
-    patient = scaling.PatientCost.of(profile, costs, memory["rows"][-1]["per_patient"])
+    patient = scaling.PatientCost.of(profile, costs, memory["per_patient"])
     return render(
         "scaling.md.j2",
         memory=memory,
