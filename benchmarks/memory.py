@@ -1,6 +1,6 @@
 """Whether memory grows with the number of patients: of a worker, and of the process that collects what workers give.
 
-One process a number of patients runs stages 1 to 4 for ALARM with two workers, the network trained for two steps.
+One process a number of patients runs stages 1 to 4 for ALARM with two workers and the kept network.
 What a process held at most is its high-water mark in the kernel (VmHWM), read every fifth of a second until it ends.
 Also what a patient costs besides computing: files in the store and the run, bytes that a task takes and gives (what a
 cluster's network carries), and the time that the collecting process takes to find everything in the store.
@@ -27,7 +27,7 @@ os.environ.update(
 
 import psutil
 
-from hccbook.pipeline.cohort import make_cohort, make_training_set
+from hccbook.pipeline.cohort import make_cohort
 from hccbook.pipeline.costs import processor_kind, processor_name
 from hccbook.pipeline.features import extract_deep, extract_radiomics
 from hccbook.pipeline.files import source_cases
@@ -39,7 +39,8 @@ from hccbook.settings import PHASES, CohortSettings, FeatureSettings, Preprocess
 PATIENTS = (10, 50, 200)
 GROWN = PHASES[1:2]  # one phase of many patients; all three of few say what a patient costs
 WORKERS = 2
-SPACING_MM = 8.0
+SPACING_MM = 5.0
+NETWORK = "data/networks/synthetic.safetensors"
 PAPER = "alarm"
 _LEAST_MIB = 80.0  # what only hands tasks on holds less
 
@@ -95,9 +96,9 @@ def measure(patients: int, phases: tuple[str, ...]) -> dict:
         **{f"{name}_hcc": min(hcc, size - 1) for name, size in sizes.items()},
         acquisition_spacing_mm=SPACING_MM,
         dicom_patients=0,
-        segmentation_patients=2,
+        segmentation_patients=0,
     )
-    training = SegmentationSettings(pretraining_iterations=0, iterations=2, patch_voxels=32)
+    kept = SegmentationSettings(weights=NETWORK)
     features = FeatureSettings(fine_tune_epochs=1, fine_tune_shuffles=0, crop_voxels=16)
     stages, watch = {}, Watch()
     with tempfile.TemporaryDirectory() as folder:
@@ -107,14 +108,13 @@ def measure(patients: int, phases: tuple[str, ...]) -> dict:
             stages[stage] = {"workers_mib": watch.workers(), "process_mib": round(high_water_mib(os.getpid()))}
             Path("/proc/self/clear_refs").write_text("5")
 
-        make_training_set(run, cohort, WORKERS)
-        network = segmentation_network(run, training, phases)
+        network = segmentation_network(run, kept, phases)
         Path("/proc/self/clear_refs").write_text("5")
         make_cohort(run, PAPER, cohort, phases, WORKERS)
         finish("simulation")
         preprocess_cohort(run, PAPER, PreprocessingSettings(spacing_mm=SPACING_MM), phases, WORKERS)
         finish("preprocessing")
-        segment_cohort(run, PAPER, training, network, phases, WORKERS)
+        segment_cohort(run, PAPER, kept, network, phases, WORKERS)
         finish("segmentation")
         extract_radiomics(run, PAPER, features, phases, WORKERS)
         finish("radiomics")
@@ -122,7 +122,7 @@ def measure(patients: int, phases: tuple[str, ...]) -> dict:
         finish("deep features")
         start = time.process_time()
         preprocess_cohort(run, PAPER, PreprocessingSettings(spacing_mm=SPACING_MM), phases, WORKERS)
-        segment_cohort(run, PAPER, training, network, phases, WORKERS)
+        segment_cohort(run, PAPER, kept, network, phases, WORKERS)
         radiomics = extract_radiomics(run, PAPER, features, phases, WORKERS)
         looked_up = (time.process_time() - start) / patients
         case = next(iter(source_cases(run, PAPER, phases).values()))
