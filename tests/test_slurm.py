@@ -40,6 +40,12 @@ case "$*" in
 esac
 """
 
+SINFO = """#!/bin/sh
+# Names the partitions, with a star behind the default one.
+echo PARTITION
+echo "batch*"
+"""
+
 SRUN = """#!/bin/sh
 # Runs a step of the job in its place.
 while case "$1" in -*) true ;; *) false ;; esac; do shift; done
@@ -52,7 +58,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Folder of a cluster's commands, first on the path, and of what they keep."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "jobs").mkdir()
-    for name, text in {"sbatch": SBATCH, "sacct": SACCT, "srun": SRUN}.items():
+    for name, text in {"sbatch": SBATCH, "sacct": SACCT, "sinfo": SINFO, "srun": SRUN}.items():
         (tmp_path / "bin" / name).write_text(text, encoding="utf-8")
         (tmp_path / "bin" / name).chmod(0o755)
     monkeypatch.setenv("STAND_IN", str(tmp_path))
