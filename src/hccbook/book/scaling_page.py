@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hccbook.book.generated_pages import render
 from hccbook.pipeline import scaling
 from hccbook.pipeline.costs import AVX2
@@ -20,6 +22,7 @@ def scaling_page() -> str:
         memory=memory,
         steps=list(memory["rows"][0]["stages"]),
         patient=patient,
+        growth=_largest_worker(memory["rows"][-1]) / _largest_worker(memory["rows"][0]),
         profile=profile,
         kind=costs.kind,
         rows=scaling.scaling_table(patient).to_dict("records"),
@@ -28,3 +31,8 @@ def scaling_page() -> str:
         networks=scaling.NETWORKS_GBIT_S,
         memory_gib=256,
     )
+
+
+def _largest_worker(row: dict[str, Any]) -> float:
+    """Most memory of any worker in any step, MiB."""
+    return max(max(measured["workers_mib"], default=0.0) for measured in row["stages"].values())
