@@ -25,6 +25,7 @@ from hccbook.book.generated_pages import (
     shown_run,
 )
 from hccbook.book.picture_data import picture_files
+from hccbook.book.scaling_page import scaling_page
 from hccbook.book.web_pages import web_files
 from hccbook.papers import PAPERS
 from hccbook.papers.published import Item, assumptions, claims, items
@@ -98,6 +99,7 @@ def lay_out(run: RunPaths, source: Path, shown: RunPaths | None = None) -> Path:
         "assumptions.md": assumptions_page(register, used),
         "contrast_phases.md": contrast_phases_page(),
         "costs.md": costs_page(run),
+        "scaling.md": scaling_page(),
         "assets/mathjax/tex-svg.js": _mathjax(),
     }
     notes = _notes(run, shown, stages)
