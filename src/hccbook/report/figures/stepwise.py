@@ -8,8 +8,8 @@ from matplotlib.ticker import PercentFormatter
 
 from hccbook.report.figures.layout import legend_below
 from hccbook.report.figures.marks import TO_TOP, note
-from hccbook.report.figures.stratification import cutoff_text
 from hccbook.report.figures.style import GREY, in_style, panel_title, series_look
+from hccbook.report.tables import cutoff_text
 from hccbook.report.tables.schemas import TRADEOFF_COLUMNS, require_columns
 
 _ROOM = 0.075
