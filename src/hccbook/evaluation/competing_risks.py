@@ -80,12 +80,13 @@ def _aalen_johansen(time: np.ndarray, code: np.ndarray, cause: int) -> pd.DataFr
     apart = time + _TIE * np.select([code == _HCC, code == _DEATH], [0, 1], 2)
     with np.errstate(divide="ignore", invalid="ignore"):
         fitted = AalenJohansenFitter().fit(apart, code, event_of_interest=cause)
-    limits = fitted.confidence_interval_cumulative_density_.set_axis(["upper", "lower"], axis=1)
     table = fitted.event_table
-    curve = pd.concat([fitted.cumulative_density_.set_axis(["incidence"], axis=1), limits], axis=1)
-    curve = curve.assign(at_risk=table["at_risk"].astype(int), step=table[f"observed_{cause}"] > 0)
-    # Without an event so far there is nothing to transform: nobody, from nobody to nobody.
-    curve[["lower", "upper"]] = curve[["lower", "upper"]].fillna(0.0)
+    # lifelines 0.30 names its limits the wrong way round. Without an event so far there is nothing to transform, and
+    # both are 0.
+    limits = fitted.confidence_interval_cumulative_density_.fillna(0.0)
+    curve = fitted.cumulative_density_.set_axis(["incidence"], axis=1)
+    curve = curve.assign(lower=limits.min(axis=1), upper=limits.max(axis=1), at_risk=table["at_risk"].astype(int))
+    curve["step"] = table[f"observed_{cause}"] > 0
     shown = curve["step"].to_numpy(copy=True)
     shown[[0, -1]] = True
     shown[np.flatnonzero(curve["at_risk"] >= MIN_AT_RISK)[-1:]] = True

@@ -144,7 +144,7 @@ def strata(
 
 
 def _curve(stratum: Stratum, level: float) -> pd.DataFrame:
-    """1 - Kaplan-Meier at month 0, each event, the last month with `MIN_AT_RISK` and the last; columns months to at_risk."""
+    """1 - Kaplan-Meier at month 0, each event, the last month with `MIN_AT_RISK`, and the last."""
     fitted = KaplanMeierFitter(alpha=1 - check_level(level)).fit(stratum.time, stratum.event)
     curve = pd.concat([fitted.cumulative_density_, fitted.confidence_interval_cumulative_density_], axis=1)
     curve = curve.set_axis(["incidence", "lower", "upper"], axis=1).rename_axis("months")

@@ -3,8 +3,8 @@
 `simulate_clinical` makes the patients, `render_patient` their CT, `write_cohort` puts both on disk,
 `truth` says how well an ideal observer of the planted risk would do.
 `draw_null_features` gives patients features without images, which carry nothing.
-`simulate_visits` adds repeated measurements, `simulate_hbv_dna` the virus, `simulate_deaths` deaths before HCC, each from
-a stream of its own.
+`simulate_visits` adds repeated measurements, `simulate_hbv_dna` the virus, `simulate_deaths` deaths before HCC, each
+from a stream of its own.
 """
 
 from hccbook.phantom.clinical import LATENT_COLUMNS, simulate_clinical, simulate_segmentation_patients

@@ -33,7 +33,7 @@ def competing_text(at_horizon: pd.DataFrame, ended: pd.DataFrame, months: float)
     ]
     widest = 100 * (wide[KAPLAN_MEIER] - wide[AALEN_JOHANSEN]).max()
     return (
-        f"{int(ended['died'].sum()):,} of {len(ended):,} people die before HCC and {int(ended['hcc'].sum()):,} develop it. "
+        f"{ended['died'].sum():,} of {len(ended):,} people die before HCC and {ended['hcc'].sum():,} develop it. "
         f"By {months:g} months the incidence of HCC is {'; '.join(parts)}: counting deaths as ends of follow-up "
         f"overstates it by up to {decimal_text(widest, 1)} percentage points."
     )

@@ -13,6 +13,8 @@ from hccbook.report.figures.style import GREY, SMALL_PT, in_style, panel_title, 
 from hccbook.report.tables import cohort_title, decimal_text, model_title
 from hccbook.report.tables.schemas import CALIBRATION_COLUMNS, only_row, require_columns, rows_of
 
+_SUMMARY_SHARE = 0.45  # of the panel's width and height, that the summary takes
+
 
 @in_style()
 def plot_calibration(
@@ -56,7 +58,7 @@ def plot_calibration(
         ax.fill_between(line["predicted"], line["lower"], line["upper"], color=look["color"], alpha=0.18, linewidth=0)
         ax.plot(line["predicted"], line["observed"], **look, label=label)
     if summary is not None and len(series) == 1:
-        _write_summary(ax, summary, *points[["cohort", "model"]].iloc[0])
+        _write_summary(ax, summary, points)
     # In one of several panels the longer label would meet its neighbour's.
     ax.set_xlabel("Predicted probability of HCC" if cohort is None else "Predicted probability")
     ax.set_ylabel("Observed proportion")
@@ -93,19 +95,26 @@ def _series(points: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {title(name): line for name, line in points.groupby(by, sort=False)}
 
 
-def _write_summary(ax: Axes, summary: pd.DataFrame, cohort: str, model: str) -> None:
+def _write_summary(ax: Axes, summary: pd.DataFrame, drawn: pd.DataFrame) -> None:
     require_columns(summary, CALIBRATION_COLUMNS, "calibration summary")
+    cohort, model = drawn[["cohort", "model"]].iloc[0]
     row = only_row(summary, "calibration summary", "Add it.", cohort=cohort, model=model)
     lines = (
         f"Intercept {decimal_text(row['intercept'], 2)}",
         f"Slope {decimal_text(row['slope'], 2)}",
         f"ICI {decimal_text(row['ici'], 3)}",
     )
-    corner = {"ha": "right", "va": "bottom"}
-    behind = {"boxstyle": "square,pad=0.2", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}
-    # Above the two lines that follow.
-    note(ax, "\n".join(lines), (1, 0), (-2, 3 + 2 * 1.25 * SMALL_PT), bbox=behind, **corner)
-    note(ax, f"E50 {decimal_text(row['e50'], 3)}\nE90 {decimal_text(row['e90'], 3)}", (1, 0), (-2, 3), **corner)
+    distances = f"E50 {decimal_text(row['e50'], 3)}\nE90 {decimal_text(row['e90'], 3)}"
+    # The corner under the diagonal, unless curve or band pass there.
+    under = drawn["predicted"] > 1 - _SUMMARY_SHARE
+    below, line_pt = 2 * 1.25 * SMALL_PT, 1.25 * SMALL_PT
+    if (drawn.loc[under, "lower"] < _SUMMARY_SHARE).any():
+        note(ax, "\n".join(lines), (0, 1), (5, -2), "axes fraction", va="top")
+        note(ax, distances, (0, 1), (5, -2 - 3 * line_pt), "axes fraction", va="top")
+    else:
+        corner = {"ha": "right", "va": "bottom"}
+        note(ax, "\n".join(lines), (1, 0), (-2, 3 + below), **corner)
+        note(ax, distances, (1, 0), (-2, 3), **corner)
 
 
 @in_style()

@@ -150,7 +150,7 @@ def group_look(title: str, position: int = 0) -> LineLook:
 
 def panel_title(cohort: str) -> str:
     """Title of a cohort's panel, without the word that three panels side by side have no room for."""
-    return cohort_title(cohort).removesuffix(" cohort")
+    return "All patients" if cohort == "all" else cohort_title(cohort).removesuffix(" cohort")
 
 
 def is_stamped(figure: Figure) -> bool:

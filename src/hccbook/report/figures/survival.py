@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MultipleLocator, PercentFormatter
 from matplotlib.transforms import Affine2D, ScaledTranslation
 
 from hccbook.evaluation.competing_risks import AALEN_JOHANSEN, DEATH, KAPLAN_MEIER
@@ -85,11 +85,12 @@ def plot_cumulative_incidence(
     return ax
 
 
-def _step(ax: Axes, line: pd.DataFrame, label: str | None, **look: object) -> None:
+def _step(ax: Axes, line: pd.DataFrame, label: str, *, banded: bool = True, **look: object) -> None:
     """Curve and band as far as enough patients are followed."""
     line = line[line["at_risk"] >= MIN_AT_RISK]
-    band = {"step": "post", "color": look["color"], "alpha": 0.16, "linewidth": 0}
-    ax.fill_between(line["months"], line["lower"], line["upper"], **band)
+    if banded:
+        band = {"step": "post", "color": look["color"], "alpha": 0.16, "linewidth": 0}
+        ax.fill_between(line["months"], line["lower"], line["upper"], **band)
     ax.step(line["months"], line["incidence"], where="post", label=label, **look)
 
 
@@ -103,6 +104,7 @@ def _axes_of_time(ax: Axes, end: float, top: float, horizon_months: float | None
     if horizon_months is not None:
         ax.axvline(horizon_months, **REFERENCE)
     ax.set(xlim=(0, end), ylim=(0, top), xlabel="Months")
+    ax.xaxis.set_major_locator(MultipleLocator(12))
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0 if top > 0.05 else 1))
 
 
@@ -147,7 +149,7 @@ def _line_sample(ax: Axes, points: float, look: Mapping[str, object]) -> None:
 def plot_competing_incidence(
     axes: np.ndarray | Sequence[Axes], curves: pd.DataFrame, *, horizon_months: float | None = None
 ) -> np.ndarray:
-    """Incidence of HCC by two estimators, and of death before HCC, by group; `legend_below` names its lines.
+    """Incidence of HCC by two estimators, and of death before HCC, by group, with bands by Aalen-Johansen.
 
     Parameters
     ----------
@@ -179,7 +181,8 @@ def plot_competing_incidence(
             for estimate, style in styles.items():
                 line = own[(own["group"] == group) & (own["estimate"] == estimate)]
                 look = group_look(group_title(str(group)), position) | {"linestyle": style}
-                _step(ax, line, f"{group_title(str(group))}, {estimate}", **look)
+                label = f"{group_title(str(group))}, {estimate}" if len(styles) > 1 else group_title(str(group))
+                _step(ax, line, label, banded=estimate != KAPLAN_MEIER, **look)
         _axes_of_time(ax, float(own["months"].max()), _top(own), horizon_months)
         ax.set(title=title, ylabel=f"Cumulative incidence of {'HCC' if title == 'HCC' else 'death'}")
     legend_below(drawn[:1], columns=1)
