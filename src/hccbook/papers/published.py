@@ -115,6 +115,11 @@ class Item(OfPaper):
         return self
 
     @property
+    def vector_figure(self) -> str | None:
+        """The picture as SVG, beside the other."""
+        return self.figure and f"{self.figure.removesuffix('.png')}.svg"
+
+    @property
     def is_planned(self) -> bool:
         """Whether the item is not yet in the book."""
         return self.status == PLANNED

@@ -179,6 +179,13 @@ def show_item(
         display(tables.caption_synthetic(shown, caption, synthetic=synthetic))
 
 
+def show_reading(*sentences: str) -> None:
+    """Show in a notebook, beneath an item, what is to be seen in it; nothing where there is nothing to say."""
+    if sentences:
+        text = " ".join(sentences)
+        display({"text/markdown": text, "text/plain": text}, raw=True)
+
+
 def find_item(item: str) -> published.Item:
     """Item of ``items.yaml`` by its name.
 
