@@ -9,6 +9,7 @@ from typing import Any
 
 import jinja2
 
+from hccbook.book.measured import measured_text
 from hccbook.papers import PAPERS, published
 from hccbook.papers.published import Assumption, Claim, Item
 from hccbook.pipeline.run_record import RunRecord
@@ -164,6 +165,7 @@ def assumptions_page(register: Iterable[Assumption], used: Mapping[str, Mapping[
             if any(entry.paper == name for entry in register)
         ],
         setting=lambda name: _setting_used(name, used),
+        measured=measured_text,
     )
 
 

@@ -172,7 +172,9 @@ def calibration_text(summary: pd.DataFrame) -> str:
     """
     parts = []
     for row in summary.itertuples():
-        level = "too much" if row.intercept < -0.5 else "too little" if row.intercept > 0.5 else "about the right amount of"
+        level = (
+            "too much" if row.intercept < -0.5 else "too little" if row.intercept > 0.5 else "about the right amount of"
+        )
         spread = ", with predictions too extreme" if row.slope < 0.8 else ""
         parts.append(
             f"{level} HCC in the {_cohort(row.cohort)} (intercept {decimal_text(row.intercept, 2)}, slope "
