@@ -145,3 +145,23 @@ def test_comparisons_for_and_against() -> None:
     assert text.startswith(
         "2 of 3 differences are in the model's favour, 1 of them with p below 0.05; against it are 1, 0"
     )
+
+
+def test_a_shuffle_as_far_from_one_half_as_the_truth_is_said() -> None:
+    """Shuffles at 0.87 and 0.31 beside an observed 0.85: the first reaches further; beside 0.95 none does."""
+    control = pd.DataFrame({"outcomes": ["observed", "shuffled", "shuffled"], "unseen_auc": [0.85, 0.87, 0.31]})
+    text = readings.shuffled_text(control)
+    assert "an AUC from 0.31 to 0.87, on average 0.59; with the true ones 0.85." in text
+    assert "proves no learning" in text
+    control.loc[0, "unseen_auc"] = 0.95
+    assert "proves" not in readings.shuffled_text(control)
+
+
+def test_features_and_patients_that_depend_on_the_mask() -> None:
+    """One of three features below 0.5; one of two without HCC goes from 0.01 to 0.92 with an eroded mask."""
+    icc = pd.DataFrame({"feature": ["a", "b", "c", "d"], "icc": [0.07, 0.6, 0.9, None]})
+    assert "1 of 3 features (33.3 %) agree poorly between masks, least a with" in readings.agreement_text("ALARM", icc)
+    assert "correlation of 0.07" in readings.agreement_text("ALARM", icc)
+    rows = {"hcc": [0, 0, 1], "used": [0.01, 0.2, 0.1], "erosion:4": [0.92, 0.3, 0.99], "given": [0.02, 0.2, 0.1]}
+    text = readings.moved_text("ALARM", pd.DataFrame(rows, index=["P0001", "P0002", "P0003"]))
+    assert "goes from 0.01 to 0.92 (eroded by 4 mm), and 1 of 2 move by more than 0.5" in text

@@ -16,9 +16,11 @@ from hccbook.evaluation.competing_risks import AALEN_JOHANSEN, DEATH, KAPLAN_MEI
 from hccbook.evaluation.decision import MAX_THRESHOLD, TREAT_ALL, TREAT_NONE
 from hccbook.papers import find_paper
 from hccbook.pipeline.files import read_json
+from hccbook.report.figures import segmentation_title
 from hccbook.report.tables import (
     cohort_title,
     decimal_text,
+    feature_title,
     group_title,
     model_title,
     odds_ratio_text,
@@ -368,3 +370,68 @@ def comparisons_text(table: pd.DataFrame, estimate: str) -> str:
     text += f"{int(((known[estimate] > 0) & (known['p'] < 0.05)).sum())} of them with p below 0.05"
     sure = int((worse["p"] < 0.05).sum())
     return text + (f"; against it are {len(worse)}, {sure} of them with p below 0.05." if len(worse) else ".")
+
+
+# --- networks and masks -----------------------------------------------------------------------------------------------
+
+
+def shuffled_text(control: pd.DataFrame) -> str:
+    """How well networks tuned on shuffled outcomes rank unseen patients, beside one tuned on the true ones.
+
+    Parameters
+    ----------
+    control : pandas.DataFrame
+        Columns outcomes (``observed`` or ``shuffled``), unseen_auc; a row a fine-tuning.
+    """
+    unseen = control.dropna(subset=["unseen_auc"]).set_index("outcomes")["unseen_auc"]
+    shuffled, observed = unseen[unseen.index == "shuffled"], unseen[unseen.index == "observed"]
+    if shuffled.empty or observed.empty:
+        return "No fine-tuning was repeated with shuffled outcomes."
+    text = (
+        f"With shuffled outcomes unseen patients are ranked with an AUC from {decimal_text(shuffled.min(), 2)} to "
+        f"{decimal_text(shuffled.max(), 2)}, on average {decimal_text(shuffled.mean(), 2)}; with the true ones "
+        f"{decimal_text(observed.mean(), 2)}."
+    )
+    if (shuffled - 0.5).abs().max() >= abs(observed.mean() - 0.5):
+        text += " A shuffle reaches as far from one half as the truth does, so that this AUC alone proves no learning."
+    return text
+
+
+def agreement_text(title: str, icc: pd.DataFrame) -> str:
+    """How many features depend on who drew the mask, and the worst of them.
+
+    Parameters
+    ----------
+    title : str
+        Printed name of the model.
+    icc : pandas.DataFrame
+        Columns feature, icc; a row a feature.
+    """
+    known = icc.dropna(subset=["icc"])
+    poor, worst = known[known["icc"] < 0.5], known.loc[known["icc"].idxmin()]
+    return (
+        f"{title}: {len(poor):,} of {len(known):,} features ({percent(len(poor) / len(known))}) agree poorly between "
+        f"masks, least {feature_title(worst['feature'])} with an intraclass correlation of "
+        f"{decimal_text(worst['icc'], 2)}."
+    )
+
+
+def moved_text(title: str, scores: pd.DataFrame) -> str:
+    """How far other masks move people without HCC.
+
+    Parameters
+    ----------
+    title : str
+        Printed name of the model.
+    scores : pandas.DataFrame
+        Columns hcc (0, 1), used, and one a mask: probabilities, a row a patient.
+    """
+    healthy = scores[scores["hcc"] == 0].drop(columns="hcc")
+    moved = healthy.drop(columns="used").sub(healthy["used"], axis=0).abs()
+    patient, mask = moved.stack().idxmax()
+    far = int((moved.max(axis=1) > 0.5).sum())
+    return (
+        f"{title}: one without HCC goes from {decimal_text(healthy.loc[patient, 'used'], 2)} to "
+        f"{decimal_text(healthy.loc[patient, mask], 2)} ({segmentation_title(mask).lower()}), and {far} of "
+        f"{len(healthy)} move by more than 0.5 under some mask, though nothing about them has changed but the line around an organ."
+    )
