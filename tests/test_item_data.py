@@ -114,8 +114,9 @@ def _of_collection(part: Collection) -> Drawn:
 def _drawn_on(ax: Axes) -> Iterator[Drawn]:
     for line in ax.lines:
         x, y = (np.asarray(values, dtype=float) for values in line.get_data())
-        if x.size > 2 and line.get_transform() == ax.transData:
-            yield Drawn("curve", x, y)
+        # Lines across the whole panel are in its own fractions.
+        if line.get_transform() == ax.transData:
+            yield Drawn("curve" if x.size > 2 and line.get_linestyle() != "None" else "marks", x, y)
     yield from map(_of_collection, ax.collections)
     for image in ax.images:
         values = np.asarray(image.get_array(), dtype=float).ravel()

@@ -433,6 +433,5 @@ def moved_text(title: str, scores: pd.DataFrame) -> str:
     return (
         f"{title}: one without HCC goes from {decimal_text(healthy.loc[patient, 'used'], 2)} to "
         f"{decimal_text(healthy.loc[patient, mask], 2)} ({segmentation_title(mask).lower()}), and {far} of "
-        f"{len(healthy)} move by more than 0.5 under some mask, though nothing about them has changed but the line around "
-        "an organ."
+        f"{len(healthy)} move by more than 0.5 under some mask, though nothing about them has changed but the mask."
     )
