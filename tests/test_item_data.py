@@ -151,7 +151,7 @@ def archived(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Shown]:
             given = notebook_parameters(chapter, profile, str(run.root), 1) | {"dpi": 50}
             for cell in json.loads(notebook_file(chapter).read_text(encoding="utf-8"))["cells"]:
                 if cell["cell_type"] == "code":
-                    exec(compile("".join(cell["source"]), f"{chapter}, {cell['id']}", "exec"), names)  # noqa: S102
+                    exec(compile("".join(cell["source"]), f"{chapter}, {cell['id']}", "exec"), names)
                     if "parameters" in cell["metadata"].get("tags", []):
                         names |= given
     return shown

@@ -102,7 +102,7 @@ def measured_text(text: str) -> str:
     jinja2.UndefinedError
         If it asks for something else.
     """
-    environment = Environment(undefined=StrictUndefined, autoescape=False)  # noqa: S701 (MyST, not HTML)
+    environment = Environment(undefined=StrictUndefined, autoescape=False)
     environment.globals |= {look_up.__name__: look_up for look_up in _LOOKED_UP}
     return environment.from_string(text).render()
 
