@@ -23,9 +23,7 @@ SPACING_MM = 1.0
 _SLAB_MM = 5.0  # to either side: more than the scanner blurs across
 
 
-def shown_slice(
-    run: RunPaths, paper: str, patient: str, phases: Sequence[str], *, synthetic: bool
-) -> dict[str, Any]:
+def shown_slice(run: RunPaths, paper: str, patient: str, phases: Sequence[str], *, synthetic: bool) -> dict[str, Any]:
     """Axial slice in which a patient's liver is largest.
 
     A simulated patient is rendered again around it, in voxels of `SPACING_MM`; of a user's own patient it is the slice
