@@ -14,7 +14,7 @@ import numpy as np
 import pydicom
 import SimpleITK as sitk
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 SLICES, EDGE, PIXEL_MM, STEP_MM = 20, 12, 18.0, 5.0
 BOXES = {
@@ -122,6 +122,31 @@ def _header(patient: str, study: str, series: str, number: int, second: float | 
     header.PixelSpacing, header.SliceThickness = [PIXEL_MM, PIXEL_MM], STEP_MM
     header.RescaleSlope, header.RescaleIntercept, header.RescaleType = 1, -1024, "HU"
     return header
+
+
+def write_frames(folder: Path, places: Iterable[float], **options) -> Path:
+    """Write the header of an enhanced CT, a frame a place; its pixels are of one slice alone."""
+    (file,) = write_ct(folder, places=[0], **options)
+    header = pydicom.dcmread(file)
+    header.SOPClassUID = header.file_meta.MediaStorageSOPClassUID = EnhancedCTImageStorage
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "ConvolutionKernel"):
+        delattr(header, keyword)
+    del header.AcquisitionTime, header.AcquisitionDate
+    shared, measures, plane, kernel = Dataset(), Dataset(), Dataset(), Dataset()
+    measures.PixelSpacing, measures.SliceThickness = [PIXEL_MM, PIXEL_MM], STEP_MM
+    plane.ImageOrientationPatient, kernel.ConvolutionKernel = [1, 0, 0, 0, 1, 0], "B30f"
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [plane]
+    shared.CTReconstructionSequence = [kernel]
+    frames = []
+    for place in places:
+        frame, position, content = Dataset(), Dataset(), Dataset()
+        position.ImagePositionPatient, content.FrameAcquisitionDateTime = [-165, -165, place], "20200101090035"
+        frame.PlanePositionSequence, frame.FrameContentSequence = [position], [content]
+        frames.append(frame)
+    header.SharedFunctionalGroupsSequence, header.PerFrameFunctionalGroupsSequence = [shared], frames
+    header.NumberOfFrames = len(frames)
+    header.save_as(file)
+    return file
 
 
 def write_study(

@@ -29,11 +29,10 @@ from made_up_collection import (
     body,
     mask_of,
     write_ct,
+    write_frames,
     write_masks,
     write_study,
 )
-from pydicom.dataset import Dataset
-from pydicom.uid import EnhancedCTImageStorage
 from typer.testing import CliRunner
 
 from hccbook.cli import app
@@ -44,10 +43,10 @@ from hccbook.collection.recipes import Recipe, name_parts, phase_word
 from hccbook.collection.tree import walk
 from hccbook.collection.volumes import dicom_volumes
 from hccbook.errors import DataError, ImageError, ManifestError, SettingsError
-from hccbook.features.radiomics import extract_features
 from hccbook.images import from_array, read_image, to_array
 from hccbook.phantom import render_patient
-from hccbook.phantom.dicom import LAYOUTS, write_series
+from hccbook.phantom.dicom import LAYOUTS, oblique
+from hccbook.phantom.export import MANNERS, write_export
 from hccbook.settings import CohortSettings
 
 CLINICAL = {
@@ -271,34 +270,25 @@ def test_stacked_volumes_come_back_whole(tmp_path):
     assert cells.loc["A1", "venous"].startswith("patients_volumes/P0001/")
 
 
-def test_simulated_patient_through_a_messy_tree(tmp_path):
-    """A simulated patient, exported as archives do, comes back with the same radiomics to 1e-6 in every phase.
+@pytest.mark.parametrize("manner", MANNERS)
+def test_simulated_patient_through_an_export(tmp_path, manner):
+    """A simulated patient, exported as archives do, comes back with the same voxels, sizes and directions.
 
-    Arterial and venous slices stand in one series under names without endings, a scout between them; the delayed phase
-    is in a zip file. Takes seconds: the patient is rendered.
+    The chapter on the export takes radiomics of three patients; here the images themselves are compared.
     """
     person = {"patient_id": "SYN-1", "age": 57.9, "sex": "male", "centre": "C02", "image_seed": 7}
     person |= {"liver_latent": 0.0, "spleen_latent": 0.0, "spleen_size": 0.0}
-    rendered = render_patient(person, CohortSettings(acquisition_spacing_mm=9.0))
-    for phase, (image, _) in rendered.items():
-        write_series(tmp_path / "made" / phase, image, person, phase, LAYOUTS[1])
-    tree = tmp_path / "in" / "DISC1" / "IMG"
-    tree.mkdir(parents=True)
-    for number, file in enumerate(sorted((tmp_path / "made").glob("[av]*/*.dcm"))):
-        header = pydicom.dcmread(file)
-        header.SeriesInstanceUID, header.SeriesDescription = "1.2.3", "LIVER 3 PHASE (AP)"
-        header.save_as(tree / f"I{number * 7 % 1000:05d}")
-    write_ct(tree, patient="SYN-1", series="scout", places=[0], ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
-    with zipfile.ZipFile(tmp_path / "in" / "rest.zip", "w") as archive:
-        for file in (tmp_path / "made" / "delayed").iterdir():
-            archive.write(file, f"export/{file.name}")
-    cells = cells_of(write_manifest(tmp_path / "in", tmp_path / "patients.csv"))
-    for phase, (image, labels) in rendered.items():
-        read = read_image(tmp_path / cells.loc["SYN-1", phase])
-        liver = from_array(to_array(labels) == 1, image)
-        pd.testing.assert_series_equal(
-            extract_features(read, from_array(to_array(liver), read)), extract_features(image, liver), rtol=1e-6
-        )
+    rendered = render_patient(person, CohortSettings(acquisition_spacing_mm=10.0))
+    images = {phase: image for phase, (image, _) in rendered.items()}
+    write_export(tmp_path / "in", person, images, manner)
+    report = write_manifest(tmp_path / "in", tmp_path / "patients.csv")
+    assert (report.table["decision"] == "left out").sum() == 2  # localizer and dose page
+    turned = LAYOUTS[MANNERS.index(manner)]
+    for phase, image in images.items():
+        read = read_image(tmp_path / cells_of(report).loc["SYN-1", phase])
+        np.testing.assert_array_equal(to_array(read), to_array(image))
+        np.testing.assert_allclose(read.GetSpacing(), image.GetSpacing(), rtol=1e-6)
+        np.testing.assert_allclose(read.GetDirection(), oblique(image, turned).GetDirection(), atol=1e-6)
 
 
 @settings(max_examples=40)
@@ -322,26 +312,7 @@ def test_file_of_several_frames(tmp_path):
 
     https://github.com/rordenlab/dcm2niix/issues/555
     """
-    (file,) = write_ct(tmp_path, places=[0])
-    header = pydicom.dcmread(file)
-    header.SOPClassUID = header.file_meta.MediaStorageSOPClassUID = EnhancedCTImageStorage
-    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "ConvolutionKernel"):
-        delattr(header, keyword)
-    del header.AcquisitionTime, header.AcquisitionDate
-    shared, measures, plane, kernel = Dataset(), Dataset(), Dataset(), Dataset()
-    measures.PixelSpacing, measures.SliceThickness = [18, 18], 5
-    plane.ImageOrientationPatient, kernel.ConvolutionKernel = [1, 0, 0, 0, 1, 0], "B30f"
-    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [plane]
-    shared.CTReconstructionSequence = [kernel]
-    frames = []
-    for level in (10, 0, 5, *range(15, 100, 5)):
-        frame, position, content = Dataset(), Dataset(), Dataset()
-        position.ImagePositionPatient, content.FrameAcquisitionDateTime = [-165, -165, level], "20200101090035"
-        frame.PlanePositionSequence, frame.FrameContentSequence = [position], [content]
-        frames.append(frame)
-    header.SharedFunctionalGroupsSequence, header.PerFrameFunctionalGroupsSequence = [shared], frames
-    header.NumberOfFrames = len(frames)
-    header.save_as(file)
+    write_frames(tmp_path, (10, 0, 5, *range(15, 100, 5)))
     (volume,) = dicom_volumes(walk(tmp_path))
     assert volume.along == tuple(range(0, 100, 5)) and volume.left_out == ""
     assert volume.second % 86400 == NINE + 35 and volume.header.kernel == "B30f"
@@ -435,6 +406,30 @@ def test_second_call_gives_the_same(tmp_path):
     first = cells_of(write_manifest(tmp_path, tmp_path / "patients.csv"))
     assert first.loc["A1", "arterial"].startswith("patients_volumes/")
     pd.testing.assert_frame_equal(cells_of(write_manifest(tmp_path, tmp_path / "patients.csv")), first)
+
+
+def test_what_was_filled_in_by_hand_stays(tmp_path):
+    """A second call keeps what the user wrote into cells that it leaves empty, says so, and decides the others anew."""
+    for study in ("1", "2"):
+        write_study(tmp_path / "in" / study, study=study)
+    report = write_manifest(tmp_path / "in", tmp_path / "patients.csv")
+    table = cells_of(report)
+    table.loc["A1", ["venous", "albumin", "sex"]] = ["in/1/ven", "40", "female"]
+    table.reset_index().to_csv(report.manifest, index=False)
+    again = write_manifest(tmp_path / "in", tmp_path / "patients.csv")
+    assert list(cells_of(again).loc["A1", ["venous", "arterial", "albumin", "sex"]]) == ["in/1/ven", "", "40", "male"]
+    said = again.table[again.table["decision"] == "kept"].set_index("place")["reason"]
+    assert set(said.index) == {"venous", "albumin"} and "otherwise 2 studies have all phases" in said["venous"]
+    assert again.open == report.open - 1 - 1  # the cell, and the column of albumin
+
+
+def test_a_file_that_is_no_manifest_is_not_written_over(tmp_path):
+    """A broken table, which may be anything, is refused and stays as it is."""
+    write_study(tmp_path / "in")
+    (tmp_path / "patients.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ManifestError, match=r"patients\.csv"):
+        write_manifest(tmp_path / "in", tmp_path / "patients.csv")
+    assert (tmp_path / "patients.csv").read_bytes() == b"\xff\xfe\x00"
 
 
 @pytest.mark.parametrize("name", ["absent", "empty"])
@@ -558,7 +553,7 @@ def test_command(tmp_path):
     out = tmp_path / "patients.csv"
     result = CliRunner().invoke(app, ["manifest", str(tmp_path / "in"), "-o", str(out), "--jobs", "1"])
     assert result.exit_code == 0, result.output
-    assert "1 patients, 0 with all phases" in result.output
+    assert result.output.splitlines()[0] == "patients.csv: 1 patients, 0 with all phases"
     table = pd.read_csv(tmp_path / "patients_decisions.csv", dtype=str, keep_default_na=False)
     empty = table.loc[table["what"] == "cell", ["line", "patient_id", "place", "decision"]]
     assert empty.values.tolist() == [["2", "A1", phase, "left empty"] for phase in ("arterial", "venous", "delayed")]

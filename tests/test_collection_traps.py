@@ -33,6 +33,7 @@ from made_up_collection import (
     mask_of,
     uid,
     write_ct,
+    write_frames,
     write_masks,
     write_nifti,
     write_study,
@@ -341,6 +342,11 @@ def virtual_unenhanced(folder: Path) -> None:
     )
 
 
+def several_in_one_file(folder: Path) -> None:
+    """Enhanced CT that holds two passes of the same places in one object."""
+    write_frames(folder / "4d", [*range(0, 100, 5)] * 2, patient="A1", series="4d", SeriesNumber=20)
+
+
 def decimal_commas(root: Path) -> None:
     """The workstation was set to a country of decimal commas."""
     from hccbook.collection.tree import walk
@@ -467,7 +473,8 @@ def chaos(root: Path) -> None:
         folder = root / "CT" / str(number)
         write_ct(folder / "DICOM_anon", VENOUS, patient="", study=str(number), second=None, name="i{:04d},0000b.dcm")
         (folder / "Ground").mkdir()
-        (folder / "Ground" / "liver_GT_000.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(64))
+        for slice_number in range(SLICES):
+            (folder / "Ground" / f"liver_GT_{slice_number:03d}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(64))
 
 
 def archive_export(root: Path) -> None:
@@ -487,16 +494,16 @@ def two_studies(root: Path) -> None:
 
 TRAPS = {
     "two phases in one series, by number": Trap(
-        "reference, section 12: 21 of 105 patients of HCC-TACE-Seg; https://github.com/rordenlab/dcm2niix/issues/721",
+        "reference, section 12: 21 of 105 patients of HCC-TACE-Seg; https://github.com/Slicer/Slicer/pull/4801",
         stacked_by_number,
         {"HCC_009": ALL},
         ("volume 2 of 2 in one series",),
     ),
     "two phases in one series, by time": Trap(
-        "reference, section 12; https://github.com/Slicer/Slicer/pull/4801", stacked_by_time, {"HCC_009": ALL}
+        "reference, section 12: acquisition number or time tells them apart", stacked_by_time, {"HCC_009": ALL}
     ),
     "two phases in one series, by order": Trap(
-        "https://github.com/erling6232/imagedata/issues/94",
+        "https://github.com/imageio/imageio/pull/349: several images at one place in one series",
         stacked_by_order,
         {"HCC_009": set()},
         ("volume 1 of 2 in one series",),
@@ -505,9 +512,9 @@ TRAPS = {
         "https://github.com/Project-MONAI/monai-deploy-app-sdk/issues/532",
         stacked_untold,
         {"HCC_009": set()},
-        ("20 slices at a place already taken, and no tag tells them apart",),
+        ("20 slices at a place already taken; no tag tells them apart",),
     ),
-    "half a slice apart": Trap("https://github.com/rordenlab/dcm2niix/issues/786", half_slice, {"A1": ALL}),
+    "half a slice apart": Trap("https://github.com/rordenlab/dcm2niix/issues/590", half_slice, {"A1": ALL}),
     "step and shoot stays one": Trap("https://github.com/rordenlab/dcm2niix/pull/48", step_and_shoot, {"A1": ALL}),
     "two passes that overlap": Trap(
         "https://github.com/dgobbi/vtk-dicom/issues/220",
@@ -525,13 +532,13 @@ TRAPS = {
         ("localiser",),
     ),
     "dose page of modality CT": Trap(
-        "DICOM PS3.3, A.8 (secondary capture); https://github.com/pydicom/pydicom/issues/1186",
+        "DICOM PS3.3, A.8 (secondary capture image)",
         beside(dose_page),
         {"A1": ALL},
         ("secondary capture",),
     ),
     "coronal reformat": Trap(
-        "https://github.com/dgobbi/vtk-dicom/issues/180",
+        "https://github.com/nroduit/Weasis/issues/716: coronal and sagittal series beside the axial one",
         beside(
             lambda folder: write_ct(
                 folder / "c",
@@ -546,13 +553,13 @@ TRAPS = {
         ("not axial",),
     ),
     "projection of maxima": Trap(
-        "https://github.com/susom/mirc-ctp/pull/12",
+        "https://github.com/rordenlab/dcm2niix/issues/731: a converter that leaves out derived series",
         beside(lambda folder: write_ct(folder / "m", series="m", ImageType=["DERIVED", "SECONDARY", "AXIAL", "MIP"])),
         {"A1": ALL},
         ("reformat",),
     ),
     "derived is not left out": Trap(
-        "DICOM PS3.3, C.7.6.1.1.2: any change of pixels makes an image DERIVED; none is lost for that",
+        "DICOM PS3.3, C.7.6.1.1.2: DERIVED says that pixels follow from others, not that they are no slice",
         lambda root: write_study(root, ImageType=["DERIVED", "PRIMARY", "AXIAL"]),
         {"A1": ALL},
     ),
@@ -566,26 +573,26 @@ TRAPS = {
         ("bone or lung kernel",),
     ),
     "bolus tracking": Trap(
-        "https://www.radtrain.com.au/post/the-multiphase-liver",
+        "Kim et al., Iranian Journal of Radiology 2017;14:e31918: 4.5 to 5.4 monitoring scans a patient",
         beside(lambda folder: write_ct(folder / "b", series="b", places=[50] * 12, SeriesDescription="Monitoring")),
         {"A1": ALL},
         ("bolus tracking",),
     ),
     "monitored place without a name": Trap(
-        "https://github.com/rordenlab/dcm2niix/issues/721: one slice of the series is a volume to a converter",
+        "the same, of a scanner that gives these scans no name",
         beside(lambda folder: write_ct(folder / "b", series="b", places=[50, 50, 50])),
         {"A1": ALL},
         ("too short to hold the liver",),
     ),
     "virtual unenhanced": Trap(
-        "Lin et al., European Journal of Radiology 2018;101:103 (virtual unenhanced images)",
+        "Spectral CT of the abdomen, Insights into Imaging 2021, doi:10.1186/s13244-021-01082-7",
         beside(virtual_unenhanced),
         {"A1": ALL},
         ("spectral map",),
     ),
     "burned medium": Trap("https://github.com/ayselafsar/dicomviewer/issues/15", medium, {"A1": ALL}),
     "burned medium, files lost": Trap(
-        "https://github.com/commontk/CTK/pull/620",
+        "https://github.com/dgobbi/vtk-dicom/issues/124: a DICOMDIR lists files that were removed",
         medium_with_gaps,
         {"A1": ALL},
         ("3 files that DICOMDIR names are not there",),
@@ -599,7 +606,9 @@ TRAPS = {
         "https://github.com/e0404/matRad/pull/273", same_identifier, {"pat1": ALL, "pat2": ALL}
     ),
     "two identifiers in one study": Trap("https://github.com/RSNA/anonymizer/issues/18", two_identifiers, {"A1": ALL}),
-    "one identifier for two": Trap("https://github.com/e0404/matRad/pull/273", two_persons, {"pat1": ALL, "pat2": ALL}),
+    "one identifier for two": Trap(
+        "https://github.com/fli-iam/shanoir-ng/issues/3497", two_persons, {"pat1": ALL, "pat2": ALL}
+    ),
     "no identifier": Trap("https://github.com/fli-iam/shanoir-ng/pull/3163", no_identifier, {"pat1": ALL}),
     "exported twice": Trap(
         "https://github.com/Project-MONAI/monai-deploy-app-sdk/issues/532",
@@ -619,7 +628,7 @@ TRAPS = {
         "DICOM PS3.15, E.3.6 (times may be replaced by dummy values)", midnight_times, {"A1": ALL}, masks=ALL_MASKS
     ),
     "reconstructed later": Trap("https://github.com/nipy/heudiconv/issues/450", reconstructed_later, {"A1": ALL}),
-    "over midnight": Trap("DICOM PS3.3, C.7.6.1 (acquisition date beside time)", over_midnight, {"A1": ALL}),
+    "over midnight": Trap("https://github.com/nipy/heudiconv/pull/459", over_midnight, {"A1": ALL}),
     "wrong words": Trap(
         "Baldini et al. 2024, https://ship-ai.ikim.nrw/publication/baldini2024",
         wrong_words,
@@ -645,6 +654,12 @@ TRAPS = {
         {"A1": ALL},
         ("slices without position",),
     ),
+    "several volumes in one file": Trap(
+        "https://github.com/rordenlab/dcm2niix/issues/463 (enhanced objects of many volumes)",
+        beside(several_in_one_file),
+        {"A1": ALL},
+        ("20 slices at a place already taken; several volumes in one file: export it as one slice a file",),
+    ),
     "decimal commas": Trap("field_inputs/decimal_comma.py", decimal_commas, {"A1": set()}),
     "two voltages": Trap(
         "DICOM PS3.3, C.8.2.1 (KVP is of the image, not of the series)",
@@ -653,7 +668,7 @@ TRAPS = {
         ("volume 2 of 2 in one series",),
     ),
     "SEG on a stacked series": Trap(
-        "reference, section 12 (HCC-TACE-Seg); https://github.com/OHIF/Viewers/issues/2017",
+        "reference, section 12 (HCC-TACE-Seg); https://github.com/OHIF/Viewers/issues/2361",
         seg_on_a_stacked_series,
         {"HCC_009": ALL},
         ("by reference to its slices",),
@@ -667,7 +682,7 @@ TRAPS = {
     ),
     "RTSTRUCT": Trap("DICOM PS3.3, C.8.8.5 (referenced series)", structures, {"A1": ALL}, masks={"liver_mask_venous"}),
     "TotalSegmentator beside the series": Trap(
-        "https://github.com/wasserth/TotalSegmentator/issues/13",
+        "https://github.com/wasserth/TotalSegmentator/issues/306: -o segmentations makes a folder, a file an organ",
         totalsegmentator,
         {"A1": ALL},
         masks=ALL_MASKS,
@@ -679,7 +694,7 @@ TRAPS = {
         masks=ALL_MASKS,
     ),
     "WAW-TACE": Trap(
-        "reference, section 12; https://huggingface.co/datasets/MedOtter/WAW-TACE",
+        "reference, section 12; doi:10.1148/ryai.240296",
         waw_tace,
         {"3": {"arterial", "venous"}, "5": ALL},
         ("no volume is surely delayed",),
@@ -693,7 +708,7 @@ TRAPS = {
         masks={"liver_mask_venous"},
     ),
     "LiTS says no phase": Trap(
-        "reference, section 12; https://github.com/assassint2017/MICCAI-LITS2017/issues/33",
+        "https://github.com/PatrickChrist/LITS-CHALLENGE/issues/14: volumes 28 to 47 have identity affines",
         lits,
         {"28": set()},
         ("phase unsure", "voxels of 1 x 1 x 1 mm at the origin"),
@@ -703,7 +718,10 @@ TRAPS = {
         "https://chaos.grand-challenge.org/Data/",
         chaos,
         {"1": {"venous"}, "10": {"venous"}},
-        ("convert masks that are pictures",),
+        (
+            "left open: 20 files: is a picture, without HU and place: convert masks that are pictures to NIfTI; "
+            "as many as slices of the volume beside them",
+        ),
         Choices(recipe="chaos", phases=("venous",)),
     ),
     "plain archive export": Trap(

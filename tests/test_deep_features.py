@@ -1111,6 +1111,22 @@ def test_stage_repeats_nothing(tiny, tmp_path, monkeypatch):
     pd.testing.assert_frame_equal(stage.extract_deep(run, "alarm", FEATURES, PHASES), table)
 
 
+@pytest.mark.thorough
+def test_stage_side_by_side_gives_the_same_bytes(tmp_path):
+    """Two processes, each with some of the patients, leave what one process leaves; two patients fail in both."""
+    features = FEATURES.model_copy(update={"fine_tune": "projection", "fine_tune_shuffles": 0})
+    left = []
+    for workers in (1, 2):
+        run = finished_run(tmp_path / str(workers), poisoned=False)
+        for key in ("P0014", "P0018"):
+            Case(run, "alarm", key, PHASES).image("venous").unlink()
+        stage.extract_deep(run, "alarm", features, PHASES, workers)
+        folder = run.stage("features")
+        left.append({file.name: file.read_bytes() for file in sorted(folder.iterdir())})
+    assert left[0] == left[1]
+    assert b"P0014,deep features" in left[0]["alarm_failures.csv"]
+
+
 # --- figures ---------------------------------------------------------------------------------------------------------
 
 

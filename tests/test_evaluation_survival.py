@@ -30,7 +30,7 @@ def lung():
 def test_incidence_by_hand():
     """1 - 4/6 at 6, then 1 - 4/6 x 1/2 at 15; last follow-up 20."""
     found = cumulative_incidence(MONTHS, HCC, cohort="training")
-    assert found.columns.tolist() == ["cohort", "group", "months", "incidence", "lower", "upper"]
+    assert found.columns.tolist() == ["cohort", "group", "months", "incidence", "lower", "upper", "at_risk"]
     assert found["months"].tolist() == [0, 6, 15, 20]
     assert found["incidence"].tolist() == pytest.approx([0, 1 / 3, 2 / 3, 2 / 3])
     assert set(found["group"]) == {"all"}
@@ -40,12 +40,21 @@ def test_incidence_by_hand():
 def test_incidence_agrees_with_statsmodels(lung, level):
     """Curve at every event time is that of statsmodels; the log-log limits follow from its standard error."""
     curve = SurvfuncRight(lung["time"], lung["status"])
-    found = cumulative_incidence(lung["time"], lung["status"], level=level).iloc[1:-1]
+    found = cumulative_incidence(lung["time"], lung["status"], level=level)
+    found = found[found["months"].isin(curve.surv_times)]
+    np.testing.assert_array_equal(found["at_risk"], curve.n_risk)
     np.testing.assert_array_equal(found["months"], curve.surv_times)
     np.testing.assert_allclose(found["incidence"], 1 - curve.surv_prob, atol=1e-12)
     half = norm.isf((1 - level) / 2) * curve.surv_prob_se / curve.surv_prob / np.abs(np.log(curve.surv_prob))
     for limit, sign in (("lower", -1), ("upper", 1)):
         np.testing.assert_allclose(found[limit], 1 - curve.surv_prob ** np.exp(sign * half), atol=1e-10)
+
+
+def test_curve_has_a_row_at_the_last_month_with_ten_at_risk():
+    """Twelve followed to months 1 to 12, the second with HCC: ten are left at month 3, nine at month 4."""
+    found = cumulative_incidence(range(1, 13), [0, 1] + [0] * 10)
+    assert found["months"].tolist() == [0, 2, 3, 12]
+    assert found["at_risk"].tolist() == [12, 11, 10, 1]
 
 
 def test_median_of_lung(lung):

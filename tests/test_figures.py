@@ -153,7 +153,7 @@ def test_roc_draws_the_points_given(ax):
     line = _line(ax, "ALARM")
     np.testing.assert_array_equal(line.get_xdata(), [0, 0.2, 1])
     np.testing.assert_array_equal(line.get_ydata(), [0, 0.9, 1])
-    assert _texts(ax) == ["AUC (95% CI)", "ALARM 0.123 (0.100–0.200)", "aMAP 0.123 (0.100–0.200)"]
+    assert _texts(ax) == ["AUC (95% CI), 10/100 HCC", "ALARM 0.123 (0.100–0.200)", "aMAP 0.123 (0.100–0.200)"]
     assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_title(loc="left")) == (
         "1 − specificity",
         "Sensitivity",
@@ -282,14 +282,18 @@ def test_calibration_panels_share_one_legend():
 def _decision() -> pd.DataFrame:
     rows = [
         ("discovery", model, threshold, benefit)
-        for model, benefits in {"alarm": (0.2, 0.1), "treat all": (0.15, -3.0), "treat none": (0.0, 0.0)}.items()
-        for threshold, benefit in zip((0.1, 0.5), benefits, strict=True)
+        for model, benefits in {
+            "alarm": (0.2, 0.1, 0.4),
+            "treat all": (0.15, -3.0, -9.0),
+            "treat none": (0.0, 0.0, 0.0),
+        }.items()
+        for threshold, benefit in zip((0.1, 0.15, 0.5), benefits, strict=True)
     ]
     return pd.DataFrame(rows, columns=["cohort", "model", "threshold", "net_benefit"])
 
 
 def test_decision_curves_draw_the_values_given(ax):
-    """Treating all and none are named; what lies far below nought does not squeeze the rest."""
+    """Treating all and none are named; a threshold of 50 % is not drawn, and what lies far below 0 squeezes nothing."""
     figures.plot_decision_curves(ax, _decision())
     figures.legend_below([ax], columns=3)
     np.testing.assert_array_equal(_line(ax, "ALARM").get_ydata(), [0.2, 0.1])
@@ -425,10 +429,10 @@ def _cumulative(cohorts=("test",)) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataF
     curves, counts = [], []
     for cohort in cohorts:
         for group, risk, n in (("low", 0.02, 748), ("high", 0.2, 61)):
-            curves += [(cohort, group, month, risk * month / 36, 0, 0.3) for month in (0, 18, 36)]
+            curves += [(cohort, group, month, risk * month / 36, 0, 0.3, n - month) for month in (0, 18, 36)]
             counts += [(cohort, group, month, n - month, 0) for month in (0, 12, 24, 36)]
     return (
-        pd.DataFrame(curves, columns=["cohort", "group", "months", "incidence", "lower", "upper"]),
+        pd.DataFrame(curves, columns=["cohort", "group", "months", "incidence", "lower", "upper", "at_risk"]),
         pd.DataFrame(counts, columns=["cohort", "group", "months", "at_risk", "events"]),
         pd.DataFrame([(cohort, 11.1, 0.00086) for cohort in cohorts], columns=["cohort", "chi2", "p"]),
     )
@@ -445,6 +449,32 @@ def test_cumulative_incidence_draws_the_steps_given(ax):
     assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "12", "24", "36"]
 
 
+def test_cumulative_incidence_ends_where_fewer_than_ten_are_followed(ax):
+    """Nine at the last month: curve, band and scale end before it; the group keeps its numbers."""
+    incidence, at_risk, logrank = _cumulative()
+    last = (incidence["group"] == "high") & (incidence["months"] == 36)
+    incidence.loc[last, ["at_risk", "upper"]] = 9, 0.9
+    figures.plot_cumulative_incidence(ax, incidence, at_risk, logrank)
+    np.testing.assert_array_equal(_line(ax, "High risk").get_xdata(), [0, 18])
+    assert max(band.get_paths()[0].vertices[:, 0].max() for band in ax.collections[1:2]) == 18
+    assert ax.get_ylim()[1] == pytest.approx(1.15 * 0.3)
+    assert ax.get_legend() is None
+    assert {"Low risk", "High risk"} <= set(_texts(ax))
+
+
+def test_cumulative_incidence_crowded_numbers_at_risk_are_thinned():
+    """Four digits at each of sixteen years in a third of the page: every second year or fewer is a tick."""
+    figure, axes = figures.panels(1, 3, height_in=3.6)
+    incidence, _, _ = _cumulative()
+    counts = [("test", group, 12 * year, 1254, 0) for group in ("low", "high") for year in range(16)]
+    at_risk = pd.DataFrame(counts, columns=["cohort", "group", "months", "at_risk", "events"])
+    ax = figures.plot_cumulative_incidence(axes[0, 0], incidence, at_risk)
+    assert 2 < len(ax.get_xticks()) < 9
+    figure.canvas.draw()
+    texts = [text.get_window_extent() for text in ax.texts if text.get_text() == "1254"]
+    assert not any(a.overlaps(b) for place, a in enumerate(texts) for b in texts[place + 1 :])
+
+
 def test_cumulative_incidence_numbers_at_risk_stand_beneath(ax):
     """Eight counts below the axis, none outside the figure."""
     figures.plot_cumulative_incidence(ax, *_cumulative())
@@ -458,7 +488,7 @@ def test_cumulative_incidence_numbers_at_risk_stand_beneath(ax):
 
 
 def test_cumulative_incidence_thousands_at_risk_stay_apart():
-    """1,254 patients at six ticks in each of three panels are printed side by side."""
+    """1254 patients at six ticks in each of three panels are printed side by side."""
     figure, axes = figures.panels(1, 3, height_in=3.6)
     incidence, _, logrank = _cumulative(COHORTS)
     counts = [
@@ -468,7 +498,7 @@ def test_cumulative_incidence_thousands_at_risk_stay_apart():
     figures.plot_panels(figures.plot_cumulative_incidence, axes[0], incidence, at_risk, logrank)
     figure.canvas.draw()
     renderer = figure.canvas.get_renderer()
-    texts = [text.get_window_extent(renderer) for ax in axes[0] for text in ax.texts if text.get_text() == "1,254"]
+    texts = [text.get_window_extent(renderer) for ax in axes[0] for text in ax.texts if text.get_text() == "1254"]
     assert len(texts) == 3 * 2 * 6
     assert not any(a.overlaps(b) for place, a in enumerate(texts) for b in texts[place + 1 :])
 

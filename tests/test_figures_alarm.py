@@ -177,21 +177,23 @@ def test_volcano_counts_what_lies_beyond_the_line(ax):
 
 
 def test_correlations_are_the_square_given(ax):
-    """Colours are the correlations in the order of the frame; few features are named."""
+    """Colours are the correlations in the order of the frame; rows are named and numbered, columns numbered."""
     table = pd.DataFrame(
         {"feature": ["b", "b", "a", "a"], "other": ["b", "a", "b", "a"], "rho": [1.0, -0.3, -0.3, 1.0]}
     )
     figures.plot_correlations(ax, table)
     np.testing.assert_array_equal(ax.images[0].get_array(), [[1, -0.3], [-0.3, 1]])
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["b", "a"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["b  1", "a  2"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["1"]
 
 
 def test_correlations_of_many_features_are_counted(ax):
-    """More than 24 names would not be legible: their number stands beneath."""
-    names = [f"f{number:02d}" for number in range(30)]
-    table = pd.DataFrame({"feature": np.repeat(names, 30), "other": np.tile(names, 30), "rho": np.eye(30).ravel()})
+    """More than 40 names would not be legible: the first are drawn, and how many there are stands beneath."""
+    names = [f"f{number:02d}" for number in range(50)]
+    table = pd.DataFrame({"feature": np.repeat(names, 50), "other": np.tile(names, 50), "rho": np.eye(50).ravel()})
     figures.plot_correlations(ax, table)
-    assert ax.get_xlabel() == "30 features"
+    assert ax.images[0].get_array().shape == (40, 40)
+    assert ax.get_xlabel() == "the first 40 of 50 features"
 
 
 def test_correlations_with_a_missing_pair_are_refused(ax):
@@ -483,9 +485,9 @@ def test_xtile_histogram_counts_patients(ax):
     assert not _leaves_the_figure(ax.figure)
 
 
-@pytest.mark.parametrize(("cut", "text"), [(0.65, "0.65"), (0.0123, "0.01"), (0.0023, "0.0023"), (0.0, "0.00")])
-def test_cut_off_is_not_printed_as_nought(ax, cut, text):
-    """Two places, and more only where these would be nought."""
+@pytest.mark.parametrize(("cut", "text"), [(0.65, "0.65"), (0.0123, "0.012"), (0.0055, "0.0055"), (0.0, "0.00")])
+def test_small_cut_off_keeps_two_digits(ax, cut, text):
+    """Two places, and two digits where that is more: 0.0055 is not 0.01."""
     figures.plot_xtile_histogram(ax, pd.DataFrame({"score": [0.1, 0.9], "hcc": [0, 1]}), (cut,))
     assert _texts(ax) == [text]
 

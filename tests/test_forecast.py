@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -121,14 +122,14 @@ def test_a_run_costs_what_its_patients_cost(costs: Costs) -> None:
     assert expected.core_seconds == pytest.approx(85 + 120 + 296.25 + 410 + 6)
 
 
-def test_patients_share_the_cores_and_networks_do_not(costs: Costs) -> None:
-    """Two cores halve what is done patient by patient; one process of the networks takes its time.
+def test_patients_share_the_cores_and_fine_tuning_does_not(costs: Costs) -> None:
+    """Two cores halve what is done patient by patient; one process that tunes takes its time.
 
-    Cohort 20 + 65 / 2, preprocessing 60, segmentation 296.25 / 2, features (78 + 230) / 2 + 100 + 2: together longer
+    Cohort 20 + 65 / 2, preprocessing 60, segmentation 296.25 / 2, features (78 + 230 + 100) / 2 + 2: together longer
     than half of all processor time, so that this chain is the run.
     """
     expected = forecast(profile(), costs, cores=2)
-    assert expected.wall_seconds == pytest.approx(52.5 + 60 + 148.125 + 256)
+    assert expected.wall_seconds == pytest.approx(52.5 + 60 + 148.125 + 206)
     assert forecast(profile(), costs, cores=1).wall_seconds == pytest.approx(expected.core_seconds)
 
 
@@ -222,6 +223,19 @@ def test_a_disk_that_is_too_small_is_told(tmp_path: Path) -> None:
     (line,) = [one for one in forecast_lines(expected_of(7200, 1.0), "demo", tmp_path / "run") if "Disk" in one]
     assert line.startswith("Disk: 0.0 GiB of ")
     assert not line.endswith("It will not do.")
+
+
+def test_more_cores_than_this_machine_has_are_a_cluster_s(costs: Costs, tmp_path: Path) -> None:
+    """2,411 patients of each paper on 64,000 cores: 2 MiB of disk for each, and of the 5 who train the network.
+
+    A core adds 100 MiB to the libraries of its process, which are 0.5 GiB here.
+    """
+    expected = replace(forecast(profile(), costs, 64_000, 2411), worker_mib=100 + 512.0)
+    lines = forecast_lines(expected, "paper", tmp_path)
+    (disk,) = [line for line in lines if line.startswith("Disk")]
+    assert disk == f"Disk: {(2 * 2411 + 5) * 2 / 1024:,.1f} GiB, 2.0 MiB a patient, where all machines see it."
+    (memory,) = [line for line in lines if line.startswith("Memory")]
+    assert memory.startswith("Memory: 0.6 GiB a core that works on patients, and 0.3 GiB for the largest notebook")
 
 
 def test_a_stage_is_a_line(tmp_path: Path) -> None:

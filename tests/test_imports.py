@@ -22,6 +22,7 @@ ROOMS = (
     "run",
     "papers",
     "settings",
+    "cluster",
     "parallel",
     "scores",
     "images",
@@ -43,7 +44,7 @@ ROOMS = (
 )
 """Modules and subpackages in the order of data flow; each imports only from those above it."""
 
-LEAVES = ("errors", "provenance", "store", "run", "papers", "settings", "parallel")
+LEAVES = ("errors", "provenance", "store", "run", "papers", "settings", "cluster", "parallel")
 """Rooms that know nothing of patients; they import nothing but each other."""
 
 STANDARD_LIBRARY_ONLY = ("doctor",)
@@ -173,11 +174,13 @@ def test_imported_libraries_are_declared(package, project_root):
 
 
 USED_OTHERWISE = {
+    "dask": "called as a program",
     "ipykernel": "the kernel that papermill starts",
     "jupyter-book": "called as a program",
     "myst-nb": "glue in the notebooks, and Sphinx's reader of them",
     "pyarrow": "how pandas reads and writes parquet",
     "snakemake": "called as a program",
+    "snakemake-executor-plugin-slurm": "what Snakemake hands jobs to SLURM with",
     "sphinx-mathjax-offline": "its files are copied into the book",
 }
 """Declared libraries that no module imports, and what for they are there."""

@@ -90,6 +90,17 @@ def test_stored_results_need_no_worker(tmp_path: Path, monkeypatch: pytest.Monke
     assert {file.read_text() for file in tmp_path.glob("made-*.txt")} == {"x"}
 
 
+def test_workers_look_where_the_store_lacks_many(tmp_path: Path) -> None:
+    """Of thirty patients the last ten are there: after some misses workers find them, and twenty count as new."""
+    task = functools.partial(stored_square, root=tmp_path)
+    items = {f"P{number:04d}": number for number in range(1, 31)}
+    map_patients(task, list(items.items())[20:], stage="squares", stored=True)
+    outcome = map_patients(task, items, stage="squares", workers=2, stored=True)
+    assert outcome.computed == 20
+    assert list(outcome.results.values()) == [number * number for number in range(1, 31)]
+    assert {file.read_text() for file in tmp_path.glob("made-*.txt")} == {"x"}
+
+
 def test_a_patient_who_fails_is_told_once_and_computed_each_time(tmp_path: Path) -> None:
     """What fails while the store is looked through is no failure yet; in its turn it is one row."""
     task = functools.partial(fail_where_nothing_is_stored, root=tmp_path)

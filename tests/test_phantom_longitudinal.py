@@ -216,3 +216,22 @@ def test_what_it_refuses(clinical):
     with pytest.raises(DataError, match="must have a column 'etiology'"):
         simulate_hbv_dna(clinical.drop(columns="etiology"), "amap_ct", SEED)
     assert simulate_visits(clinical.iloc[:0], "amap_ct", SEED).empty
+
+
+def test_deaths_come_at_the_rate_of_the_albi_grade():
+    """3,000 a grade, followed for a year: 1.0, 3.4 and 20 % a year within four standard deviations, HCC never after."""
+    names = pd.Index([f"P{number:04d}" for number in range(1, 9001)])
+    values = {"bilirubin": [10.0, 20.0, 60.0], "albumin": [45.0, 35.0, 22.0]}  # ALBI -3.2, -2.1, -0.7
+    table = pd.DataFrame({name: np.repeat(of, 3000) for name, of in values.items()}, index=names)
+    table = table.assign(months=12.0, hcc=np.tile([0, 1], 4500))
+    found = phantom.simulate_deaths(table, "amap_ct", SEED)
+    for grade, rate in enumerate((0.010, 0.034, 0.20)):
+        share = 1 - np.exp(-rate)
+        deaths = found["died"].iloc[3000 * grade : 3000 * (grade + 1)].sum()
+        assert abs(deaths - 3000 * share) < 4 * np.sqrt(3000 * share * (1 - share))
+    assert not (found["died"] & found["hcc"]).any()
+    assert (found["months"] <= 12).all() and (found["months"] > 0).all()
+    lived, columns = found["died"] == 0, ["months", "hcc"]
+    assert (found.loc[lived, columns] == table.loc[lived, columns]).all(axis=None)
+    alone = phantom.simulate_deaths(table.iloc[[4]], "amap_ct", SEED)
+    pd.testing.assert_frame_equal(alone, found.iloc[[4]])

@@ -553,7 +553,7 @@ def imaged(tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
 
 def test_a_simulated_slice_is_rendered_where_the_liver_is_largest(imaged):
     """One patient in voxels of 1 mm: the liver's area is that of the largest slice at 8 mm, its HU those of a liver."""
-    content = shown_slice(imaged, "alarm", "P0001", ("delayed", "venous"))
+    content = shown_slice(imaged, "alarm", "P0001", ("delayed", "venous"), synthetic=True)
     hu = np.frombuffer(base64.b64decode(content["hu"]), "<i2").reshape(content["rows"], content["columns"])
     labels = np.repeat(*np.transpose(content["labels"])).reshape(hu.shape)
     coarse = sitk.ReadImage(str(Case(imaged, "alarm", "P0001", ("venous",)).labels("venous")))
@@ -565,10 +565,10 @@ def test_a_simulated_slice_is_rendered_where_the_liver_is_largest(imaged):
     assert set(np.unique(labels)) <= {0, 1, 2}
 
 
-def test_an_own_patients_slice_is_that_of_the_working_grid(imaged, tmp_path):
-    """With a manifest of the user's nothing is rendered: rows and columns are the grid's."""
-    own = RunPaths(imaged.root, tmp_path / "manifest.csv")
-    content = shown_slice(own, "alarm", "P0001", ("delayed", "venous"))
+def test_an_own_patients_slice_is_that_of_the_working_grid(imaged):
+    """Nothing is rendered, and no manifest asked for, which a stage behind the segmentation does not know."""
+    own = RunPaths(imaged.root)
+    content = shown_slice(own, "alarm", "P0001", ("delayed", "venous"), synthetic=False)
     image = sitk.ReadImage(str(Case(own, "alarm", "P0001", ("venous",)).image("venous")))
     assert content["synthetic"] is False
     assert (content["columns"], content["rows"]) == image.GetSize()[:2]

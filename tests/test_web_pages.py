@@ -784,3 +784,16 @@ def test_a_changed_script_renders_the_book_anew(tmp_path: Path):
     before = rendering._state(tmp_path)["computed"]
     script.write_text("2;")
     assert rendering._state(tmp_path)["computed"] != before
+
+
+def test_a_risk_that_falls_with_amap_is_a_caution_of_the_calculator(tmp_path: Path) -> None:
+    """The page's data say of which score the sign is contrary; of a model in order they say nothing."""
+    finished = RunPaths(tmp_path / "demo")
+    model = amap_ct_model()
+    model.to_json(finished.stage("amap_ct") / "model.json")
+    (finished.stage("amap_ct") / "cutoff.json").write_text(json.dumps({"cutoff": CT_CUTOFF, "rule": "youden"}))
+    assert web_data(finished, ["amap_ct"])["amap_ct"]["cautions"] == []
+    model.combination_ = LinearScore.of(("ct_image", "amap"), (0.0, 59.21), (1.0, 6.969), (2.477, -0.776), -2.47)
+    model.to_json(finished.stage("amap_ct") / "model.json")
+    (caution,) = web_data(finished, ["amap_ct"])["amap_ct"]["cautions"]
+    assert "falls as the aMAP score rises (weight −0.78 a standard deviation)" in caution

@@ -142,6 +142,7 @@
 
   if (models.amap_ct) stamp(byId("calculator-stamp"), "the aMAP-CT model of the last step was");
   else show(byId("calculator-stamp"), "For research and teaching, not for clinical use.");
+  if (models.amap_ct?.cautions.length) show(byId("calculator-caution"), models.amap_ct.cautions.join(" "));
   form.addEventListener("input", update);
   form.addEventListener("change", update);
   form.addEventListener("submit", (event) => event.preventDefault());

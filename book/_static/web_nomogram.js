@@ -209,6 +209,7 @@
   }
 
   stamp(byId("nomogram-stamp"), "this model was");
+  if (model.cautions.length) show(byId("nomogram-caution"), model.cautions.join(" "));
   const [lowEnd, highStart] = cuts.map(scores.cutPercent);
   show(byId("nomogram-cuts"), `Low risk below ${lowEnd}, high risk from ${highStart}: the cut-offs of this run.`);
   byId("nomogram-oversampled").hidden = !model.oversampled;

@@ -24,6 +24,12 @@ app = typer.Typer(
 )
 
 ProfileOption = Annotated[str, typer.Option("--profile", help="smoke, demo, paper, own, or a YAML file.")]
+ManifestOption = Annotated[str, typer.Option("--manifest", help="Your manifest, for profile own.")]
+OutOption = Annotated[str, typer.Option("--out", help="Folder of the run; results/<profile> when left out.")]
+UntilOption = Annotated[str, typer.Option("--until", help="Last stage to run; all when left out.")]
+SchedulerOption = Annotated[
+    str, typer.Option("--scheduler", help="Dask cluster that works on patients, such as tcp://10.0.0.1:8786.")
+]
 JobsOption = Annotated[int, typer.Option("--jobs", min=0, help="Cores, at most this machine's; all when left out.")]
 PhasesOption = Annotated[str, typer.Option("--phases", help="Phases that must be there, comma-separated.")]
 
@@ -125,43 +131,107 @@ def manifest(  # noqa: PLR0913 - a command has its options
 
     wanted = tuple(RunSettings(phases=phases).phases.split(","))
     choices = Choices(phases=wanted, study=study, recipe=recipe, clinical=clinical, key=on, weights=weights)
-    report = write_manifest(root, output, choices, jobs or _cores())
-    print(f"{report.manifest}: {report.patients} patients, {report.whole} with all phases")
-    print(f"{report.decisions}: {len(report.table)} decisions, {report.open} left open")
-    print(f"{report.page}: a picture of every volume")
+    print(write_manifest(root, output, choices, jobs or _cores()))
 
 
 @app.command()
 def run(  # noqa: PLR0913 - a command has its options
     profile: ProfileOption = "demo",
-    manifest: Annotated[str, typer.Option("--manifest", help="Your manifest, for profile own.")] = "",
-    out: Annotated[str, typer.Option("--out", help="Folder of the run; results/<profile> when left out.")] = "",
+    manifest: ManifestOption = "",
+    out: OutOption = "",
     jobs: JobsOption = 0,
-    until: Annotated[str, typer.Option("--until", help="Last stage to run; all when left out.")] = "",
+    until: UntilOption = "",
+    shard: Annotated[
+        str, typer.Option("--shard", help="Only the patients of one share, such as 3/7; 'hccbook merge' follows.")
+    ] = "",
+    scheduler: SchedulerOption = "",
     plan: Annotated[bool, typer.Option("--plan", help="Only say what the run will cost.")] = False,
     patients: Annotated[
         int | None,
         typer.Option("--patients", min=1, help="Patients of each paper, for --plan; the profile's otherwise."),
     ] = None,
+    cores: Annotated[
+        int,
+        typer.Option("--cores", min=0, help="Cores of all machines, for --plan; this machine's otherwise."),
+    ] = 0,
 ) -> None:
     """Run the stale stages of a profile, and go on where an earlier run stopped."""
+    from hccbook.pipeline.runner import profile_path
+    from hccbook.run import RunPaths
+
+    paths = RunPaths.at(out or f"results/{profile_path(profile).stem}")
+    _use_cluster(scheduler)
+    if plan:
+        from hccbook.pipeline.forecast import forecast_lines, plan_run
+
+        expected = plan_run(profile, manifest, cores or jobs or _cores(), patients)
+        print("\n".join(forecast_lines(expected, profile, paths.root)))
+    elif shard:
+        _run_shard(profile, manifest, out, shard, _cores(jobs))
+    else:
+        _run_whole(profile, manifest, out, _cores(jobs), until)
+
+
+def _use_cluster(scheduler: str) -> None:
+    from hccbook.parallel import SCHEDULER
+
+    if scheduler:
+        os.environ[SCHEDULER] = scheduler
+
+
+def _run_whole(profile: str, manifest: str, out: str, jobs: int, until: str) -> None:
+    """Run what is stale, and say before a long run that it is one."""
     from hccbook.pipeline.costs import costs_file
-    from hccbook.pipeline.forecast import LONG_RUN_S, forecast_lines, plan_run, warning_of_length
+    from hccbook.pipeline.forecast import LONG_RUN_S, plan_run, warning_of_length
     from hccbook.pipeline.runner import profile_path
     from hccbook.pipeline.runner import run as run_profile
     from hccbook.run import RunPaths
 
     paths = RunPaths.at(out or f"results/{profile_path(profile).stem}")
-    cores = jobs if plan and jobs else _cores(jobs)
-    expected = plan_run(profile, manifest, cores, patients)
-    if plan:
-        print("\n".join(forecast_lines(expected, profile, paths.root)))
-        return
-    is_new = not (until or costs_file(paths).is_file())
-    if is_new and expected.wall_seconds > LONG_RUN_S:
+    expected = plan_run(profile, manifest, jobs)
+    if not (until or costs_file(paths).is_file()) and expected.wall_seconds > LONG_RUN_S:
         print(warning_of_length(expected), flush=True)
-    folder = run_profile(profile, manifest=manifest, results=out, jobs=cores, until=until)
+    folder = run_profile(profile, manifest=manifest, results=out, jobs=jobs, until=until)
     print(f"Done: {folder}")
+
+
+def _run_shard(profile: str, manifest: str, out: str, shard: str, jobs: int) -> None:
+    from hccbook.parallel import Share
+    from hccbook.pipeline.runner import check_cluster, prepared
+    from hccbook.pipeline.shards import run_shard
+
+    share = Share.of(shard)
+    checked, _, paths = prepared(profile, manifest, out)
+    check_cluster()
+    record = run_shard(paths, checked, share, jobs)
+    if not share.number:
+        print(f"Shard {share}: what all shards need is in {paths.store.root}")
+    else:
+        patients, failed = sum(record.patients.values()), len(record.failures)
+        print(f"Shard {share}: {patients:,} patients, {failed:,} of them failed; results are in {paths.store.root}")
+
+
+@app.command()
+def merge(  # noqa: PLR0913 - a command has its options
+    stores: Annotated[
+        list[Path] | None, typer.Argument(help="Copied stores of other machines; none where all share one.")
+    ] = None,
+    profile: ProfileOption = "demo",
+    manifest: ManifestOption = "",
+    out: OutOption = "",
+    jobs: JobsOption = 0,
+    until: UntilOption = "",
+    scheduler: SchedulerOption = "",
+) -> None:
+    """Bring the results of all shards of a run together, and run what remains."""
+    from hccbook.pipeline.runner import prepared
+    from hccbook.pipeline.shards import merge_shards
+
+    _use_cluster(scheduler)
+    checked, _, paths = prepared(profile, manifest, out)
+    for line in merge_shards(paths, checked, stores or ()):
+        print(line, flush=True)
+    _run_whole(profile, manifest, out, _cores(jobs), until)
 
 
 @app.command(hidden=True)
@@ -191,7 +261,7 @@ def refresh() -> None:
 @app.command()
 def build(
     profile: ProfileOption = "demo",
-    out: Annotated[str, typer.Option("--out", help="Folder of the run; results/<profile> when left out.")] = "",
+    out: OutOption = "",
 ) -> None:
     """Render the book from a finished run, check that every listed item is on its page, print the entry page."""
     from hccbook.book import build_book
@@ -408,7 +478,7 @@ def main() -> None:
     try:
         app()
     except HccbookError as error:
-        is_run = sys.argv[1:2] in (["run"], ["stage"])
+        is_run = sys.argv[1:2] in (["run"], ["stage"], ["merge"])
         print(f"hccbook: {error.anonymous() if is_run else error}", file=sys.stderr)
         sys.exit(1)
     except Exception as error:  # whatever it is

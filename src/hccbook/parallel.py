@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import joblib
 import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from hccbook.errors import anonymous_reason, raise_for_machine
+from hccbook.cluster import outcomes_of
+from hccbook.errors import SettingsError, anonymous_reason, raise_for_machine
 from hccbook.store import reading_only
 
 FAILURE_COLUMNS = ("patient", "stage", "kind", "reason")
@@ -26,7 +30,12 @@ FAILURE_COLUMNS = ("patient", "stage", "kind", "reason")
 WORK_LOG = "HCCBOOK_WORK_LOG"
 """Variable of the environment that names the file of `log_work`."""
 
+SCHEDULER = "HCCBOOK_SCHEDULER"
+"""Variable of the environment that holds the address of a Dask cluster's scheduler, in place of this machine."""
+
 _Outcome = tuple[str, Any, tuple[str, str] | None]
+
+_MISSES = 8  # results that are not in the store, after which this process looks no further
 
 _NO_MEMORY = "MemoryError"
 _LOST = (
@@ -52,6 +61,60 @@ class MapResult:
     results: dict[str, Any]
     failures: pd.DataFrame
     computed: int
+
+
+_SHARE = re.compile(r"(\d{1,6})/(\d{1,6})")
+
+
+@dataclass(frozen=True)
+class Share:
+    """One of several parts that patients are divided into, by the number in their keys.
+
+    Parameters
+    ----------
+    number : int
+        From 1; 0 stands for what all parts need first, and is nobody.
+    count : int
+        How many parts there are.
+    """
+
+    number: int
+    count: int
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """Share written as ``3/7``.
+
+        Raises
+        ------
+        SettingsError
+            If it is none.
+        """
+        named = _SHARE.fullmatch(text)
+        share = cls(int(named[1]), int(named[2])) if named else cls(1, 0)
+        if share.number > share.count or not share.count:
+            hint = "The first of seven is 1/7; 0/7 makes what all seven need."
+            raise SettingsError("--shard", "must be a number, a stroke and how many there are", text, hint)
+        return share
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+    def has(self, key: str) -> bool:
+        """Whether the patient P0001, P0002, ... is in this share; neighbours are in different ones."""
+        return (int(key[1:]) - 1) % self.count == self.number - 1
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Within the block, maps over patients leave out whoever is in another share."""
+        token = _CURRENT.set(self)
+        try:
+            yield
+        finally:
+            _CURRENT.reset(token)
+
+
+_CURRENT: ContextVar[Share | None] = ContextVar("share", default=None)
 
 
 def _progress_console() -> Console | None:
@@ -121,9 +184,15 @@ def _side_by_side(task: Callable[[Any], Any], pairs: Sequence[tuple[str, Any]], 
 def _outcomes(task: Callable[[Any], Any], pairs: Sequence[tuple[str, Any]], workers: int) -> Iterator[_Outcome]:
     """Result or failure of every patient, in any order.
 
-    Where memory does not suffice, or the system ends a worker, fewer work side by side; in the end each patient has a
-    process alone, and only the one who ends that is lost.
+    A cluster that the environment names does the work, otherwise this machine.
+    Where memory does not suffice here, or the system ends a worker, fewer work side by side; in the end each patient
+    has a process alone, and only the one who ends that is lost.
     """
+    scheduler = os.environ.get(SCHEDULER)
+    if scheduler and pairs:
+        work = functools.partial(_guarded, task)
+        yield from outcomes_of(work, pairs, scheduler, (_NO_MEMORY, _LOST), _named(task).__module__)
+        return
     if workers == 1:
         yield from _side_by_side(task, pairs, 1)
         return
@@ -145,13 +214,34 @@ def _outcomes(task: Callable[[Any], Any], pairs: Sequence[tuple[str, Any]], work
 
 
 def _stored_results(task: Callable[[Any], Any], pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Results that follow from the store alone; a task that makes something without it has none."""
+    """Results that follow from the store alone, up to where several are not there: the others' workers look."""
     done: dict[str, Any] = {}
-    for key, item in pairs:
+    for position, (key, item) in enumerate(pairs):
+        if position - len(done) == _MISSES:
+            break
         # What fails here fails again in its turn, and is told there.
         with contextlib.suppress(Exception), reading_only():
             done[key] = task(item)
     return done
+
+
+def _looking(task: Callable[[Any], Any], item: Any) -> tuple[Any, bool]:
+    """Result of a task, and whether it had to be made, since it was not in the store."""
+    with contextlib.suppress(Exception), reading_only():
+        return task(item), False
+    return task(item), True
+
+
+def _named(task: Callable[[Any], Any]) -> Any:
+    """Function that a task is."""
+    while isinstance(task, functools.partial):
+        task = task.args[0] if task.func is _looking else task.func
+    return task
+
+
+def is_side_by_side(workers: int) -> bool:
+    """Whether a map has several processes, here or on a cluster."""
+    return workers > 1 or bool(os.environ.get(SCHEDULER))
 
 
 def map_patients(
@@ -174,7 +264,7 @@ def map_patients(
     stage : str
         Name for the progress bar and the failures table.
     workers : int
-        Processes side by side; the results do not depend on it.
+        Processes side by side; the results do not depend on it. A cluster has its own (`SCHEDULER`).
     stored : bool
         Whether the task makes whatever it makes through `hccbook.store.Store.get_or_make`: results that are in the
         store are then taken without a worker.
@@ -185,10 +275,16 @@ def map_patients(
     ------
     StorageError
         If results cannot be written.
+    ClusterError
+        If there is a cluster, and it is lost.
     """
-    pairs = list(items.items() if isinstance(items, Mapping) else items)
+    share = _CURRENT.get()
+    given = items.items() if isinstance(items, Mapping) else items
+    pairs = [(key, item) for key, item in given if share is None or share.has(key)]
     done = _stored_results(task, pairs) if stored else {}
     todo = [(key, item) for key, item in pairs if key not in done]
+    work = functools.partial(_looking, task) if stored else task
+    computed = 0
     failed: dict[str, tuple[str, str]] = {}
     with (
         progress_line(stage, len(pairs), len(pairs) - len(todo), show=progress and bool(todo)) as advance,
@@ -197,15 +293,16 @@ def map_patients(
         # A worker that grew by some hundred MB is replaced, and nothing is lost. Loading torch or compiled loops is
         # growth enough; where warnings are errors, this one would end the thread that all results come through.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs", category=UserWarning)
-        for key, result, failure in _outcomes(task, todo, workers):
-            if failure is None:
-                done[key] = result
-            else:
+        for key, result, failure in _outcomes(work, todo, workers):
+            if failure is not None:
                 failed[key] = failure
+            else:
+                done[key], is_made = result if stored else (result, True)
+            computed += failure is not None or is_made
             advance()
     order = [key for key, _ in pairs]
     rows = [(key, stage, *failed[key]) for key in order if key in failed]
     failures = pd.DataFrame(rows, columns=list(FAILURE_COLUMNS))
     if stored:
-        log_work(getattr(task, "func", task).__qualname__, len(pairs), len(todo))
-    return MapResult({key: done[key] for key in order if key in done}, failures, len(todo))
+        log_work(_named(task).__qualname__, len(pairs), computed)
+    return MapResult({key: done[key] for key in order if key in done}, failures, computed)

@@ -30,6 +30,7 @@ CHAPTERS = {
     "segmentation_robustness": "segmentation_robustness",
     "radiomics_by_hand": "radiomics_by_hand",
     "radiomics_speed": "radiomics_speed",
+    "archive_export": "archive_export",
 }
 """Notebooks beside the stages, by name and file; nothing later reads what they leave."""
 

@@ -369,7 +369,7 @@ class RadiomicsByHandSettings(Settings):
 class FiguresSettings(Settings):
     """Look of the published items."""
 
-    dpi: int = Field(110, ge=50, le=600, description="Resolution of the saved figures, dots per inch.")
+    dpi: int = Field(200, ge=50, le=600, description="Resolution of the saved figures, dots per inch.")
 
 
 _BORROWED: dict[str, dict[str, tuple[str, ...]]] = {

@@ -11,7 +11,8 @@ from bs4 import BeautifulSoup, Tag
 from hccbook.errors import HccbookError
 from hccbook.papers import PAPERS
 from hccbook.papers.published import Item
-from hccbook.run import RESULT_CHAPTERS, RunPaths, project_root
+from hccbook.pipeline.readings import model_cautions
+from hccbook.run import RESULT_CHAPTERS, RunPaths, notebook_name, project_root
 
 _LOADED = {"script": "src", "link": "href", "img": "src", "iframe": "src", "source": "src", "embed": "src"}
 _LINKED_RESOURCES = {"stylesheet", "preload", "prefetch", "modulepreload", "preconnect", "icon", "manifest"}
@@ -42,7 +43,7 @@ def refuse_paths(place: str, text: str) -> None:
 
 def item_files(item: Item, run: RunPaths, shown: RunPaths) -> dict[str, Path]:
     """Files that an item names, data and figure, by name; those of result chapters are in the run that they show."""
-    names = [name for name in (item.data, item.figure) if name is not None]
+    names = [name for name in (item.data, item.figure, item.vector_figure) if name is not None]
     return {name: (shown if name.partition("/")[0] in RESULT_CHAPTERS else run).root / name for name in names}
 
 
@@ -106,6 +107,46 @@ def _own_content(section: Tag) -> BeautifulSoup:
         if nested.find(id=_ITEM_ID) is not None or _ITEM_ID.match(str(nested.get("id", ""))):
             nested.decompose()
     return copy
+
+
+def check_cautions(html: Path, run: RunPaths, shown: RunPaths) -> None:
+    """Check that a model whose risk falls as one of its scores rises says so wherever a reader meets it.
+
+    Parameters
+    ----------
+    html : pathlib.Path
+        Folder of the rendered book.
+    run : RunPaths
+        The run that it was rendered from, whose models the papers' own chapters show.
+    shown : RunPaths
+        The run whose models the result chapters and the web pages show.
+
+    Raises
+    ------
+    BookError
+        Names the pages and the sentences that they lack.
+    """
+    results, script = (html / "notebooks" / "08_figures_and_tables.html", html / "_static" / "models.js")
+    missing = []
+    for name in PAPERS:
+        chapter = html / "notebooks" / f"{notebook_name(name)}.html"
+        for folder, pages in ((run, (chapter,)), (shown, (results, script))):
+            for caution in model_cautions(folder, name):
+                missing += [f"{page.name}: {caution}" for page in pages if caution not in _text_of(page)]
+    if missing:
+        raise BookError(
+            "rendered book", "a risk that falls with a risk factor must be remarked upon", "; ".join(missing),
+            "Show it there: hccbook.pipeline.readings.model_cautions has the sentence.",
+        )  # fmt: skip
+
+
+def _text_of(page: Path) -> str:
+    """What a page or a script says, without line breaks; nothing of one that is not there."""
+    if not page.is_file():
+        return ""
+    if page.suffix == ".js":
+        return re.sub(r"\\u([0-9a-f]{4})", lambda code: chr(int(code[1], 16)), page.read_text(encoding="utf-8"))
+    return " ".join(_soup(page).get_text().split())
 
 
 def check_self_contained(html: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import jinja2
 
+from hccbook.book.measured import measured_text
 from hccbook.papers import PAPERS, published
 from hccbook.papers.published import Assumption, Claim, Item
 from hccbook.pipeline.run_record import RunRecord
@@ -23,6 +24,7 @@ _TEMPLATES = jinja2.Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
+_FIRST_LINES, _LAST_LINES = 3, 3
 _PACKAGE = Path(__file__).resolve().parents[1]
 _STATUSES = {
     "recomputed": published.RECOMPUTED,
@@ -80,6 +82,29 @@ def contrast_phases_page() -> str:
         "words": "descriptions: ",
     }
     return render("contrast_phases.md.j2", **measured, titles=titles)
+
+
+def own_ct_blocks() -> dict[str, str]:
+    """What the commands of the page "Use your own CT" printed, made and cost in the benchmark, as MyST.
+
+    Returns
+    -------
+    dict of str to str
+        Block by the line of the page in whose place it stands. Of a long output, its first and last lines are shown.
+    """
+    measured = json.loads(benchmark_file("own_ct").read_text(encoding="utf-8"))
+    printed = {name: _ends_of(command["printed"]) for name, command in measured["commands"].items()}
+    shown = {"in_book": {}, "printed": {"run": []} | printed}
+    return {
+        f"% own ct: {block}": render("own_ct.md.j2", **shown | measured, block=block).strip()
+        for block in ("manifest", "check", "run", "cost")
+    }
+
+
+def _ends_of(text: str) -> list[str]:
+    lines = text.strip().splitlines()
+    first, last = lines[:_FIRST_LINES], lines[_FIRST_LINES:][-_LAST_LINES:]
+    return [*first, *(["..."] if len(first + last) < len(lines) else []), *last]
 
 
 def claims_count(claimed: Iterable[Claim]) -> str:
@@ -140,6 +165,7 @@ def assumptions_page(register: Iterable[Assumption], used: Mapping[str, Mapping[
             if any(entry.paper == name for entry in register)
         ],
         setting=lambda name: _setting_used(name, used),
+        measured=measured_text,
     )
 
 

@@ -20,10 +20,12 @@ from hccbook.book.generated_pages import (
     assumptions_page,
     claims_count,
     contrast_phases_page,
+    own_ct_blocks,
     results_page,
     shown_run,
 )
 from hccbook.book.picture_data import picture_files
+from hccbook.book.scaling_page import scaling_page
 from hccbook.book.web_pages import web_files
 from hccbook.papers import PAPERS
 from hccbook.papers.published import Item, assumptions, claims, items
@@ -91,11 +93,13 @@ def lay_out(run: RunPaths, source: Path, shown: RunPaths | None = None) -> Path:
     prose = _prose()
     pages = prose | {
         "intro.md": _text(prose["intro.md"]).replace(_CLAIMS_HERE, claims_count(claimed)),
+        "own_data.md": _with_blocks(_text(prose["own_data.md"]), own_ct_blocks()),
         "_config.yml": _config(synthetic),
         "results.md": results_page(listed, claimed, synthetic=synthetic),
         "assumptions.md": assumptions_page(register, used),
         "contrast_phases.md": contrast_phases_page(),
         "costs.md": costs_page(run),
+        "scaling.md": scaling_page(),
         "assets/mathjax/tex-svg.js": _mathjax(),
     }
     notes = _notes(run, shown, stages)
@@ -141,6 +145,11 @@ def _with_note(page: str, note: str) -> str:
     if _NOTE_HERE in page:
         return page.replace(_NOTE_HERE, note)
     return re.sub(r"^# .*$", lambda title: f"{title.group()}\n\n{note}", page, count=1, flags=re.MULTILINE)
+
+
+def _with_blocks(page: str, blocks: Mapping[str, str]) -> str:
+    """Page with a block in the place of each line that names one."""
+    return re.sub(r"^% [\w :]+$", lambda line: blocks.get(line.group(), line.group()), page, flags=re.MULTILINE)
 
 
 def _text(content: str | bytes) -> str:

@@ -15,6 +15,7 @@ from hccbook.book.picture_data import script
 from hccbook.errors import DataError
 from hccbook.models.model_file import read_model
 from hccbook.pipeline.files import read_json
+from hccbook.pipeline.readings import model_cautions
 from hccbook.run import RunPaths, book_source_dir
 from hccbook.settings import StepwiseSettings
 
@@ -67,7 +68,8 @@ def web_data(
     dict
         ``quantities`` (unit, range, rule and hints by argument of the scores), ``units`` (units of each field),
         ``score_inputs``, ``point_scores``, ``copies_per_iu``, ``synthetic``, and ``alarm`` and ``amap_ct``: each its
-        model's last regression and cut-offs, or ``None`` and, under ``absent``, the reason.
+        model's last regression, its cut-offs and what is to be said of its signs, or ``None`` and, under ``absent``,
+        the reason.
     """
     found = {"alarm": _alarm(run), "amap_ct": _amap_ct(run, stepwise or {})}
     absent = {
@@ -130,7 +132,12 @@ def _alarm(run: RunPaths) -> dict[str, Any] | None:
     cuts = read_json(folder / "cutoffs.json")["cuts"]
     if len(cuts) != 2 or not cuts[0] < cuts[1]:
         raise DataError("alarm/cutoffs.json", "must hold two rising cut-offs", cuts, "Run the stage alarm again.")
-    return {"combination": content["combination"], "cuts": cuts, "oversampled": content["parameters"]["smote"] != "off"}
+    return {
+        "combination": content["combination"],
+        "cuts": cuts,
+        "oversampled": content["parameters"]["smote"] != "off",
+        "cautions": model_cautions(run, "alarm"),
+    }
 
 
 def _amap_ct(run: RunPaths, stepwise: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -142,4 +149,5 @@ def _amap_ct(run: RunPaths, stepwise: Mapping[str, Any]) -> dict[str, Any] | Non
         "combination": content["combination"],
         "cutoff": read_json(folder / "cutoff.json")["cutoff"],
         "amap_low": float(stepwise.get("amap_low", StepwiseSettings().amap_low)),
+        "cautions": model_cautions(run, "amap_ct"),
     }

@@ -487,13 +487,13 @@ def _schema_problems(
 ) -> list[Problem]:
     """What pandera finds, less the cells that are known to be `unreadable`."""
     unused = {phase: {"required": False, "nullable": True} for phase in PHASES if phase not in phases}
-    try:
-        MANIFEST_SCHEMA.update_columns(unused).validate(typed, lazy=True)
-        return []
-    except pa.errors.SchemaErrors as error:
-        with warnings.catch_warnings():
-            # pandera joins the cases of different columns in a way that pandas means to change.
-            warnings.simplefilter("ignore", FutureWarning)
+    with warnings.catch_warnings():
+        # pandera joins the cases of different columns in a way that pandas means to change.
+        warnings.simplefilter("ignore", FutureWarning)
+        try:
+            MANIFEST_SCHEMA.update_columns(unused).validate(typed, lazy=True)
+            return []
+        except pa.errors.SchemaErrors as error:
             cases = error.failure_cases
     problems = [_unknown_column(str(name)) for name in cases["failure_case"][cases["check"] == "column_in_schema"]]
     missing = cases["failure_case"][cases["check"] == "column_in_dataframe"]

@@ -45,7 +45,7 @@ def cohort_remarks(manifest: pd.DataFrame, paper: str, settings: CohortSettings)
         cohorts = assign_cohorts(manifest, paper, settings.seed, "outcome")
     if split == "outcome":
         hint = "Fill the column, or leave the setting cohort.split at auto, which divides by outcome."
-        add("cohort", "every cohort should have patients with HCC and without", reason, hint)
+        add("cohort", "every cohort should have patients with HCC and without", reason.rstrip("."), hint)
     for role, name in of_paper.cohort_of_role.items():
         hcc = manifest.loc[cohorts == name, "hcc"]
         with_hcc, without = int((hcc == 1).sum()), int((hcc == 0).sum())

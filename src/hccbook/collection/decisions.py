@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from hccbook.cohort.manifest import COLUMNS
+from hccbook.cohort.manifest import COLUMNS, csv_rows
 from hccbook.collection.clinical import ClinicalTable
+from hccbook.collection.masks import nearest_volumes
 from hccbook.collection.placing import relative_to
+from hccbook.collection.tree import PICTURE, Source
 from hccbook.collection.volumes import Volume
 from hccbook.settings import ORGANS, PHASES
 
@@ -27,12 +29,16 @@ column of the clinical table); study and series by number; place; slices and the
 and its probability; what was decided, and why."""
 
 
+_KEPT = "as the manifest had it before"
+
+
 class EmptyCell(NamedTuple):
-    """A cell of the manifest that is left empty."""
+    """A cell of the manifest that is left empty, or keeps what the user wrote into it after an earlier call."""
 
     patient: str
     column: str
     reason: str
+    kept: bool = False
 
 
 def manifest_cells(
@@ -98,6 +104,42 @@ def _clinical_values(
     return values, empty
 
 
+def keep_filled(cells: pd.DataFrame, empty: Sequence[EmptyCell], file: Path) -> list[EmptyCell]:
+    """Fill cells that would be left empty with what a manifest of an earlier call has there, as users do by hand.
+
+    Parameters
+    ----------
+    cells : pandas.DataFrame
+        Changed in place.
+    empty : sequence of EmptyCell
+    file : pathlib.Path
+        The earlier manifest; there need not be one.
+
+    Returns
+    -------
+    list of EmptyCell
+        With those that are kept.
+
+    Raises
+    ------
+    ManifestError
+        If the file is no CSV, and so none that may be written over.
+    """
+    if not file.is_file():
+        return list(empty)
+    (_, header), *body = csv_rows(file)
+    rows = [dict(zip(header, values, strict=False)) for _, values in body]
+    earlier = {row.get("patient_id", ""): row for row in rows}
+    reasons = {(cell.patient, cell.column): cell.reason for cell in empty}
+    for number, row in enumerate(cells.to_dict("records")):
+        before = earlier.get(row["patient_id"], {})
+        for name in [name for name, value in row.items() if not value and before.get(str(name))]:
+            cells.loc[number, name] = before[str(name)]
+            reason = reasons.pop((row["patient_id"], str(name)), "nothing here says it")
+            reasons[row["patient_id"], str(name)] = f"{_KEPT}; otherwise {reason}"
+    return [EmptyCell(*place, reason, reason.startswith(_KEPT)) for place, reason in reasons.items()]
+
+
 def decision_table(
     collection: Collection, cells: pd.DataFrame, empty: Sequence[EmptyCell], clinical: ClinicalTable | None
 ) -> pd.DataFrame:
@@ -111,7 +153,8 @@ def decision_table(
     lines = {patient: number for number, patient in enumerate(cells["patient_id"], start=2)}
     rows: list[dict[str, Any]] = []
     for cell in empty:
-        rows.append(_row(lines, cell.patient, "cell", cell.column, "left empty", cell.reason))
+        decision = "kept" if cell.kept else "left empty"
+        rows.append(_row(lines, cell.patient, "cell", cell.column, decision, cell.reason))
     rows += _empty_columns(cells)
     rows += [_volume_row(collection, lines, number) for number in collection.volumes]
     used = {id(tie): column for selection in collection.selections.values() for column, tie in selection.masks.items()}
@@ -121,7 +164,7 @@ def decision_table(
         decision = "left open" if tie.volume is None else decision
         organs = ", ".join(tie.mask.parts) or "no organ that is known"
         rows.append(_row(lines, tie.mask.patient, "mask", place, decision, f"{organs}; {tie.reason}"))
-    rows += _leftovers(collection)
+    rows += _leftovers(collection, lines)
     rows += _clinical_rows(lines, clinical)
     return pd.DataFrame(rows, columns=list(DECISION_COLUMNS)).fillna("")
 
@@ -180,14 +223,22 @@ def _empty_columns(cells: pd.DataFrame) -> list[dict[str, Any]]:
     return [_row({}, "", "column", name, "left empty", reason) for name in bare]
 
 
-def _leftovers(collection: Collection) -> list[dict[str, Any]]:
+def _leftovers(collection: Collection, lines: dict[str, int]) -> list[dict[str, Any]]:
     """Files that are neither DICOM nor NIfTI, a row a folder and reason."""
     tree = collection.tree
-    counts = Counter((left.source.shown(tree.root).rpartition("/")[0] or ".", left.reason) for left in tree.leftovers)
-    rows = [
-        _row({}, "", "file", folder, "left out", f"{count} files: {reason}" if count > 1 else reason)
-        for (folder, reason), count in sorted(counts.items())
-    ]
+    groups: dict[tuple[str, str], list[Source]] = defaultdict(list)
+    for left in tree.leftovers:
+        groups[left.source.shown(tree.root).rpartition("/")[0] or ".", left.reason].append(left.source)
+    rows = []
+    for (folder, reason), sources in sorted(groups.items(), key=lambda group: group[0]):
+        patient, decision = "", "left out"
+        said = f"{len(sources)} files: {reason}" if len(sources) > 1 else reason
+        beside = nearest_volumes(sources[0], collection.volumes) if reason == PICTURE else []
+        if any(len(collection.volumes[number].along) == len(sources) for number in beside):
+            # Most likely masks; which picture is of which slice, nothing says.
+            patient, decision = collection.volumes[beside[0]].patient, "left open"
+            said += "; as many as slices of the volume beside them"
+        rows.append(_row(lines, patient, "file", folder, decision, said))
     if tree.absent:
         reason = f"{tree.absent} files that DICOMDIR names are not there: copy the medium again"
         rows.append(_row({}, "", "file", "DICOMDIR", "left open", reason))

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import datetime
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage
 
-from hccbook.images.remarks import UNREADABLE, quiet
+from hccbook.errors import ImageError
+from hccbook.images.dicom_headers import functional_group, numbers, whole_number
+from hccbook.images.remarks import UNREADABLE, collected, quiet
 
 CT_CLASSES = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
 """SOP classes of CT images: one slice a file, and several frames a file."""
@@ -136,9 +136,8 @@ def header_of(dataset: Dataset, position: int) -> Header:
         Number of the object in its tree.
     """
     # What frames share stands one level down in an object of several frames.
-    shared = _item(dataset, "SharedFunctionalGroupsSequence")
-    measures, frame_kind = _item(shared, "PixelMeasuresSequence"), _item(shared, "CTImageFrameTypeSequence")
-    reconstruction = _item(shared, "CTReconstructionSequence")
+    measures, frame_kind = _group(dataset, "PixelMeasuresSequence"), _group(dataset, "CTImageFrameTypeSequence")
+    reconstruction = _group(dataset, "CTReconstructionSequence")
     clock = _text(dataset, "AcquisitionDateTime")[8:] or _text(dataset, "AcquisitionTime")
     is_mask = _text(dataset, "Modality") in ("SEG", "RTSTRUCT")
     return Header(
@@ -163,7 +162,7 @@ def header_of(dataset: Dataset, position: int) -> Header:
         midnight=bool(clock) and not clock.strip("0:. "),
         injected=_second(_text(dataset, "AcquisitionDate"), _text(dataset, "ContrastBolusStartTime")),
         study_day=re.sub(r"\D", "", _text(dataset, "StudyDate"))[:8],
-        planes=_planes(dataset, shared),
+        planes=_planes(dataset),
         spacing=_numbers(dataset, "PixelSpacing", 2) or _numbers(measures, "PixelSpacing", 2),
         thickness=next(iter(_numbers(dataset, "SliceThickness", 1) or _numbers(measures, "SliceThickness", 1)), None),
         kilovolt=next(iter(_numbers(dataset, "KVP", 1)), None),
@@ -181,12 +180,12 @@ def acquisition_second(dataset: Dataset) -> float | None:
 
     References
     ----------
-    DICOM PS3.3, C.7.6.1 (Acquisition Time: when the data that the image comes from began to be acquired), and
+    DICOM PS3.6, (0008,0032) beside (0008,0031) and (0008,0033): times of acquisition, series and content, and
     https://github.com/nipy/heudiconv/issues/450, in which content times lie 20 s behind.
     """
     together = _text(dataset, "AcquisitionDateTime")
     if not together:
-        groups = _item(_item(dataset, "PerFrameFunctionalGroupsSequence"), "FrameContentSequence")
+        groups = _group(dataset, "FrameContentSequence")
         together = _text(groups, "FrameAcquisitionDateTime") or _text(groups, "FrameReferenceDateTime")
     if len(together) >= 14:
         return _second(together[:8], together[8:])
@@ -213,37 +212,26 @@ def _years(age: str) -> int | None:
     return int(match[1]) if match and int(match[1]) > 0 else None
 
 
-def _item(dataset: Dataset | None, name: str) -> Dataset | None:
-    """First item of a sequence."""
-    if dataset is None:
-        return None
+def _group(dataset: Dataset, name: str, frame: int = 0) -> Dataset | None:
+    """Functional group of a frame, or of all; None where there is neither, or it is damaged."""
     try:
         with quiet():
-            items = dataset.get(name)
-            return items[0] if items else None
+            return functional_group(dataset, frame, name)
     except UNREADABLE:
         return None
 
 
 def _text(dataset: Dataset | None, name: str) -> str:
-    """Value as one line of text, several values one behind the other."""
-    if dataset is None or name not in dataset:
-        return ""
+    """Value as one line of text, several values one behind the other; empty where absent or malformed."""
     try:
         with quiet():
-            value: Any = dataset.get(name)
+            value: Any = None if dataset is None else dataset.get(name)
     except UNREADABLE:
-        value = _raw(dataset, name)
+        value = None
     if value is None:
         return ""
     parts = value if isinstance(value, Sequence) and not isinstance(value, str | bytes) else [value]
     return " ".join(" ".join(str(part) for part in parts).replace("\x00", "").split())
-
-
-def _raw(dataset: Dataset, name: str) -> str:
-    element = dataset.get_item(name)
-    value = element.value if isinstance(element, RawDataElement) else getattr(element, "value", "")
-    return value.decode("latin-1") if isinstance(value, bytes) else str(value or "")
 
 
 def _kinds(dataset: Dataset | None, name: str = "ImageType") -> tuple[str, ...]:
@@ -251,50 +239,30 @@ def _kinds(dataset: Dataset | None, name: str = "ImageType") -> tuple[str, ...]:
 
 
 def _numbers(dataset: Dataset | None, name: str, count: int) -> tuple[float, ...]:
-    """So many finite numbers, a decimal comma read as a point; none where they are other or fewer.
-
-    The text of the tag is read, because pydicom refuses the whole tag for one number that it cannot convert.
-    """
-    if dataset is None or name not in dataset:
-        return ()
-    element = dataset.get_item(name)
-    if isinstance(element, RawDataElement) and element.VR in ("DS", "IS", None, "UN") and element.value is not None:
-        parts: Sequence[Any] = element.value.decode("latin-1").replace(",", ".").split("\\")
-    else:
-        value: Any = dataset.get(name)
-        parts = [] if value in (None, "") else list(value) if isinstance(value, Sequence) else [value]
+    """So many finite numbers; none where they are others. What is repaired is said when the volume is read."""
     try:
-        numbers = tuple(float(str(part).strip("\x00 ")) for part in parts)
-    except ValueError:
+        with collected():
+            return () if dataset is None else numbers(dataset, name, count, "")
+    except (ImageError, *UNREADABLE):
         return ()
-    return numbers[:count] if len(numbers) >= count and all(map(math.isfinite, numbers)) else ()
 
 
 def _whole(dataset: Dataset, name: str) -> int | None:
-    if name in ("Rows", "Columns"):
-        try:
-            return int(dataset.get(name) or 0)
-        except UNREADABLE:
-            return None
-    numbers = _numbers(dataset, name, 1)
-    return int(numbers[0]) if numbers else None
+    try:
+        return whole_number(dataset, name, "", default=-1)
+    except ImageError:  # absent, too
+        return None
 
 
-def _planes(dataset: Dataset, shared: Dataset | None) -> tuple[Plane, ...]:
+def _planes(dataset: Dataset) -> tuple[Plane, ...]:
     position = _numbers(dataset, "ImagePositionPatient", 3)
     orientation = _numbers(dataset, "ImageOrientationPatient", 6)
     if position and orientation:
         return (Plane(position, orientation),)
-    try:
-        with quiet():
-            frames = list(dataset.get("PerFrameFunctionalGroupsSequence") or ())
-    except UNREADABLE:
-        return ()
     planes = []
-    for groups in frames:
-        position = _numbers(_item(groups, "PlanePositionSequence"), "ImagePositionPatient", 3)
-        place = _item(groups, "PlaneOrientationSequence") or _item(shared, "PlaneOrientationSequence")
-        orientation = _numbers(place, "ImageOrientationPatient", 6)
+    for frame in range(_whole(dataset, "NumberOfFrames") or 0):
+        position = _numbers(_group(dataset, "PlanePositionSequence", frame), "ImagePositionPatient", 3)
+        orientation = _numbers(_group(dataset, "PlaneOrientationSequence", frame), "ImageOrientationPatient", 6)
         if position and orientation:
             planes.append(Plane(position, orientation))
     return tuple(planes)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from hccbook.cohort.manifest import csv_rows
 from hccbook.collection.clinical import ClinicalTable
-from hccbook.collection.decisions import decision_table, manifest_cells
+from hccbook.collection.decisions import decision_table, keep_filled, manifest_cells
 from hccbook.collection.masks import Tie, dicom_masks, nifti_masks, tie_by_phase, tie_masks
 from hccbook.collection.measures import Measured, VolumeTask, measure_volume
 from hccbook.collection.nifti_volumes import sort_nifti
@@ -102,6 +103,16 @@ class ManifestReport:
         """Decisions that are the user's."""
         return int(self.table["decision"].isin(["left empty", "left open"]).sum())
 
+    def __str__(self) -> str:
+        page = self.page.relative_to(self.manifest.parent).as_posix()
+        return "\n".join(
+            [
+                f"{self.manifest.name}: {self.patients} patients, {self.whole} with all phases",
+                f"{self.decisions.name}: {len(self.table)} decisions, {self.open} left open",
+                f"{page}: a picture of every volume",
+            ]
+        )
+
 
 def write_manifest(
     root: str | Path, output: str | Path, choices: Choices | None = None, workers: int = 1
@@ -133,7 +144,7 @@ def write_manifest(
     Notes
     -----
     A cell of which nothing is known, or that two things could fill, is left empty, and is a row of the table of
-    decisions. The files of the tree are not changed.
+    decisions; where the file is there already, such a cell keeps what it has. The files of the tree are not changed.
     """
     output = Path(output).resolve()
     choices = choices or Choices()
@@ -154,6 +165,7 @@ def write_manifest(
             numbers, collection.volumes, collection.proposals, collection.ties, choices.phases, choices.study
         )
     cells, empty = manifest_cells(collection, choices.phases, clinical, output.parent)
+    empty = keep_filled(cells, empty, output)
     table = decision_table(collection, cells, empty, clinical)
     decisions = output.with_name(f"{stem}_decisions.csv")
     for file, content in ((output, cells), (decisions, table)):
@@ -168,6 +180,8 @@ def _check(choices: Choices, output: Path) -> None:
     if output.suffix.lower() != ".csv":
         hint = "Write a name such as patients.csv."
         raise SettingsError("output", "must be a CSV file", f"a name ending in {output.suffix!r}", hint)
+    if output.is_file():
+        csv_rows(output)  # refused here, before the tree is read
     if choices.study not in STUDY_POLICIES:
         raise SettingsError("study", "must be first or last", repr(choices.study), "Leave it out to decide by hand.")
     if (choices.clinical is None) != (not choices.key):

@@ -136,7 +136,7 @@ def _references(dataset: Dataset) -> tuple[frozenset[str], frozenset[str], set[s
     """Series, slices and frames of reference that an object names, at whatever depth.
 
     Writers put them into the series, into the sources of each frame, or both:
-    https://github.com/OHIF/Viewers/issues/2017, https://github.com/OHIF/Viewers/issues/4030.
+    https://github.com/OHIF/Viewers/issues/2361, https://github.com/OHIF/Viewers/issues/4030.
     """
     series: set[str] = set()
     instances: set[str] = set()
@@ -296,7 +296,12 @@ def _neighbours(mask: MaskFile, volumes: Sequence[Volume]) -> list[int]:
     named = [number for number, volume in enumerate(volumes) if volume.patient.casefold() == mask.patient.casefold()]
     if named:
         return named
-    beside = {number: _shared_folders(mask.source, volume) for number, volume in enumerate(volumes)}
+    return nearest_volumes(mask.source, dict(enumerate(volumes)))
+
+
+def nearest_volumes(source: Source, volumes: Mapping[int, Volume]) -> list[int]:
+    """Numbers of the volumes in the folder nearest to a file; none where they are of several patients."""
+    beside = {number: _shared_folders(source, volume) for number, volume in volumes.items()}
     nearest = max(beside.values(), default=0)
     found = [number for number, shared in beside.items() if shared == nearest]
     # The root, which all share, is near to nobody.

@@ -57,7 +57,7 @@ def write_page(file: Path, collection: Collection, empty: Sequence[EmptyCell], m
         numbers = [number for number, volume in collection.volumes.items() if volume.patient == patient]
         cards = [_card(collection, number, file.parent) for number in numbers]
         # A column of the user's own table may be named in any way; what it holds is not shown here.
-        left_open = [(cell.column, cell.reason) for cell in empty if cell.patient == patient]
+        left_open = [(cell.column, cell.reason) for cell in empty if cell.patient == patient and not cell.kept]
         patients.append(
             (key, [card for card in cards if card.name], [card for card in cards if not card.name], left_open)
         )

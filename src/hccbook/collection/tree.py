@@ -28,6 +28,9 @@ _PREAMBLE = 132  # bytes before which a DICOM file may say anything, and whose l
 _ZIP = b"PK\x03\x04"
 _SYSTEM_FOLDERS = {"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information"}
 _ARCHIVES = (".7z", ".rar", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+PICTURE = "is a picture, without HU and place: convert masks that are pictures to NIfTI"
+"""Why a picture is not used."""
+
 _PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif")
 
 
@@ -211,7 +214,7 @@ def _no_image(name: str) -> str:
     if lower.endswith(_ARCHIVES):
         return "is an archive other than zip: unpack it first"
     if lower.endswith(_PICTURES):
-        return "is a picture, without HU and place: convert masks that are pictures to NIfTI"
+        return PICTURE
     return "is neither DICOM nor NIfTI"
 
 

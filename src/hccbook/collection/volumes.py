@@ -184,7 +184,12 @@ def _volume(tree: Tree, patient: str, headers: Sequence[Header], part: int, part
     acquisitions = {header.acquisition for header in ordered}
     left_out = size_reason(along.tolist()) or kernel_reason(first.kernel, first.description)
     if _repeats(along) and not left_out:
-        left_out = f"{_repeats(along)} slices at a place already taken, and no tag tells them apart"
+        told = (
+            "several volumes in one file: export it as one slice a file"
+            if first.frames > 1
+            else "no tag tells them apart"
+        )
+        left_out = f"{_repeats(along)} slices at a place already taken; {told}"
     remarks = (f"volume {part} of {parts} in one series",) if parts > 1 else ()
     return Volume(
         patient=patient,

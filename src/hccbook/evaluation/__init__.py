@@ -10,6 +10,7 @@ from hccbook.evaluation.association import (
 )
 from hccbook.evaluation.calibration import calibration_curve, calibration_summary
 from hccbook.evaluation.comparators import comparator_table, harmonised_auc, outcome_within, published_comparators
+from hccbook.evaluation.competing_risks import competing_incidence, held_at, recorded_deaths
 from hccbook.evaluation.decision import decision_curves, net_benefit
 from hccbook.evaluation.diagnostic import diagnostic_performance, predictive_values
 from hccbook.evaluation.discrimination import auc_bootstrap, auc_delong, auc_table, delong_test, roc_points
@@ -43,6 +44,7 @@ from hccbook.evaluation.subgroups import (
 )
 from hccbook.evaluation.survival import (
     cumulative_incidence,
+    follow_up,
     group_incidence,
     incidence_at,
     logrank_table,

@@ -18,6 +18,12 @@ from hccbook.evaluation.outcomes import LEVEL, check_binary, check_probability
 _SPAN = 0.75
 """Share of the patients that each point of the loess curve looks at (R's default, as in Austin and Steyerberg)."""
 
+_BEYOND, _FEWEST = 10, 200
+"""Predictions that lie beyond either end of the curve, and the patients that this many are taken of at the least.
+
+rms::datadist plots within these quantiles, 10 / max(n, 200): beyond them few patients carry the curve.
+"""
+
 _NEAREST_TO_0_AND_1 = 1e-12
 _POINTS_A_BLOCK = 128
 _NEWTON_STEPS = 100
@@ -77,7 +83,8 @@ def _loess_weights(x: ArrayLike, at: ArrayLike) -> np.ndarray:
 def calibration_curve(y: ArrayLike, p: ArrayLike) -> pd.DataFrame:
     """Observed frequency as a smooth function of the predicted probability.
 
-    Loess of the outcome on the prediction, cut at 0 and 1. The pointwise 95 % interval takes each patient's outcome
+    Loess of the outcome on the prediction, cut at 0 and 1, where there are predictions: ten of them, or a twentieth of
+    fewer than 200, lie beyond either end. The pointwise 95 % interval takes each patient's outcome
     as binomial with the curve's own probability.
 
     Parameters
@@ -88,7 +95,7 @@ def calibration_curve(y: ArrayLike, p: ArrayLike) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns predicted (101 from the least to the greatest), observed, lower, upper.
+        Columns predicted (101, evenly spaced), observed, lower, upper.
 
     Raises
     ------
@@ -97,11 +104,13 @@ def calibration_curve(y: ArrayLike, p: ArrayLike) -> pd.DataFrame:
 
     References
     ----------
-    Austin and Steyerberg 2014, Stat Med 33:517. ALARM, Fig. 4A; aMAP-CT, Supplementary Fig. 6.
+    Austin and Steyerberg 2014, Stat Med 33:517; Harrell 2015, Regression Modeling Strategies (range). ALARM, Fig. 4A;
+    aMAP-CT, Supplementary Fig. 6.
     """
     outcome = check_binary(y)
     values = check_probability(p, outcome, y)
-    points = np.linspace(values.min(), values.max(), 101)
+    beyond = _BEYOND / max(values.size, _FEWEST)
+    points = np.linspace(*np.quantile(values, [beyond, 1 - beyond]), 101)
     fitted = np.clip(_loess_weights(values, values) @ outcome, 0, 1)
     weights = _loess_weights(values, points)
     observed = np.clip(weights @ outcome, 0, 1)

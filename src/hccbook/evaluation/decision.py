@@ -12,6 +12,13 @@ from hccbook.evaluation.outcomes import by_cohort, check_binary, check_probabili
 TREAT_ALL = "treat all"
 TREAT_NONE = "treat none"
 
+MAX_THRESHOLD = 0.2
+"""Highest threshold at which a decision curve is drawn.
+
+Who acts from a threshold pt on accepts (1 - pt)/pt false alarms a cancer: at 0.2 four. Few would ask for fewer before
+an MRI or a closer watch in cirrhosis, where a yearly risk of 1.5 % already makes surveillance worth its cost.
+"""
+
 
 def net_benefit(y: ArrayLike, p: ArrayLike, thresholds: ArrayLike) -> np.ndarray:
     """Net benefit of treating those whose probability is at or above a threshold.

@@ -19,6 +19,9 @@ from hccbook.scores import RISK_GROUPS
 EVERYBODY = "all"
 """Name of the group where none is given, and of the row of a whole cohort."""
 
+MIN_AT_RISK = 10
+"""Patients at risk below whom a curve is not drawn: each event would move it by a tenth or more."""
+
 
 class LogRank(NamedTuple):
     """Log-rank test of equal hazards in all groups.
@@ -141,14 +144,16 @@ def strata(
 
 
 def _curve(stratum: Stratum, level: float) -> pd.DataFrame:
-    """1 - Kaplan-Meier with its limits at month 0, each event and the last follow-up; columns months to upper."""
+    """1 - Kaplan-Meier at month 0, each event, the last month with `MIN_AT_RISK`, and the last."""
     fitted = KaplanMeierFitter(alpha=1 - check_level(level)).fit(stratum.time, stratum.event)
     curve = pd.concat([fitted.cumulative_density_, fitted.confidence_interval_cumulative_density_], axis=1)
     curve = curve.set_axis(["incidence", "lower", "upper"], axis=1).rename_axis("months")
     # The last patient at risk had the event: the transform is not defined at 1.
     curve["lower"] = curve["lower"].where(curve["incidence"] < 1, curve["lower"].shift(fill_value=0.0))
+    curve["at_risk"] = fitted.event_table["at_risk"].astype(int)
     shown = fitted.event_table["observed"] > 0
     shown.iloc[[0, -1]] = True
+    shown[curve.index[curve["at_risk"] >= MIN_AT_RISK][-1:]] = True
     return curve[shown].reset_index()
 
 
@@ -161,7 +166,7 @@ def cumulative_incidence(
 ) -> pd.DataFrame:
     """Cumulative incidence of HCC, 1 - Kaplan-Meier, as steps.
 
-    Death is not told apart from the end of follow-up, so that it counts as censoring.
+    Death is not told apart from the end of follow-up, so that it counts as censoring; `competing_incidence` tells it.
     A group without events stays at 0 with the interval 0 to 0; a group without patients has no rows.
     Where the last patient at risk has HCC the incidence is 1, the upper limit 1, the lower that before.
 
@@ -179,8 +184,9 @@ def cumulative_incidence(
     Returns
     -------
     pandas.DataFrame
-        Columns cohort, group, months, incidence, lower, upper (0 to 1). The first row of a curve is month 0, the
-        last its last follow-up; each value holds from its month on.
+        Columns cohort, group, months, incidence, lower, upper (0 to 1), at_risk (followed for so long or longer). The
+        first row of a curve is month 0, the last its last follow-up, and the last month at which `MIN_AT_RISK` are
+        followed has one; each value holds from its month on.
 
     Raises
     ------
@@ -339,6 +345,48 @@ def logrank_table(months: ArrayLike, event: ArrayLike, group: ArrayLike, cohort:
     labels = pd.Series(group_labels(group, event), index=follow_up.index)
     names = pd.Series(group_labels(cohort, event, place="cohort"), index=follow_up.index)
     return by_cohort(lambda table, groups: logrank(table["months"], table["event"], groups), follow_up, labels, names)
+
+
+class FollowUp(NamedTuple):
+    """What is known of risk groups over time, as their figure shows it.
+
+    Attributes
+    ----------
+    incidence, at_risk, logrank : pandas.DataFrame
+        As `cumulative_incidence`, `numbers_at_risk` and `logrank_table` give them.
+    """
+
+    incidence: pd.DataFrame
+    at_risk: pd.DataFrame
+    logrank: pd.DataFrame
+
+
+def follow_up(
+    months: ArrayLike,
+    event: ArrayLike,
+    at: float | ArrayLike,
+    group: ArrayLike,
+    cohort: str | ArrayLike = "",
+) -> FollowUp:
+    """Incidence of HCC by group in each cohort, the numbers at risk, and the log-rank test.
+
+    Parameters
+    ----------
+    months, event, at, group, cohort
+        As in `incidence_at`.
+
+    Returns
+    -------
+    FollowUp
+
+    Raises
+    ------
+    DataError
+        As `incidence_at`.
+    """
+    counts = numbers_at_risk(months, event, at, group, cohort)
+    curves = cumulative_incidence(months, event, group, cohort)
+    return FollowUp(curves, counts, logrank_table(months, event, group, cohort))
 
 
 def group_incidence(group: ArrayLike, y: ArrayLike, order: Sequence[str] | None = None) -> pd.DataFrame:

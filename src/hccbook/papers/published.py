@@ -89,6 +89,9 @@ class Item(OfPaper):
 
     label: str = Field(min_length=1, description="What the paper calls it, as printed: 'Fig. 3', 'Table 1'.")
     title: str = Field(min_length=1, description="What it shows, in our words.")
+    caption: str = Field(
+        "", description="What its marks, lines and columns are, for the caption; none needed if empty."
+    )
     kind: Literal["figure", "table", "other"] = Field(description="What must be on the page for it.")
     supplementary: bool = Field(False, description="Whether it is in the supplement, known here from the text only.")
     status: Literal["planned", ClaimStatus]
@@ -110,6 +113,11 @@ class Item(OfPaper):
             if missing:
                 raise ValueError(f"a reproduced {self.kind} must name its {', '.join(missing)}")
         return self
+
+    @property
+    def vector_figure(self) -> str | None:
+        """The picture as SVG, beside the other."""
+        return self.figure and f"{self.figure.removesuffix('.png')}.svg"
 
     @property
     def is_planned(self) -> bool:

@@ -1,4 +1,4 @@
-"""SYNTHETIC repeated measurements: aMAP and AFP before and around enrolment, a cell-free-DNA score, HBV DNA.
+"""SYNTHETIC repeated measurements: aMAP and AFP before and around enrolment, a cell-free-DNA score, HBV DNA; deaths.
 
 Everything here is drawn from streams of its own, after and apart from the patients themselves, so that no image, no
 clinical value and no outcome changes with it. What is not printed in either paper is a choice, and is said to be.
@@ -6,6 +6,7 @@ clinical value and no outcome changes with it. What is not printed in either pap
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Literal
 
@@ -16,9 +17,10 @@ from pydantic import Field
 from hccbook.errors import DataError
 from hccbook.papers import find_paper
 from hccbook.phantom.distributions import UPPER_QUARTILE_Z, table_1
+from hccbook.scores import albi, albi_grade
 from hccbook.settings import AmapCtSupplementSettings
 
-_VISITS_STREAM, _HBV_DNA_STREAM = 30_000_001, 30_000_023
+_VISITS_STREAM, _HBV_DNA_STREAM, _DEATHS_STREAM = 30_000_001, 30_000_023, 30_000_041
 _NOMINAL_MONTHS = np.array([-24.0, -18.0, -12.0, -6.0, 0.0, 6.0, 12.0])
 _ENROLMENT = int(np.flatnonzero(_NOMINAL_MONTHS == 0)[0])
 
@@ -26,6 +28,7 @@ _COLUMNS = ["patient", "months", "amap", "afp", "cfdna"]
 # Choices, for aMAP and for log10 AFP. A year of age alone adds 0.06 / 14.77 x 100 = 0.41 to aMAP.
 _SLOPE, _SLOPE_SD, _NOISE_SD = np.array([[[0.4], [0.0]], [[0.9], [0.10]], [[2.0], [0.12]]])
 _MIN_AFP, _MAX_AFP = 0.5, 10_000.0
+_DEATHS_A_YEAR: Mapping[int, float] = {1: 0.010, 2: 0.034, 3: 0.20}
 
 
 class LongitudinalSettings(AmapCtSupplementSettings):
@@ -183,3 +186,44 @@ def simulate_hbv_dna(clinical: pd.DataFrame, paper: str, seed: int) -> pd.Series
         level = round(float(np.clip(10 ** (3.0 + 1.2 * normal), 10.0, 1e9)), 0) if share < 0.2 else 0.0
         values.append(level if cause == "HBV" else np.nan)
     return pd.Series(values, index=clinical.index, name="hbv_dna_iu_ml", dtype=float)
+
+
+def simulate_deaths(clinical: pd.DataFrame, paper: str, seed: int) -> pd.DataFrame:
+    """SYNTHETIC deaths before HCC, which neither paper counts, and the follow-up that they leave.
+
+    Death comes at a constant rate by ALBI grade, 1.0, 3.4 and 20 % a year: what D'Amico and co-workers found in
+    cirrhosis without varices, with varices, and with ascites; that the grades stand for these stages is a choice.
+    Who dies before the diagnosis of HCC is not diagnosed any more.
+
+    Parameters
+    ----------
+    clinical : pandas.DataFrame, shape (n_patients, n_columns)
+        Synthetic patients: index P0001, ...; columns months, hcc, bilirubin (umol/L), albumin (g/L).
+    paper, seed
+        As in `simulate_visits`.
+
+    Returns
+    -------
+    pandas.DataFrame, shape (n_patients, 3)
+        Columns months (to HCC, death or the last visit), hcc, died (0 or 1, never both 1).
+
+    Raises
+    ------
+    DataError
+        If the paper is unknown, a column is absent, or the patients are not synthetic.
+
+    References
+    ----------
+    D'Amico, Garcia-Tsao and Pagliaro 2006, J Hepatol 44:217.
+    """
+    absent = [name for name in ("months", "hcc", "bilirubin", "albumin") if name not in clinical]
+    if absent:
+        raise DataError("clinical table", f"must have a column {absent[0]!r}", "none", "Give the cohort's table.")
+    grades = albi_grade(albi(clinical["bilirubin"], clinical["albumin"]))
+    streams = (_stream(seed, paper, number, _DEATHS_STREAM) for number in _numbers(clinical.index))
+    waits = np.array([stream.standard_exponential() for stream in streams])
+    years = waits / np.array([_DEATHS_A_YEAR[int(grade)] for grade in grades])
+    died = 12 * years < clinical["months"]
+    months = np.where(died, np.maximum(np.round(12 * years, 1), 0.1), clinical["months"])
+    hcc = np.where(died, 0, clinical["hcc"])
+    return pd.DataFrame({"months": months, "hcc": hcc, "died": died.astype(int)}, index=clinical.index)

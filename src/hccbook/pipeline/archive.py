@@ -207,7 +207,9 @@ def unpack_archive(folder: Path, shown: RunPaths, *, results: bool = False) -> R
     if shown.executed_notebook(STAGES[0]).is_file():
         raise ArchiveError(shown.root.name, "must be free for an archived run", "another run", "Move that folder away.")
     written = {write_if_changed(shown.archive_manifest, RunPaths(folder).archive_manifest.read_bytes())}
-    written.add(write_if_changed(shown.archived_profile, yaml.safe_dump(record.settings)))
+    # How figures look is a matter of the book that shows them.
+    settings = {section: values for section, values in record.settings.items() if section != "figures_and_tables"}
+    written.add(write_if_changed(shown.archived_profile, yaml.safe_dump(settings)))
     for name in record.files:
         if results or name.partition("/")[0] not in RESULT_CHAPTERS:
             target, content = shown.root / name, (folder / name).read_bytes()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from hccbook.errors import DataError
 from hccbook.features import deep as deep_features
-from hccbook.features.radiomics import ExtractionSettings, extract_patient, radiomics_table
+from hccbook.features.radiomics import ExtractionSettings, patient_values
 from hccbook.papers import Paper, find_paper
-from hccbook.parallel import MapResult, map_patients
+from hccbook.parallel import WORK_LOG, MapResult, is_side_by_side, map_patients
 from hccbook.pipeline.files import (
     cases,
     joined_failures,
@@ -28,6 +31,9 @@ from hccbook.run import Case, RunPaths
 from hccbook.settings import FeatureSettings
 from hccbook.store import atomic_path, link
 
+_PATIENTS_AT_ONCE = 16
+_LOOK = "Look at the segmentation of this patient."
+
 
 def extract_radiomics(
     run: RunPaths, paper: str, settings: FeatureSettings, phases: tuple[str, ...], workers: int
@@ -41,23 +47,30 @@ def extract_radiomics(
     """
     save_json(settings.model_dump(), run.stage("features") / "settings.json")
     patients = segmented_patients(run, paper)
+    organs = find_paper(paper).organs
+    extraction = ExtractionSettings.of_paper(paper, settings, read_preprocessing_settings(run))
     task = functools.partial(
-        extract_patient,
-        organs=find_paper(paper).organs,
-        settings=ExtractionSettings.of_paper(paper, settings, read_preprocessing_settings(run)),
+        patient_values,
+        organs=organs,
+        settings=extraction,
         engine=settings.engine,
         # Where there are fewer patients than cores, each may use several.
         threads=max(1, workers // max(1, len(patients))),
     )
     result = map_patients(task, cases(run, paper, phases, patients), stage="radiomics", workers=workers, stored=True)
     save_failures(result, run, "features", paper)
-    table = radiomics_table(result.results)
+    names = [f"{phase}.{organ}.{name}" for phase in phases for organ in organs for name in extraction.feature_names]
+    table = pd.DataFrame(np.array(list(result.results.values())), pd.Index(result.results, name="patient"), names)
     _save_features(table, run.stage("features") / f"{paper}_radiomics.parquet")
     return table
 
 
-def extract_deep(run: RunPaths, paper: str, settings: FeatureSettings, phases: tuple[str, ...]) -> pd.DataFrame:
+def extract_deep(
+    run: RunPaths, paper: str, settings: FeatureSettings, phases: tuple[str, ...], workers: int = 1
+) -> pd.DataFrame:
     """Deep features of every patient of one paper, as ``<paper>_deep.parquet``.
+
+    What the networks see before they are tuned is made side by side, by `workers` processes or a cluster.
 
     ALARM: ResNet-50 and a projection to 100 values a phase, fine-tuned on the development cohort alone.
     The tuned part with its model card, the training history and the negative control are kept beside the features, as
@@ -76,12 +89,12 @@ def extract_deep(run: RunPaths, paper: str, settings: FeatureSettings, phases: t
     extracted = pd.read_parquet(run.stage("features") / f"{paper}_radiomics.parquet", columns=[]).index
     items = cases(run, paper, phases, extracted)
     development = [key for key in items if clinical.loc[key, "role"] == "development"]
-    result = deep_features.extract_deep(
-        items,
-        backbone,
-        organ_crops(run, of_paper, settings, (items[key] for key in development)),
-        depth=settings.fine_tune if of_paper.is_tuned else "projection",
-    )
+    crops = organ_crops(run, of_paper, settings, [items[key] for key in development], workers)
+    depth = settings.fine_tune if of_paper.is_tuned else "projection"
+    if is_side_by_side(workers) and backbone.device.type == "cpu":
+        make = functools.partial(_store_deep, paper=paper, settings=settings, crops=crops, depth=depth)
+        map_patients(make, parts_of(items, _PATIENTS_AT_ONCE), stage=f"deep features, {backbone.name}", workers=workers)
+    result = deep_features.extract_deep(items, backbone, crops, depth=depth)
     failures = joined_failures([read_table(run, "features", f"{paper}_failures.csv"), result.failures])
     save_failures(MapResult(result.results, failures, result.computed), run, "features", paper)
     if of_paper.is_tuned:
@@ -100,11 +113,54 @@ def load_backbone(paper: Paper, settings: FeatureSettings) -> deep_features.Back
 
 
 def organ_crops(
-    run: RunPaths, paper: Paper, settings: FeatureSettings, development: Iterable[Case]
+    run: RunPaths, paper: Paper, settings: FeatureSettings, development: Iterable[Case], workers: int = 1
 ) -> deep_features.Crops:
-    """What the network sees of an organ: boxes that hold those of all development patients, within the window."""
+    """What the network sees of an organ: boxes that hold those of all development patients, within the window.
+
+    Raises
+    ------
+    DataError, MaskError
+        As `hccbook.features.deep.Crops.fitted`.
+    """
     window = read_preprocessing_settings(run).window_hu
-    return deep_features.Crops.fitted(development, paper.organs, settings.crop_voxels, window)
+    fit = functools.partial(deep_features.Crops.fitted, organs=paper.organs, voxels=settings.crop_voxels, window=window)
+    if not is_side_by_side(workers):
+        return fit(development)
+    parts = parts_of({case.key: case for case in development}, _PATIENTS_AT_ONCE)
+    fitted = map_patients(functools.partial(_fit_crops, fit=fit), parts, stage="organ boxes", workers=workers)
+    if len(fitted.failures):
+        raise DataError(
+            "organ box", "must hold every development patient's", fitted.failures["reason"].iloc[0], "Look at it."
+        )
+    boxes = {
+        organ: deep_features.largest_box(crops.boxes[organ] for crops in fitted.results.values())
+        for organ in paper.organs
+    }
+    return deep_features.Crops(boxes, settings.crop_voxels, window)
+
+
+def parts_of(items: Mapping[str, Any], patients: int) -> dict[str, dict[str, Any]]:
+    """Items of a few patients each, for tasks that are dear to begin; named for their patients."""
+    keys = list(items)
+    parts = [keys[first : first + patients] for first in range(0, len(keys), patients)]
+    return {", ".join(some): {key: items[key] for key in some} for some in parts}
+
+
+def _fit_crops(cases: Mapping[str, Case], fit: Callable[[Iterable[Case]], deep_features.Crops]) -> deep_features.Crops:
+    return fit(cases.values())
+
+
+def _store_deep(
+    cases: Mapping[str, Case], paper: str, settings: FeatureSettings, crops: deep_features.Crops, depth: str
+) -> None:
+    """Put into the store what the network sees of some patients; who fails is told when all are read."""
+    os.environ.pop(WORK_LOG, None)  # they are counted then
+    deep_features.extract_deep(cases, _loaded_backbone(paper, settings), crops, depth=depth, progress=False)
+
+
+@functools.lru_cache(maxsize=1)
+def _loaded_backbone(paper: str, settings: FeatureSettings) -> deep_features.Backbone:
+    return load_backbone(find_paper(paper), settings)
 
 
 def _fine_tuned(

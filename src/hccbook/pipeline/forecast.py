@@ -223,11 +223,11 @@ def _features_work(profile: Profile, load: Workload) -> list[_Work]:
         patients = load.patients[paper.name]
         perturbed = min(settings.perturbation_patients, load.development[paper.name]) * masks
         work.append(_Work("radiomics", (patients + perturbed) * _phases(profile), np.inf, paper.name, spacing))
-        # Networks run in one process, each of whose operations has one core.
-        work.append(_Work("deep features", patients * _phases(profile), 1, paper.name, spacing))
+        work.append(_Work("deep features", patients * _phases(profile), np.inf, paper.name, spacing))
         if paper.is_tuned:
             tunings = 1 + settings.fine_tune_shuffles
             units = load.development[paper.name] * settings.fine_tune_epochs * tunings * _phases(profile)
+            # One process, each of whose operations has one core.
             work.append(_Work("fine-tuning epoch", units, 1, paper.name))
     return work
 
@@ -265,6 +265,16 @@ class StageSteps:
         """Processor time, s."""
         return sum(work.units * cost.core_seconds for work, cost in self.steps)
 
+    @property
+    def shared_seconds(self) -> float:
+        """Processor time of what any number of cores can share, since it is the patients' own, s."""
+        return sum(work.units * cost.core_seconds for work, cost in self.steps if np.isinf(work.side_by_side))
+
+    @property
+    def worker_mib(self) -> float:
+        """Most memory that a step adds to a process that works on one patient, MiB."""
+        return max((cost.added_mib for work, cost in self.steps if np.isinf(work.side_by_side)), default=0.0)
+
     def wall_seconds(self, cores: int) -> float:
         """Time with so many cores and nothing else on them, s."""
         return sum(work.units * cost.core_seconds / min(cores, work.side_by_side) for work, cost in self.steps)
@@ -291,6 +301,10 @@ class Forecast:
     disk_mib : float
     remarks : tuple of str
         What the profile asks for that was not measured.
+    patients : int
+        Patients, each counted once.
+    worker_mib : float
+        Most memory of a process that works on one patient, its libraries with it.
     """
 
     stages: pd.DataFrame
@@ -298,6 +312,8 @@ class Forecast:
     kind: str
     disk_mib: float
     remarks: tuple[str, ...] = ()
+    patients: int = 0
+    worker_mib: float = 0.0
 
     @property
     def place(self) -> str:
@@ -318,7 +334,7 @@ class Forecast:
     @property
     def peak_mib(self) -> float:
         """Most memory, MiB: the stage that needs most, and the notebooks that may run beside it."""
-        beside = self.stages["notebook_mib"].max() * (self.cores - 1)
+        beside = self.stages["notebook_mib"].max() * min(self.cores - 1, len(self.stages))
         return float(self.stages["peak_mib"].max() + beside)
 
 
@@ -340,7 +356,15 @@ def forecast(profile: Profile, costs: Costs, cores: int, patients: int | None = 
     rows = [_stage_row(stage, control, profile, load, costs, cores) for stage, control in runs]
     images = (load.distinct + load.training) * _phases(profile)
     disk = images * costs.disk_mib(profile.preprocessing.spacing_mm)
-    return Forecast(pd.DataFrame(rows), cores, costs.kind, disk, _remarks(profile))
+    added = max(StageSteps.of(stage, profile, load, costs).worker_mib for stage in _WORK)
+    worker = added + libraries_mib()
+    return Forecast(pd.DataFrame(rows), cores, costs.kind, disk, _remarks(profile), load.distinct, worker)
+
+
+def libraries_mib() -> float:
+    """Memory of a worker before its first patient, MiB, as ``benchmarks/memory.py`` measured it; 0 where it has not."""
+    file = benchmark_file("memory")
+    return json.loads(file.read_text(encoding="utf-8"))["libraries_mib"] if file.is_file() else 0.0
 
 
 def _remarks(profile: Profile) -> tuple[str, ...]:
@@ -450,7 +474,14 @@ def forecast_lines(expected: Forecast, name: str, folder: Path) -> list[str]:
 
 
 def _room_lines(expected: Forecast, folder: Path) -> list[str]:
-    """Disk and memory that the run needs beside what there is."""
+    """Disk and memory that the run needs, beside what there is where it has no more cores than this machine."""
+    if expected.cores > (psutil.cpu_count() or 1):
+        return [
+            f"Disk: {expected.disk_mib / 1024:,.1f} GiB, {expected.disk_mib / max(expected.patients, 1):,.1f} MiB a "
+            "patient, where all machines see it.",
+            f"Memory: {expected.worker_mib / 1024:.1f} GiB a core that works on patients, and "
+            f"{expected.stages['notebook_mib'].max() / 1024:.1f} GiB for the largest notebook as it was measured.",
+        ]
     there = next(place for place in (folder, *folder.parents) if place.is_dir())
     rooms = {
         "Disk": (expected.disk_mib, shutil.disk_usage(there).free),

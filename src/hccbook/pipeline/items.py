@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import pandas as pd
+from IPython.display import display
 from matplotlib.figure import Figure
 
 from hccbook import evaluation
+from hccbook.errors import DataError
 from hccbook.papers import find_paper, published
 from hccbook.pipeline.files import read_cohort, read_json, read_table, save_table
 from hccbook.report import figures, tables
@@ -129,21 +132,96 @@ def follow_up_ticks(months: pd.Series) -> list[float]:
     return [12.0 * year for year in range(int(months.max() // 12) + 1)]
 
 
-def save_item(
+SYNTHETIC, PATIENTS = "SYNTHETIC", "patients"
+"""What the column ``data`` of an item's table says: simulated patients, or a user's own."""
+
+
+def show_item(
     run: RunPaths,
     item: str,
-    data: pd.DataFrame,
-    figure: Figure | None = None,
+    data: pd.DataFrame | Mapping[str, pd.DataFrame],
+    shown: Figure | pd.DataFrame | None = None,
     *,
     synthetic: bool = True,
-    dpi: int = 110,
+    dpi: int = 200,
 ) -> None:
-    """Keep the numbers of a published item, and its figure where it has one, where ``items.yaml`` says."""
-    (listed,) = [entry for entry in published.items() if entry.id == item]
+    """Keep a published item where ``items.yaml`` says, and show it with its caption.
+
+    Parameters
+    ----------
+    run : RunPaths
+    item : str
+        Name in ``items.yaml``.
+    data : pandas.DataFrame or mapping of str to pandas.DataFrame
+        All that the item shows; several tables by the part of the item that each is.
+    shown : matplotlib.figure.Figure or pandas.DataFrame, optional
+        The figure, kept as PNG and SVG, or the typeset table.
+    synthetic : bool
+        Whether the patients are simulated; the table's column ``data`` says so, and figure and caption do.
+    dpi : int
+        Resolution of the PNG.
+
+    Raises
+    ------
+    DataError
+        If the item is not listed.
+    """
+    listed = find_item(item)
     folder = run.stage(listed.data.partition("/")[0])
-    save_table(data, folder / f"{item}.csv")
-    if figure is not None:
-        figures.save_figure(figure, folder / f"{item}.png", synthetic=synthetic, dpi=dpi)
+    save_table(item_table(data, synthetic=synthetic), folder / f"{item}.csv")
+    caption = item_caption(listed)
+    if isinstance(shown, Figure):
+        files = [folder / f"{item}{ending}" for ending in (".png", ".svg")]
+        for file in files:
+            figures.save_figure(shown, file, synthetic=synthetic, dpi=dpi)
+        figures.show_saved(shown, files[0], f"{caption} {tables.SYNTHETIC_NOTICE}" if synthetic else caption)
+    elif shown is not None:
+        display(tables.caption_synthetic(shown, caption, synthetic=synthetic))
+
+
+def show_reading(*sentences: str) -> None:
+    """Show in a notebook, beneath an item, what is to be seen in it; nothing where there is nothing to say."""
+    if sentences:
+        text = " ".join(sentences)
+        display({"text/markdown": text, "text/plain": text}, raw=True)
+
+
+def find_item(item: str) -> published.Item:
+    """Item of ``items.yaml`` by its name.
+
+    Raises
+    ------
+    DataError
+        If it is not listed.
+    """
+    for listed in published.items():
+        if listed.id == item:
+            return listed
+    raise DataError(f"item {item}", "must be listed in items.yaml", "no such item", "Check the spelling.")
+
+
+def item_caption(item: published.Item) -> str:
+    """Caption of an item of this run: what it is, and what its marks or columns are."""
+    return f"{find_paper(item.paper).title} {item.label}, this run. {item.title}. {item.caption}".strip()
+
+
+def item_table(data: pd.DataFrame | Mapping[str, pd.DataFrame], *, synthetic: bool) -> pd.DataFrame:
+    """Table of an item that says what its patients are, and of which part of the item each row is.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns data (`SYNTHETIC` or `PATIENTS`), part where there are several, and those of the tables; a value is
+        absent where its part has no such column.
+    """
+    parts = {"": data} if isinstance(data, pd.DataFrame) else data
+    named = [table.assign(part=part) for part, table in parts.items() if len(table) or len(parts) == 1]
+    table = pd.concat(named, ignore_index=True)
+    table.insert(0, "part", table.pop("part"))
+    if len(parts) == 1:
+        del table["part"]
+    table.insert(0, "data", SYNTHETIC if synthetic else PATIENTS)
+    return table
 
 
 def items_missing(run: RunPaths, chapter: str, papers: list[str]) -> list[str]:

@@ -25,7 +25,7 @@ from hccbook.images import read_label_map, write_image
 from hccbook.models.development import CLINICAL, phase_organ_name
 from hccbook.papers import find_paper
 from hccbook.parallel import map_patients
-from hccbook.pipeline.features import load_backbone, organ_crops
+from hccbook.pipeline.features import load_backbone, organ_crops, parts_of
 from hccbook.pipeline.files import (
     cases,
     joined_failures,
@@ -241,9 +241,7 @@ def _deep_tables(
     variants: Mapping[str, Mapping[str, Case]], networks: _Networks, phases: Mapping[str, tuple[str, ...]], workers: int
 ) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
     """Deep features by mask, and the failures, with a few patients a task."""
-    keys = list(variants)
-    parts = [keys[first : first + _PATIENTS_AT_ONCE] for first in range(0, len(keys), _PATIENTS_AT_ONCE)]
-    items = {", ".join(some): {key: variants[key] for key in some} for some in parts}
+    items = parts_of(variants, _PATIENTS_AT_ONCE)
     task = functools.partial(_deep_by_mask, networks=networks, phases=phases)
     result = map_patients(task, items, stage="deep features", workers=workers)
     if len(result.failures):  # of the networks: what patients lack comes back with the others' tables

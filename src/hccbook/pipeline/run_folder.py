@@ -120,8 +120,10 @@ def _refuse_odd(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def ended_together(process: int) -> Iterator[None]:
+def ended_together(process: int | None) -> Iterator[None]:
     """Take a process, and all that it started, along when this one is told to stop in the block.
+
+    None stands for this process, which then ends all that it started.
 
     Raises
     ------
@@ -135,8 +137,12 @@ def ended_together(process: int) -> Iterator[None]:
     before = {number: signal.signal(number, _stop) for number in heard}
     try:
         yield
-    except BaseException:
-        end_tree(process)
+    except BaseException as error:
+        if process is not None:
+            end_tree(process)
+        elif isinstance(error, KeyboardInterrupt):
+            for child in psutil.Process().children():
+                end_tree(child.pid)
         raise
     finally:
         for number, handler in before.items():

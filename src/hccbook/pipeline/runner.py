@@ -18,10 +18,11 @@ import papermill
 import yaml
 from papermill.exceptions import PapermillExecutionError
 
+from hccbook.cluster import RUN_FOLDER, connected
 from hccbook.cohort import usable_patients
 from hccbook.errors import HccbookError, SettingsError, without_quotes
 from hccbook.papers import PAPERS, Paper
-from hccbook.parallel import WORK_LOG
+from hccbook.parallel import SCHEDULER, WORK_LOG
 from hccbook.pipeline.archive import read_archive, unpack_archive
 from hccbook.pipeline.checks import papers_served, with_papers
 from hccbook.pipeline.costs import CostMeter, record_cost
@@ -255,24 +256,17 @@ def run(profile: str, *, manifest: str = "", results: str = "", jobs: int = 1, u
         Before anything runs, if the profile, the manifest, the archive that the profile names or the folder is wrong.
     StageError
         If a stage stopped, or the run was; what earlier stages made is kept, and the next call goes on from there.
+    ClusterError
+        If a cluster is asked for and cannot be had.
     PrivacyError
         If the finished run on own patients shows who one of them is.
     """
-    file = profile_path(profile)
-    checked = load_profile(file)
-    results = results or f"results/{file.stem}"
-    manifest = manifest or checked.run.manifest
-    if not manifest and not checked.run.synthetic:
-        raise SettingsError(
-            file.name, "a run on own data needs a manifest", "none", "Give --manifest FILE or set run.manifest."
-        )
-    if manifest:
-        checked, file = fit_to_manifest(checked, file, manifest, results)
+    checked, file, paths = prepared(profile, manifest, results)
     if until and until not in stages_of(checked):
         raise SettingsError("--until", f"must be one of {', '.join(stages_of(checked))}", until, "Check the spelling.")
-    paths = RunPaths.at(results, manifest)
     if checked.run.archive:
         read_archive(project_root() / checked.run.archive)
+    check_cluster()
     with claimed(paths) as lock:
         shown = show_archive(checked, paths)
         folders = tuple(dict.fromkeys((paths, paths.control, shown)))
@@ -294,6 +288,40 @@ def _forget_what_is_damaged(folders: Iterable[RunPaths]) -> None:
             if damaged:
                 what = f"{damaged[0]} is not what it left"
                 print(f"{folder.root.name}, {stage}: made again, since {what}", flush=True)
+
+
+def check_cluster() -> None:
+    """Refuse a scheduler, where the environment names one, that does not answer or has no fit workers.
+
+    Raises
+    ------
+    ClusterError
+        As `hccbook.cluster.connected`.
+    """
+    if os.environ.get(SCHEDULER):
+        with connected(os.environ[SCHEDULER]):
+            pass
+
+
+def prepared(profile: str, manifest: str, results: str) -> tuple[Profile, Path, RunPaths]:
+    """Settings of a run, their file, and its folder and manifest; arguments as of `run`.
+
+    Raises
+    ------
+    SettingsError, ManifestError
+        If the profile or the manifest is wrong.
+    """
+    file = profile_path(profile)
+    checked = load_profile(file)
+    results = results or f"results/{file.stem}"
+    manifest = manifest or checked.run.manifest
+    if not manifest and not checked.run.synthetic:
+        raise SettingsError(
+            file.name, "a run on own data needs a manifest", "none", "Give --manifest FILE or set run.manifest."
+        )
+    if manifest:
+        checked, file = fit_to_manifest(checked, file, manifest, results)
+    return checked, file, RunPaths.at(results, manifest)
 
 
 def fit_to_manifest(profile: Profile, file: Path, manifest: str, results: str) -> tuple[Profile, Path]:
@@ -349,7 +377,7 @@ def _run_snakemake(paths: RunPaths, shown: RunPaths, profile: Path, until: str, 
     }
     # A patient's task has one core: libraries that start threads of their own would only stand in each other's way.
     single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"), "1")
-    environment = single | dict(os.environ) | {RUNNER_VARIABLE: str(os.getpid())}
+    environment = single | dict(os.environ) | {RUNNER_VARIABLE: str(os.getpid()), RUN_FOLDER: str(paths.root)}
     if paths.manifest:
         environment[MANIFEST_VARIABLE] = str(paths.manifest.resolve())
     if sys.stderr.isatty():

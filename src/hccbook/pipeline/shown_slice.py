@@ -23,7 +23,7 @@ SPACING_MM = 1.0
 _SLAB_MM = 5.0  # to either side: more than the scanner blurs across
 
 
-def shown_slice(run: RunPaths, paper: str, patient: str, phases: Sequence[str]) -> dict[str, Any]:
+def shown_slice(run: RunPaths, paper: str, patient: str, phases: Sequence[str], *, synthetic: bool) -> dict[str, Any]:
     """Axial slice in which a patient's liver is largest.
 
     A simulated patient is rendered again around it, in voxels of `SPACING_MM`; of a user's own patient it is the slice
@@ -36,6 +36,8 @@ def shown_slice(run: RunPaths, paper: str, patient: str, phases: Sequence[str]) 
         Patient whose label maps on the working grid are there.
     phases : sequence of str
         The venous one is shown if it is among them, else the first.
+    synthetic : bool
+        Whether the patient is simulated.
 
     Returns
     -------
@@ -55,11 +57,11 @@ def shown_slice(run: RunPaths, paper: str, patient: str, phases: Sequence[str]) 
     if not liver.any():
         raise MaskError(case.place(phase, "liver"), "must have voxels", "none", "Choose another patient.")
     position = int(liver.sum(axis=(1, 2)).argmax())
-    if run.manifest is None:
+    if synthetic:
         height = image.TransformIndexToPhysicalPoint((0, 0, position))[2]
         image, labels = _rendered(run, paper, patient, phase, height)
         position = image.GetSize()[2] // 2
-    return slice_content(image[:, :, position], labels[:, :, position], phase, synthetic=run.manifest is None)
+    return slice_content(image[:, :, position], labels[:, :, position], phase, synthetic=synthetic)
 
 
 def _rendered(run: RunPaths, paper: str, patient: str, phase: str, height: float) -> tuple[sitk.Image, sitk.Image]:

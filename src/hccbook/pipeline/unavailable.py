@@ -177,7 +177,8 @@ class CellGuard:
             save_table(pd.DataFrame({"item": [item.id], "note": [f"n.a.: {reason}"]}), self.run.root / item.data)
             if item.figure is not None:
                 figure = figures.sentence(f"n.a.: {reason}")
-                figures.save_figure(figure, self.run.root / item.figure, synthetic=False, dpi=110)
+                for name in (item.figure, item.vector_figure):
+                    figures.save_figure(figure, self.run.root / name, synthetic=False, dpi=110)
                 self.show(figure)
         if not any(item.figure for item in listed):
             self.show(Notice(reason))

@@ -67,6 +67,18 @@ def extract_patient(
     return values
 
 
+def patient_values(
+    case: Case, organs: Sequence[str], settings: ExtractionSettings, engine: str = "fast", threads: int = 1
+) -> np.ndarray:
+    """Values of `extract_patient` without their names, which are everybody's and many times as large.
+
+    Returns
+    -------
+    ndarray of float64, shape (phases x organs x features,)
+    """
+    return np.array(list(extract_patient(case, organs, settings, engine, threads).values()))
+
+
 def radiomics_table(results: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
     """Table of all patients' radiomics.
 

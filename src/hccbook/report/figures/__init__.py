@@ -24,7 +24,7 @@ from hccbook.report.figures.grey_level_matrices import plot_grey_level_matrix, s
 from hccbook.report.figures.harmonisation import plot_centre_effect, plot_harmonised_auc
 from hccbook.report.figures.horizon import plot_horizon_auc, plot_horizon_calibration
 from hccbook.report.figures.images import largest_slice, show_side_by_side, show_slice
-from hccbook.report.figures.layout import legend_below, panels, plot_panels, sentence, show
+from hccbook.report.figures.layout import legend_below, panels, plot_panels, sentence, show, show_saved
 from hccbook.report.figures.leakage import plot_leak_aucs, plot_leak_optimism
 from hccbook.report.figures.nomogram import plot_nomogram
 from hccbook.report.figures.screening import plot_correlations, plot_volcano
@@ -33,6 +33,6 @@ from hccbook.report.figures.selection import plot_coefficients, plot_feature_fam
 from hccbook.report.figures.stepwise import plot_spared_missed
 from hccbook.report.figures.stratification import plot_group_incidence, plot_risk_waterfall, plot_sankey
 from hccbook.report.figures.style import save_figure, stamp_synthetic
-from hccbook.report.figures.survival import plot_cumulative_incidence
+from hccbook.report.figures.survival import plot_competing_incidence, plot_cumulative_incidence
 from hccbook.report.figures.training import plot_shuffled_outcomes, plot_training_auc, plot_training_loss
 from hccbook.report.figures.xtile import plot_xtile, plot_xtile_histogram

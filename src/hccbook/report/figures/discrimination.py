@@ -10,7 +10,7 @@ from hccbook.errors import DataError
 from hccbook.report.figures.layout import legend_under
 from hccbook.report.figures.marks import REFERENCE, TO_SIDE, beside, interval, name_rows, note, quarter_ticks
 from hccbook.report.figures.style import BLUE, VERMILION, in_style, panel_title, series_look
-from hccbook.report.tables import decimal_text, estimate_text, model_title
+from hccbook.report.tables import decimal_text, estimate_text, model_title, ratio_text
 from hccbook.report.tables.schemas import AUC_COLUMNS, only_row, require_columns, rows_of
 
 _ROC_COLUMNS = ("cohort", "model", "fpr", "tpr")
@@ -43,6 +43,7 @@ def plot_roc(ax: Axes, points: pd.DataFrame, auc: pd.DataFrame, *, cohort: str |
     points, cohort = rows_of(points, _ROC_COLUMNS, "ROC points", cohort)
     _roc_axes(ax, cohort)
     curves = points.groupby("model", sort=False)
+    counted = ""
     for position, (model, curve) in enumerate(curves):
         area = only_row(auc, "AUC table", "Compute the AUC of each curve.", cohort=cohort, model=model)
         title = model_title(model)
@@ -50,7 +51,8 @@ def plot_roc(ax: Axes, points: pd.DataFrame, auc: pd.DataFrame, *, cohort: str |
         # The paper's own model, listed first, lies on top.
         look = {**series_look(title, position), "zorder": 3 + len(curves) - position}
         ax.plot(curve["fpr"], curve["tpr"], label=label, clip_on=False, **look)
-    _auc_legend(ax, handlelength=1.6, handletextpad=0.5, labelspacing=0.3)
+        counted = f", {ratio_text(area['events'], area['n'])} HCC"
+    _auc_legend(ax, counted, handlelength=1.6, handletextpad=0.5, labelspacing=0.3)
     return ax
 
 
@@ -92,7 +94,7 @@ def plot_cross_validated_roc(ax: Axes, auc: pd.DataFrame, points: pd.DataFrame, 
         ax.plot(curve["fpr"], curve["tpr"], color="#A9C7DD", linewidth=1.0, label=label, zorder=2, clip_on=False)
     label = f"Pooled {estimate_text(pooled['auc'], pooled['lower'], pooled['upper'])}"
     ax.plot(whole["fpr"], whole["tpr"], color=BLUE, linewidth=2.0, label=label, zorder=3, clip_on=False)
-    _auc_legend(ax, reverse=True)
+    _auc_legend(ax, f", {ratio_text(pooled['events'], pooled['n'])} HCC", reverse=True)
     return ax
 
 
@@ -102,8 +104,8 @@ def _roc_axes(ax: Axes, cohort: str) -> None:
     quarter_ticks(ax)
 
 
-def _auc_legend(ax: Axes, **look: object) -> None:
-    legend_under(ax, 36, 0.46, title="AUC (95% CI)", alignment="left", borderpad=0, **look)
+def _auc_legend(ax: Axes, counted: str, **look: object) -> None:
+    legend_under(ax, 36, 0.46, title=f"AUC (95% CI){counted}", alignment="left", borderpad=0, **look)
 
 
 @in_style()

@@ -16,6 +16,7 @@ from hccbook.report.tables import feature_title, p_phrase, variable_title
 from hccbook.report.tables.schemas import require_columns, rows_of
 
 _OVERLAP = 1.2
+_WIDEST = 6.0  # standard deviations: what lies further out would squeeze all others
 _OUTCOMES = ((0, "No HCC"), (1, "HCC"))
 _BOX_LOOK: Mapping[str, object] = {
     "widths": 0.3,
@@ -39,7 +40,8 @@ def plot_ridgelines(ax: Axes, densities: pd.DataFrame) -> Axes:
     ----------
     densities : pandas.DataFrame
         Columns variable, hcc (0, 1), x (standard deviations from the mean), density; features from top to bottom in
-        the order of the frame. Each ridge is scaled to its own highest point.
+        the order of the frame. Each ridge is scaled to its own highest point; of what lies more than six standard
+        deviations from the mean nothing is drawn.
 
     Raises
     ------
@@ -63,7 +65,7 @@ def plot_ridgelines(ax: Axes, densities: pd.DataFrame) -> Axes:
     ax.set_ylim(len(names) - 0.5, -_OVERLAP - 0.15)
     # Long names leave a panel narrower than its label.
     ax.set_xlabel("Standard deviations from the mean of all patients", loc="right")
-    ax.set_xlim(float(densities["x"].min()), float(densities["x"].max()))
+    ax.set_xlim(max(float(densities["x"].min()), -_WIDEST), min(float(densities["x"].max()), _WIDEST))
     legend_under(ax, ncols=2)
     return ax
 

@@ -16,7 +16,7 @@ from hccbook.report.tables.schemas import HORIZON_AUC_COLUMNS, require_columns, 
 def plot_horizon_auc(ax: Axes, auc: pd.DataFrame, *, cohort: str | None = None) -> Axes:
     """AUC at each horizon with its confidence interval, and the binary AUC at the right.
 
-    `legend_below` names its lines; a horizon without an AUC has no point.
+    Panels of one frame share a scale. `legend_below` names its lines; a horizon without an AUC has no point.
 
     Parameters
     ----------
@@ -45,7 +45,8 @@ def plot_horizon_auc(ax: Axes, auc: pd.DataFrame, *, cohort: str | None = None) 
     ax.axhline(0.5, **REFERENCE)
     names = [*(f"{month:g}" for month in horizons), "binary"]
     ax.set_xticks(range(len(names)), names)
-    ax.set(xlim=(-0.5, len(horizons) + 0.5), ylim=(0, 1.02), xlabel="Months", ylabel="AUC (95% CI)")
+    low = max(0.0, float(np.nanmin([auc["lower"].min(), auc["auc"].min(), 0.5])) - 0.05)
+    ax.set(xlim=(-0.5, len(horizons) + 0.5), ylim=(low, 1.02), xlabel="Months", ylabel="AUC (95% CI)")
     ax.set_title(panel_title(cohort))
     return ax
 

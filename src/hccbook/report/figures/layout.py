@@ -5,9 +5,11 @@ from __future__ import annotations
 import string
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from IPython.display import display
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,7 +18,7 @@ from matplotlib.transforms import ScaledTranslation, Transform
 
 from hccbook.errors import DataError
 from hccbook.report.figures.marks import note
-from hccbook.report.figures.style import BOOK_WIDTH_IN, FONT_PT, GREY, in_style, stamp_synthetic
+from hccbook.report.figures.style import BOOK_WIDTH_IN, FONT_PT, GREY, STYLE, in_style, stamp_synthetic
 from hccbook.report.tables import require_columns
 
 
@@ -173,6 +175,18 @@ def show(figure: Figure, *, synthetic: bool) -> None:
     if synthetic:
         stamp_synthetic(figure)
     plt.show()
+
+
+def show_saved(figure: Figure, png: Path, caption: str) -> None:
+    """Show in a notebook the PNG that a figure was saved as, in the figure's own size, with its caption beneath.
+
+    The figure is closed, since nothing is drawn of it any more.
+    """
+    pixels = {"width": round(figure.get_figwidth() * STYLE["figure.dpi"])}
+    plt.close(figure)
+    data = {"image/png": png.read_bytes(), "text/plain": f"<{png.name}>"}
+    display(data, raw=True, metadata={"image/png": pixels})
+    display({"text/markdown": caption, "text/plain": caption}, raw=True)
 
 
 def sentence(text: str) -> Figure:

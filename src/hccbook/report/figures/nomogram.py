@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from hccbook.report.figures.marks import note
 from hccbook.report.figures.style import BLACK, BLUE, GREY, SMALL_PT, VERMILION, in_style
-from hccbook.report.tables import require_columns, variable_title
+from hccbook.report.tables import cutoff_text, require_columns, variable_title
 
 _TITLES = {"points": "Points", "total": "Total points", "probability": "Probability of HCC"}
 _LEFT = 0.22
@@ -50,25 +50,27 @@ def plot_nomogram(ax: Axes, scales: pd.DataFrame, *, cutoffs: tuple[float, ...] 
             note(ax, "no weight", (at[0], row), (6, 0), va="center")
         values = marks["value"].to_numpy(float)
         marked = np.isclose(values[:, None], cutoffs, rtol=0, atol=5e-7).any(axis=1) & (kind == "probability")
-        # Marks hang below their axis, but those of the points point up.
-        down = -1 if kind == "points" else 1
+        # Marks hang below their axis, but those of the points and the cut-offs stand on it.
+        up = marked | (kind == "points")
         for chosen, look in ((marked, VERMILION), (~marked, colour)):
-            ax.vlines(at[chosen], row, row + 0.16 * down, color=look, linewidth=1)
+            ax.vlines(at[chosen], row, row + 0.16 * np.where(up[chosen], -1, 1), color=look, linewidth=1)
         for place in _named(at, marked):
             look = {"color": GREY if kind == "points" else BLACK}
+            text = f"{values[place]:g}".replace("-", "−")
             if marked[place]:
-                look = {"color": VERMILION, "fontweight": "bold"}
-            look |= {"ha": "center", "va": "top" if down > 0 else "bottom", "fontsize": SMALL_PT}
-            ax.text(at[place], row + 0.22 * down, f"{values[place]:g}".replace("-", "−"), **look)
+                look, text = {"color": VERMILION, "fontweight": "bold"}, cutoff_text(values[place])
+            look |= {"ha": "center", "va": "bottom" if up[place] else "top", "fontsize": SMALL_PT}
+            ax.text(at[place], row + (-0.22 if up[place] else 0.22), text, **look)
     ax.set(xlim=(0, 1.01), ylim=(count - 0.35, -0.7))
     ax.set_axis_off()
     return ax
 
 
 def _named(at: np.ndarray, marked: np.ndarray) -> list[int]:
-    """Marks that are named: cut-offs first; one too near to a named one stays without a name."""
+    """Marks that are named: all cut-offs, which stand above; of the others one too near to a named one is not."""
     named: list[int] = []
     for place in np.lexsort((at, ~marked)):
-        if marked[place] or all(abs(at[place] - at[other]) >= _NEAREST_LABELS for other in named):
+        beside = [other for other in named if not marked[other]]
+        if marked[place] or all(abs(at[place] - at[other]) >= _NEAREST_LABELS for other in beside):
             named.append(place)
     return named

@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from hccbook.report.figures.marks import CUTOFF, TO_TOP, note
 from hccbook.report.figures.style import BLUE, GREY, VERMILION, in_style, series_look
 from hccbook.report.tables import decimal_text, feature_title, require_columns
+from hccbook.report.tables.titles import feature_class_title
 
 _MAX_COLOURED = 20
 
@@ -21,7 +22,7 @@ def _mark_penalty(ax: Axes, penalty: float | None) -> None:
 
 @in_style()
 def plot_lasso_path(ax: Axes, path: pd.DataFrame, *, penalty: float | None = None) -> Axes:
-    """Coefficients along the LASSO path, coloured where they are not nought at the chosen penalty.
+    """Coefficients along the LASSO path, coloured where they are not 0 at the chosen penalty.
 
     Of more than 20 such features only the 20 with the largest coefficients there are, and the others dark grey.
 
@@ -72,7 +73,7 @@ def plot_lasso_error(ax: Axes, error: pd.DataFrame, *, penalty: float | None = N
     line = error.sort_values("penalty")
     ax.fill_between(line["penalty"], line["lower"], line["upper"], color=BLUE, alpha=0.18, linewidth=0)
     ax.plot(line["penalty"], line["error"], color=BLUE)
-    ax.set(xscale="log", xlabel="Penalty", ylabel="Cross-validated error")
+    ax.set(xscale="log", xlabel="Penalty", ylabel="Cross-validated squared error")
     _mark_penalty(ax, penalty)
     return ax
 
@@ -126,7 +127,7 @@ def plot_feature_families(ax: Axes, families: pd.DataFrame) -> Axes:
     ax.barh(y, families["n"], color=BLUE, height=0.66)
     for place, n in zip(y, families["n"], strict=True):
         note(ax, decimal_text(n, 0), (n, place), (4, 0), va="center")
-    ax.set_yticks(y, list(families["family"]))
+    ax.set_yticks(y, [feature_class_title(family) for family in families["family"]])
     ax.set(ylim=(len(families) - 0.4, -0.6), xlabel="Features")
     ax.tick_params(axis="y", length=0)
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))

@@ -8,8 +8,8 @@ from matplotlib.ticker import PercentFormatter
 
 from hccbook.report.figures.layout import legend_below
 from hccbook.report.figures.marks import TO_TOP, note
-from hccbook.report.figures.stratification import cutoff_text
 from hccbook.report.figures.style import GREY, in_style, panel_title, series_look
+from hccbook.report.tables import cutoff_text
 from hccbook.report.tables.schemas import TRADEOFF_COLUMNS, require_columns
 
 _ROOM = 0.075
@@ -65,5 +65,5 @@ def plot_spared_missed(ax: Axes, tradeoff: pd.DataFrame, *, amap_marked: float) 
     ax.set(xlim=(-0.03, 1.03), ylim=(-0.02, 1.02), xlabel="CTs spared", ylabel="Cancers missed (95% CI)")
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(PercentFormatter(1, decimals=0))
-    legend_below([ax], columns=2)
+    legend_below([ax], columns=1)
     return ax

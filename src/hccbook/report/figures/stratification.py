@@ -15,7 +15,7 @@ from matplotlib.ticker import PercentFormatter
 from hccbook.errors import DataError
 from hccbook.report.figures.marks import CUTOFF, TO_SIDE, beside, note
 from hccbook.report.figures.style import BLACK, FONT_PT, GREY, OUTCOME_COLOURS, group_colour, in_style
-from hccbook.report.tables import decimal_text, group_title
+from hccbook.report.tables import cutoff_text, decimal_text, group_title
 from hccbook.report.tables.schemas import INCIDENCE_COLUMNS, require_columns
 
 _NODE_WIDTH = 0.03
@@ -68,12 +68,6 @@ def ascending_cutoffs(cutoffs: Sequence[float]) -> tuple[list[float], tuple[str,
     if groups is None or cutoffs != sorted(set(cutoffs)):
         raise DataError("cut-offs", "must be one or two and must ascend", cutoffs, "Give, for example, (0.21, 0.65).")
     return cutoffs, groups
-
-
-def cutoff_text(cutoff: float) -> str:
-    """Cut-off to two places, or to two digits where it would be printed as nought."""
-    small = 0 < abs(cutoff) < 0.005
-    return decimal_text(cutoff, 1 - int(np.floor(np.log10(abs(cutoff)))) if small else 2)
 
 
 def score_range(scores: pd.Series, cutoffs: Sequence[float], margin: float = 0.0) -> tuple[float, float]:

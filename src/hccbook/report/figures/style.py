@@ -77,23 +77,23 @@ def _look(color: str, linestyle: str | tuple = "-", linewidth: float = 1.6) -> L
     return {"color": color, "linestyle": linestyle, "linewidth": linewidth}
 
 
-_DASHED, _DASH_DOTTED, _DOTTED = (0, (5, 1.5)), (0, (4, 1.2, 1, 1.2)), (0, (1.5, 1.2))
+DASHED, _DASH_DOTTED, DOTTED = (0, (5, 1.5)), (0, (4, 1.2, 1, 1.2)), (0, (1.5, 1.2))
 _MODEL_LOOKS: Mapping[str, LineLook] = {
     "ALARM": _look(BLUE, "-", 2.0),
     "aMAP-CT": _look(BLUE, "-", 2.0),
-    "Radiomics": _look(ORANGE, _DASHED),
-    "aMAP + liver": _look(ORANGE, _DASHED),
+    "Radiomics": _look(ORANGE, DASHED),
+    "aMAP + liver": _look(ORANGE, DASHED),
     "Deep learning": _look(GREEN, _DASH_DOTTED),
     "aMAP + spleen": _look(GREEN, _DASH_DOTTED),
-    "aMAP": _look(PURPLE, _DOTTED),
+    "aMAP": _look(PURPLE, DOTTED),
     "Treat all": _look(GREY, "-", 1.2),
     "Treat none": _look(BLACK, "-", 1.2),
 }
 _OTHER_LOOKS = (
     _look(BLUE),
-    _look(ORANGE, _DASHED),
+    _look(ORANGE, DASHED),
     _look(GREEN, _DASH_DOTTED),
-    _look(PURPLE, _DOTTED),
+    _look(PURPLE, DOTTED),
     _look(VERMILION, (0, (8, 1.5))),
     _look(SKY, (0, (6, 1.2, 1, 1.2, 1, 1.2))),
 )
@@ -140,9 +140,17 @@ def group_colour(title: str, position: int = 0) -> str:
     return _GROUP_COLOURS.get(title, (BLUE, VERMILION, ORANGE, GREEN, PURPLE)[position % 5])
 
 
+_GROUP_DASHES: Mapping[str, object] = {"Low risk": DASHED, "Medium risk": _DASH_DOTTED}
+
+
+def group_look(title: str, position: int = 0) -> LineLook:
+    """Look of a risk group's curve: its colour, and a line that tells it from the others without colour."""
+    return _look(group_colour(title, position), _GROUP_DASHES.get(title, "-"))
+
+
 def panel_title(cohort: str) -> str:
     """Title of a cohort's panel, without the word that three panels side by side have no room for."""
-    return cohort_title(cohort).removesuffix(" cohort")
+    return "All patients" if cohort == "all" else cohort_title(cohort).removesuffix(" cohort")
 
 
 def is_stamped(figure: Figure) -> bool:

@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from hccbook.report.figures.layout import legend_under
 from hccbook.report.figures.marks import TO_TOP, note
 from hccbook.report.figures.style import BLACK, BLUE, GREY, ORANGE, PALE, VERMILION, in_style
 from hccbook.report.tables import require_columns
@@ -34,7 +35,7 @@ def plot_training_loss(ax: Axes, history: pd.DataFrame, *, chosen: int) -> Axes:
     ax.plot(history["epoch"], history["train_loss"], color=ORANGE, linestyle=(0, (5, 1.5)), label="Tuned on")
     ax.plot(history["epoch"], history["inner_loss"], color=BLUE, label="Held out")
     ax.set(ylabel="Loss")
-    return _by_epoch(ax, history, "inner_loss", chosen, "lower left")
+    return _by_epoch(ax, history, "inner_loss", chosen)
 
 
 @in_style()
@@ -58,7 +59,7 @@ def plot_training_auc(ax: Axes, history: pd.DataFrame, *, chosen: int) -> Axes:
     ax.axhline(0.5, color=GREY, linewidth=0.8)
     ax.plot(history["epoch"], history["inner_auc"], color=BLUE, label="Held out")
     ax.set(ylabel="AUC", ylim=(-0.03, 1.03))
-    return _by_epoch(ax, history, "inner_auc", chosen, "lower right")
+    return _by_epoch(ax, history, "inner_auc", chosen)
 
 
 def _not_tuned(ax: Axes, history: pd.DataFrame) -> bool:
@@ -71,7 +72,7 @@ def _not_tuned(ax: Axes, history: pd.DataFrame) -> bool:
     return True
 
 
-def _by_epoch(ax: Axes, history: pd.DataFrame, column: str, chosen: int, legend: str) -> Axes:
+def _by_epoch(ax: Axes, history: pd.DataFrame, column: str, chosen: int) -> Axes:
     ax.set(xlabel="Epoch")
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     first = history.drop_duplicates("tuned")
@@ -83,7 +84,7 @@ def _by_epoch(ax: Axes, history: pd.DataFrame, column: str, chosen: int, legend:
     if len(kept):
         look = {"color": VERMILION, "edgecolor": BLACK, "linewidth": 0.6}
         ax.scatter(kept["epoch"], kept[column], s=42, zorder=3, label="Kept", **look)
-    ax.legend(loc=legend)
+    legend_under(ax)
     return ax
 
 
@@ -114,5 +115,6 @@ def plot_shuffled_outcomes(ax: Axes, control: pd.DataFrame) -> Axes:
     ax.set_xticks([0, 1], ["Held out", "Unseen"])
     ax.tick_params(axis="x", length=0)
     ax.set(ylabel="AUC", xlim=(-0.6, 1.6), ylim=(-0.03, 1.03))
-    ax.legend(loc="lower right", handletextpad=0.3)
+    ax.set_xlabel(" ")  # as in the panels beside it, so that the legends are level
+    legend_under(ax, handletextpad=0.3)
     return ax

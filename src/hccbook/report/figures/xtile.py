@@ -13,9 +13,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from hccbook.errors import DataError
 from hccbook.report.figures.layout import legend_under
 from hccbook.report.figures.marks import CUTOFF, TO_TOP, note
-from hccbook.report.figures.stratification import ascending_cutoffs, cutoff_text, score_range
+from hccbook.report.figures.stratification import ascending_cutoffs, score_range
 from hccbook.report.figures.style import BLACK, GREY, group_colour, in_style
-from hccbook.report.tables import decimal_text, group_title, require_columns
+from hccbook.report.tables import cutoff_text, decimal_text, group_title, require_columns
 
 # X-tile's own: black for no association, red where a high score means a bad course, green where a good one.
 # An odd number of steps puts black at nought.

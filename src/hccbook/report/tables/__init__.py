@@ -38,10 +38,12 @@ from hccbook.report.tables.titles import cohort_title, feature_title, group_titl
 from hccbook.report.tables.typesetting import (
     SYNTHETIC_NOTICE,
     caption_synthetic,
+    cutoff_text,
     decimal_text,
     estimate_text,
     odds_ratio_text,
     p_phrase,
     p_text,
+    ratio_text,
 )
 from hccbook.report.tables.workflow import alarm_workflow, amap_ct_workflow

@@ -10,7 +10,7 @@ from hccbook.errors import DataError
 from hccbook.models import LinearScore
 from hccbook.report.tables import cells, schemas, titles
 from hccbook.report.tables.layout import Lookup, lay
-from hccbook.report.tables.typesetting import decimal_text, is_absent, noted_text, p_text, ratio_text
+from hccbook.report.tables.typesetting import cutoff_text, decimal_text, is_absent, noted_text, p_text, ratio_text
 
 _COMPARISON: Mapping[str, cells.Cell] = {
     "Cohort": cells.COHORT,
@@ -47,7 +47,7 @@ def alarm_table_2(performance: pd.DataFrame, *, counts: bool = True) -> pd.DataF
     columns = {"Value (95% CI)": cells.estimate("value")}
     if counts:
         columns["n/N"] = cells.typeset(ratio_text, "numerator", "denominator")
-    cutoffs = {value: f"Cut-off {decimal_text(value, 2)}" for value in sorted(performance["cutoff"].unique())}
+    cutoffs = {value: f"Cut-off {cutoff_text(value)}" for value in sorted(performance["cutoff"].unique())}
     names = {"Cohort": cells.COHORT, "Measure": cells.typeset(titles.MEASURE_TITLES.get, "measure")}
     return lay(lines, names, rows.across("cutoff", cutoffs, columns)).rename_axis(columns=["Cut-off", ""])
 

@@ -15,6 +15,7 @@ from hccbook.report.tables.typesetting import (
     UNDEFINED,
     area_text,
     count_text,
+    cutoff_text,
     decimal_text,
     is_absent,
     noted_text,
@@ -455,7 +456,7 @@ def tradeoff_table(tradeoff: pd.DataFrame) -> pd.DataFrame:
     }
     cutoffs = {
         "aMAP cut-off": cells.typeset("{:g}".format, "amap_cutoff"),
-        "aMAP-CT cut-off": cells.number("ct_cutoff", 3),
+        "aMAP-CT cut-off": cells.typeset(cutoff_text, "ct_cutoff"),
     }
     return lay(tradeoff, cutoffs, columns)
 

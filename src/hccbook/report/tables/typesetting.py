@@ -65,6 +65,12 @@ def decimal_text(value: float | None, places: int) -> str:
     return f"−{text}" if rounded < 0 else text
 
 
+def cutoff_text(cutoff: float) -> str:
+    """Cut-off to two places, or to two digits where that is more: ``0.26``, ``0.071``, ``0.0055``."""
+    small = 0 < abs(cutoff) < 0.1
+    return decimal_text(cutoff, 1 - math.floor(math.log10(abs(cutoff))) if small else 2)
+
+
 def unbounded_text(value: float | None, places: int) -> str:
     """Number that may be infinite, ``∞``, as a slope is where the predictions separate the outcomes."""
     if not is_absent(value) and math.isinf(value):
