@@ -223,3 +223,11 @@ def test_contradicted_claims_are_those_with_findings(everything):
     unanswered = [finding.id for finding in strong if open_.isdisjoint(status[claim] for claim in finding.claims)]
     # Words and labels, not numbers, are wrong there, and a claim needs a number.
     assert unanswered == ["alarm-sub-bands", "amap-ct-age-groups"]
+
+
+def test_each_finding_of_a_page_can_be_linked_to(everything):
+    """Every finding has its place in one table, and no place is there twice."""
+    checks = {finding.check for finding in everything.findings}
+    pages = [report.findings_for_page(everything, check)._repr_html_() for check in sorted(checks)]
+    places = re.findall(r'id="finding-([\w-]+)"', "".join(pages))
+    assert sorted(places) == sorted(finding.id for finding in everything.findings)

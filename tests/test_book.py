@@ -8,6 +8,7 @@ import importlib
 import json
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import nbformat
@@ -20,16 +21,17 @@ from hccbook.book import (
     assumptions_page,
     build_book,
     check_items,
+    check_links,
     check_self_contained,
     generated_pages,
     lay_out,
     layout,
     rendering,
-    results_page,
 )
 from hccbook.book.costs_page import costs_page
 from hccbook.cohort.manifest import COLUMNS
 from hccbook.papers import PAPERS, published
+from hccbook.pipeline.run_record import project_commit
 from hccbook.run import CHAPTER_READS, CHAPTERS, RESULT_CHAPTERS, STAGES, RunPaths, notebook_name, project_root
 from hccbook.settings import Profile
 
@@ -95,8 +97,10 @@ def run(tmp_path):
         rows = [f"P{number:04d},{paper.cohorts[0]},{number % 2}" for number in range(1, 5)]
         table = finished.clinical(paper.name)
         table.write_text("\n".join(["patient,cohort,hcc", *rows]) + "\n", encoding="utf-8")
+    finding = "id,paper,place,check,printed,recomputed,arithmetic,certainty,consequence,claims\n"
+    (finished.stage("audit") / "findings.csv").write_text(finding, encoding="utf-8")
     for item in shown:
-        for name, content in ((item.data, b"cohort,auc\ntest,0.8\n"), (item.figure, PIXEL)):
+        for name, content in ((item.data, b"item,note\nx,n.a.: made up\n"), (item.figure, PIXEL)):
             if name is not None:
                 (finished.root / name).parent.mkdir(parents=True, exist_ok=True)
                 (finished.root / name).write_bytes(content)
@@ -182,7 +186,8 @@ def test_a_warning_fails_the_build_and_names_the_page(tmp_path):
     """A number that no notebook glues stops the build, with page, line and key, and a second try fails too."""
     source = tmp_path / "source"
     (source / "assets").mkdir(parents=True)
-    (source / "assets" / "hccbook.css").write_text("")
+    for name in ("hccbook.css", "search_numbers.js"):
+        (source / "assets" / name).write_text("")
     (source / "references.bib").write_text("")
     (source / "_config.yml").write_bytes((project_root() / "_config.yml").read_bytes())
     (source / "_toc.yml").write_text("format: jb-book\nroot: intro\n")
@@ -294,6 +299,51 @@ def test_each_page_says_at_its_top_which_run_it_shows(run):
     assert f"## Results shown here\n\n:::{{container}} shown-run\n{DEMO}" in intro
 
 
+def foot_of(source, page):
+    """Last lines of a page: of a notebook, its last cell."""
+    text = (source / page).read_text(encoding="utf-8")
+    text = nbformat.reads(text, as_version=4).cells[-1].source if page.endswith(".ipynb") else text
+    return text.partition(":::{container} made")[2]
+
+
+def test_each_page_says_at_its_foot_how_it_was_made(run):
+    """Version and commit, run and seed, hashes, parameters but for places on the machine, and the modules called."""
+
+    def call(notebook):
+        notebook.cells[3].source = "from hccbook import audit\nfrom hccbook.run import RunPaths"
+        notebook.metadata["hccbook"] = {
+            "versions": {"hccbook": "7.8", "commit": "abc123", "numpy": "1.2"},
+            "processor": "one",
+        }
+        notebook.metadata["papermill"]["parameters"] = {"smote": "off", "results": "/somewhere/results/demo"}
+
+    edit(run, "alarm", call)
+    source = lay_out(run, run.root / "book" / "source")
+    foot = foot_of(source, "notebooks/05_alarm.ipynb")
+    assert "hccbook 7.8, commit `abc123`; run `demo`, SYNTHETIC, seed 20240718." in foot
+    assert "Parameters: `smote` off." in foot
+    assert "Versions: numpy 1.2." in foot
+    assert "Code: {py:mod}`hccbook.audit`, {py:mod}`hccbook.run`." in foot
+    assert "earlier stages `" in foot
+    pages = [file.relative_to(source).as_posix() for file in source.rglob("*") if file.suffix in (".md", ".ipynb")]
+    assert len(pages) > 60
+    for page in pages:
+        assert "printed numbers `" in foot_of(source, page), page
+
+
+def test_the_commit_is_that_of_the_clone(monkeypatch, tmp_path):
+    """As git says it; a folder without a clone has none."""
+    project_commit.cache_clear()
+    if (project_root() / ".git").exists():
+        said = subprocess.run(["git", "rev-parse", "HEAD"], cwd=project_root(), capture_output=True, encoding="utf-8")
+        assert said.stdout.startswith(project_commit().removesuffix("-dirty"))
+        assert len(project_commit()) >= 10
+    monkeypatch.setattr("hccbook.pipeline.run_record.project_root", lambda: tmp_path)
+    project_commit.cache_clear()
+    assert project_commit() == ""
+    project_commit.cache_clear()
+
+
 def test_result_chapters_name_the_archived_run(run, archived):
     """Its profile, patients, seed, version and day; files of items come from where they are made."""
     (archived.root / "figures_and_tables" / "alarm-fig-3.csv").write_bytes(b"cohort,auc\narchived,0.9\n")
@@ -314,8 +364,8 @@ def test_result_chapters_name_the_archived_run(run, archived):
     assert said in top_of(source, "web_nomogram.md")
     assert said in top_of(source, "picture_roc.md")
     assert DEMO in top_of(source, "picture_window.md")
-    assert (source / "files" / "alarm-fig-3.csv").read_bytes().endswith(b"archived,0.9\n")
-    assert (source / "files" / "amap-ct-fig-s4.csv").is_file()
+    assert (source / "assets" / "files" / "alarm-fig-3.csv").read_bytes().endswith(b"archived,0.9\n")
+    assert (source / "assets" / "files" / "amap-ct-fig-s4.csv").is_file()
 
 
 @pytest.mark.parametrize("says_so", ["preprocessing", "figures_and_tables"])
@@ -351,14 +401,6 @@ def test_a_run_of_one_paper_leaves_the_other_out(run):
     assert "aMAP-CT" not in (source / "results.md").read_text(encoding="utf-8")
 
 
-def test_the_index_lists_every_item_once():
-    """The generated index has a row an item, and a link for those that have a page."""
-    listed = published.items()
-    page = results_page(listed)
-    assert page.count("* - ") - 2 == len(listed)
-    assert page.count("{ref}`") == sum(not item.is_planned for item in listed)
-
-
 def test_assumptions_show_the_value_that_the_run_used():
     """A setting is shown with its value in this run, or with its default."""
     register = [entry for entry in published.assumptions() if entry.id == "alarm-smote-order"]
@@ -389,6 +431,18 @@ def test_a_picture_that_is_not_there_is_refused(tmp_path):
     (tmp_path / "page.html").write_text('<img src="_images/lost.png">')
     with pytest.raises(BookError, match=r"_images/lost\.png"):
         check_self_contained(tmp_path)
+
+
+@pytest.mark.parametrize("link", ["chapter.html#lost", "lost.csv", "#nowhere"])
+def test_a_link_of_the_front_page_that_leads_nowhere_is_refused(tmp_path, link):
+    """A page, a file or a place that is not there; addresses elsewhere and filters of the index are no such thing."""
+    (tmp_path / "chapter.html").write_text('<p id="here"></p>')
+    fine = '<a href="chapter.html#here"></a><a href="intro.html#kind=claim"></a><a href="https://doi.example/1"></a>'
+    (tmp_path / "intro.html").write_text(f"<article>{fine}</article>")
+    check_links(tmp_path, ["intro.html"])
+    (tmp_path / "intro.html").write_text(f'<article>{fine}<a href="{link}"></a></article>')
+    with pytest.raises(BookError, match=rf"intro\.html: {re.escape(link)}"):
+        check_links(tmp_path, ["intro.html"])
 
 
 def test_the_toc_holds_the_stages_in_order():

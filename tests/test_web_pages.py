@@ -80,7 +80,9 @@ def lay_out(folder: Path, files: dict[str, bytes]) -> Path:
     (folder / "assets").mkdir(parents=True)
     for name in (*(f"{page}.md" for page in PAGES), "glossary.md", "references.md", "references.bib"):
         (folder / name).write_bytes((prose / name).read_bytes())
-    for name, content in {**files, "hccbook.css": (prose / "assets" / "hccbook.css").read_bytes()}.items():
+    for name, content in (
+        files | {name: (prose / "assets" / name).read_bytes() for name in ("hccbook.css", "search_numbers.js")}
+    ).items():
         (folder / "assets" / name).write_bytes(content)
     (folder / "intro.md").write_text("# Introduction\n\nTwo pages.\n")
     (folder / "assumptions.md").write_text("# Assumptions\n\nNone.\n")

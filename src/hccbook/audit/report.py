@@ -106,10 +106,13 @@ class PageTable:
         Plain text; the same at every run, so that a notebook's stored output can be compared.
     table : pandas.DataFrame
         The cells.
+    names : tuple of str
+        What the rows can be linked to by, where they have names.
     """
 
     summary: str
     table: pd.DataFrame = field(repr=False)
+    names: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return self.summary
@@ -119,7 +122,10 @@ class PageTable:
         identity = hashlib.sha256(self.table.to_csv(index=False).encode()).hexdigest()[:10]
         style = [{"selector": "td, th", "props": "text-align: left; vertical-align: top; white-space: normal;"}]
         shown = self.table.style.set_uuid(identity).hide(axis="index").format(escape="html")
-        return shown.set_table_styles(style).to_html()
+        html = shown.set_table_styles(style).to_html()
+        for row, name in enumerate(self.names):
+            html = html.replace(f'id="T_{identity}_row{row}_col0"', f'id="{name}"')
+        return html
 
 
 def findings_for_page(report: AuditReport, check: str | tuple[str, ...] | None = None) -> PageTable:
@@ -134,7 +140,8 @@ def findings_for_page(report: AuditReport, check: str | tuple[str, ...] | None =
     Returns
     -------
     PageTable
-        A row a finding: where and how sure, printed, recomputed, arithmetic, consequence.
+        A row a finding, which ``#finding-<id>`` leads to: where and how sure, printed, recomputed, arithmetic,
+        consequence.
     """
     findings = report.filtered(check=check).findings
     rows = []
@@ -143,7 +150,8 @@ def findings_for_page(report: AuditReport, check: str | tuple[str, ...] | None =
         rows.append((where, one.printed, one.recomputed, one.arithmetic, one.consequence))
     columns = ["place", "printed", "follows from the rest", "arithmetic", "what it means"]
     summary = f"{len(rows)} finding{'' if len(rows) == 1 else 's'}: {', '.join(one.id for one in findings)}"
-    return PageTable(summary, pd.DataFrame(rows, columns=columns))
+    names = tuple(f"finding-{one.id}" for one in findings)
+    return PageTable(summary, pd.DataFrame(rows, columns=columns), names)
 
 
 def agreement_for_page(report: AuditReport, check: str | tuple[str, ...] | None = None) -> PageTable:

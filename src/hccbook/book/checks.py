@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 from bs4 import BeautifulSoup, Tag
 
@@ -188,6 +189,42 @@ def check_self_contained(html: Path) -> None:
         raise BookError(
             "rendered book", "every picture and script must be there", "no " + "; no ".join(broken[:8]),
             "Correct the path in the page.",
+        )  # fmt: skip
+
+
+def check_links(html: Path, names: Iterable[str] = ("intro.html", "results.html")) -> None:
+    """Check that links written as HTML, which the renderer does not look at, lead to a page and to a place on it.
+
+    Parameters
+    ----------
+    html : pathlib.Path
+        Folder of the rendered book.
+    names : iterable of str
+        Pages with such links: the front page, and the index of items and claims.
+
+    Raises
+    ------
+    BookError
+        Names the pages and the links.
+    """
+    places: dict[Path, set[str]] = {}
+    lost = []
+    for name in names:
+        for link in _soup(html / name).select("article a[href]"):
+            address, _, fragment = unquote(str(link["href"])).partition("#")
+            file = html / (address or name)
+            if re.match(r"\w+:", address):
+                continue
+            if fragment and "=" not in fragment and file.suffix == ".html" and file.is_file():
+                if file not in places:
+                    places[file] = {str(node["id"]) for node in _soup(file).select("[id]")}
+                lost += [f"{name}: {link['href']}"] * (fragment not in places[file])
+            elif not file.is_file():
+                lost.append(f"{name}: {link['href']}")
+    if lost:
+        raise BookError(
+            "rendered book", "every link of the front page and the index must lead somewhere", "; ".join(lost[:8]),
+            "Correct hccbook.book.claims_index, or execute the chapter that lacks the place.",
         )  # fmt: skip
 
 

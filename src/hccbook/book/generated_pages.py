@@ -1,7 +1,8 @@
-"""Pages made from the register of items, claims and assumptions, and from docstrings; words are in ``templates/``."""
+"""Pages made from registers, benchmarks and docstrings; words are in ``templates/``."""
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,10 +12,10 @@ import jinja2
 
 from hccbook.book.measured import measured_text
 from hccbook.papers import PAPERS, published
-from hccbook.papers.published import Assumption, Claim, Item
+from hccbook.papers.published import Assumption
 from hccbook.pipeline.run_record import RunRecord
 from hccbook.provenance import digest
-from hccbook.run import benchmark_file
+from hccbook.run import benchmark_file, project_root
 from hccbook.settings import Profile
 
 _TEMPLATES = jinja2.Environment(
@@ -25,50 +26,20 @@ _TEMPLATES = jinja2.Environment(
     keep_trailing_newline=True,
 )
 _FIRST_LINES, _LAST_LINES = 3, 3
-_PACKAGE = Path(__file__).resolve().parents[1]
-_STATUSES = {
+PACKAGE = Path(__file__).resolve().parents[1]
+STATUSES = {
     "recomputed": published.RECOMPUTED,
     "contradicted": published.CONTRADICTED,
     "reproduced": published.REPRODUCED,
     "private": published.PRIVATE,
     "under_specified": published.UNDER_SPECIFIED,
 }
+"""Statuses of claims by the word that addresses and templates have for them."""
 
 
 def render(template: str, **values: Any) -> str:
     """Text of a template of this folder; a value that it asks for and is not given is an error."""
     return _TEMPLATES.get_template(template).render(**values)
-
-
-def results_page(listed: Iterable[Item], claimed: Iterable[Claim] = (), *, synthetic: bool = True) -> str:
-    """Index of every table and figure, and of every claim, as a MyST page.
-
-    Parameters
-    ----------
-    listed : iterable of Item
-        Items of the papers in this run.
-    claimed : iterable of Claim
-        Claims of those papers.
-    synthetic : bool
-        Whether the patients are simulated; otherwise the status says that the method ran on own data.
-
-    Returns
-    -------
-    str
-    """
-    listed, claimed = list(listed), list(claimed)
-    return render(
-        "results.md.j2",
-        papers=[paper for paper in PAPERS.values() if any(item.paper == paper.name for item in listed)],
-        claimed_papers=[paper for paper in PAPERS.values() if any(claim.paper == paper.name for claim in claimed)],
-        items=listed,
-        shown=[item for item in listed if not item.is_planned],
-        claims=claimed,
-        statuses=_STATUSES,
-        planned=published.PLANNED,
-        ran=published.REPRODUCED if synthetic else "method run on own data",
-        chapter=_chapter,
-    )
 
 
 def contrast_phases_page() -> str:
@@ -107,14 +78,8 @@ def _ends_of(text: str) -> list[str]:
     return [*first, *(["..."] if len(first + last) < len(lines) else []), *last]
 
 
-def claims_count(claimed: Iterable[Claim]) -> str:
-    """How many claims of each paper have which status, as a MyST table."""
-    claimed = list(claimed)
-    papers = [paper for paper in PAPERS.values() if any(claim.paper == paper.name for claim in claimed)]
-    return render("claims_count.md.j2", claims=claimed, claimed_papers=papers, statuses=_STATUSES).strip()
-
-
-def _chapter(page: str) -> str:
+def chapter_title(page: str) -> str:
+    """What a page of a notebook is called in a list: its chapter, or what it is beside the chapters."""
     return f"Chapter {int(page[:2])}" if page[:2].isdigit() else page.rpartition("_")[2].capitalize()
 
 
@@ -175,6 +140,14 @@ def _setting_used(name: str, used: Mapping[str, Mapping[str, Any]]) -> Any:
     return value if value != "" else "(empty)"
 
 
+def third_paper() -> str:
+    """Entry of the paper that does not exist and that a test runs, as a block of code."""
+    source = (project_root() / "tests" / "test_paper.py").read_text(encoding="utf-8")
+    assigned = [node for node in ast.parse(source).body if isinstance(node, ast.Assign)]
+    (entry,) = [node for node in assigned if "Paper(" in ast.unparse(node)]
+    return f"```python\n{ast.get_source_segment(source, entry)}\n```"
+
+
 def api_pages() -> dict[str, str]:
     """Reference of every part of the package as MyST pages that Sphinx fills from the docstrings.
 
@@ -184,14 +157,14 @@ def api_pages() -> dict[str, str]:
         Page by part, in alphabetical order; modules that stand alone are on one page, ``foundations``.
     """
     parts: dict[str, list[Path]] = {}
-    for file in sorted(_PACKAGE.rglob("*.py")):
-        parts.setdefault(".".join(file.relative_to(_PACKAGE).parts[:-1]), []).append(file)
+    for file in sorted(PACKAGE.rglob("*.py")):
+        parts.setdefault(".".join(file.relative_to(PACKAGE).parts[:-1]), []).append(file)
     return {
         part or "foundations": _TEMPLATES.get_template("api.md.j2").render(
             title=f"hccbook.{part}" if part else "Foundations",
             package=f"hccbook.{part}" if part else "hccbook",
             modules=[
-                ".".join(file.relative_to(_PACKAGE.parent).with_suffix("").parts)
+                ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts)
                 for file in files
                 if file.name != "__init__.py"
             ],

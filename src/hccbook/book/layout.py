@@ -14,22 +14,26 @@ import yaml
 
 from hccbook.book.checklists_page import addresses, checklist_pages
 from hccbook.book.checks import BookError, item_files, refuse_paths
+from hccbook.book.claims_index import NUMBERS_FILE, anchors, front_page_parts, numbers_csv, results_page
 from hccbook.book.costs_page import costs_page
 from hccbook.book.generated_pages import (
     api_pages,
     assumptions_page,
-    claims_count,
     contrast_phases_page,
     own_ct_blocks,
-    results_page,
     shown_run,
+    third_paper,
 )
+from hccbook.book.import_graph import import_graph_page
+from hccbook.book.made import foot_of_notebook, foot_of_page
 from hccbook.book.picture_data import picture_files
 from hccbook.book.scaling_page import scaling_page
 from hccbook.book.web_pages import web_files
 from hccbook.papers import PAPERS
 from hccbook.papers.published import Item, assumptions, claims, items
-from hccbook.pipeline.run_record import METADATA, describe_run
+from hccbook.pipeline.files import read_csv
+from hccbook.pipeline.regenerated import beside_print
+from hccbook.pipeline.run_record import METADATA, RunRecord, describe_run
 from hccbook.run import (
     CHAPTER_READS,
     CHAPTERS,
@@ -45,12 +49,16 @@ from hccbook.store import write_if_changed
 _PAGES_OF_RESULTS = (
     "intro.md", "web_nomogram.md", "web_calculator.md", "picture_roc.md", "picture_xtile.md", "picture_stepwise.md",
 )  # fmt: skip
+_PAGES_OF_BOTH = ("results.md", "assumptions.md")
 _PAGES_OF_IMAGES = ("picture_window.md", "picture_patch.md", "picture_feature_map.md")
 _FOLDED = {notebook_name(stage) for stage in (*RESULT_CHAPTERS, "audit", "radiomics_speed")}
 """Notebooks that are read for what they show; in the others the code is part of what they teach."""
 _IMPORTS = re.compile(r"(import|from) \w")
-_CLAIMS_HERE = "% the claims"
 _NOTE_HERE = "% the run shown"
+_TERMS_HERE = "% the terms"
+_IMPORTS_HERE = "% the imports"
+_THIRD_PAPER_HERE = "% the third paper"
+_GLOSSARY = re.compile(r"^:::\{glossary\}\n(.*?)^:::", re.DOTALL | re.MULTILINE)
 
 
 def lay_out(run: RunPaths, source: Path, shown: RunPaths | None = None) -> Path:
@@ -89,20 +97,23 @@ def lay_out(run: RunPaths, source: Path, shown: RunPaths | None = None) -> Path:
     files = {name: file for item in listed for name, file in item_files(item, run, shown).items()}
     _refuse_missing(listed, files, {notebook_name(stage): notebook for stage, notebook in executed.items()})
 
-    claimed = [claim for claim in claims() if claim.paper in papers]
-    prose = _prose()
-    pages = prose | {
-        "intro.md": _text(prose["intro.md"]).replace(_CLAIMS_HERE, claims_count(claimed)),
-        "own_data.md": _with_blocks(_text(prose["own_data.md"]), own_ct_blocks()),
+    pages = _prose()
+    pages |= {
+        "own_data.md": _with_blocks(_text(pages["own_data.md"]), own_ct_blocks()),
         "_config.yml": _config(synthetic),
-        "results.md": results_page(listed, claimed, synthetic=synthetic),
         "assumptions.md": assumptions_page(register, used),
         "contrast_phases.md": contrast_phases_page(),
         "costs.md": costs_page(run),
         "scaling.md": scaling_page(),
         "assets/mathjax/tex-svg.js": _mathjax(),
     }
-    notes = _notes(run, shown, stages)
+    pages |= _claims_pages(run, shown, listed, executed, synthetic=synthetic, intro=_text(pages["intro.md"]))
+    pages["glossary.md"] = _with_terms(_text(pages["glossary.md"]))
+    pages["add_a_paper.md"] = _text(pages["add_a_paper.md"]).replace(_THIRD_PAPER_HERE, third_paper())
+    architecture = _text(pages["architecture.md"])
+    pages["architecture.md"] = architecture.replace(_IMPORTS_HERE, import_graph_page(architecture))
+    records = {one: describe_run(one) for one in {run, shown}}
+    notes = _notes(records[run], records[shown], stages)
     for name in pages.keys() & notes.keys():
         pages[name] = _with_note(_text(pages[name]), notes[name])
     reference = {f"api/{part}": page for part, page in api_pages().items()}
@@ -110,13 +121,18 @@ def lay_out(run: RunPaths, source: Path, shown: RunPaths | None = None) -> Path:
     pages["_toc.yml"] = _toc(set(map(notebook_name, stages)), list(reference))
     for stage, notebook in executed.items():
         page = f"notebooks/{notebook_name(stage)}.ipynb"
-        pages[page] = _readable(notebook_name(stage), notebook, notes[page])
+        own = shown if stage in RESULT_CHAPTERS else run
+        foot = foot_of_notebook(stage, notebook, own, records[own])
+        pages[page] = _readable(notebook_name(stage), notebook, notes[page], foot)
     linked = {name: addresses(name, _text(page)) for name, page in pages.items() if name.endswith((".md", ".ipynb"))}
     pages |= {f"{name}.md": page for name, page in checklist_pages(papers, linked).items()}
-    pages |= {f"files/{file.name}": _without_paths(name, file.read_bytes()) for name, file in files.items()}
+    for name in [name for name in pages if name.endswith(".md")]:
+        seen = _records_of(name, records[run], records[shown])
+        pages[name] = f"{_text(pages[name]).rstrip()}\n\n{foot_of_page(_text(pages[name]), seen)}\n"
+    pages |= {f"assets/files/{file.name}": _without_paths(name, file.read_bytes()) for name, file in files.items()}
     pages |= _contact_sheets(papers, run)
     web = web_files(shown, papers, synthetic=synthetic, stepwise=used.get("stepwise_stratification", {}))
-    web |= picture_files(run, shown, papers, profile=describe_run(shown).profile, synthetic=synthetic)
+    web |= picture_files(run, shown, papers, profile=records[shown].profile, synthetic=synthetic)
     pages |= {f"assets/{name}": content for name, content in web.items()}
     written = {write_if_changed(source / name, content) for name, content in pages.items()}
     for file in sorted(source.rglob("*")):
@@ -125,14 +141,47 @@ def lay_out(run: RunPaths, source: Path, shown: RunPaths | None = None) -> Path:
     return source
 
 
-def _notes(run: RunPaths, shown: RunPaths, stages: Iterable[str]) -> dict[str, str]:
+def _claims_pages(
+    run: RunPaths,
+    shown: RunPaths,
+    listed: list[Item],
+    executed: Mapping[str, nbformat.NotebookNode],
+    *,
+    synthetic: bool,
+    intro: str,
+) -> dict[str, str | bytes]:
+    """The index of items and claims with its numbers, and the front page, whose lines ask for parts of them."""
+    papers = {item.paper for item in listed}
+    claimed = [claim for claim in claims() if claim.paper in papers]
+    found = read_csv(run.root / "audit" / "findings.csv", keep_default_na=False)
+    truth = shown.root / "figures_and_tables" / "truth.csv"
+    beside = beside_print(shown)
+    where = anchors({notebook_name(stage): notebook for stage, notebook in executed.items()})
+    ideal = read_csv(truth) if truth.is_file() else None
+    parts = front_page_parts(claimed, found, beside, ideal, where, synthetic=synthetic)
+    for marker, part in parts.items():
+        intro = intro.replace(marker, part)
+    return {
+        "intro.md": intro,
+        "results.md": results_page(listed, claimed, found, beside, where, synthetic=synthetic),
+        f"assets/files/{NUMBERS_FILE}": numbers_csv(beside, synthetic=synthetic),
+    }
+
+
+def _records_of(page: str, here: RunRecord, results: RunRecord) -> dict[str, RunRecord]:
+    """Runs that a page of prose shows, by name."""
+    shown = [results] * (page in (*_PAGES_OF_RESULTS, *_PAGES_OF_BOTH)) + [here] * (
+        page in (*_PAGES_OF_IMAGES, *_PAGES_OF_BOTH)
+    )
+    return {record.run: record for record in shown}
+
+
+def _notes(here: RunRecord, results: RunRecord, stages: Iterable[str]) -> dict[str, str]:
     """Which run a page shows, by page, of all pages that show one and of the notebooks that read no patient."""
-    here = describe_run(run)
-    results = here if shown == run else describe_run(shown)
-    both = [("", here)] if shown == run else [("Pages of results: ", results), ("Other pages: ", here)]
+    both = [("", here)] if results == here else [("Pages of results: ", results), ("Other pages: ", here)]
     notes = dict.fromkeys(_PAGES_OF_RESULTS, shown_run(("", results)))
     notes |= dict.fromkeys(_PAGES_OF_IMAGES, shown_run(("", here)))
-    notes |= {"results.md": shown_run(*both), "assumptions.md": shown_run(*both)}
+    notes |= dict.fromkeys(_PAGES_OF_BOTH, shown_run(*both))
     for stage in stages:
         reads = stage in STAGES or stage in CHAPTER_READS
         records = [("", results if stage in RESULT_CHAPTERS else here)] if reads else []
@@ -150,6 +199,12 @@ def _with_note(page: str, note: str) -> str:
 def _with_blocks(page: str, blocks: Mapping[str, str]) -> str:
     """Page with a block in the place of each line that names one."""
     return re.sub(r"^% [\w :]+$", lambda line: blocks.get(line.group(), line.group()), page, flags=re.MULTILINE)
+
+
+def _with_terms(glossary: str) -> str:
+    """Glossary with links to all of its terms where it has the line `_TERMS_HERE`, so that none is far away."""
+    terms = re.findall(r"^\S.*$", "\n".join(_GLOSSARY.findall(glossary)), flags=re.MULTILINE)
+    return glossary.replace(_TERMS_HERE, " ·\n".join(f"{{term}}`{term}`" for term in sorted(terms, key=str.lower)))
 
 
 def _text(content: str | bytes) -> str:
@@ -252,11 +307,14 @@ def _mathjax() -> bytes:
     return (Path(spec.origin).parent / "static" / "mathjax" / "tex-svg.js").read_bytes()
 
 
-def _readable(name: str, notebook: nbformat.NotebookNode, note: str) -> str:
-    """Notebook as readers see it: the run named at its top, parameters and plumbing folded, no path, no time stamp."""
+def _readable(name: str, notebook: nbformat.NotebookNode, note: str, foot: str) -> str:
+    """Notebook as readers see it: its run at the top, how it was made at the foot, plumbing folded, no path or time."""
     for stamp in ("papermill", METADATA):
         notebook.metadata.pop(stamp, None)
     notebook.cells[0].source = _with_note(notebook.cells[0].source, note)
+    if notebook.cells[-1].cell_type != "markdown":
+        notebook.cells.append(nbformat.v4.new_markdown_cell(id="foot"))
+    notebook.cells[-1].source = f"{notebook.cells[-1].source.rstrip()}\n\n{foot}".lstrip()
     for cell in notebook.cells:
         for stamp in ("papermill", "execution"):
             cell.metadata.pop(stamp, None)

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hccbook.book.checks import BookError, check_cautions, check_items, check_self_contained
+from hccbook.book.checks import BookError, check_cautions, check_items, check_links, check_self_contained
 from hccbook.book.layout import lay_out, papers_of
 from hccbook.papers.published import items
 from hccbook.provenance import digest
@@ -64,6 +64,7 @@ def build_book(run: RunPaths, *, out: Path | None = None, shown: RunPaths | None
     check_items(html, run, [item for item in items() if item.paper in papers_of(run)], shown)
     check_cautions(html, run, shown or run)
     check_self_contained(html)
+    check_links(html)
     return html / "index.html"
 
 

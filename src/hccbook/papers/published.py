@@ -175,6 +175,7 @@ class Claim(OfPaper):
     place: str = Field(min_length=1, description="Where it is stated, as in the column of that name.")
     claim: str = Field(min_length=1, description="What is stated, in one sentence of ours.")
     numbers: tuple[PrintedAt, ...] = Field(min_length=1, description="Where its printed numbers stand.")
+    about: Literal["estimate", "interval"] = Field("estimate", description="What it judges: the number, or its limits.")
     check: tuple[Check, ...] = Field(min_length=1, description="How it is checked.")
     item: str | None = Field(None, description="Id in `items.yaml` of the table or figure that shows it.")
     status: ClaimStatus

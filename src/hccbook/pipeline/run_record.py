@@ -5,8 +5,10 @@ A finished run says it in its executed notebooks and clinical tables, an archive
 
 from __future__ import annotations
 
+import functools
 import json
 import platform
+import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from hccbook.papers import PAPERS
 from hccbook.pipeline.costs import processor_kind, processor_name
 from hccbook.pipeline.staleness import notebook_code
 from hccbook.provenance import version_of_package
-from hccbook.run import CHAPTERS, RESULT_CHAPTERS, STAGES, RunPaths, notebook_name
+from hccbook.run import CHAPTERS, RESULT_CHAPTERS, STAGES, RunPaths, notebook_name, project_root
 from hccbook.settings import Profile, Settings
 
 METADATA = "hccbook"
@@ -74,11 +76,28 @@ class RunRecord(Settings):
 
 
 def execution_record(stage: str) -> dict[str, Any]:
-    """What executes a stage now: versions of hccbook, Python and the notebook's libraries; hash of code; processor."""
+    """What executes a stage now: versions of hccbook, Python and the notebook's libraries; hash of code; processor.
+
+    The commit stands among the versions; it ends in ``-dirty`` where files differ from it.
+    """
     code = notebook_code(stage)
     libraries = dict(library.split(" ", 1) for library in code.libraries)
     versions = {"hccbook": version_of_package(), "Python": platform.python_version()} | libraries
+    versions |= {"commit": commit} if (commit := project_commit()) else {}
     return {"versions": versions, "code": code.digest, "processor": f"{processor_name()}, {processor_kind()}"}
+
+
+@functools.cache
+def project_commit() -> str:
+    """Commit of the clone, with ``-dirty`` behind it where tracked files differ; empty where there is no clone."""
+    root = project_root()
+    if not (root / ".git").exists():  # a folder within another repository has that one's commit
+        return ""
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):  # no git here
+        return ""
 
 
 def recorded_stages(papers: Iterable[str]) -> list[str]:
