@@ -107,6 +107,13 @@ def _ends_of(text: str) -> list[str]:
     return [*first, *(["..."] if len(first + last) < len(lines) else []), *last]
 
 
+def disturbed_runs_page() -> str:
+    """Page about runs that were ended at random moments, and about odd cohorts, as MyST; each as far as measured."""
+    files = {name: benchmark_file(name) for name in ("kill_points", "odd_cohorts")}
+    measured = {name: json.loads(file.read_text(encoding="utf-8")) for name, file in files.items() if file.is_file()}
+    return render("disturbed_runs.md.j2", kills=measured.get("kill_points"), odd=measured.get("odd_cohorts"))
+
+
 def claims_count(claimed: Iterable[Claim]) -> str:
     """How many claims of each paper have which status, as a MyST table."""
     claimed = list(claimed)
