@@ -59,7 +59,7 @@ _OWN = {
     "cohort": {"segmentation_patients": 0},
     "segmentation": {"mask_source": "manifest"},
 }
-_OF_TIMES = ("costs.csv", ".lock", ".snakemake", "contents")
+_OF_TIMES = ("costs.csv", "ro-crate-metadata.json", ".lock", ".snakemake", "contents")
 
 
 def settings(kind: str) -> dict[str, dict[str, object]]:
