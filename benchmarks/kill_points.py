@@ -10,7 +10,7 @@ once, as a power cut would; SIGTERM to the command. The moments are drawn unifor
 `SHARE` of what the undisturbed run takes. When a run reaches its end before, the next one begins anew.
 Then every file of the run's folder and of the store is compared. What tells of times is left out: Snakemake's own
 records, costs.csv, durations in the notebooks and the sums of the notebooks, and the remembered sums of files.
-Writes `benchmarks/kill_points.json`, from which a page of the book draws.
+Writes `benchmarks/kill_points.json`.
 """
 
 from __future__ import annotations
