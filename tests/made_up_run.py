@@ -11,7 +11,7 @@ import pandas as pd
 from hccbook.models import AlarmModel, AmapCtFamily, LinearScore
 from hccbook.papers import PAPERS
 from hccbook.pipeline import files
-from hccbook.pipeline.staleness import recorded
+from hccbook.pipeline.staleness import record_outputs
 from hccbook.run import RESULT_CHAPTERS, STAGES, RunPaths
 from hccbook.settings import Profile
 
@@ -39,8 +39,8 @@ def finished_run(root: Path, profile: Profile, seed: int = 1) -> RunPaths:
         notebook.metadata["papermill"] = {"parameters": parameters, "duration": float(number)}
         notebook.metadata["hccbook"] = MADE
         run.executed_notebook(stage).parent.mkdir(parents=True, exist_ok=True)
-        with recorded([stage], run, {}):
-            nbformat.write(notebook, run.executed_notebook(stage))
+        nbformat.write(notebook, run.executed_notebook(stage))
+        record_outputs(stage, run)
     return run
 
 

@@ -148,6 +148,11 @@ def recorded_outputs(stage: str, run: RunPaths) -> dict[str, str]:
     return read_json(record) if record.is_file() else {}
 
 
+def record_outputs(stage: str, run: RunPaths) -> None:
+    """Write down what a stage has left, with the hash of each file."""
+    save_json(_outputs(stage, run), outputs_file(stage, run))
+
+
 @contextlib.contextmanager
 def recorded(stages: Iterable[str], run: RunPaths, inputs: Mapping[str, str]) -> Iterator[None]:
     """Have stages that are executed in the block leave a record, and nothing of what they left the time before.
@@ -164,7 +169,7 @@ def recorded(stages: Iterable[str], run: RunPaths, inputs: Mapping[str, str]) ->
     yield
     for stage, what in changed.items():
         save_json({"inputs": dict(inputs), "changed": what}, _inputs_file(stage, run))
-        save_json(_outputs(stage, run), outputs_file(stage, run))
+        record_outputs(stage, run)
 
 
 def forget_damaged(stage: str, run: RunPaths) -> list[str]:
