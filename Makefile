@@ -64,7 +64,7 @@ $(STAMP):
 
 book: setup ## Run the pipelines and render the book (PROFILE=demo; the last line is the page to open)
 	"$(BIN)/hccbook" run --profile "$(PROFILE)"$(if $(JOBS), --jobs $(JOBS))$(if $(MANIFEST), --manifest "$(MANIFEST)")
-	"$(BIN)/hccbook" build --profile "$(PROFILE)"
+	"$(BIN)/hccbook" build --profile "$(PROFILE)"$(if $(MANIFEST), --manifest "$(MANIFEST)")
 
 test: setup ## Test the package, then the notebooks at the smoke profile
 	"$(BIN)/python" -m pytest --numprocesses $(or $(JOBS),2) --dist loadfile -m "not thorough" tests

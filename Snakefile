@@ -4,7 +4,8 @@ import sys
 
 from hccbook.pipeline.null_run import DRAWN_FILES
 from hccbook.pipeline.runner import CONTROL_STAGES, STAGE_FILES, chapters_of, shown_chapters, stages_of
-from hccbook.pipeline.staleness import null_run_digest, stage_digest
+from hccbook.pipeline.staleness import inputs_of
+from hccbook.provenance import digest
 from hccbook.run import CHAPTER_READS, CHAPTERS, CONTROL_ENDING, NULL_RUN, RunPaths
 from hccbook.settings import load_profile
 
@@ -89,7 +90,7 @@ for run_name in RUNS:
                 results=RESULTS[run_name],
                 manifest="" if run_name == "archived" else config["manifest"] or "",
                 # Named here so that a stage is stale when what it follows from has changed, and only then.
-                follows_from=stage_digest(stage_name, load_profile(PROFILES[run_name]), RUNS[run_name]),
+                follows_from=digest(inputs_of(stage_name, load_profile(PROFILES[run_name]), RUNS[run_name])),
             # One core each for Snakemake, whatever a stage then uses: the main run's chain fills the cores most of the
             # time, and the control and the chapters fill the gaps that tables, pictures and notebooks leave.
             threads: 1
@@ -115,7 +116,7 @@ if "control" in RUNS:
             profile=config["profile"],
             results=RESULTS["control"],
             manifest=config["manifest"] or "",
-            follows_from=null_run_digest(PROFILE, RUNS["control"]),
+            follows_from=digest(inputs_of(NULL_RUN, PROFILE, RUNS["control"])),
         priority: 1
         shell:
             "{PYTHON:q} -m hccbook.cli stage {NULL_RUN} --profile {params.profile:q} --results {params.results:q}"

@@ -21,7 +21,7 @@ from hccbook.models import AlarmModel, AmapCtFamily
 from hccbook.pipeline import archive, files, runner
 from hccbook.pipeline.archive import ArchiveError, archive_run, read_archive, unpack_archive
 from hccbook.pipeline.comparison import compare_runs
-from hccbook.pipeline.staleness import stage_digest
+from hccbook.pipeline.staleness import inputs_of
 from hccbook.run import CHAPTERS, RESULT_CHAPTERS, STAGES, RunPaths, archives_dir
 from hccbook.settings import Profile, load_profile
 
@@ -130,7 +130,7 @@ def test_a_run_and_its_archive_are_equal(run: RunPaths, kept: Path) -> None:
 def test_an_unfinished_or_altered_run_is_refused(run: RunPaths, tmp_path: Path) -> None:
     """A stage that has not run, and a file that is not what its stage left, are named."""
     (run.stage("alarm") / "truth.csv").write_text("model,auc\nalarm,1.0\n", encoding="utf-8")
-    with pytest.raises(ArchiveError, match=r"altered: alarm/truth\.csv"):
+    with pytest.raises(ArchiveError, match=r"alarm/truth\.csv altered"):
         archive_run(run, tmp_path / "archived")
     run.executed_notebook("amap_ct_supplement").unlink()
     with pytest.raises(ArchiveError, match="not executed: amap_ct_supplement"):
@@ -257,8 +257,8 @@ def test_an_archive_of_other_papers_is_refused(kept: Path, tmp_path: Path) -> No
         runner.show_archive(profile, RunPaths(tmp_path / "demo"))
 
 
-def digests(run: RunPaths, profile: Profile) -> dict[str, str]:
-    return {stage: stage_digest(stage, profile, run) for stage in (*STAGES, *CHAPTERS)}
+def digests(run: RunPaths, profile: Profile) -> dict[str, dict[str, str]]:
+    return {stage: inputs_of(stage, profile, run) for stage in (*STAGES, *CHAPTERS)}
 
 
 def test_another_archive_makes_its_chapters_stale_and_nothing_else(tmp_path: Path) -> None:

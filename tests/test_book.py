@@ -181,6 +181,12 @@ def test_a_finished_run_renders_and_stays_as_it_is(run, monkeypatch):
     assert "alarm-table-1: table under its anchor" in str(raised.value)
     assert "alarm-fig-3" not in str(raised.value)
 
+    calls = []
+    monkeypatch.setattr(rendering, "_render", lambda *_: calls.append(html.exists()))
+    with pytest.raises(BookError, match="page 08_figures_and_tables"):
+        build_book(run)
+    assert calls == [False], "a page that was altered has all of them rendered again"
+
 
 def test_a_warning_fails_the_build_and_names_the_page(tmp_path):
     """A number that no notebook glues stops the build, with page, line and key, and a second try fails too."""

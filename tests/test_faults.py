@@ -8,8 +8,9 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -20,7 +21,7 @@ import SimpleITK as sitk
 
 from hccbook import cli, phantom
 from hccbook.cohort import check_manifest
-from hccbook.errors import SettingsError, StorageError
+from hccbook.errors import ImageError, SettingsError, StorageError
 from hccbook.images import read_image, write_image
 from hccbook.images.remarks import reason
 from hccbook.parallel import map_patients
@@ -29,7 +30,7 @@ from hccbook.pipeline.run_folder import claimed, end_tree
 from hccbook.provenance import digest
 from hccbook.run import RunPaths
 from hccbook.settings import CohortSettings, Profile
-from hccbook.store import Store, atomic_folder, atomic_path, clear_leftovers
+from hccbook.store import _MACHINE, Store, atomic_folder, atomic_path, clear_leftovers
 
 IMAGE = sitk.GetImageFromArray(np.random.default_rng(3).integers(-1000, 600, (40, 40, 40)).astype(np.int16))
 
@@ -270,8 +271,39 @@ segmentation: {mask_source: manifest, contact_sheets: false}
 """
 
 
-def test_a_run_that_is_told_to_stop_says_how_to_go_on(tmp_path: Path) -> None:
-    """It ends what it started, leaves nothing half-made, names what is done, and the same command does the rest."""
+def test_who_is_told_to_stop_ends_all_and_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run whose stages are processes that sleep: SIGTERM ends them, and what is done and half-made is told apart."""
+    run = RunPaths(tmp_path / "results" / "2024")
+    notebook = run.executed_notebook("cohort")
+    notebook.parent.mkdir(parents=True)
+    notebook.touch()
+    begun, start = [], subprocess.Popen
+
+    def start_sleepers(_: list[str], **options: object) -> subprocess.Popen:
+        process = start([sys.executable, "-c", TREE, "1", "listening", TREE], **options)
+        root, deadline = psutil.Process(process.pid), time.monotonic() + 60
+        while not root.children() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        begun.extend([root, *root.children()])
+        (run.root / f".part-{_MACHINE}-{process.pid}-half.csv").touch()
+        # Heard as soon as the run listens.
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        return process
+
+    monkeypatch.setattr(runner.subprocess, "Popen", start_sleepers)
+    before = signal.signal(signal.SIGTERM, lambda *_: None)  # one that comes too early ends nobody
+    said = pytest.raises(runner.StageError, match="found a signal to stop, with 01_cohort done")
+    with said, claimed(run) as lock:
+        runner._run_snakemake(run, run, tmp_path / "mine.yaml", "", 1, lock)
+    signal.signal(signal.SIGTERM, before)
+    assert len(begun) == 2
+    assert not any(map(is_alive, begun))
+    assert list(run.root.glob(".part-*")) == []
+
+
+@pytest.mark.thorough
+def test_a_run_that_was_told_to_stop_goes_on(tmp_path: Path) -> None:
+    """A whole run, through Snakemake and a notebook's kernel; the same command does the rest and nothing else."""
     settings = CohortSettings(
         acquisition_spacing_mm=10.0, dicom_patients=0, alarm_discovery=4, alarm_discovery_hcc=2,
         alarm_internal=1, alarm_internal_hcc=0, alarm_external=1, alarm_external_hcc=0,
@@ -281,34 +313,22 @@ def test_a_run_that_is_told_to_stop_says_how_to_go_on(tmp_path: Path) -> None:
     run = RunPaths(tmp_path / "results" / "2024", manifest)
     words = ["run", "--profile", tmp_path / "mine.yaml", "--manifest", manifest, "--out", run.root]
     command = [sys.executable, "-m", "hccbook.cli", *map(str, words), "--until", "preprocessing"]
-
-    said, below = stopped_when(command, lambda: (run.root / "preprocessing").is_dir(), signal.SIGTERM)
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 300
+        while not (run.root / "preprocessing").is_dir() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        below = psutil.Process(process.pid).children(recursive=True)
+        process.terminate()
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
     assert "run 2024: must run to its end, but found a signal to stop, with 01_cohort done. Give the same" in said
     assert below
     assert not any(map(is_alive, below))
     assert list(run.root.parent.rglob(".part-*")) == []
-
-    begun = time.monotonic()
-    stopped_when(command, lambda: time.monotonic() > begun + 6, signal.SIGKILL)
     again = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "01_cohort" not in again.stdout
-    assert "02_preprocessing" in again.stdout
+    assert "01_cohort " not in again.stdout
+    assert "Made for the first time: 02_preprocessing" in again.stdout
     assert list(run.root.parent.rglob(".part-*")) == []
-
-
-def stopped_when(
-    command: list[str], ready: Callable[[], bool], told: signal.Signals
-) -> tuple[str, list[psutil.Process]]:
-    """What a command says when it is stopped as soon as it is ready for it, and what it had started by then."""
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 300
-        while not ready() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.1)
-        below = psutil.Process(process.pid).children(recursive=True)
-        process.send_signal(told)
-        _, said = process.communicate(timeout=60)
-    assert process.returncode == (1 if told == signal.SIGTERM else -told)
-    return said, below
 
 
 def is_alive(process: psutil.Process) -> bool:
@@ -376,6 +396,8 @@ def test_a_pipe_or_an_impossible_name_is_no_image(tmp_path: Path, image: str) ->
     (problem,) = check_manifest(tmp_path / "manifest.csv", ("venous",))
     assert problem.rule == "image of the venous phase must exist"
     assert digest(tmp_path / "pipe.nii.gz") == digest(tmp_path / "absent")
+    with pytest.raises(ImageError, match="image must exist"):
+        read_image(tmp_path / "pipe.nii.gz")
     os.mkfifo(tmp_path / "pipe.csv")
     assert "no such file" in check_manifest(tmp_path / "pipe.csv")[0].found
 

@@ -14,8 +14,8 @@ from hccbook.models import AmapCtFamily
 from hccbook.papers import PAPERS
 from hccbook.pipeline import files, items
 from hccbook.pipeline.null_run import DRAWN, DRAWN_FILES, draw_null_run, null_cohort_settings
-from hccbook.pipeline.staleness import forget_damaged, null_run_digest, record_outputs
-from hccbook.run import RunPaths, benchmark_file
+from hccbook.pipeline.staleness import forget_damaged, inputs_of, recorded
+from hccbook.run import NULL_RUN, RunPaths, benchmark_file
 from hccbook.settings import NullRunSettings, Profile
 
 SIZES = NullRunSettings(
@@ -104,20 +104,20 @@ def test_sizes_of_the_null_run_are_those_of_no_other() -> None:
 def test_the_draw_follows_from_its_sizes_and_no_other_setting(tmp_path: Path) -> None:
     """A setting of another stage draws nothing anew."""
     run = RunPaths(tmp_path / "run")
-    plain = null_run_digest(Profile(), run)
-    assert null_run_digest(Profile(segmentation={"iterations": 7}), run) == plain
-    assert null_run_digest(Profile(null_run={"test": 500}), run) != plain
+    plain = inputs_of(NULL_RUN, Profile(), run)
+    assert inputs_of(NULL_RUN, Profile(segmentation={"iterations": 7}), run) == plain
+    assert inputs_of(NULL_RUN, Profile(null_run={"test": 500}), run) != plain
 
 
 def test_what_was_drawn_and_altered_is_removed_to_be_drawn_again(run: RunPaths) -> None:
     """No notebook stands for these files: Snakemake sees that one is missing."""
-    draw_null_run(run, ["alarm"], SIZES)
+    with recorded(DRAWN, run.control, {}):
+        draw_null_run(run, ["alarm"], SIZES)
     for stage in DRAWN:
-        record_outputs(stage, run.control)
         assert forget_damaged(stage, run.control) == []
     table = run.control.clinical("alarm")
     table.write_text(table.read_text().replace("P0001", "P9001"))
-    assert forget_damaged("cohort", run.control) == ["cohort/alarm.csv"]
+    assert forget_damaged("cohort", run.control) == ["cohort/alarm.csv altered"]
     assert not table.exists()
     shutil.rmtree(run.control.root / "features")
     assert len(forget_damaged("features", run.control)) == 3

@@ -27,10 +27,14 @@ from hccbook.errors import DataError, ImageError, ManifestError, SettingsError, 
 from hccbook.images.remarks import Remark, reason
 from hccbook.parallel import map_patients
 from hccbook.pipeline import runner
+from hccbook.pipeline.cohort import make_cohort
 from hccbook.pipeline.files import read_csv, save_table
+from hccbook.pipeline.preprocessing import preprocess_cohort
 from hccbook.pipeline.privacy import PrivacyError, identifiers_of, refuse_identifiers, scan_run, texts_of
+from hccbook.pipeline.segmentation import segment_cohort
+from hccbook.pipeline.staleness import inputs_of, recorded
 from hccbook.run import NAMED_MANIFEST, RunPaths
-from hccbook.settings import CohortSettings
+from hccbook.settings import CohortSettings, load_profile
 
 # --- cells that a spreadsheet would run -------------------------------------------------------------------------------
 
@@ -279,8 +283,9 @@ def identify(folder: Path) -> None:
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> RunPaths:
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunPaths:
     """Eight patients: a series with a person in its headers, a folder of two series, a file cut in half, five more."""
+    monkeypatch.setattr("hccbook.phantom.ideal_observer.MONTE_CARLO_PATIENTS", 2000)
     settings = CohortSettings(
         acquisition_spacing_mm=10.0, dicom_patients=2, alarm_discovery=6, alarm_discovery_hcc=2,
         alarm_internal=1, alarm_internal_hcc=0, alarm_external=1, alarm_external_hcc=0,
@@ -324,8 +329,24 @@ def everything_in(folder: Path) -> str:
     return "\n".join(texts)
 
 
+def test_stages_tell_nobody_who_their_patients_are(own: RunPaths, capfd: pytest.CaptureFixture) -> None:
+    """Names, numbers, dates, hospital, file names: in no byte that they leave or say, of patients who fail as well."""
+    settings = load_profile(own.root.parents[1] / "mine.yaml")
+    make_cohort(own, "alarm", settings.cohort, ("venous",), 1)
+    preprocess_cohort(own, "alarm", settings.preprocessing, ("venous",), 1)
+    segment_cohort(own, "alarm", settings.segmentation, None, ("venous",), 1)
+    with recorded(["cohort"], own, inputs_of("cohort", settings, own)):
+        pass
+    failures = read_csv(own.stage("preprocessing") / "alarm_failures.csv")
+    assert failures["patient"].tolist() == ["P0002", "P0003"]
+    assert read_csv(own.clinical("alarm"))["centre"].unique().tolist() == ["C01"]
+    left = everything_in(own.root.parent) + "".join(capfd.readouterr())
+    assert [name for name in PLANTED if name.lower() in left.lower()] == []
+
+
+@pytest.mark.thorough
 def test_a_run_tells_nobody_who_its_patients_are(own: RunPaths, capfd: pytest.CaptureFixture, monkeypatch) -> None:
-    """Names, numbers, dates, hospital, file names and the manifest's own: in no byte, of patients who fail as well."""
+    """As its stages, and in notebooks, records of Snakemake and the terminal; nor is the manifest's own name there."""
     profile = own.root.parents[1] / "mine.yaml"
     words = ["run", "--profile", profile, "--manifest", own.manifest, "--out", own.root, "--until", "preprocessing"]
     monkeypatch.setattr("sys.argv", ["hccbook", *map(str, words)])
@@ -342,6 +363,30 @@ def test_a_run_tells_nobody_who_its_patients_are(own: RunPaths, capfd: pytest.Ca
     parameters = json.loads(own.executed_notebook("cohort").read_text())["metadata"]["papermill"]["parameters"]
     assert parameters["manifest"] == NAMED_MANIFEST
     assert scan_run(own, own.manifest, centres=True).found.empty
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_rendered_pages_are_looked_at_as_well(tmp_path: Path, manifest, monkeypatch, capsys, named: bool) -> None:
+    """What a page shows of own patients fails the build; where nobody names the manifest, this is said."""
+    run = RunPaths(tmp_path / "results" / "mine")
+    (tmp_path / "mine.yaml").write_text("run: {synthetic: false}\n", encoding="utf-8")
+
+    def render(run: RunPaths, shown: RunPaths) -> Path:
+        page = run.root / "book" / "_build" / "html" / "intro.html"
+        page.parent.mkdir(parents=True)
+        page.write_text(f"<p>{SECRET}</p>", encoding="utf-8")
+        return page
+
+    monkeypatch.setattr("hccbook.book.build_book", render)
+    words = ["build", "--profile", tmp_path / "mine.yaml", "--out", run.root, *(["--manifest", manifest] * named)]
+    monkeypatch.setattr("sys.argv", ["hccbook", *map(str, words)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    said = capsys.readouterr().err
+    assert stop.value.code == (1 if named else 0)
+    told = "intro.html: patient_id of line 2" if named else "Nobody has looked for who the patients are"
+    assert told in said
+    assert SECRET not in said
 
 
 def test_identifiers_are_those_of_manifest_paths_and_headers(own: RunPaths) -> None:

@@ -165,3 +165,9 @@ def test_features_and_patients_that_depend_on_the_mask() -> None:
     rows = {"hcc": [0, 0, 1], "used": [0.01, 0.2, 0.1], "erosion:4": [0.92, 0.3, 0.99], "given": [0.02, 0.2, 0.1]}
     text = readings.moved_text("ALARM", pd.DataFrame(rows, index=["P0001", "P0002", "P0003"]))
     assert "goes from 0.01 to 0.92 (eroded by 4 mm), and 1 of 2 move by more than 0.5" in text
+
+
+def test_a_slope_without_bound_is_said() -> None:
+    """Predictions that separate the outcomes have no finite slope."""
+    rows = pd.DataFrame({"cohort": ["test"], "intercept": [0.0], "slope": [float("inf")], "ici": [0.1]})
+    assert "(intercept 0.00, slope ∞, ICI 0.100)" in readings.calibration_text(rows)

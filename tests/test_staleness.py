@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import ast
+import hashlib
+import multiprocessing
 import os
+import random
 import shutil
+import time
+import types
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +23,15 @@ from hccbook import phantom, provenance
 from hccbook.features.radiomics import extract_features
 from hccbook.images.patients import preprocess_patient
 from hccbook.pipeline import runner
-from hccbook.pipeline.costs import costs_file, read_costs
+from hccbook.pipeline.cohort import make_cohort
 from hccbook.pipeline.features import extract_radiomics
+from hccbook.pipeline.preprocessing import preprocess_cohort
 from hccbook.pipeline.segmentation import segment_cohort
-from hccbook.pipeline.staleness import forget_damaged, record_outputs, stage_digest
+from hccbook.pipeline.staleness import Overview, StageRecord, changes, forget_damaged, inputs_of, recorded
+from hccbook.provenance import file_digest
 from hccbook.run import CHAPTERS, STAGES, RunPaths
 from hccbook.settings import CohortSettings, Profile, load_profile
-from hccbook.store import Store
+from hccbook.store import Store, clear_leftovers
 
 COHORT = CohortSettings(
     acquisition_spacing_mm=10.0,
@@ -45,135 +53,360 @@ features: {alarm_filters: square}
 VENOUS = ("venous",)
 
 
-@pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunPaths:
-    """A user's manifest of eight patients, one of them a DICOM series, beside the folder of its run."""
-    monkeypatch.setattr("hccbook.phantom.ideal_observer.MONTE_CARLO_PATIENTS", 2000)
-    manifest = phantom.write_cohort(tmp_path / "ct", "alarm", COHORT)
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's manifest of eight patients, the first a DICOM series, and what a run has made of it up to the masks."""
+    folder = tmp_path_factory.mktemp("written")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hccbook.phantom.ideal_observer.MONTE_CARLO_PATIENTS", 2000)
+        manifest = phantom.write_cohort(folder / "ct", "alarm", COHORT)
     rows = pd.read_csv(manifest)
     # Not compressed, so that another image has the same size.
     rows.loc[3, "venous"] = rows.loc[3, "venous"].removesuffix(".gz")
     compressed = manifest.parent / f"{rows.loc[3, 'venous']}.gz"
     sitk.WriteImage(sitk.ReadImage(str(compressed)), str(compressed.with_suffix("")))
+    content = bytearray(compressed.with_suffix("").read_bytes())
+    content[40:42] = (4).to_bytes(2, "little")  # a fourth dimension, of one volume: remarked on when it is read
+    compressed.with_suffix("").write_bytes(content)
     rows.drop(columns=[name for name in rows if "arterial" in name or "delayed" in name]).to_csv(manifest, index=False)
-    (tmp_path / "mine.yaml").write_text(PROFILE, encoding="utf-8")
-    return RunPaths(tmp_path / "results" / "mine", manifest)
+    (folder / "mine.yaml").write_text(PROFILE, encoding="utf-8")
+    made_of(RunPaths(folder / "results" / "mine", manifest))
+    return folder
+
+
+@pytest.fixture
+def own(written: Path, tmp_path: Path) -> RunPaths:
+    """A copy of that run, to be changed."""
+    shutil.copytree(written, tmp_path, dirs_exist_ok=True)
+    return RunPaths(tmp_path / "results" / "mine", tmp_path / "ct" / "manifest.csv")
 
 
 def profile_of(run: RunPaths) -> Path:
-    return run.root.parents[1] / "mine.yaml"
+    return run.manifest.parents[1] / "mine.yaml"
 
 
-def flip_outcomes(manifest: Path) -> pd.Series:
-    """HCC for none and none for HCC in four patients; the new outcomes by row."""
-    rows = pd.read_csv(manifest)
-    rows.loc[:3, "hcc"] = 1 - rows.loc[:3, "hcc"]
-    rows.loc[rows["hcc"] == 0, "bclc"] = np.nan
-    rows.to_csv(manifest, index=False)
-    return rows["hcc"]
+def made_of(run: RunPaths) -> dict[str, str]:
+    """Execute the stages of images that are stale, without a notebook, in the order of a run; why, by stage.
+
+    What decides and what is recorded is what the runner calls.
+    """
+    settings, why = load_profile(profile_of(run)), {}
+    stages: dict[str, Callable[[], object]] = {
+        "cohort": lambda: make_cohort(run, "alarm", settings.cohort, VENOUS, 1),
+        "preprocessing": lambda: preprocess_cohort(run, "alarm", settings.preprocessing, VENOUS, 1),
+        "segmentation": lambda: segment_cohort(run, "alarm", settings.segmentation, None, VENOUS, 1),
+    }
+    overview = Overview.of([run], list(stages))
+    for stage, execute in stages.items():
+        inputs, record = inputs_of(stage, settings, run), StageRecord.of(stage, run)
+        if why or overview.damaged[run, stage] or record.inputs != inputs:
+            with recorded([stage], run, inputs):
+                execute()
+                notebook = run.executed_notebook(stage)
+                notebook.parent.mkdir(parents=True, exist_ok=True)
+                notebook.write_text("{}")
+            why[stage] = ""
+    for line in overview.lines():
+        step, _, reason = line.removeprefix("Made again: ").partition(": ")
+        if line.startswith("Made again"):
+            why[step.partition(", ")[2].partition(" (")[0].partition("_")[2]] = reason
+    return why
 
 
-def replace_image(manifest: Path) -> None:
-    """Other voxels in P0004's file, under its old name, size and date."""
-    file = manifest.parent / pd.read_csv(manifest)["venous"][3]
-    state, image = file.stat(), sitk.ReadImage(str(file))
-    array = sitk.GetArrayFromImage(image)
-    other = sitk.GetImageFromArray((array + np.random.default_rng(5).integers(0, 9, array.shape)).astype(array.dtype))
-    other.CopyInformation(image)
-    sitk.WriteImage(other, str(file))
-    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
-    assert (file.stat().st_size, file.stat().st_mtime_ns) == (state.st_size, state.st_mtime_ns)
+def make_all(run: RunPaths) -> None:
+    """As `made_of`, and radiomics, in a process of its own."""
+    made_of(run)
+    extract_radiomics(run, "alarm", load_profile(profile_of(run)).features, VENOUS, 1)
+
+
+def left_in(run: RunPaths) -> dict[str, bytes]:
+    """Every file that stages left, by name."""
+    return {
+        file.relative_to(run.root).as_posix(): file.read_bytes()
+        for stage in ("cohort", "preprocessing", "segmentation", "features")
+        for file in sorted((run.root / stage).rglob("*"))
+        if file.is_file()
+    }
 
 
 def entries(store: Store, kind: str) -> set[str]:
     return {folder.name for folder in (store.root / kind).iterdir()}
 
 
+# --- corrections ------------------------------------------------------------------------------------------------------
+
+
+def same_size_and_date(file: Path, change: Callable[[np.ndarray], None]) -> None:
+    """Other voxels in an uncompressed image, in place."""
+    state, content = file.stat(), bytearray(file.read_bytes())
+    change(np.frombuffer(content, np.int16, offset=352))
+    file.write_bytes(content)
+    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert (file.stat().st_size, file.stat().st_mtime_ns) == (state.st_size, state.st_mtime_ns)
+
+
+def edit(manifest: Path, change: Callable[[pd.DataFrame], pd.DataFrame | None]) -> None:
+    rows = pd.read_csv(manifest)
+    changed = change(rows)
+    (rows if changed is None else changed).to_csv(manifest, index=False)
+
+
+def another_outcome(rows: pd.DataFrame) -> None:
+    rows.loc[1, "hcc"] = 1 - rows.loc[1, "hcc"]
+    rows.loc[rows["hcc"] == 0, "bclc"] = np.nan
+
+
+def another_name(rows: pd.DataFrame) -> None:
+    rows.loc[1, "patient_id"] = "a corrected name"
+
+
+def replace_image(manifest: Path) -> None:
+    """Other voxels in P0004's file, under its old name, size and date."""
+
+    def brighter(voxels: np.ndarray) -> None:
+        voxels += np.random.default_rng(5).integers(0, 9, voxels.shape, dtype=np.int16)
+
+    same_size_and_date(manifest.parent / pd.read_csv(manifest)["venous"][3], brighter)
+
+
+def replace_mask(manifest: Path) -> None:
+    """P0003's liver loses its lowest slices; the file has the date of the earlier one."""
+    file = manifest.parent / pd.read_csv(manifest)["liver_mask_venous"][2]
+    state, mask = file.stat(), sitk.ReadImage(str(file))
+    voxels = sitk.GetArrayFromImage(mask)
+    voxels[: int(np.flatnonzero(voxels.any(axis=(1, 2)))[2])] = 0
+    less = sitk.GetImageFromArray(voxels)
+    less.CopyInformation(mask)
+    sitk.WriteImage(less, str(file))
+    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+
+def replace_slice(manifest: Path) -> None:
+    """One voxel of one slice of P0001's series."""
+    file = sorted((manifest.parent / pd.read_csv(manifest)["venous"][0]).iterdir())[2]
+    content = bytearray(file.read_bytes())
+    content[-1000] ^= 1
+    file.write_bytes(content)
+
+
+def add_row(manifest: Path) -> None:
+    """A ninth patient, whose image is nobody else's."""
+    rows = pd.read_csv(manifest)
+    added = rows.loc[[3]].assign(patient_id="another one", venous="ninth.nii")
+    shutil.copyfile(manifest.parent / rows.loc[3, "venous"], manifest.parent / "ninth.nii")
+    for column in (name for name in rows if "_mask_" in name):
+        added[column] = f"ninth_{column}.nii.gz"
+        shutil.copyfile(manifest.parent / rows.loc[3, column], manifest.parent / f"ninth_{column}.nii.gz")
+    same_size_and_date(manifest.parent / "ninth.nii", lambda voxels: np.add(voxels, 1, out=voxels))
+    pd.concat([rows, added]).to_csv(manifest, index=False)
+
+
+def move_file(manifest: Path) -> None:
+    """P0004's image lies elsewhere."""
+    rows = pd.read_csv(manifest)
+    (manifest.parent / rows.loc[3, "venous"]).rename(manifest.parent / "elsewhere.nii")
+    rows.loc[3, "venous"] = "elsewhere.nii"
+    rows.to_csv(manifest, index=False)
+
+
+CORRECTIONS = {
+    "a date": (os.utime, None, 0),
+    "a value": (lambda file: edit(file, another_outcome), "row of P0002", 0),
+    "a name": (lambda file: edit(file, another_name), "manifest", 0),
+    "the order of columns": (lambda file: edit(file, lambda rows: rows[[*rows][::-1]]), "manifest", 0),
+    "a row added": (add_row, "row of P0009; images of P0009", 1),
+    "a row removed": (
+        lambda file: edit(file, lambda rows: rows.drop(index=7)),
+        "row of P0008 gone; images of P0008 gone",
+        0,
+    ),
+    "a row moved": (
+        lambda file: edit(file, lambda rows: rows.loc[[0, 1, 3, 2, 4, 5, 6, 7]]),
+        "row of P0003, P0004; images of P0003, P0004",
+        0,
+    ),
+    "all rows moved": (
+        lambda file: edit(file, lambda rows: rows[::-1]),
+        "row of P0001, P0002, P0003, P0004 and 4 more; images of P0001, P0002, P0003, P0004 and 4 more",
+        0,
+    ),
+    "an image in place": (replace_image, "images of P0004", 1),
+    "a mask in place": (replace_mask, "images of P0003", 1),
+    "a slice": (replace_slice, "images of P0001", 1),
+    "a file moved": (move_file, "manifest", 0),
+}
+"""What is corrected: by what, what the run says of it, and how many patients it costs."""
+
+
+@pytest.mark.parametrize("kind", CORRECTIONS)
+def test_a_correction_counts_for_whom_it_concerns(own: RunPaths, tmp_path: Path, kind: str) -> None:
+    """The run says what it was, computes these patients and nobody else, and leaves what a new run leaves."""
+    correct, said, computed = CORRECTIONS[kind]
+    before = entries(own.store, "preprocessing")
+    assert len(before) == 8
+    correct(own.manifest)
+    why = made_of(own)
+    follows = "what it reads was made again"
+    assert why == ({"cohort": said, "preprocessing": follows, "segmentation": follows} if said else {})
+    assert len(entries(own.store, "preprocessing") - before) == computed
+    anew = RunPaths(tmp_path / "other" / "mine", own.manifest)
+    made_of(anew)
+    assert left_in(own) == left_in(anew)
+
+
+# --- results ----------------------------------------------------------------------------------------------------------
+
+IMAGE = "preprocessing/images/alarm/P0002_venous.nii.gz"
+
+
+def alter(file: Path) -> None:
+    """A bit of a file, which keeps its size and date."""
+    state, content = file.stat(), bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+
+def damage_of_store(run: RunPaths, damage: Callable[[Path], None]) -> None:
+    """All that is stored of the images, and one of the run's own files, so that they are asked for."""
+    for file in (run.store.root / "preprocessing").rglob("*.nii.gz"):
+        damage(file)
+    (run.root / IMAGE).unlink(missing_ok=True)
+
+
+DAMAGES = {
+    "a table altered": (lambda run: alter(run.root / "cohort" / "alarm.csv"), {"cohort": "cohort/alarm.csv altered"}),
+    "a table deleted": (lambda run: run.clinical("alarm").unlink(), {"cohort": "cohort/alarm.csv deleted"}),
+    "an image altered": (lambda run: alter(run.root / IMAGE), {"preprocessing": f"{IMAGE} altered"}),
+    "an image deleted": (lambda run: (run.root / IMAGE).unlink(), {"preprocessing": f"{IMAGE} deleted"}),
+    "a notebook altered": (
+        lambda run: run.executed_notebook("segmentation").write_text("[]"),
+        {"segmentation": "notebooks/03_segmentation.ipynb altered"},
+    ),
+    "the store altered": (lambda run: damage_of_store(run, alter), {"preprocessing": f"{IMAGE} deleted"}),
+    "the store deleted": (lambda run: damage_of_store(run, Path.unlink), {"preprocessing": f"{IMAGE} deleted"}),
+    "another's notes": (lambda run: (run.root / "cohort" / "notes.txt").write_text("mine"), {}),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_a_result_that_is_no_more_is_made_again(own: RunPaths, kind: str) -> None:
+    """What it was is said, and what stands there in the end is what stood there; what others put there stays."""
+    damage, said = DAMAGES[kind]
+    before = left_in(own)
+    damage(own)
+    why = made_of(own)
+    assert {stage: reason for stage, reason in why.items() if reason != "what it reads was made again"} == said
+    after = left_in(own)
+    assert {name: after[name] for name in after if name != "cohort/notes.txt"} == before
+    assert ("cohort/notes.txt" in after) == (kind == "another's notes")
+
+
+def test_a_row_that_moved_takes_its_remarks_along(own: RunPaths) -> None:
+    """They lie in the store with the image, and are told of whom it is now."""
+    remarks = own.root / "preprocessing" / "alarm_remarks.csv"
+    assert "P0004, venous: 4 dimensions" in remarks.read_text(encoding="utf-8")
+    edit(own.manifest, lambda rows: rows.loc[[3, *range(3), *range(4, 8)]])
+    made_of(own)
+    told = remarks.read_text(encoding="utf-8")
+    assert "P0001, venous: 4 dimensions" in told
+    assert "P0004" not in told
+
+
+# --- processes that are killed ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.thorough
+def test_whatever_is_killed_at_any_moment_is_made_to_its_end(written: Path, tmp_path: Path) -> None:
+    """Images, masks and radiomics, killed at 25 random moments; `benchmarks/kill_points.py` does so with whole runs."""
+    manifest = written / "ct" / "manifest.csv"
+    context, moments = multiprocessing.get_context("forkserver"), random.Random(15)
+    context.set_forkserver_preload(["test_staleness"])
+
+    def killed(run: RunPaths, after_s: float | None) -> bool:
+        process = context.Process(target=make_all, args=(run,))
+        process.start()
+        process.join(after_s)
+        is_at_work = process.is_alive()
+        process.kill()
+        process.join()
+        assert is_at_work or process.exitcode == 0
+        return is_at_work
+
+    def left(run: RunPaths) -> tuple[dict[str, bytes], set[str]]:
+        assert clear_leftovers(run.root.parent) >= 0
+        assert list(run.root.parent.rglob(".part-*")) == []
+        return left_in(run), {name for kind in ("preprocessing", "radiomics") for name in entries(run.store, kind)}
+
+    undisturbed = RunPaths(tmp_path / "whole" / "mine", manifest)
+    killed(undisturbed, None)  # the first loads compiled code
+    shutil.rmtree(tmp_path / "whole")
+    begun = time.monotonic()
+    killed(undisturbed, None)
+    latest, kills, runs = time.monotonic() - begun, 0, 0
+    while kills < 25:
+        run, runs = RunPaths(tmp_path / f"{runs}" / "mine", manifest), runs + 1
+        while killed(run, moments.uniform(0, latest)):
+            kills += 1
+        assert left(run) == left(undisturbed)
+
+
 # --- a run ------------------------------------------------------------------------------------------------------------
 
 
-def executed(run: RunPaths) -> set[str]:
-    """Stages that a call of the runner executes."""
-    table = costs_file(run)
-    before = len(pd.read_csv(table)) if table.is_file() else 0
+def executed(run: RunPaths, capsys: pytest.CaptureFixture) -> list[str]:
+    """What a call of the runner says of the stages that it executes."""
     runner.run(str(profile_of(run)), manifest=str(run.manifest), results=str(run.root), until="preprocessing")
-    return set(pd.read_csv(table)["stage"][before:])
+    return [line for line in capsys.readouterr().out.splitlines() if line.startswith(("Made", "Kept"))]
 
 
-def features(run: RunPaths) -> pd.DataFrame:
-    """Radiomics out of what the run has left."""
-    settings = load_profile(profile_of(run))
-    segment_cohort(run, "alarm", settings.segmentation, None, VENOUS, 1)
-    return extract_radiomics(run, "alarm", settings.features, VENOUS, 1)
-
-
-def test_a_run_makes_again_what_has_changed_and_nothing_else(own: RunPaths) -> None:
-    """Outcomes flipped and one image replaced in place; a result altered and one deleted; in between nothing at all."""
-    both = {"01_cohort", "02_preprocessing"}
-    assert executed(own) == both
-    first = features(own)
-    images, values = entries(own.store, "preprocessing"), entries(own.store, "radiomics")
-    assert (len(images), len(values)) == (8, 8)
-
-    os.utime(own.manifest)
-    assert executed(own) == set(), "another date is no other content"
-
-    outcomes = flip_outcomes(own.manifest)
+@pytest.mark.thorough
+def test_a_run_makes_again_what_has_changed_and_says_why(own: RunPaths, capsys: pytest.CaptureFixture) -> None:
+    """An outcome and an image corrected, a result altered and one deleted, through Snakemake and papermill."""
+    shutil.rmtree(own.root)
+    assert executed(own, capsys) == ["Made for the first time: 01_cohort, 02_preprocessing"]
+    edit(own.manifest, another_outcome)
     replace_image(own.manifest)
-    assert executed(own) == both
-    assert read_costs(own).set_index("stage").loc["02_preprocessing", ["patients", "computed"]].tolist() == [8, 1]
-    assert pd.read_csv(own.clinical("alarm"))["hcc"].tolist() == outcomes.tolist()
-    again = features(own)
-    assert len(entries(own.store, "preprocessing") - images) == 1
-    assert len(entries(own.store, "radiomics") - values) == 1
-    changed = (first != again).any(axis=1)
-    assert list(changed.index[changed]) == ["P0004"]
-
-    table, image = own.stage("preprocessing") / "alarm.csv", own.stage("preprocessing") / "images" / "alarm"
-    content = table.read_text(encoding="utf-8")
-    table.write_text(content.replace("P0001", "P0009"), encoding="utf-8")
-    (image / "P0002_venous.nii.gz").unlink()
-    assert executed(own) == {"02_preprocessing"}
-    assert table.read_text(encoding="utf-8") == content
-    assert (image / "P0002_venous.nii.gz").is_file()
+    assert executed(own, capsys) == [
+        "Made again: mine, 01_cohort: row of P0002; images of P0004",
+        "Made again: mine, 02_preprocessing (1 of 8 patients anew): what it reads was made again",
+    ]
+    alter(own.clinical("alarm").with_name("alarm_split.json"))
+    (own.root / IMAGE).unlink()
+    assert executed(own, capsys) == [
+        "Made again: mine, 01_cohort: cohort/alarm_split.json altered",
+        f"Made again: mine, 02_preprocessing (0 of 8 patients anew): {IMAGE} deleted",
+    ]
+    assert executed(own, capsys) == ["Kept, since nothing that they follow from has changed: 2"]
 
 
 # --- what a stage follows from ----------------------------------------------------------------------------------------
 
 
-def digests(profile: Profile, run: RunPaths) -> dict[str, str]:
-    return {stage: stage_digest(stage, profile, run) for stage in (*STAGES, *CHAPTERS)}
+def digests(profile: Profile, run: RunPaths) -> dict[str, dict[str, str]]:
+    return {stage: inputs_of(stage, profile, run) for stage in (*STAGES, *CHAPTERS)}
 
 
-def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
+def changed(before: dict[str, dict[str, str]], after: dict[str, dict[str, str]]) -> set[str]:
     return {stage for stage in before if before[stage] != after[stage]}
 
 
-def test_content_of_the_manifest_and_its_images_counts_for_the_cohort(own: RunPaths) -> None:
-    """Outcomes, an image, a slice of a series and a mask; later stages follow the cohort's files."""
+def test_the_manifest_and_its_images_count_for_the_cohort_alone(own: RunPaths) -> None:
+    """Later stages follow the cohort's files."""
     profile = load_profile(profile_of(own))
     before = digests(profile, own)
-    os.utime(own.manifest)
-    assert changed(before, digests(profile, own)) == set()
-    slices = sorted((own.manifest.parent / pd.read_csv(own.manifest)["venous"][0]).iterdir())
-    mask = own.manifest.parent / pd.read_csv(own.manifest)["liver_mask_venous"][2]
-    for change in (
-        lambda: flip_outcomes(own.manifest),
-        lambda: replace_image(own.manifest),
-        lambda: slices[2].write_bytes(slices[2].read_bytes()[:-1] + b"\1"),
-        lambda: mask.write_bytes(mask.read_bytes() + b"\0"),
-    ):
-        change()
-        after = digests(profile, own)
-        assert changed(before, after) == {"cohort"}
-        before = after
+    edit(own.manifest, another_outcome)
+    replace_image(own.manifest)
+    assert changed(before, digests(profile, own)) == {"cohort"}
 
 
 def test_a_setting_counts_where_it_is_used(tmp_path: Path) -> None:
     """For its stage and the chapters that borrow it, and for nothing else."""
     run, plain = RunPaths(tmp_path / "run"), Profile()
     before = digests(plain, run)
-    assert changed(before, digests(Profile(segmentation={"iterations": 7}), run)) == {"segmentation"}
+    after = digests(Profile(segmentation={"iterations": 7}), run)
+    assert changed(before, after) == {"segmentation"}
+    assert changes(before["segmentation"], after["segmentation"]) == ["setting iterations"]
     assert changed(before, digests(Profile(features={"bin_width": 10}), run)) == {"features", "amap_ct_supplement"}
     assert changed(before, digests(plain, RunPaths(tmp_path / "other"))) == set()
 
@@ -185,7 +418,27 @@ def test_a_file_that_a_setting_names_counts_with_its_content(tmp_path: Path) -> 
     profile = Profile(segmentation={"weights": str(weights)}, features={"resnet18_weights": str(weights)})
     before = digests(profile, run)
     weights.write_bytes(b"two")
-    assert changed(before, digests(profile, run)) == {"segmentation", "features"}
+    after = digests(profile, run)
+    assert changed(before, after) == {"segmentation", "features"}
+    assert changes(before["segmentation"], after["segmentation"]) == ["file of the setting weights"]
+
+
+@pytest.mark.parametrize(("system", "seen"), [("ext4", False), ("exfat", True), ("fuse.sshfs", True)])
+def test_where_no_change_has_a_time_each_file_is_read(tmp_path: Path, monkeypatch, system: str, seen: bool) -> None:
+    """A file of another content and the same size and date, on a system that has nothing else to tell them apart."""
+    partition = types.SimpleNamespace(mountpoint=str(tmp_path), fstype=system)
+    monkeypatch.setattr(provenance.psutil, "disk_partitions", lambda all: [partition])
+    alike = lambda file: (file.stat().st_size, 0, file.stat().st_mtime_ns, 0)  # noqa: E731
+    monkeypatch.setattr(provenance, "file_state", alike)
+    monkeypatch.setattr("hccbook.store.file_state", alike)
+    monkeypatch.setattr(provenance, "_SETTLED_NS", 0)
+    file, store = tmp_path / "ct.nii", Store(tmp_path / "store")
+    file.write_bytes(b"00000000")
+    before = (store.content(file), file_digest(file))
+    alter(file)
+    after = (store.content(file), file_digest(file))
+    assert (before != after) == seen
+    assert (file_digest(file) == hashlib.sha256(file.read_bytes()).hexdigest()) == seen
 
 
 # --- code -------------------------------------------------------------------------------------------------------------
@@ -239,45 +492,6 @@ def test_a_changed_line_makes_stale_what_runs_it(copied: Path, tmp_path: Path) -
     assert not {"cohort", "audit", "preprocessing"} & stale
     assert keys(run)[0] == images
     assert keys(run)[1] != values
-
-
-# --- what a stage has left --------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def finished(tmp_path: Path) -> RunPaths:
-    """A stage that has left a table, an image in a folder, and its notebook."""
-    run = RunPaths(tmp_path / "run")
-    (run.stage("cohort") / "alarm.csv").write_text("patient,hcc\nP0001,0\n")
-    (run.stage("cohort") / "images").mkdir()
-    (run.stage("cohort") / "images" / "P0001.nii.gz").write_bytes(b"voxels")
-    notebook = run.executed_notebook("cohort")
-    notebook.parent.mkdir(parents=True)
-    notebook.write_text("{}")
-    record_outputs("cohort", run)
-    return run
-
-
-def alter(file: Path) -> None:
-    state = file.stat()
-    file.write_text(file.read_text().replace("0", "1"))
-    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
-
-
-@pytest.mark.parametrize("damage", [alter, Path.unlink])
-def test_a_stage_whose_file_is_altered_or_gone_runs_again(finished: RunPaths, damage) -> None:
-    """Its notebook is taken away, the file is named, even where size and date are the old ones."""
-    assert forget_damaged("cohort", finished) == []
-    assert finished.executed_notebook("cohort").is_file()
-    damage(finished.stage("cohort") / "alarm.csv")
-    assert forget_damaged("cohort", finished) == ["cohort/alarm.csv"]
-    assert not finished.executed_notebook("cohort").exists()
-
-
-def test_a_file_that_came_later_damages_nothing(finished: RunPaths) -> None:
-    """What a user puts beside the results is none of them."""
-    (finished.stage("cohort") / "notes.txt").write_text("mine")
-    assert forget_damaged("cohort", finished) == []
 
 
 def test_a_stage_that_has_not_run_is_not_damaged(tmp_path: Path) -> None:

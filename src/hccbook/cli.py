@@ -123,7 +123,7 @@ def manifest(  # noqa: PLR0913 - a command has its options
     on: Annotated[str, typer.Option("--on", help="Its column with the patients' identifiers.")] = "",
     recipe: Annotated[str, typer.Option("--recipe", help="waw_tace, lits, msd_liver or chaos.")] = "",
     weights: Annotated[Path | None, typer.Option("--weights", help="Network for volumes without masks.")] = None,
-    jobs: Annotated[int, typer.Option("--jobs", help="Cores; all when left out.")] = 0,
+    jobs: JobsOption = 0,
 ) -> None:
     """Write a manifest from a folder of CT: what is known, and a table and a page of what is not."""
     from hccbook.collection import Choices, write_manifest
@@ -131,7 +131,7 @@ def manifest(  # noqa: PLR0913 - a command has its options
 
     wanted = tuple(RunSettings(phases=phases).phases.split(","))
     choices = Choices(phases=wanted, study=study, recipe=recipe, clinical=clinical, key=on, weights=weights)
-    print(write_manifest(root, output, choices, jobs or _cores()))
+    print(write_manifest(root, output, choices, _cores(jobs)))
 
 
 @app.command()
@@ -262,16 +262,30 @@ def refresh() -> None:
 def build(
     profile: ProfileOption = "demo",
     out: OutOption = "",
+    manifest: Annotated[
+        str, typer.Option("--manifest", help="Manifest of a run on your own patients, to look for who they are.")
+    ] = "",
 ) -> None:
-    """Render the book from a finished run, check that every listed item is on its page, print the entry page."""
+    """Render the book from a finished run, check that every listed item is on its page, print the entry page.
+
+    The pages of own patients are searched for what their manifest and headers hold, as a run's other files are.
+    """
     from hccbook.book import build_book
+    from hccbook.pipeline.privacy import refuse_identifiers
     from hccbook.pipeline.runner import profile_path
     from hccbook.run import RunPaths
     from hccbook.settings import load_profile
 
     file = profile_path(profile)
+    checked = load_profile(file)
     run = RunPaths.at(out or f"results/{file.stem}")
-    print(build_book(run, shown=run.shown(load_profile(file).run.archive)))
+    entry = build_book(run, shown=run.shown(checked.run.archive))
+    named = manifest or checked.run.manifest
+    if named:
+        print(refuse_identifiers(run, Path(named), centres=checked.cohort.centre_names == "coded"))
+    elif not checked.run.synthetic:
+        print("Nobody has looked for who the patients are: name their manifest, --manifest FILE.", file=sys.stderr)
+    print(entry)
 
 
 @app.command()
@@ -478,7 +492,7 @@ def main() -> None:
     try:
         app()
     except HccbookError as error:
-        is_run = sys.argv[1:2] in (["run"], ["stage"], ["merge"])
+        is_run = sys.argv[1:2] in (["run"], ["stage"], ["merge"], ["build"])
         print(f"hccbook: {error.anonymous() if is_run else error}", file=sys.stderr)
         sys.exit(1)
     except Exception as error:  # whatever it is

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 from pydantic import BaseModel
 
 _PACKAGE = __name__.partition(".")[0]
@@ -27,6 +28,7 @@ _ROOT = Path(__file__).resolve().parent
 _NAMED_MODULE = re.compile(rf"{_PACKAGE}(\.\w+)+(:\w+)?")
 _DATA_FILE = re.compile(r"[\w-]+\.(ya?ml|csv|json|md\.j2|html\.j2)")
 _SETTLED_NS = 2_000_000_000  # a file touched later than this before it was looked at may change within one tick
+_WITHOUT_CHANGE_TIMES = {"vfat", "msdos", "exfat", "fuse", "fuseblk", "9p"}
 
 
 DISTRIBUTIONS = {
@@ -94,10 +96,11 @@ def file_digest(file: Path) -> str:
     """SHA-256 sum of a file's content, read once a process unless the file has changed.
 
     A change is seen by size, times and place on the disk. The time of the last change of state cannot be set back, so
-    that a file replaced by one of the same size and date is read again; one that was touched a moment ago always is.
+    that a file replaced by one of the same size and date is read again; one that was touched a moment ago always is,
+    and so is one whose file system does not keep this time.
     """
     state = file_state(file)
-    return _settled_digest(str(file), state) if is_settled(state) else _hash(str(file))
+    return _settled_digest(str(file), state) if is_settled(state) and tells_changes(file) else _hash(str(file))
 
 
 def file_state(file: Path) -> tuple[int, ...]:
@@ -109,6 +112,17 @@ def file_state(file: Path) -> tuple[int, ...]:
 def is_settled(state: tuple[int, ...]) -> bool:
     """Whether a file was last touched long enough ago for its times to tell the next change."""
     return time.time_ns() - max(state[2:]) > _SETTLED_NS
+
+
+def tells_changes(file: Path) -> bool:
+    """Whether the file system of a file keeps the time of its last change, apart from the date that anyone can set."""
+    return _file_system(file.absolute().parent).partition(".")[0] not in _WITHOUT_CHANGE_TIMES
+
+
+@functools.lru_cache(maxsize=4096)
+def _file_system(folder: Path) -> str:
+    kinds = {one.mountpoint: one.fstype for one in psutil.disk_partitions(all=True)}
+    return next((kinds[str(place)] for place in (folder, *folder.parents) if str(place) in kinds), "")
 
 
 @functools.lru_cache(maxsize=65536)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hccbook.provenance import digest, file_digest, file_state, files_of, is_settled, step_digest
+from hccbook.provenance import digest, file_digest, file_state, files_of, is_settled, step_digest, tells_changes
 
 SUMS = "sums.json"
 """File of an entry of the store that holds the sums of the others."""
@@ -222,6 +222,8 @@ class Store:
 
     def content(self, file: Path) -> str:
         """Hash of a file's content, remembered beside the store for as long as the file's state stays the same."""
+        if not tells_changes(file):
+            return file_digest(file)
         state = file_state(file)
         remembered = self.root / "contents" / digest(str(file.resolve()), state)
         with contextlib.suppress(OSError, ValueError):

@@ -78,6 +78,13 @@ def _ends_of(text: str) -> list[str]:
     return [*first, *(["..."] if len(first + last) < len(lines) else []), *last]
 
 
+def disturbed_runs_page() -> str:
+    """Page about runs that were ended at random moments, and about odd cohorts, as MyST; each as far as measured."""
+    files = {name: benchmark_file(name) for name in ("kill_points", "odd_cohorts")}
+    measured = {name: json.loads(file.read_text(encoding="utf-8")) for name, file in files.items() if file.is_file()}
+    return render("disturbed_runs.md.j2", kills=measured.get("kill_points"), odd=measured.get("odd_cohorts"))
+
+
 def chapter_title(page: str) -> str:
     """What a page of a notebook is called in a list: its chapter, or what it is beside the chapters."""
     return f"Chapter {int(page[:2])}" if page[:2].isdigit() else page.rpartition("_")[2].capitalize()

@@ -46,7 +46,7 @@ def build_book(run: RunPaths, *, out: Path | None = None, shown: RunPaths | None
     BookError
         If a notebook is missing, holds a machine path or an error, if the prose or a notebook gives a warning while
         rendering, or if a listed item is not on its page.
-        A call with nothing changed renders nothing and only checks.
+        A call with nothing changed renders nothing and only checks; a page that was altered or deleted counts as such.
     """
     out = (run.root / "book") if out is None else Path(out)
     source = lay_out(run, out / "source", shown)
@@ -54,13 +54,14 @@ def build_book(run: RunPaths, *, out: Path | None = None, shown: RunPaths | None
     stamp = out / "rendered.json"
     before = json.loads(stamp.read_text(encoding="utf-8")) if stamp.is_file() else {}
     html = out / "_build" / "html"
-    if state != before or not (html / "index.html").is_file():
-        if state["computed"] != before.get("computed"):
-            # Numbers glued from one page into another would stay old: pages without a change are not written again.
+    if {**state, "html": digest(html)} != before:
+        if (state["computed"], digest(html)) != (before.get("computed"), before.get("html")):
+            # Numbers glued from one page into another would stay old, and a page that somebody altered or deleted would
+            # stay so: pages without a change are not written again.
             shutil.rmtree(out / "_build", ignore_errors=True)
         stamp.unlink(missing_ok=True)
         _render(source, out)
-        write_if_changed(stamp, json.dumps(state, indent=1) + "\n")
+        write_if_changed(stamp, json.dumps({**state, "html": digest(html)}, indent=1) + "\n")
     check_items(html, run, [item for item in items() if item.paper in papers_of(run)], shown)
     check_cautions(html, run, shown or run)
     check_self_contained(html)

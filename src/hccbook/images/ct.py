@@ -11,6 +11,7 @@ from hccbook.errors import ImageError
 from hccbook.images.nifti import is_nifti, read_nifti
 from hccbook.images.remarks import apart
 from hccbook.images.series import read_series
+from hccbook.provenance import is_there
 
 VOXEL_EDGES_MM = (0.1, 20.0)
 """Voxel edges of a body CT, mm: reconstructions begin at some 0.2 mm in the plane, and working images end at 10 mm."""
@@ -70,7 +71,7 @@ def read_image(path: str | Path, place: str | None = None) -> sitk.Image:
     """
     path = Path(path)
     place = path.name if place is None else place
-    if not path.exists():
+    if not is_there(path):
         raise ImageError(place, "image must exist", f"no file or folder {path.name!r}", "Correct the path.")
     image = read_nifti(path, place, ImageError) if _is_nifti(path) else read_series(path, place)
     _check_edges(image, place)

@@ -19,6 +19,7 @@ from hccbook.images.remarks import apart, listed, remark
 from hccbook.images.rtstruct import read_region
 from hccbook.images.series import possible_dicom
 from hccbook.images.stacks import on_regular_grid, source_grid
+from hccbook.provenance import is_there
 
 _READERS = {SEGMENTATION: read_segment, STRUCTURES: read_region}
 _ROUNDING = 1e-3  # how far from a whole number scaling and resampling leave a label
@@ -130,7 +131,7 @@ def mask_file(path: str | Path, organ: str | None = None, place: str | None = No
     """
     place = Path(path).name if place is None else place
     file, part = split_mask_path(path)
-    if not file.exists():
+    if not is_there(file):
         raise MaskError(place, "mask must be a file or folder", f"no file {file.name!r}", "Correct the path.")
     if not part and str(path).endswith("#") and not Path(path).exists():
         raise MaskError(place, "a label or name must stand behind '#'", "nothing", "Write it, or leave '#' out.")

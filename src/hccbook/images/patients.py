@@ -75,7 +75,8 @@ def preprocess_patient(case: Case, settings: PreprocessingSettings) -> dict[str,
             link(folder / f"{phase}_labels.nii.gz", case.reference_labels(phase))
         else:
             case.reference_labels(phase).unlink(missing_ok=True)
-    return json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+    facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+    return facts | {"remarks": [[f"{case.key}, {said}" for said in of_phase] for of_phase in facts["remarks"]]}
 
 
 def _write_working_files(case: Case, settings: PreprocessingSettings, folder: Path) -> None:
@@ -107,6 +108,8 @@ def _write_working_files(case: Case, settings: PreprocessingSettings, folder: Pa
         values = (phase, *grid.size, *image.GetSize(), *image.GetSpacing(), *transform.GetOffset())
         volumes = [volume_ml(masks[organ]) if organ in masks else float("nan") for organ in ORGANS]
         said = [remark.anonymous(case.place(phase)) for remark in (*remarks[phase], *of_masks)]
+        # Whose they are is said when they are read: another row of the manifest may have the same files later.
+        said = [text.removeprefix(f"{case.key}, ") for text in said]
         for name, value in zip(FACTS_COLUMNS, (*values, *volumes, said, content_of(image)), strict=True):
             facts[name].append(round(value, 6) if isinstance(value, float) else value)
     (folder / "facts.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")

@@ -96,9 +96,7 @@ def _refuse_unfinished(run: RunPaths, record: RunRecord) -> None:
         raise ArchiveError(run.root.name, "must be a finished run", found, "Run it to its end: hccbook run.")
     altered = [name for stage in recorded_stages(record.papers) for name in damaged_files(stage, run)]
     if altered:
-        raise ArchiveError(
-            run.root.name, "must hold what its stages left", f"altered: {', '.join(altered[:8])}", "Run it again."
-        )
+        raise ArchiveError(run.root.name, "must hold what its stages left", ", ".join(altered[:8]), "Run it again.")
 
 
 def _refuse_large(run: RunPaths, files: Mapping[str, KeptFile]) -> None:

@@ -19,12 +19,12 @@ from hccbook.pipeline.files import read_json
 from hccbook.report.figures import segmentation_title
 from hccbook.report.tables import (
     cohort_title,
-    decimal_text,
     feature_title,
     group_title,
     model_title,
     odds_ratio_text,
     p_phrase,
+    unbounded_text,
     variable_title,
 )
 from hccbook.run import RunPaths
@@ -38,7 +38,7 @@ PROTECTIVE = ("albumin", "platelets")
 
 def percent(share: float, places: int = 1) -> str:
     """Share (0 to 1) in per cent, as it stands in a sentence."""
-    return f"{decimal_text(100 * share, places)} %"
+    return f"{unbounded_text(100 * share, places)} %"
 
 
 def _listed(parts: Iterable[str]) -> str:
@@ -66,7 +66,7 @@ def weight_cautions(title: str, combination: Mapping[str, Any]) -> list[str]:
     """
     return [
         f"In {title} of this run the probability of HCC falls as the {_named(name)} rises (weight "
-        f"{decimal_text(weight, 2)} a standard deviation), although a higher {_named(name)} means a higher risk: a "
+        f"{unbounded_text(weight, 2)} a standard deviation), although a higher {_named(name)} means a higher risk: a "
         "sign of overfitting, not of protection."
         for name, weight in zip(combination["names"], combination["coefficients"], strict=True)
         if name in RISK_FACTORS and weight < 0
@@ -152,10 +152,10 @@ def roc_text(auc: pd.DataFrame, model: str) -> str:
     """
     own = auc[auc["model"] == model].set_index("cohort")["auc"]
     learnt, *unseen = own.index
-    later = _listed(f"{decimal_text(own[name], 3)} in the {_cohort(name)}" for name in unseen)
-    text = f"{model_title(model)} has an AUC of {decimal_text(own[learnt], 3)} where it was learnt, and {later}."
+    later = _listed(f"{unbounded_text(own[name], 3)} in the {_cohort(name)}" for name in unseen)
+    text = f"{model_title(model)} has an AUC of {unbounded_text(own[learnt], 3)} where it was learnt, and {later}."
     better = [
-        f"{model_title(row.model)} ({decimal_text(row.auc, 3)}, {_cohort(row.cohort)})"
+        f"{model_title(row.model)} ({unbounded_text(row.auc, 3)}, {_cohort(row.cohort)})"
         for row in auc.itertuples()
         if row.cohort in unseen and row.model != model and row.auc > own[row.cohort]
     ]
@@ -179,8 +179,8 @@ def calibration_text(summary: pd.DataFrame) -> str:
         )
         spread = ", with predictions too extreme" if row.slope < 0.8 else ""
         parts.append(
-            f"{level} HCC in the {_cohort(row.cohort)} (intercept {decimal_text(row.intercept, 2)}, slope "
-            f"{decimal_text(row.slope, 2)}, ICI {decimal_text(row.ici, 3)}){spread}"
+            f"{level} HCC in the {_cohort(row.cohort)} (intercept {unbounded_text(row.intercept, 2)}, slope "
+            f"{unbounded_text(row.slope, 2)}, ICI {unbounded_text(row.ici, 3)}){spread}"
         )
     return f"The model predicts {'; '.join(parts)}."
 
@@ -220,7 +220,7 @@ def cross_validation_text(crossed: pd.DataFrame, auc: pd.DataFrame, model: str) 
     pooled = crossed[crossed["model"] == "pooled"].set_index("cohort")["auc"].dropna()
     came = auc[auc["model"] == model].set_index("cohort")["auc"]
     parts = [
-        f"{decimal_text(pooled[name], 3)} after {decimal_text(came[name], 3)} in the {_cohort(name)}"
+        f"{unbounded_text(pooled[name], 3)} after {unbounded_text(came[name], 3)} in the {_cohort(name)}"
         for name in pooled.index
     ]
     if not parts:
@@ -263,7 +263,7 @@ def screening_text(associations: pd.DataFrame) -> str:
         return "No feature was tested."
     return (
         f"{passed:,} of {n:,} features ({percent(passed / n)}) have p below 0.05, where chance alone would give "
-        f"{decimal_text(n / 20, 0)}; of the same patients p and AUC say the same, so that the points lie on a line."
+        f"{unbounded_text(n / 20, 0)}; of the same patients p and AUC say the same, so that the points lie on a line."
     )
 
 
@@ -350,7 +350,7 @@ def competing_text(at_horizon: pd.DataFrame, ended: pd.DataFrame, months: float)
     return (
         f"{ended['died'].sum():,} of {len(ended):,} people die before HCC and {ended['hcc'].sum():,} develop it. "
         f"By {months:g} months the incidence of HCC is {'; '.join(parts)}: counting deaths as ends of follow-up "
-        f"overstates it by up to {decimal_text(widest, 1)} percentage points."
+        f"overstates it by up to {unbounded_text(widest, 1)} percentage points."
     )
 
 
@@ -388,9 +388,9 @@ def shuffled_text(control: pd.DataFrame) -> str:
     if shuffled.empty or observed.empty:
         return "No fine-tuning was repeated with shuffled outcomes."
     text = (
-        f"With shuffled outcomes unseen patients are ranked with an AUC from {decimal_text(shuffled.min(), 2)} to "
-        f"{decimal_text(shuffled.max(), 2)}, on average {decimal_text(shuffled.mean(), 2)}; with the true ones "
-        f"{decimal_text(observed.mean(), 2)}."
+        f"With shuffled outcomes unseen patients are ranked with an AUC from {unbounded_text(shuffled.min(), 2)} to "
+        f"{unbounded_text(shuffled.max(), 2)}, on average {unbounded_text(shuffled.mean(), 2)}; with the true ones "
+        f"{unbounded_text(observed.mean(), 2)}."
     )
     if (shuffled - 0.5).abs().max() >= abs(observed.mean() - 0.5):
         text += " A shuffle reaches as far from one half as the truth does, so that this AUC alone proves no learning."
@@ -412,7 +412,7 @@ def agreement_text(title: str, icc: pd.DataFrame) -> str:
     return (
         f"{title}: {len(poor):,} of {len(known):,} features ({percent(len(poor) / len(known))}) agree poorly between "
         f"masks, least {feature_title(worst['feature'])} with an intraclass correlation of "
-        f"{decimal_text(worst['icc'], 2)}."
+        f"{unbounded_text(worst['icc'], 2)}."
     )
 
 
@@ -431,7 +431,7 @@ def moved_text(title: str, scores: pd.DataFrame) -> str:
     patient, mask = moved.stack().idxmax()
     far = int((moved.max(axis=1) > 0.5).sum())
     return (
-        f"{title}: one without HCC goes from {decimal_text(healthy.loc[patient, 'used'], 2)} to "
-        f"{decimal_text(healthy.loc[patient, mask], 2)} ({segmentation_title(mask).lower()}), and {far} of "
+        f"{title}: one without HCC goes from {unbounded_text(healthy.loc[patient, 'used'], 2)} to "
+        f"{unbounded_text(healthy.loc[patient, mask], 2)} ({segmentation_title(mask).lower()}), and {far} of "
         f"{len(healthy)} move by more than 0.5 under some mask, though nothing about them has changed but the mask."
     )

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
 
@@ -32,7 +31,7 @@ from hccbook.pipeline.null_run import DRAWN, draw_null_run
 from hccbook.pipeline.privacy import refuse_identifiers
 from hccbook.pipeline.run_folder import RUNNER_VARIABLE, claimed, clear, end_with_runner, ended_together
 from hccbook.pipeline.run_record import METADATA, executed_notebooks, execution_record
-from hccbook.pipeline.staleness import forget_damaged, record_outputs
+from hccbook.pipeline.staleness import Overview, inputs_of, recorded
 from hccbook.pipeline.unavailable import RECORD, glue_references, guarded_source
 from hccbook.run import (
     CHAPTER_READS,
@@ -270,24 +269,20 @@ def run(profile: str, *, manifest: str = "", results: str = "", jobs: int = 1, u
     with claimed(paths) as lock:
         shown = show_archive(checked, paths)
         folders = tuple(dict.fromkeys((paths, paths.control, shown)))
-        _forget_what_is_damaged(folders)
-        _run_snakemake(paths, shown, file, until, jobs, lock)
+        for folder in folders:
+            (folder.root / "stage_error.txt").unlink(missing_ok=True)
+        overview = Overview.of(folders, (*STAGES, *CHAPTERS))
+        try:
+            _run_snakemake(paths, shown, file, until, jobs, lock)
+        finally:
+            for line in overview.lines():
+                print(line, flush=True)
         for folder in filter(executed_notebooks, folders):
             write_crate(folder)
         if paths.manifest is not None:
             coded = checked.cohort.centre_names == "coded"
             print(refuse_identifiers(paths, paths.manifest, centres=coded), flush=True)
     return paths.root
-
-
-def _forget_what_is_damaged(folders: Iterable[RunPaths]) -> None:
-    for folder in folders:
-        (folder.root / "stage_error.txt").unlink(missing_ok=True)
-        for stage in (*STAGES, *CHAPTERS):
-            damaged = forget_damaged(stage, folder)
-            if damaged:
-                what = f"{damaged[0]} is not what it left"
-                print(f"{folder.root.name}, {stage}: made again, since {what}", flush=True)
 
 
 def check_cluster() -> None:
@@ -427,12 +422,12 @@ def run_one_stage(stage: str, profile: str, results: str, manifest: str, workers
     with tempfile.NamedTemporaryFile(suffix=".csv") as work, CostMeter() as meter:
         os.environ[WORK_LOG] = work.name
         try:
-            if stage == NULL_RUN:
-                draw_null_run(RunPaths(paths.main, paths.manifest), checked.run.papers.split(","), checked.null_run)
-            else:
-                execute_stage(stage, checked, results, workers)
-            for name in DRAWN if stage == NULL_RUN else (stage,):
-                record_outputs(name, paths)
+            inputs, left = inputs_of(stage, checked, paths), DRAWN if stage == NULL_RUN else (stage,)
+            with recorded(left, paths, inputs):
+                if stage == NULL_RUN:
+                    draw_null_run(RunPaths(paths.main, paths.manifest), checked.run.papers.split(","), checked.null_run)
+                else:
+                    execute_stage(stage, checked, results, workers)
         except HccbookError as error:
             # The control's reason goes to the folder of its main run, where `run` looks.
             parts = [error.place, error.rule, str(error.found), error.hint]

@@ -45,5 +45,6 @@ from hccbook.report.tables.typesetting import (
     p_phrase,
     p_text,
     ratio_text,
+    unbounded_text,
 )
 from hccbook.report.tables.workflow import alarm_workflow, amap_ct_workflow
