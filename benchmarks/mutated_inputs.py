@@ -27,12 +27,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import mutated_kinds
+import mutated_models
 import mutations
 import numpy as np
-from mutated_kinds import KINDS
 
 from hccbook.errors import HccbookError
 
+KINDS = mutated_kinds.KINDS | mutated_models.KINDS
 OUTPUT = Path(__file__).with_suffix(".json")
 SEED = 15
 SECONDS, GIGABYTES = 20, 2

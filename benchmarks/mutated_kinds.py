@@ -323,9 +323,18 @@ def _make_parameters(folder: Path) -> None:
     (folder / "params.yaml").write_text(PARAMETERS, encoding="utf-8")
 
 
-OPTIONS = {"binWidth": "bin_width", "label": "label", "normalize": "normalize", "interpolator": "interpolator",
-           "resampledPixelSpacing": "resampled_spacing_mm", "resegmentRange": "resegment_range", "distances": "distances",
-           "resegmentMode": "resegment_mode", "force2D": "force_2d", "weightingNorm": "weighting_norm"}  # fmt: skip
+OPTIONS = {
+    "binWidth": "bin_width",
+    "label": "label",
+    "normalize": "normalize",
+    "interpolator": "interpolator",
+    "resampledPixelSpacing": "resampled_spacing_mm",
+    "resegmentRange": "resegment_range",
+    "resegmentMode": "resegment_mode",
+    "distances": "distances",
+    "force2D": "force_2d",
+    "weightingNorm": "weighting_norm",
+}
 
 
 def _misread_parameters(folder: Path, settings: ExtractionSettings) -> str | None:

@@ -50,11 +50,11 @@ class HccbookError(Exception):
     """
 
     def __init__(self, place: str, rule: str, found: object, hint: str) -> None:
-        self.place = str(place)
+        self.place = _cut(place)
         self.rule = rule
         self.found = found
         self.hint = hint
-        super().__init__(f"{place}: {_cut(rule)}, but found {_cut(found)}. {_cut(hint)}")
+        super().__init__(f"{self.place}: {_cut(rule)}, but found {_cut(found)}. {_cut(hint)}")
 
     names_persons = False
     """Whether what it quotes comes from a patient's files or a manifest, and may name a person."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from hccbook.documents import checked, read_json
 from hccbook.errors import ModelError
@@ -14,7 +15,8 @@ _FORMAT = "hccbook model"
 _VERSION = 1
 
 
-class _Head(TypedDict):
+@dataclass(frozen=True)
+class _Head:
     format: str
     version: int
     model: str
@@ -41,9 +43,9 @@ def read_model(file: str | Path, name: str) -> dict[str, Any]:
         raise ModelError(file.name, "model file must exist", "no such file", "Fit the model first.")
     content = read_json(file, ModelError, "Write the model again with to_json.")
     head = checked(_Head, content, file.name, ModelError, "Write it with to_json.")
-    if (head["format"], head["version"]) != (_FORMAT, _VERSION):
+    if (head.format, head.version) != (_FORMAT, _VERSION):
         rule = f"must be {_FORMAT!r}, version {_VERSION}"
-        raise ModelError(file.name, rule, f"{head['format']!r}, {head['version']!r}", "Write it with to_json.")
-    if head["model"] != name:
-        raise ModelError(file.name, f"must hold the model {name!r}", repr(head["model"]), "Load it as that model.")
+        raise ModelError(file.name, rule, f"{head.format!r}, {head.version!r}", "Write it with to_json.")
+    if head.model != name:
+        raise ModelError(file.name, f"must hold the model {name!r}", repr(head.model), "Load it as that model.")
     return content

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self, TypedDict, get_type_hints
+from typing import Any, ClassVar, NamedTuple, Self, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -32,7 +33,8 @@ class _JsonForm(NamedTuple):
 _Columns = dict[str, list[float | str | None]]
 
 
-class _Path(TypedDict):
+@dataclass(frozen=True)
+class _Path:
     features: list[str]
     penalties: list[float]
     weights: list[list[float]]
@@ -65,7 +67,7 @@ _FORMS = {
         lambda paths: {block: _table_columns(path) for block, path in paths.items()},
         lambda paths: {block: pd.DataFrame(path) for block, path in paths.items()},
     ),
-    "lasso_weights": _JsonForm(_Path, _path_rows, lambda content: weights_along_path(**content)),
+    "lasso_weights": _JsonForm(_Path, _path_rows, lambda path: weights_along_path(**vars(path))),
 }
 
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -55,7 +55,8 @@ class Tuning:
     min_gain: float = 0.0
 
 
-class _Card(TypedDict):
+@dataclass(frozen=True)
+class _Card:
     """What is read of a model card."""
 
     depth: str
