@@ -171,6 +171,12 @@ def _significant(raw: np.ndarray, dataset: Dataset, of_slice: str) -> np.ndarray
         raise ImageError(
             of_slice, f"stored values must fit into the {stored} bits that the header names", found, _ORIGINAL
         )
+    below = raw & ((1 << (high + 1 - stored)) - 1)
+    if not overlay and below.any():
+        found = f"others in {np.count_nonzero(below)} pixels"
+        raise ImageError(
+            of_slice, f"stored values must have nothing below the {stored} bits that the header names", found, _ORIGINAL
+        )
     shift = allocated - 1 - high
     return np.left_shift(raw, shift) >> (allocated - stored)
 

@@ -73,22 +73,23 @@ def read_segment(file: Path, name: str, organ: str | None, image: sitk.Image, pl
     rule = "DICOM SEG must be readable, with segments and the position of every frame"
     hint = "Export the segmentation again, or convert it to NIfTI."
     try:
-        with guarded(place, rule, hint, MaskError), collected() as remarks:
+        with guarded(place, rule, hint, MaskError):
             dataset = read_dicom(file, place)
             if dataset is None:
                 raise ValueError("no DICOM object")
             _check_whole(dataset, place)
-            seg = Segmentation.from_dataset(dataset, copy=False)
-            # Number 0 is the background of a label map.
-            parts = [part for part in map(_part, seg.SegmentSequence) if part.number != 0]
-            frames = [_frame_grid(seg, index, grid, place) for index in range(int(seg.NumberOfFrames))]
-            if not frames:
-                raise ValueError("no frame")
-            check_frame_of_reference({seg.get("FrameOfReferenceUID")}, image, place)
-            part = choose_part(parts, name, organ, place)
-            placements = _placements(frames, grid, place)
-            _check_slices(seg, placements, grid, place)
-            marked = _marked(seg, part.number, placements, grid, place)
+            with collected() as remarks:
+                seg = Segmentation.from_dataset(dataset, copy=False)
+                # Number 0 is the background of a label map.
+                parts = [part for part in map(_part, seg.SegmentSequence) if part.number != 0]
+                frames = [_frame_grid(seg, index, grid, place) for index in range(int(seg.NumberOfFrames))]
+                if not frames:
+                    raise ValueError("no frame")
+                check_frame_of_reference({seg.get("FrameOfReferenceUID")}, image, place)
+                part = choose_part(parts, name, organ, place)
+                placements = _placements(frames, grid, place)
+                _check_slices(seg, placements, grid, place)
+                marked = _marked(seg, part.number, placements, grid, place)
     except ImageError as failure:
         raise MaskError(place, failure.rule, failure.found, failure.hint) from failure
     repeat_once(remarks, place, len(frames), "frames")

@@ -73,19 +73,20 @@ def read_region(file: Path, name: str, organ: str | None, image: sitk.Image, pla
     rule = "DICOM RTSTRUCT must be readable, with names and contours"
     hint = "Export the structure set again, or convert it to NIfTI."
     try:
-        with guarded(place, rule, hint, MaskError), collected() as remarks:
+        with guarded(place, rule, hint, MaskError):
             structures = read_dicom(file, place)
             if structures is None:
                 raise ValueError("no DICOM object")
-            regions = {int(region.ROINumber): region for region in structures.StructureSetROISequence}
-            parts = [Part(number, str(region.get("ROIName") or "")) for number, region in regions.items()]
-            if len(parts) != len(structures.StructureSetROISequence):
-                raise ValueError("two regions of one number")
-            part = choose_part(parts, name, organ, place)
-            check_frame_of_reference(_frames_of_reference(structures, regions[part.number]), image, place)
-            drawn = [item for item in structures.ROIContourSequence if int(item.ReferencedROINumber) == part.number]
-            contours = [contour for item in drawn for contour in item.get("ContourSequence") or ()]
-            items = [(str(contour.ContourGeometricType), _points(contour)) for contour in contours]
+            with collected() as remarks:
+                regions = {int(region.ROINumber): region for region in structures.StructureSetROISequence}
+                parts = [Part(number, str(region.get("ROIName") or "")) for number, region in regions.items()]
+                if len(parts) != len(structures.StructureSetROISequence):
+                    raise ValueError("two regions of one number")
+                part = choose_part(parts, name, organ, place)
+                check_frame_of_reference(_frames_of_reference(structures, regions[part.number]), image, place)
+                drawn = [item for item in structures.ROIContourSequence if int(item.ReferencedROINumber) == part.number]
+                contours = [contour for item in drawn for contour in item.get("ContourSequence") or ()]
+                items = [(str(contour.ContourGeometricType), _points(contour)) for contour in contours]
     except ImageError as failure:
         raise MaskError(place, failure.rule, failure.found, failure.hint) from failure
     repeat_once(remarks, place, len(items), "contours")

@@ -30,7 +30,7 @@ class _JsonForm(NamedTuple):
     read: Callable[[Any], Any] = lambda value: value
 
 
-_Columns = dict[str, list[float | str | None]]
+_Columns = dict[str, list[int | float | str | None]]
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ class _Card:
     depth: str
     epochs_allowed: int
     seed: int
-    history: list[dict[str, float | str | None]]
+    history: list[dict[str, int | float | str | None]]
     start_sha256: str
     organ: str
     phases: list[str]
