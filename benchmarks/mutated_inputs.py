@@ -215,7 +215,13 @@ def main() -> None:
         kept = json.loads(OUTPUT.read_text(encoding="utf-8"))["rows"] if OUTPUT.is_file() else []
         rows = {row["kind"]: row for row in kept} | rows
         machine = {"processor": platform.processor() or platform.machine(), "python": platform.python_version()}
-        kept = {"machine": machine, "seed": SEED, "rows": [rows[name] for name in KINDS if name in rows]}
+        kept = {
+            "machine": machine,
+            "seed": SEED,
+            "seconds": SECONDS,
+            "gigabytes": GIGABYTES,
+            "rows": [rows[name] for name in KINDS if name in rows],
+        }
         OUTPUT.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     return None
 

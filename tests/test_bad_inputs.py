@@ -336,7 +336,7 @@ TABLE = (
     profile("name twice", "run: {phases: venous}\nrun: {papers: alarm}\n", "line 2", "'run' a second time"),
     profile("references that multiply", BOMB, f"{MAX_YAML_CHARACTERS:,} characters"),
     profile("part of itself", "run: &a [*a]", f"{MAX_YAML_CHARACTERS:,} characters, .*inf"),
-    profile("ten megabytes", "# " + "x" * 10_000_000, "at most 8,000,000 bytes"),
+    profile("ten megabytes", "# " + "x" * 10_000_000, "at most 2,000,000 bytes"),
     parameters("misspelt setting", "setting: {binWith: 25}", "setting: must hold supported settings", "'binWidth'"),
     parameters("LBP", "imageType: {LBP3D: {}}", "supported image types only", "'LBP3D'"),
     parameters("lower case", "imageType: {wavelet: {}}", "found 'wavelet'. Did you mean 'Wavelet'"),

@@ -14,8 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from hccbook.errors import HccbookError, reading
 
-MAX_YAML_CHARACTERS = 2_000_000
-"""Longest YAML document, its references written out; the transcription of a whole paper has a twentieth of that."""
+MAX_YAML_CHARACTERS = 500_000
+"""Longest YAML document, its references written out; the longest of this book, both papers' claims, has a fifth."""
 
 MAX_JSON_BYTES = 1 << 26
 """Longest JSON document; a model that keeps its whole LASSO path has a sixtieth of that."""

@@ -107,6 +107,12 @@ def _ends_of(text: str) -> list[str]:
     return [*first, *(["..."] if len(first + last) < len(lines) else []), *last]
 
 
+def bad_inputs_page() -> str:
+    """Page about what is made of damaged and hostile inputs, from the benchmark, as MyST."""
+    measured = json.loads(benchmark_file("mutated_inputs").read_text(encoding="utf-8"))
+    return render("bad_inputs.md.j2", **measured)
+
+
 def claims_count(claimed: Iterable[Claim]) -> str:
     """How many claims of each paper have which status, as a MyST table."""
     claimed = list(claimed)

@@ -18,6 +18,7 @@ from hccbook.book.costs_page import costs_page
 from hccbook.book.generated_pages import (
     api_pages,
     assumptions_page,
+    bad_inputs_page,
     claims_count,
     contrast_phases_page,
     own_ct_blocks,
@@ -98,6 +99,7 @@ def lay_out(run: RunPaths, source: Path, shown: RunPaths | None = None) -> Path:
         "results.md": results_page(listed, claimed, synthetic=synthetic),
         "assumptions.md": assumptions_page(register, used),
         "contrast_phases.md": contrast_phases_page(),
+        "bad_inputs.md": bad_inputs_page(),
         "costs.md": costs_page(run),
         "scaling.md": scaling_page(),
         "assets/mathjax/tex-svg.js": _mathjax(),

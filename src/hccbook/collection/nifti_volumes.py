@@ -103,7 +103,9 @@ def file_grid(path: Path) -> Grid | None:
         return None
     rank = len(size)
     direction = np.array(reader.GetDirection()).reshape(rank, rank)[:3, :3]
-    return Grid(tuple(size[:3]), np.array(reader.GetOrigin()[:3]), direction * np.array(reader.GetSpacing()[:3]))
+    return Grid(
+        (size[0], size[1], size[2]), np.array(reader.GetOrigin()[:3]), direction * np.array(reader.GetSpacing()[:3])
+    )
 
 
 def _holds_labels(path: Path) -> bool:
