@@ -483,9 +483,17 @@ class Segmenter:
             # A network of any size could be asked for.
             sizes = {name: getattr(provenance, name) for name in ("filters", "levels", "patch_voxels")}
             SegmentationSettings.checked(file.name, sizes)
+            if not provenance.spacing_mm > 0:
+                raise ModelError(file.name, "spacing must be above 0 mm", provenance.spacing_mm, hint)
             intensity = checked(IntensityNormalisation, content["intensity"], file.name, ModelError, hint)
             network = build_network(**sizes)
             network.load_state_dict(tensors)
+            # DynUNet has some layers under two names: of two that differ, the later one would count.
+            loaded = network.state_dict()
+            twofold = [name for name, tensor in tensors.items() if not torch.equal(loaded[name], tensor)]
+            if twofold:
+                rule = "weights must be the same under each name of a layer"
+                raise ModelError(file.name, rule, f"others in {twofold[0]!r}", "Copy the file again.")
             losses = checked(tuple[float, ...], content["losses"], file.name, ModelError, hint)
         chosen = choose_device(device)
         return cls(network.to(chosen).eval(), intensity, provenance, losses, chosen)
