@@ -331,7 +331,7 @@ TABLE = (
     profile("byte of 0", b"a: \x00", "valid YAML"),
     profile("no such day", "a: 2020-13-45", "valid YAML"),
     profile("brackets without end", "[" * 5000, "valid YAML"),
-    profile("objects of Python", "a: !!python/object/apply:os.system [id]", "valid YAML", "constructor"),
+    profile("objects of Python", "a: !!python/object/apply:os.system [id]", "valid YAML", "python"),
     profile("type that does not fit", "a: !!timestamp x", "valid YAML"),
     profile("name twice", "run: {phases: venous}\nrun: {papers: alarm}\n", "line 2", "'run' a second time"),
     profile("references that multiply", BOMB, f"{MAX_YAML_CHARACTERS:,} characters"),

@@ -157,7 +157,9 @@ def reason(error: Exception) -> str:
         If it is not the file's fault; see `raise_for_machine`.
     """
     raise_for_machine(error)
-    said = getattr(error, "problem", None) or getattr(error, "reason", None) or error  # of YAML, of text
+    if problem := getattr(error, "problem", ""):  # of YAML
+        return str(problem)[:160]
+    said = getattr(error, "reason", "") or error  # of text
     lines = [line.strip() for line in str(said).splitlines() if line.strip()]
     # ITK's last line says what happened; the ones before name its own source files.
     words = _LIBRARY_TALK.sub(" ", lines[-1] if lines else "").split()
