@@ -331,7 +331,7 @@ def test_a_number_that_two_entries_find_is_there_once(folder):
             "row: Weight",
             r"claims\.yaml: alarm-age numbers, entry 1: must find at least one .*'Weight'.*CSVs",
         ),
-        ("place: Table 1,", "place: Table,", r"alarm-age: numbers, entry 1: must find at least one transcribed number"),
+        ("place: Table 1,", "place: Table,", r"alarm-age numbers, entry 1: must find at least one transcribed number"),
         ("item: alarm-table-1", "item: alarm-table-9", r"alarm-age item: must be an item .*'alarm-table-9'.*Add it"),
         ("{place: Table 1, row: Age, quantity: median}", "{}", r"alarm-age: numbers\.0: must name at least one column"),
         ("row: Age", "rwo: Age", r"alarm-age: numbers\.0\.rwo: Extra inputs are not permitted"),
