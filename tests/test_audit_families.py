@@ -347,7 +347,7 @@ METHOD = "methods: [{kind: network, place: x, "
             "check must be one",
         ),
         (ROWS, DESCRIPTION + "relations: [{id: a, check: counts, place: x, what: x, holds: b}]\n", "known names"),
-        (ROWS, "name: [", "paper.yaml: must be valid YAML"),
+        (ROWS, "name: [", "paper.yaml, line 1: must be valid YAML"),
     ],
 )
 def test_wrong_folder_is_one_message(tmp_path, rows, description, message):

@@ -100,7 +100,8 @@ def run(tmp_path):
     finding = "id,paper,place,check,printed,recomputed,arithmetic,certainty,consequence,claims\n"
     (finished.stage("audit") / "findings.csv").write_text(finding, encoding="utf-8")
     for item in shown:
-        for name, content in ((item.data, b"item,note\nx,n.a.: made up\n"), (item.figure, PIXEL)):
+        kept = ((item.data, b"item,note\nx,n.a.: made up\n"), (item.figure, PIXEL), (item.vector_figure, b"<svg/>"))
+        for name, content in kept:
             if name is not None:
                 (finished.root / name).parent.mkdir(parents=True, exist_ok=True)
                 (finished.root / name).write_bytes(content)

@@ -112,60 +112,11 @@ def test_missing_manifest_is_one_message(command, tmp_path: Path) -> None:
     assert "Traceback" not in out + err
 
 
-@pytest.mark.parametrize(
-    ("change", "column", "in_rule_or_found", "in_hint"),
-    [
-        ({"venous": "absent.nii.gz"}, "venous", "absent.nii.gz", ""),
-        ({"venous": ""}, "venous", "empty", ""),
-        ({"bilirubin": 1.2}, "bilirubin", "1.2", "17.1"),
-        ({"albumin": 4.1}, "albumin", "4.1", "Multiply albumin by 10"),
-        ({"age": 12}, "age", "12", "adults"),
-        ({"sex": "man"}, "sex", "man", ""),
-        ({"hcc": 2}, "hcc", "2", ""),
-        ({"months": 0}, "months", "0", ""),
-        ({"cohort": "discovry"}, "cohort", "discovry", "discovery"),
-        ({"fibroscan": 12}, "fibroscan", "fibroscan", ""),
-    ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
-)
-def test_bad_value_names_line_column_value_and_cure(
-    command, folder: Path, change: dict, column: str, in_rule_or_found: str, in_hint: str
-) -> None:
-    """Each bad value is one problem that a user can act upon."""
-    found = problems(command, manifest(folder, ROW | change))
-    hit = [problem for problem in found if problem["column"] == column]
-    assert len(hit) == 1, found
-    assert in_rule_or_found in hit[0]["rule"] + hit[0]["found"]
-    assert in_hint in hit[0]["hint"]
-    assert hit[0]["hint"]
-
-
 def test_missing_phase_column_is_named(command, folder: Path) -> None:
     """Three phases are asked for and one is there."""
     code, out, _ = command("check", manifest(folder), "--json")
     assert code == 1
     assert {problem["column"] for problem in json.loads(out)} == {"arterial", "delayed"}
-
-
-def test_duplicate_patient_is_named(command, folder: Path) -> None:
-    """The second line of the same patient is the problem."""
-    found = problems(command, manifest(folder, ROW, ROW | {"age": 51}))
-    assert [(problem["column"], problem["found"]) for problem in found if problem["column"] == "patient_id"]
-
-
-def test_mask_on_another_grid_is_refused(command, folder: Path) -> None:
-    """A mask of other voxel edges does not belong to the image."""
-    sitk.WriteImage(volume(np.ones((12, 14, 16), np.uint8), 4.0), folder / "liver.nii.gz")
-    (found,) = problems(command, manifest(folder))
-    assert found["column"] == "liver_mask_venous"
-    assert "grid" in found["rule"]
-
-
-def test_empty_mask_is_refused(command, folder: Path) -> None:
-    """A mask without a voxel masks nothing."""
-    sitk.WriteImage(volume(np.zeros((12, 14, 16), np.uint8)), folder / "liver.nii.gz")
-    (found,) = problems(command, manifest(folder))
-    assert found["column"] == "liver_mask_venous"
 
 
 def test_wrong_modality_is_refused(command, folder: Path) -> None:

@@ -127,43 +127,6 @@ def test_manifest_quotes_blank_lines_and_byte_order_mark(tmp_path):
 # --- one problem, one message ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"patient_id": ["a", "a"]}, ("line 3, column 'patient_id'", "different in every row", "that of line 2")),
-        ({"patient_id": [None, "a"]}, ("line 2, column 'patient_id'", "must not be empty")),
-        ({"age": [50, 17]}, ("line 3, column 'age'", "18 to 120 years", "found 17", "leave the patient out")),
-        ({"sex": ["male", "M"]}, ("line 3, column 'sex'", "male or female", "Did you mean 'male'")),
-        ({"sex": ["1", "male"]}, ("line 2, column 'sex'", "ambiguous")),
-        ({"bilirubin": [17, 1.2]}, ("line 3, column 'bilirubin'", "2 to 1000 umol/L", "found 1.2", r"17\.1")),
-        ({"hbv_dna_iu_ml": [0, 4.3]}, ("line 3, column 'hbv_dna_iu_ml'", "0 \\(undetectable\\) or 10", "Logarithms")),
-        ({"albumin": [4.1, 40]}, ("line 2, column 'albumin'", "g/L", "found 4.1", "by 10")),
-        ({"platelets": [150, 150000]}, ("line 3, column 'platelets'", "150000", "Divide platelets by 1000")),
-        ({"bilirubin": ["17", "0,9"]}, ("line 3", "'0,9'", "point as decimal mark")),
-        ({"afp": ["<1.3", "2"]}, ("line 2, column 'afp'", "'<1.3'", "limit of detection")),
-        ({"alt": ["30", "n/a"]}, ("line 3, column 'alt'", "Leave an unknown value empty")),
-        ({"albumin": [None, 40]}, ("line 2, column 'albumin'", "must not be empty", "as both papers do")),
-        ({"etiology": ["HBV", "NAHS"]}, ("line 3, column 'etiology'", "'NAHS'", "Did you mean 'NASH'")),
-        ({"hcc": [0, 2]}, ("line 3, column 'hcc'", "must be 0 or 1", "Write 1 for yes")),
-        ({"hcc": ["0", "yes"]}, ("line 3, column 'hcc'", "'yes'", "Write 1 for yes")),
-        ({"months": [12, 0]}, ("line 3, column 'months'", "found 0", "no follow-up")),
-        ({"months": [12, 1200]}, ("line 3, column 'months'", "found 1200", "30.4")),
-        ({"cohort": ["discovery", "train"]}, ("line 3, column 'cohort'", "'train'", "Did you mean 'training'")),
-        ({"cohort": ["discovery", "test"]}, ("column 'cohort'", "one paper", "discovery, test")),
-        ({"delayed": ["ct/d.nii.gz", None]}, ("line 3, column 'delayed'", "must not be empty", "set phases")),
-        ({"venous": "ct/same.nii.gz"}, ("line 2, column 'venous'", "file of its own", "that of line 3")),
-        ({"bclc": ["A", None]}, ("line 2, column 'bclc'", "empty where hcc is 0")),
-        ({"hcv_svr": [1, 3]}, ("line 3, column 'hcv_svr'", "must be 0 or 1")),
-    ],
-)
-def test_manifest_value(tmp_path, changes, words):
-    """Each wrong value is named by line, column, rule, value and hint, and never by the patient's own name."""
-    file = write_manifest(tmp_path, patients(2, **changes))
-    with refused(r"manifest\.csv", *words) as caught:
-        read_manifest(file)
-    assert "name1" not in str(caught.value) and str(tmp_path) not in str(caught.value)
-
-
 @pytest.mark.parametrize("name", sorted(QUANTITIES.keys() & COLUMNS.keys() - {"age"}))
 def test_the_manifest_has_the_bounds_of_the_scores(tmp_path, name):
     """Both ends of a score's quantity are accepted in a manifest, and what is beyond them is refused in its words."""
@@ -238,53 +201,6 @@ def test_count_of_further_problems(tmp_path):
     with refused("line 2", r"\(2 more; run hccbook check\.\)"):
         read_manifest(file)
     assert [problem.line for problem in check_manifest(file) if problem.column in ("age", "sex")] == [2, 3, 4]
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (b"", ("empty file",)),
-        (b"patient_id,age\n\n", ("at least one patient",)),
-        (b"patient_id;age\na;50\n", ("separated by commas", "semicolons", "comma delimited")),
-        (b"patient_id\tage\na\t50\n", ("separated by commas", "tabs")),
-        ("patient_id,centre\na,München\n".encode("latin-1"), ("UTF-8", "byte 0xfc on line 2")),
-        ("patient_id,age\n".encode("utf-16"), ("UTF-8",)),
-        (b"PK\x03\x04...", ("CSV", "spreadsheet")),
-        (b'patient_id,age\n"a,50\n', ("valid CSV",)),
-    ],
-    ids=["empty", "no-rows", "semicolons", "tabs", "latin-1", "utf-16", "xlsx", "open-quote"],
-)
-def test_not_a_manifest(tmp_path, content, words):
-    """Files that are no UTF-8 CSV with rows say what they are, and check reports the same."""
-    file = tmp_path / "manifest.csv"
-    file.write_bytes(content)
-    with refused(*words):
-        read_manifest(file)
-    problems = check_manifest(file)
-    assert len(problems) == 1 and problems[0].line is None
-
-
-def test_manifest_absent(tmp_path):
-    """A missing manifest is named."""
-    with refused(r"gone\.csv", "must exist"):
-        read_manifest(tmp_path / "gone.csv")
-
-
-def test_row_of_another_length(tmp_path):
-    """A row with a value too many is named by its line."""
-    file = write_manifest(tmp_path, patients(2))
-    file.write_text(file.read_text(encoding="utf-8").rstrip("\n") + ",extra\n", encoding="utf-8")
-    with refused("line 3", "must have 15 values", "16 values"):
-        read_manifest(file)
-
-
-def test_column_twice(tmp_path):
-    """A column that is there twice is refused."""
-    file = write_manifest(tmp_path, patients(1))
-    lines = file.read_text(encoding="utf-8").splitlines()
-    file.write_text(f"{lines[0]},age\n{lines[1]},51\n", encoding="utf-8")
-    with refused("column 'age'", "2 columns named 'age'"):
-        read_manifest(file)
 
 
 def test_schema_describes_every_column():

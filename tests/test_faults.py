@@ -21,9 +21,8 @@ import SimpleITK as sitk
 
 from hccbook import cli, phantom
 from hccbook.cohort import check_manifest
-from hccbook.errors import ImageError, SettingsError, StorageError
+from hccbook.errors import ImageError, SettingsError, StorageError, reason
 from hccbook.images import read_image, write_image
-from hccbook.images.remarks import reason
 from hccbook.parallel import map_patients
 from hccbook.pipeline import runner
 from hccbook.pipeline.run_folder import claimed, end_tree

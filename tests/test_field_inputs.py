@@ -6,25 +6,22 @@ so 1.4 mm^3, and 3,200 of them are 4,480 mm^3; on a grid of 1 mm they are 3,200 
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pydicom
 import pytest
-import yaml
 from test_images import write_series
 from test_nifti_reading import PLAIN, nifti
 from typer.testing import CliRunner
 
 from hccbook import cli
-from hccbook.errors import HccbookError, SettingsError
-from hccbook.features.radiomics import ExtractionSettings
+from hccbook.errors import HccbookError
 from hccbook.images.patients import preprocess_patient
 from hccbook.pipeline.preprocessing import preprocess_cohort
 from hccbook.run import Case, RunPaths
-from hccbook.settings import PreprocessingSettings, load_profile, read_yaml
+from hccbook.settings import PreprocessingSettings
 
 AFFINE_1MM = np.diag([-1.0, -1.0, 1.0, 1.0])[:3]
 FIRST_ORDER = (
@@ -240,66 +237,3 @@ def test_label_that_is_not_there(extract, labels, label, mask, words):
     """Two labels that contradict each other, and one that the map lacks."""
     labels(label)
     assert words in message(extract, "ct.nii", mask, "label.yaml")
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("imageType:\n  LoG: [1.0, 3.0]\n", "imageType.LoG: must be a mapping.*'sigma: ...'"),
-        ("imageType:\n  Wavelet: haar\n", "imageType.Wavelet: must be a mapping.*'haar'.*'wavelet: ...'"),
-        ("imageType:\n  Original: true\n", "imageType.Original: must be a mapping.*True"),
-        ("featureClass:\n  glcm: 5\n", "featureClass.glcm: must be a list of features, but found 5"),
-        ("featureClass:\n  glcm: Contrast\n", "featureClass.glcm: must be a list of features, but found 'Contrast'"),
-        ("setting:\n  minimumROISize: abc\n", "minimumROISize: must be a whole number, but found 'abc'"),
-        ("setting:\n  minimumROISize: [50]\n", r"minimumROISize: must be a whole number, but found \[50\]"),
-        ("setting:\n  binWidth: 25\n  binWidth: 10\n", "line 3: must be valid YAML.*'binWidth' a second time"),
-    ],
-)
-def test_malformed_parameter_files(tmp_path, text, words):
-    """Each is refused with the place in the file and how to write it."""
-    (tmp_path / "p.yaml").write_text(text, encoding="utf-8")
-    with pytest.raises(SettingsError, match=f"(?s)p.yaml.*{words}"):
-        ExtractionSettings.from_yaml(tmp_path / "p.yaml")
-
-
-ODD = (None, True, 5, -1, 1.5, "abc", "", [], [5], ["a", None], {}, {"a": 1}, {1: [2]}, [[1]], {"sigma": "x"})
-"""What a value of a file may be by mistake."""
-
-
-@pytest.mark.parametrize("name", ["imageType", "featureClass", "setting", "other", 5])
-def test_odd_values_of_parameter_files(tmp_path, name):
-    """Whatever stands anywhere, a file is read or refused by an error of ours."""
-    inner = {
-        "imageType": ("Original", "LoG", "Wavelet", "Gradient", "Other"),
-        "featureClass": ("glcm", "shape", "other"),
-        "setting": ("binWidth", "label", "sigma", "resampledPixelSpacing", "minimumROISize", "resegmentRange", "x"),
-    }.get(name, ())
-    contents = [*ODD, *({key: value} for key, value in itertools.product(inner, ODD))]
-    contents += [{"binWidth": value} for value in ODD] + [{"LoG": {"sigma": value}} for value in ODD]
-    for content in [{name: content} for content in contents] + list(ODD):
-        (tmp_path / "p.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-        try:
-            ExtractionSettings.from_yaml(tmp_path / "p.yaml")
-        except SettingsError as error:
-            assert "p.yaml" in error.place
-
-
-@pytest.mark.parametrize("section", ["run", "cohort", "features", "other", 5])
-def test_odd_values_of_profiles(tmp_path, section):
-    """The same of a profile."""
-    for content in [{section: value} for value in ODD] + [{section: {"seed": value}} for value in ODD] + list(ODD):
-        (tmp_path / "mine.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-        try:
-            load_profile(tmp_path / "mine.yaml")
-        except SettingsError as error:
-            assert "mine.yaml" in error.place
-
-
-@pytest.mark.parametrize(
-    "content", [b"\xff\xfe\x00a", b"a: \x00", b"a: [1", b"a: 2020-13-45", b"[" * 5000, b"a: !!python/none"]
-)
-def test_what_is_no_yaml(tmp_path: Path, content: bytes):
-    """Other bytes, a broken list, a date that is none, brackets without end, objects of Python."""
-    (tmp_path / "p.yaml").write_bytes(content)
-    with pytest.raises(SettingsError, match=r"p\.yaml.*valid YAML"):
-        read_yaml(tmp_path / "p.yaml")

@@ -17,6 +17,7 @@ PACKAGE = "hccbook"
 
 ROOMS = (
     "errors",
+    "documents",
     "provenance",
     "store",
     "run",
@@ -44,7 +45,7 @@ ROOMS = (
 )
 """Modules and subpackages in the order of data flow; each imports only from those above it."""
 
-LEAVES = ("errors", "provenance", "store", "run", "papers", "settings", "cluster", "parallel")
+LEAVES = ("errors", "documents", "provenance", "store", "run", "papers", "settings", "cluster", "parallel")
 """Rooms that know nothing of patients; they import nothing but each other."""
 
 STANDARD_LIBRARY_ONLY = ("doctor",)

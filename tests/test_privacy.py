@@ -23,8 +23,8 @@ from safetensors.numpy import save_file
 from hccbook import phantom
 from hccbook.cli import main
 from hccbook.cohort import coded_centres
-from hccbook.errors import DataError, ImageError, ManifestError, SettingsError, anonymous_reason
-from hccbook.images.remarks import Remark, reason
+from hccbook.errors import DataError, ImageError, ManifestError, SettingsError, anonymous_reason, reason
+from hccbook.images.remarks import Remark
 from hccbook.parallel import map_patients
 from hccbook.pipeline import runner
 from hccbook.pipeline.cohort import make_cohort

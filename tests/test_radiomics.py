@@ -422,33 +422,6 @@ def test_parameter_file_of_pyradiomics_is_read(tmp_path):
     assert tuple(extract_features(as_image(noise()), as_image(ball()), settings).index) == settings.feature_names
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("setting: {binWith: 25}", r"setting: must hold supported settings only, but found 'binWith'.*'binWidth'"),
-        ("imageType: {LBP3D: {}}", r"imageType: must hold supported image types only, but found 'LBP3D'"),
-        ("imageType: {wavelet: {}}", r"found 'wavelet'. Did you mean 'Wavelet'"),
-        ("featureClass: {shape2D: }", r"featureClass: must hold supported feature classes only, but found 'shape2D'"),
-        ("featureClass: {glcm: [Homogeneity1]}", r"featureClass.glcm: .*but found 'Homogeneity1'"),
-        ("voxelSetting: {kernelRadius: 2}", r"voxelSetting: must be absent"),
-        ("setting: {correctMask: true}", r"setting.correctMask: must be absent.*Resample the mask"),
-        ("setting: {binWidth: -5}", r"bin_width: Input should be greater than 0, but found -5"),
-        ("setting: {wavelet: daubechies}", r"wavelet: must be a discrete wavelet"),
-        ("imageType: {LoG: {}}", r"'log' and log_sigma must be given together"),
-        ("imageType: [Original]", r"imageType: must be a mapping"),
-        ("images: {}", r"must hold supported parts only, but found 'images'"),
-        ("setting: {binWidth: 25", r"line \d+: must be valid YAML"),
-        ("- 1", r"must hold imageType, featureClass and setting, but found list"),
-    ],
-)
-def test_parameter_file_that_cannot_be_followed_is_refused(tmp_path, text, message):
-    """Nothing in the file is passed over in silence."""
-    file = tmp_path / "Params.yaml"
-    file.write_text(text)
-    with pytest.raises(SettingsError, match=r"Params\.yaml.*" + message):
-        ExtractionSettings.from_yaml(file)
-
-
 def test_missing_parameter_file_is_refused(tmp_path):
     """The message names the file."""
     with pytest.raises(SettingsError, match=r"Absent\.yaml: parameter file must exist"):

@@ -25,46 +25,10 @@ def test_unknown_parameter_names_the_nearest_known_one(tmp_path: Path) -> None:
         load_profile(file)
 
 
-def test_unknown_section_names_the_known_ones(tmp_path: Path) -> None:
-    """A section that is no stage is refused."""
-    with pytest.raises(SettingsError, match=r"mine\.yaml: feature: .*Did you mean 'features'"):
-        load_profile(written(tmp_path, "feature:\n  bin_width: 25\n"))
-
-
-def test_value_out_of_range_is_named(tmp_path: Path) -> None:
-    """A negative voxel edge is refused with the rule and the value found."""
-    with pytest.raises(SettingsError, match=r"preprocessing\.spacing_mm: .*greater than 0, but found -1"):
-        load_profile(written(tmp_path, "preprocessing:\n  spacing_mm: -1\n"))
-
-
-def test_value_of_the_wrong_type_is_named(tmp_path: Path) -> None:
-    """A word where a number belongs is refused."""
-    with pytest.raises(SettingsError, match=r"alarm\.lasso_folds: .*integer.*but found 'ten'"):
-        load_profile(written(tmp_path, "alarm:\n  lasso_folds: ten\n"))
-
-
-def test_unknown_phase_lists_the_known_ones(tmp_path: Path) -> None:
-    """A phase that is none of the three is refused."""
-    with pytest.raises(SettingsError, match=r"run\.phases: .*arterial, venous, delayed.*portal"):
-        load_profile(written(tmp_path, "run:\n  phases: arterial,portal\n"))
-
-
 def test_phases_are_put_in_the_order_of_the_contrast() -> None:
     """Phases given backwards come out in the order in which they are taken."""
     assert Profile(run={"phases": "delayed, arterial"}).run.phases == "arterial,delayed"
     assert Profile().run.phases == ",".join(PHASES)
-
-
-def test_broken_yaml_names_the_line(tmp_path: Path) -> None:
-    """A syntax error is shown with its line."""
-    with pytest.raises(SettingsError, match=r"mine\.yaml, line 3.*valid YAML"):
-        load_profile(written(tmp_path, "run:\n  phases: [arterial\n"))
-
-
-def test_list_instead_of_sections_is_refused(tmp_path: Path) -> None:
-    """A YAML list has no sections."""
-    with pytest.raises(SettingsError, match="named sections, but found list"):
-        load_profile(written(tmp_path, "- run\n"))
 
 
 def test_missing_profile_lists_those_at_hand() -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import errno
 import re
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _FROM_FILES = re.compile(
@@ -16,10 +18,20 @@ _FROM_FILES = re.compile(
     re.VERBOSE,
 )
 
+_LIBRARY_TALK = re.compile(r"'[^']*[/\\][^']*'|\S*[/\\]\S*|\(?\b0x[0-9a-fA-F]+\)?|<[^>]*>|\bitk::ERROR:|\b\w+IO\(\)?:?")
+"""Paths, addresses, representations of objects, and how ITK begins: none of it helps who reads it."""
+
+_LONGEST_FOUND = 600  # characters of a value that a message shows; a hostile file may hold millions
+
 
 def without_quotes(text: str) -> str:
     """A text without the quoted words and the paths in it, which may name a person."""
     return _FROM_FILES.sub("(not shown)", text)
+
+
+def _cut(found: object) -> str:
+    text = str(found)
+    return text if len(text) <= _LONGEST_FOUND else f"{text[:_LONGEST_FOUND]} ... ({len(text):,} characters)"
 
 
 class HccbookError(Exception):
@@ -38,18 +50,20 @@ class HccbookError(Exception):
     """
 
     def __init__(self, place: str, rule: str, found: object, hint: str) -> None:
-        self.place = str(place)
+        self.place = _cut(place)
         self.rule = rule
         self.found = found
         self.hint = hint
-        super().__init__(f"{place}: {rule}, but found {found}. {hint}")
+        super().__init__(f"{self.place}: {_cut(rule)}, but found {_cut(found)}. {_cut(hint)}")
 
     names_persons = False
     """Whether what it quotes comes from a patient's files or a manifest, and may name a person."""
 
     def anonymous(self) -> str:
         """The message without what may name a person."""
-        rule, found = (without_quotes(str(part)) if self.names_persons else part for part in (self.rule, self.found))
+        rule, found = map(_cut, (self.rule, self.found))
+        if self.names_persons:
+            rule, found = without_quotes(rule), without_quotes(found)
         return f"{self.place}: {rule}, but found {found}. {self.hint}"
 
     def __reduce__(self):
@@ -132,3 +146,55 @@ def raise_for_machine(error: Exception) -> None:
         raise StorageError("results", "must be written", error.strerror, hint) from error
     if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
         raise MemoryError("memory does not suffice") from error
+
+
+def reason(error: Exception) -> str:
+    """Why a library could not read a file, without its own source files, addresses and the user's folders.
+
+    Raises
+    ------
+    StorageError, MemoryError
+        If it is not the file's fault; see `raise_for_machine`.
+    """
+    raise_for_machine(error)
+    if problem := getattr(error, "problem", ""):  # of YAML
+        return str(problem)[:160]
+    said = getattr(error, "reason", "") or error  # of text
+    lines = [line.strip() for line in str(said).splitlines() if line.strip()]
+    # ITK's last line says what happened; the ones before name its own source files.
+    words = _LIBRARY_TALK.sub(" ", lines[-1] if lines else "").split()
+    return " ".join(words)[:160].strip(" .:") or type(error).__name__
+
+
+@contextmanager
+def reading(kind: type[HccbookError], place: str, rule: str, hint: str) -> Iterator[None]:
+    """Whatever a library raises over a file, as an error of ours that names the file, and the line where it is known.
+
+    What a library may raise over broken or hostile input is nowhere listed, so that a list of it is always too short.
+
+    Parameters
+    ----------
+    kind : type
+        Error to raise.
+    place, rule, hint : str
+        As of `HccbookError`.
+    """
+    try:
+        yield
+    except HccbookError:
+        raise
+    except Exception as failure:
+        mark = getattr(failure, "problem_mark", None)
+        line = "" if mark is None else f", line {mark.line + 1}"
+        raise kind(f"{place}{line}", rule, reason(failure), hint) from failure
+
+
+@contextmanager
+def passed_over() -> Iterator[None]:
+    """Pass over whatever a library raises over a part of a file that may be missing or broken."""
+    try:
+        yield
+    except HccbookError:
+        raise
+    except Exception as failure:
+        raise_for_machine(failure)

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
+from hccbook.documents import read_yaml
 from hccbook.errors import SettingsError
 from hccbook.papers import PAPERS
 
@@ -35,10 +35,23 @@ def _listed(text: str, allowed: tuple[str, ...], what: str) -> tuple[str, ...]:
     return tuple(item for item in allowed if item in items)
 
 
-class Settings(BaseModel):
-    """Base of all settings: frozen, no unknown keys."""
+def _holds_switch(value: object) -> bool:
+    return isinstance(value, bool) or (isinstance(value, list | tuple) and any(map(_holds_switch, value)))
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, no unknown keys, finite numbers, and yes or no only where that is meant."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _yes_or_no(cls, value: Any, field: ValidationInfo) -> Any:
+        # Python takes true for 1, and a word for yes: neither is what somebody meant.
+        is_switch = cls.model_fields[str(field.field_name)].annotation is bool
+        if is_switch is not isinstance(value, bool) and (is_switch or _holds_switch(value)):
+            raise ValueError(f"must {'' if is_switch else 'not '}be true or false")
+        return value
 
     @classmethod
     def checked(cls, place: str, fields: Mapping[str, Any], others: str = "more") -> Self:
@@ -452,28 +465,6 @@ def _describe(error: Mapping[str, Any], fields: Mapping[str, Any]) -> tuple[str,
     return place, "must be a known setting", f"{name!r}", f"{hint}Known here: {', '.join(known)}."
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML in which a name stands once; of two, PyYAML takes the last without a word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [(key.tag, key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for number, name in enumerate(names):
-            if name in names[:number]:
-                mark = node.value[number][0].start_mark
-                raise yaml.constructor.ConstructorError(None, None, f"{name[1]!r} a second time", mark)
-        return super().construct_mapping(node, deep)
-
-
-def read_yaml(file: Path) -> Any:
-    """Content of a YAML file; what is no YAML is a `SettingsError` that names file and line."""
-    try:
-        return yaml.load(file.read_text(encoding="utf-8"), _UniqueKeys)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = file.name if mark is None else f"{file.name}, line {mark.line + 1}"
-        raise SettingsError(place, "must be valid YAML", str(error).splitlines()[0], "Correct the syntax.") from error
-
-
 def load_profile(file: str | Path) -> Profile:
     """Read and check a profile.
 
@@ -497,7 +488,8 @@ def load_profile(file: str | Path) -> Profile:
         others = sorted(path.stem for path in file.parent.glob("*.yaml")) if file.parent.is_dir() else []
         hint = f"Profiles at hand: {', '.join(others) or 'none'}."
         raise SettingsError(file.name, "profile must exist", "no such file", hint)
-    content = read_yaml(file) or {}
+    content = read_yaml(file, SettingsError)
+    content = {} if content is None else content
     if not isinstance(content, dict):
         raise SettingsError(file.name, "must hold named sections", type(content).__name__, "See profiles/demo.yaml.")
     return Profile.checked(file.name, content, "more wrong settings in this file")

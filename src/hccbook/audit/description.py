@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hccbook.audit.findings import CERTAIN, CERTAINTIES, CHECKS
+from hccbook.documents import checked, read_yaml
 from hccbook.errors import DataError
 from hccbook.papers.published import PrintedAt
 
@@ -16,7 +16,7 @@ FILE = "paper.yaml"
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Outcome(_Part):
@@ -231,16 +231,5 @@ class Description(_Part):
             raise DataError(
                 str(folder), f"must hold {FILE}", "none", "hccbook audit init FOLDER writes one to fill in."
             )
-        try:
-            content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
-            raise DataError(FILE, "must be valid YAML", str(error).splitlines()[0], "Correct the syntax.") from error
-        try:
-            return cls.model_validate(content)
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = f"{FILE}: {'.'.join(map(str, first['loc']))}".rstrip(": ")
-            rule = first["msg"].removeprefix("Value error, ")
-            raise DataError(
-                place, rule, repr(first["input"])[:120], "hccbook audit schema prints the format."
-            ) from error
+        content = read_yaml(file, DataError)
+        return checked(cls, content, FILE, DataError, "hccbook audit schema prints the format.")

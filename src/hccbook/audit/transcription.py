@@ -15,7 +15,7 @@ from hccbook.audit.description import Description, RowAt
 from hccbook.audit.expressions import Quoted
 from hccbook.audit.printed import in_digits, is_number, printed_range, whole_number
 from hccbook.audit.two_by_two import MEASURES, PerformanceRow, TwoByTwo, fitting_tables
-from hccbook.errors import DataError
+from hccbook.errors import DataError, reading
 from hccbook.papers.published import PrintedAt, rows_at
 
 NEEDED = ("place", "row", "quantity", "value")
@@ -63,7 +63,11 @@ def read_numbers(folder: Path) -> pd.DataFrame:
     """
     rows = []
     for file in sorted(folder.glob("*.csv")):
-        with file.open(encoding="utf-8-sig", newline="") as handle:
+        hint = "Save it as 'CSV UTF-8 (comma delimited)'."
+        with (
+            reading(DataError, file.name, "must be CSV in UTF-8", hint),
+            file.open(encoding="utf-8-sig", newline="") as handle,
+        ):
             reader = csv.DictReader(handle)
             columns = reader.fieldnames or ()
             wrong = [name for name in NEEDED if name not in columns] or sorted({*columns} - {*NEEDED, *OPTIONAL})

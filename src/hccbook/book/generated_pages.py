@@ -85,6 +85,12 @@ def disturbed_runs_page() -> str:
     return render("disturbed_runs.md.j2", kills=measured.get("kill_points"), odd=measured.get("odd_cohorts"))
 
 
+def bad_inputs_page() -> str:
+    """Page about what is made of damaged and hostile inputs, from the benchmark, as MyST."""
+    measured = json.loads(benchmark_file("mutated_inputs").read_text(encoding="utf-8"))
+    return render("bad_inputs.md.j2", **measured)
+
+
 def chapter_title(page: str) -> str:
     """What a page of a notebook is called in a list: its chapter, or what it is beside the chapters."""
     return f"Chapter {int(page[:2])}" if page[:2].isdigit() else page.rpartition("_")[2].capitalize()

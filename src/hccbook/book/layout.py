@@ -19,6 +19,7 @@ from hccbook.book.costs_page import costs_page
 from hccbook.book.generated_pages import (
     api_pages,
     assumptions_page,
+    bad_inputs_page,
     contrast_phases_page,
     own_ct_blocks,
     shown_run,
@@ -103,6 +104,7 @@ def lay_out(run: RunPaths, source: Path, shown: RunPaths | None = None) -> Path:
         "_config.yml": _config(synthetic),
         "assumptions.md": assumptions_page(register, used),
         "contrast_phases.md": contrast_phases_page(),
+        "bad_inputs.md": bad_inputs_page(),
         "costs.md": costs_page(run),
         "scaling.md": scaling_page(),
         "assets/mathjax/tex-svg.js": _mathjax(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import re
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, LegacyConvertedE
 
 from hccbook.errors import ImageError
 from hccbook.images.dicom_headers import functional_group, numbers, whole_number
-from hccbook.images.remarks import UNREADABLE, collected, quiet
+from hccbook.images.remarks import attempted, collected
 
 CT_CLASSES = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
 """SOP classes of CT images: one slice a file, and several frames a file."""
@@ -214,20 +215,16 @@ def _years(age: str) -> int | None:
 
 def _group(dataset: Dataset, name: str, frame: int = 0) -> Dataset | None:
     """Functional group of a frame, or of all; None where there is neither, or it is damaged."""
-    try:
-        with quiet():
-            return functional_group(dataset, frame, name)
-    except UNREADABLE:
-        return None
+    with attempted():
+        return functional_group(dataset, frame, name)
+    return None
 
 
 def _text(dataset: Dataset | None, name: str) -> str:
     """Value as one line of text, several values one behind the other; empty where absent or malformed."""
-    try:
-        with quiet():
-            value: Any = None if dataset is None else dataset.get(name)
-    except UNREADABLE:
-        value = None
+    value: Any = None
+    with attempted():
+        value = None if dataset is None else dataset.get(name)
     if value is None:
         return ""
     parts = value if isinstance(value, Sequence) and not isinstance(value, str | bytes) else [value]
@@ -240,11 +237,9 @@ def _kinds(dataset: Dataset | None, name: str = "ImageType") -> tuple[str, ...]:
 
 def _numbers(dataset: Dataset | None, name: str, count: int) -> tuple[float, ...]:
     """So many finite numbers; none where they are others. What is repaired is said when the volume is read."""
-    try:
-        with collected():
-            return () if dataset is None else numbers(dataset, name, count, "")
-    except (ImageError, *UNREADABLE):
-        return ()
+    with contextlib.suppress(ImageError), attempted(), collected():
+        return () if dataset is None else numbers(dataset, name, count, "")
+    return ()
 
 
 def _whole(dataset: Dataset, name: str) -> int | None:

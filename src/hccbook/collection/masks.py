@@ -5,7 +5,6 @@ A mask that fits several volumes is tied to none.
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +22,7 @@ from hccbook.collection.tree import Source, Tree
 from hccbook.collection.volumes import Volume, patient_names
 from hccbook.images.dicom_seg import ORGAN_CODES
 from hccbook.images.geometry import Grid, find_placement
-from hccbook.images.remarks import UNREADABLE, quiet
+from hccbook.images.remarks import attempted, quiet
 
 _ALL = 0.99  # share of a mask's slices that must lie on those of its volume
 _NEAR_MM = 0.05
@@ -155,7 +154,7 @@ def _references(dataset: Dataset) -> tuple[frozenset[str], frozenset[str], set[s
             elif element.keyword == "FrameOfReferenceUID" and element.value:
                 frames.add(str(element.value))
 
-    with contextlib.suppress(*UNREADABLE):  # what was read until there counts
+    with attempted():  # what was read until there counts
         look(dataset)
     return frozenset(series), frozenset(instances), frames
 
@@ -183,12 +182,11 @@ def _declared_labels(file: NiftiFile, root: Path) -> dict[str, int]:
     while True:
         declared = folder / "dataset.json"
         if declared.is_file() and not file.source.member:
-            try:
+            with attempted():
                 labels = json.loads(declared.read_text(encoding="utf-8")).get("labels") or {}
                 pairs = [(key, value) if not str(key).isdigit() else (value, key) for key, value in labels.items()]
                 return {organ_named(str(name)): int(label) for name, label in pairs if organ_named(str(name))}
-            except (OSError, ValueError, AttributeError, TypeError):
-                return {}
+            return {}
         if folder == root or folder == folder.parent:
             return {}
         folder = folder.parent

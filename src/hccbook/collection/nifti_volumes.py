@@ -16,7 +16,7 @@ from hccbook.collection.volumes import Volume
 from hccbook.errors import ImageError
 from hccbook.images.geometry import Grid
 from hccbook.images.nifti import read_nifti
-from hccbook.images.remarks import UNREADABLE, collected, quiet
+from hccbook.images.remarks import attempted, collected
 
 _MOST_LABELS = 130  # TotalSegmentator has 117
 _AIR_HU = -200.0  # every CT of a body has air or fat below it, a map of labels has nothing
@@ -95,17 +95,17 @@ def file_grid(path: Path) -> Grid | None:
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     reader.SetImageIO("NiftiImageIO")
-    try:
-        with quiet():
-            reader.ReadImageInformation()
-    except UNREADABLE:
-        return None
-    size = reader.GetSize()
+    size: tuple[int, ...] = ()
+    with attempted():
+        reader.ReadImageInformation()
+        size = reader.GetSize()
     if len(size) < 3 or any(length != 1 for length in size[3:]):
         return None
     rank = len(size)
     direction = np.array(reader.GetDirection()).reshape(rank, rank)[:3, :3]
-    return Grid(tuple(size[:3]), np.array(reader.GetOrigin()[:3]), direction * np.array(reader.GetSpacing()[:3]))
+    return Grid(
+        (size[0], size[1], size[2]), np.array(reader.GetOrigin()[:3]), direction * np.array(reader.GetSpacing()[:3])
+    )
 
 
 def _holds_labels(path: Path) -> bool:

@@ -19,9 +19,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import MediaStorageDirectoryStorage
 
 from hccbook.collection.headers import HEADER_TAGS, Header, header_of
-from hccbook.errors import ImageError
+from hccbook.errors import ImageError, reason
 from hccbook.images import is_nifti
-from hccbook.images.remarks import UNREADABLE, quiet, reason
+from hccbook.images.remarks import quiet
 from hccbook.parallel import progress_line
 
 _PREAMBLE = 132  # bytes before which a DICOM file may say anything, and whose last four say DICM
@@ -174,7 +174,7 @@ def _look_at(path: Path, tree: Tree) -> None:
                 return
             stream.seek(0)
             _sort_in(source, stream, tree)
-    except UNREADABLE as failure:
+    except Exception as failure:  # whatever its reader raises
         tree.leftovers.append(Leftover(source, f"cannot be read: {reason(failure)}"))
 
 
@@ -191,7 +191,7 @@ def _look_into(path: Path, tree: Tree) -> None:
                 continue
             try:
                 _sort_in(source, io.BytesIO(archive.read(member)), tree)
-            except (*UNREADABLE, NotImplementedError, zipfile.BadZipFile) as failure:
+            except Exception as failure:
                 tree.leftovers.append(Leftover(source, f"cannot be read: {reason(failure)}"))
 
 

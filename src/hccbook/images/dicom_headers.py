@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from hccbook.errors import ImageError
-from hccbook.images.remarks import UNREADABLE, collected, quiet, reason, remark, repeat_once
+from hccbook.images.remarks import attempted, collected, guarded, remark, repeat_once
 
 HEADER_TAGS = (
     *("SOPClassUID", "SOPInstanceUID", "Modality", "ImageType", "PatientID", "PatientName", "StudyInstanceUID"),
@@ -27,6 +28,9 @@ HEADER_TAGS = (
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "ReferencedSeriesSequence"),
 )
 """What is read of a header; pixels are read by themselves."""
+
+READABLE_HEADER = ("header must be readable", "Copy or export that slice again: its header is damaged.")
+"""Rule and hint where pydicom cannot convert a value: it does so when a value is asked for, not when it is read."""
 
 _PREAMBLE_BYTES, _MAGIC = 128, b"DICM"
 _FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")  # of the file's header or of its object, in either byte order
@@ -72,6 +76,15 @@ class Slice:
     kind: str
 
 
+class _WithinFile(io.BufferedReader):
+    """A file of which no more is asked than it has: for a length of gigabytes, memory is taken before it is read."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > io.DEFAULT_BUFFER_SIZE:
+            size = min(size, max(0, os.fstat(self.fileno()).st_size - self.tell()))
+        return super().read(size)
+
+
 def read_header(file: Path) -> Dataset | None:
     """Header of a DICOM object, with `HEADER_TAGS` only; None where a file is none.
 
@@ -85,17 +98,15 @@ def read_dicom(file: Path, place: str = "", **options: Any) -> Dataset | None:
 
     `place` is how the remark on a preamble that is not there names it; the name of the file if empty.
     """
-    try:
-        with file.open("rb") as stream:
-            start = stream.read(_PREAMBLE_BYTES + len(_MAGIC))
+    dataset = None
+    with attempted(), file.open("rb", buffering=0) as raw, _WithinFile(raw) as stream:
+        start = stream.read(_PREAMBLE_BYTES + len(_MAGIC))
         bare = start[_PREAMBLE_BYTES:] != _MAGIC
         if bare and start[:2] not in _FIRST_GROUPS:
             return None
-        with quiet():
-            dataset = pydicom.dcmread(file, force=bare, **options)
-    except UNREADABLE:
-        return None
-    if not bare:
+        stream.seek(0)
+        dataset = pydicom.dcmread(stream, force=bare, **options)
+    if dataset is None or not bare:
         return dataset
     if not (text(dataset, "SOPClassUID") or text(dataset, "Modality")):
         return None
@@ -113,24 +124,11 @@ def slice_name(file: Path, header: Dataset, frame: int | None = None) -> str:
     return name if frame is None else f"{name}, frame {frame + 1}"
 
 
-@contextmanager
-def guarded(of_slice: str) -> Iterator[None]:
-    """Name the slice whose header pydicom cannot convert: it does so when a value is asked for, not when it is read."""
-    try:
-        with quiet():
-            yield
-    except UNREADABLE as failure:
-        hint = "Copy or export that slice again: its header is damaged."
-        raise ImageError(of_slice, "header must be readable", reason(failure), hint) from failure
-
-
 def text(header: Dataset, keyword: str) -> str:
     """Text of a tag; empty where it is absent."""
-    try:
-        with quiet():
-            return str(header.get(keyword, "") or "").strip()
-    except UNREADABLE:
-        return ""
+    with attempted():
+        return str(header.get(keyword, "") or "").strip()
+    return ""
 
 
 def numbers(header: Dataset, keyword: str, count: int | None, place: str) -> tuple[float, ...]:
@@ -194,12 +192,10 @@ def _written(header: Dataset, keyword: str) -> str:
 
 def whole_number(header: Dataset, keyword: str, place: str, default: int = 0) -> int:
     """Whole number of a tag, `default` where it is absent; one that is written several times is read once."""
-    try:
-        with quiet():
-            found = header.get(keyword)
-            values = {int(value) for value in np.ravel(default if found in (None, "") else found)}
-    except UNREADABLE:
-        values = set()
+    values: set[int] = set()
+    with attempted():
+        found = header.get(keyword)
+        values = {int(value) for value in np.ravel(default if found in (None, "") else found)}
     if len(values) != 1 or min(values) < 0:
         written = repr(_written(header, keyword))
         raise ImageError(place, f"{keyword} must be one whole number of 0 or more", written, _EXPORT)
@@ -235,7 +231,7 @@ def slices_of(headers: Mapping[Path, Dataset], place: str) -> list[Slice]:
     for file, header in headers.items():
         of_slice = f"{place}, slice {slice_name(file, header)}"
         frames = whole_number(header, "NumberOfFrames", of_slice, 1)
-        with guarded(of_slice):
+        with guarded(of_slice, *READABLE_HEADER):
             groups = header.get("PerFrameFunctionalGroupsSequence")
         if frames > 1 and (groups is None or len(groups) != frames):
             found = f"{slice_name(file, header)} of several frames, {frames} of them, without a place for each"
@@ -266,7 +262,7 @@ def _required(images: Iterable[tuple[Path, Dataset, int | None]], place: str) ->
     for name, group, keyword, count, rule in _REQUIRED:
         for index, (file, header, frame) in enumerate(images):
             of_slice = f"{place}, slice {slice_name(file, header, frame)}"
-            with guarded(of_slice):
+            with guarded(of_slice, *READABLE_HEADER):
                 source = header if frame is None else functional_group(header, frame, group) or Dataset()
                 values[index][name] = np.array(numbers(source, keyword, count, of_slice))
         lacking = [index for index, found in enumerate(values) if not found[name].size]

@@ -19,8 +19,8 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import UID, RLELossless, SecondaryCaptureImageStorage, generate_uid
 
 from hccbook.errors import ImageError
-from hccbook.images.dicom_headers import Slice, guarded, read_dicom, slice_name, text, whole_number
-from hccbook.images.remarks import UNREADABLE, collected, quiet, remark, repeat_once
+from hccbook.images.dicom_headers import READABLE_HEADER, Slice, read_dicom, slice_name, text, whole_number
+from hccbook.images.remarks import attempted, collected, guarded, remark, repeat_once
 
 _HU_TYPES = ("", "HU")
 _UNSPECIFIED = "US"  # DICOM PS3.3, C.11.1.1.2
@@ -93,7 +93,7 @@ def stored_values(file: Path, slice_: Slice, place: str) -> np.ndarray:
         As `hounsfield_units`.
     """
     of_slice = f"{place}, slice {slice_name(file, slice_.header)}"
-    with guarded(of_slice):
+    with guarded(of_slice, *READABLE_HEADER):
         return _stored_values(file, of_slice)
 
 
@@ -171,23 +171,27 @@ def _significant(raw: np.ndarray, dataset: Dataset, of_slice: str) -> np.ndarray
         raise ImageError(
             of_slice, f"stored values must fit into the {stored} bits that the header names", found, _ORIGINAL
         )
+    below = raw & ((1 << (high + 1 - stored)) - 1)
+    if not overlay and below.any():
+        found = f"others in {np.count_nonzero(below)} pixels"
+        raise ImageError(
+            of_slice, f"stored values must have nothing below the {stored} bits that the header names", found, _ORIGINAL
+        )
     shift = allocated - 1 - high
     return np.left_shift(raw, shift) >> (allocated - stored)
 
 
 def _decompressed(dataset: Dataset, syntax: UID, shape: tuple[int, ...], of_slice: str) -> np.ndarray:
     """Pixels of compressed frames, as they were before."""
-    try:
-        with quiet():
-            if syntax == RLELossless:
-                planes = list(dataset.pixel_array.reshape(shape))
-            else:
-                frames = list(generate_frames(dataset.PixelData, number_of_frames=shape[0]))
-                # GDCM fills what a broken frame lacks.
-                whole = all(frame.rstrip(b"\0").endswith(_END_OF_JPEG) for frame in frames)
-                planes = [_decoded(frame, dataset, syntax) for frame in frames] if whole else []
-    except UNREADABLE:
-        planes = []
+    planes: list[np.ndarray] = []
+    with attempted():
+        if syntax == RLELossless:
+            planes = list(dataset.pixel_array.reshape(shape))
+        else:
+            frames = list(generate_frames(dataset.PixelData, number_of_frames=shape[0]))
+            # GDCM fills what a broken frame lacks.
+            whole = all(frame.rstrip(b"\0").endswith(_END_OF_JPEG) for frame in frames)
+            planes = [_decoded(frame, dataset, syntax) for frame in frames] if whole else []
     if len(planes) != shape[0] or any(plane.shape != shape[1:] for plane in planes):
         hint = "Copy or export that slice again, uncompressed if need be."
         raise ImageError(of_slice, "compressed pixels must be readable", f"{syntax.name} that is not whole", hint)

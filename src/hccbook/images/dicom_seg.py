@@ -15,7 +15,7 @@ from hccbook.errors import ImageError, MaskError
 from hccbook.images.dicom_headers import functional_group, numbers, read_dicom, whole_number
 from hccbook.images.dicom_masks import Part, check_frame_of_reference, choose_part
 from hccbook.images.geometry import Grid, Placement, find_placement, grids_apart
-from hccbook.images.remarks import UNREADABLE, apart, collected, quiet, reason, repeat_once
+from hccbook.images.remarks import apart, collected, guarded, repeat_once
 from hccbook.images.stacks import source_grid
 
 if TYPE_CHECKING:
@@ -70,29 +70,28 @@ def read_segment(file: Path, name: str, organ: str | None, image: sitk.Image, pl
     from highdicom.seg import Segmentation
 
     grid = source_grid(image)
+    rule = "DICOM SEG must be readable, with segments and the position of every frame"
+    hint = "Export the segmentation again, or convert it to NIfTI."
     try:
-        dataset = read_dicom(file, place)
-        if dataset is None:
-            raise ValueError("no DICOM object")
-        _check_whole(dataset, place)
-        with quiet(), collected() as remarks:
-            seg = Segmentation.from_dataset(dataset, copy=False)
-            # Number 0 is the background of a label map.
-            parts = [part for part in map(_part, seg.SegmentSequence) if part.number != 0]
-            frames = [_frame_grid(seg, index, grid, place) for index in range(int(seg.NumberOfFrames))]
-            if not frames:
-                raise ValueError("no frame")
-            check_frame_of_reference({seg.get("FrameOfReferenceUID")}, image, place)
-            part = choose_part(parts, name, organ, place)
-            placements = _placements(frames, grid, place)
-            _check_slices(seg, placements, grid, place)
-            marked = _marked(seg, part.number, placements, grid, place)
+        with guarded(place, rule, hint, MaskError):
+            dataset = read_dicom(file, place)
+            if dataset is None:
+                raise ValueError("no DICOM object")
+            _check_whole(dataset, place)
+            with collected() as remarks:
+                seg = Segmentation.from_dataset(dataset, copy=False)
+                # Number 0 is the background of a label map.
+                parts = [part for part in map(_part, seg.SegmentSequence) if part.number != 0]
+                frames = [_frame_grid(seg, index, grid, place) for index in range(int(seg.NumberOfFrames))]
+                if not frames:
+                    raise ValueError("no frame")
+                check_frame_of_reference({seg.get("FrameOfReferenceUID")}, image, place)
+                part = choose_part(parts, name, organ, place)
+                placements = _placements(frames, grid, place)
+                _check_slices(seg, placements, grid, place)
+                marked = _marked(seg, part.number, placements, grid, place)
     except ImageError as failure:
         raise MaskError(place, failure.rule, failure.found, failure.hint) from failure
-    except UNREADABLE as failure:
-        rule = "DICOM SEG must be readable, with segments and the position of every frame"
-        hint = "Export the segmentation again, or convert it to NIfTI."
-        raise MaskError(place, rule, reason(failure), hint) from failure
     repeat_once(remarks, place, len(frames), "frames")
     return marked
 

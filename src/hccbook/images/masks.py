@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from hccbook.documents import read_json
 from hccbook.errors import MaskError
 from hccbook.images.dicom_masks import SEGMENTATION, STRUCTURES, check_is_not_another, modality
 from hccbook.images.dicom_seg import read_segment
@@ -292,11 +292,8 @@ def organ_in(path: str | Path, organ: str) -> str:
     described = Path(path).with_name("dataset.json")
     labels: Mapping[str, object] = _TOTAL_SEGMENTATOR
     if described.is_file():
-        try:
-            labels = json.loads(described.read_text(encoding="utf-8"))["labels"]
-        except (ValueError, KeyError, TypeError) as error:
-            rule, hint = "must be nnU-Net's description of its labels", "Copy the one that the prediction wrote."
-            raise MaskError(described.name, rule, type(error).__name__, hint) from error
+        content = read_json(described, MaskError, "Copy the one that the prediction wrote.")
+        labels = content.get("labels") if isinstance(content, dict) else None
     label = labels.get(organ) if isinstance(labels, Mapping) else None
     if not isinstance(label, int) or isinstance(label, bool):
         found = f"{label!r}" if label is not None else "no such label"

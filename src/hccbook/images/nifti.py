@@ -6,18 +6,24 @@ import gzip
 import math
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
 
-from hccbook.errors import ImageError, MaskError, StorageError
+from hccbook.errors import ImageError, MaskError, StorageError, reason
 from hccbook.images.geometry import GRID_TOLERANCE_MM, Grid
-from hccbook.images.remarks import apart, quiet, reason, remark
+from hccbook.images.remarks import apart, guarded, quiet, remark
 from hccbook.images.stacks import regular_image
 from hccbook.store import atomic_path
 
 NIFTI_ENDINGS = (".nii", ".nii.gz")
+
+MAX_VOXELS = 1 << 30
+"""Voxels of the largest image that is read: 4,096 slices of 512 x 512, or 1,024 of 1,024 x 1,024."""
+
+MAX_START = 1 << 26
+"""Byte at which the voxels of an image begin at the latest; extensions of the header stand before them."""
 
 _FIELDS = (
     *("magic", "sizes", "type", "edges", "start", "slope", "intercept"),
@@ -172,23 +178,24 @@ def read_voxels(path: Path, place: str, error: type[ImageError] | type[MaskError
         not finite; if its edges are 0, or its header names two different ones.
     """
     _check_ending(path, place, error)
-    try:
-        content = gzip.decompress(path.read_bytes()) if path.name.lower().endswith(".gz") else path.read_bytes()
-    except (OSError, EOFError, zlib.error, MemoryError) as failure:
-        raise error(place, "file must be readable", reason(failure), "Copy or convert the file again.") from failure
-    order, header = _header(content, place, error)
-    sizes = _sizes(header, place, error)
-    values = _values(content, order, header, sizes, (place, error))
+    packed = path.name.lower().endswith(".gz")
+    with (
+        guarded(place, "file must be readable", "Copy or convert the file again.", error),
+        gzip.open(path) if packed else path.open("rb") as stream,
+    ):
+        order, header = _header(stream.read(max(_HEADERS)), place, error)
+        sizes = _sizes(header, place, error)
+        values = _scaled(_stored(stream, order, header, sizes, (place, error)), header, place, error)
     with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is refused
         return Voxels(values, Grid(sizes, *_placed(header, sizes, place, error)))
 
 
-def _header(content: bytes, place: str, error: type[ImageError] | type[MaskError]) -> tuple[str, np.void]:
-    """Byte order and header."""
+def _header(start: bytes, place: str, error: type[ImageError] | type[MaskError]) -> tuple[str, np.void]:
+    """Byte order and header, of a file's first bytes."""
     for order in "<>":
-        length = int(np.frombuffer(content[:4].ljust(4, b"\0"), order + "i4")[0])
-        if length in _HEADERS and len(content) >= length:
-            header = np.frombuffer(content, _HEADERS[length].newbyteorder(order), 1)[0]
+        length = int(np.frombuffer(start[:4].ljust(4, b"\0"), order + "i4")[0])
+        if length in _HEADERS and len(start) >= length:
+            header = np.frombuffer(start, _HEADERS[length].newbyteorder(order), 1)[0]
             if header["magic"] in (b"n+1", b"n+2"):
                 return order, header
     found = "no header of NIfTI with its voxels behind it"
@@ -208,24 +215,38 @@ def _sizes(header: np.void, place: str, error: type[ImageError] | type[MaskError
     return tuple(sizes[:3])
 
 
-def _values(
-    content: bytes, order: str, header: np.void, sizes: tuple[int, int, int], told: tuple[str, type]
+def _stored(
+    stream: IO[bytes], order: str, header: np.void, sizes: tuple[int, int, int], told: tuple[str, type]
 ) -> np.ndarray:
-    """Values (z, y, x), scaled as the header says."""
+    """Values (z, y, x) as they are stored: all that the header promises, and nothing behind them."""
     place, error = told
     code = int(header["type"])
     if code not in _TYPES:
         hint = "Write one volume a file, in grey values of 8 to 64 bits."
         raise error(place, "image must be 3-D with one value a voxel", f"values of NIfTI's type {code}", hint)
-    kind = np.dtype(_TYPES[code])
+    kind, count = np.dtype(_TYPES[code]), math.prod(sizes)
+    if count > MAX_VOXELS:
+        found = " x ".join(f"{size:,}" for size in sizes)
+        raise error(place, f"image must have at most {MAX_VOXELS:,} voxels", found, "Write the abdomen alone.")
     start = int(header["start"]) if math.isfinite(header["start"]) else -1
-    expected, length = math.prod(sizes) * kind.itemsize, len(content) - start
-    if start < 0 or length < expected:
+    if not (540 if header["magic"] == b"n+2" else 348) <= start <= MAX_START:
+        raise error(place, "voxels must begin behind the header", f"byte {header['start']:g}", _CONVERT)
+    stream.seek(start)
+    expected = count * kind.itemsize
+    content = stream.read(expected)
+    if len(content) < expected:
         rule = f"file must be whole, with {expected} bytes of voxels"
-        raise error(place, rule, f"{max(0, length)} bytes", "Copy or convert the file again.")
-    values = np.frombuffer(content, kind.newbyteorder(order), math.prod(sizes), start).reshape(sizes[::-1])
-    values = values.astype(kind, copy=False)
-    wrong = values.size - np.count_nonzero(np.isfinite(values)) if kind.kind == "f" else 0
+        raise error(place, rule, f"{len(content)} bytes", "Copy or convert the file again.")
+    # What is compressed is compared with its sum where it ends.
+    if stream.read(1):
+        rule = f"file must end behind its voxels, {expected} bytes of them"
+        raise error(place, rule, "more", "Convert the image again: its header names fewer voxels, or smaller ones.")
+    return np.frombuffer(content, kind.newbyteorder(order)).reshape(sizes[::-1]).astype(kind, copy=False)
+
+
+def _scaled(values: np.ndarray, header: np.void, place: str, error: type[ImageError] | type[MaskError]) -> np.ndarray:
+    """Values as the header scales them."""
+    wrong = values.size - np.count_nonzero(np.isfinite(values)) if values.dtype.kind == "f" else 0
     if wrong:
         hint = "Convert the original series again; fill voxels outside the field of view with -1024 HU."
         raise error(place, "every value must be finite", f"{wrong} values that are NaN or infinite", hint)
@@ -240,7 +261,7 @@ def _values(
         scaled = values * slope + intercept
         if not np.isfinite(scaled.astype(np.float32)).all():
             raise error(place, "every value must be finite", f"a scale of {slope:g} and {intercept:g}", _CONVERT)
-    whole = slope.is_integer() and intercept.is_integer() and kind.kind != "f" and np.abs(scaled).max() < 2**31
+    whole = slope.is_integer() and intercept.is_integer() and values.dtype.kind != "f" and np.abs(scaled).max() < 2**31
     return scaled.astype(np.int32 if whole else np.float32)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import struct
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,19 +10,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 import SimpleITK as sitk
-from pydicom.errors import BytesLengthException, InvalidDicomError
 
-from hccbook.errors import raise_for_machine, without_quotes
-
-UNREADABLE = (
-    *(BytesLengthException, InvalidDicomError),
-    *(OSError, EOFError, struct.error, ArithmeticError, AttributeError, AssertionError),
-    *(LookupError, RuntimeError, TypeError, ValueError),
-)
-"""What pydicom and highdicom raise on files that are broken or lack what DICOM demands."""
-
-_LIBRARY_TALK = re.compile(r"'[^']*[/\\][^']*'|\S*[/\\]\S*|\(?\b0x[0-9a-fA-F]+\)?|<[^>]*>|\bitk::ERROR:|\b\w+IO\(\)?:?")
-"""Paths, addresses, representations of objects, and how ITK begins: none of it helps who reads it."""
+from hccbook.errors import HccbookError, ImageError, passed_over, reading, without_quotes
 
 
 @dataclass(frozen=True)
@@ -105,19 +92,18 @@ def quiet() -> Iterator[None]:
         sitk.ProcessObject.SetGlobalWarningDisplay(before)
 
 
-def reason(error: Exception) -> str:
-    """Why a library could not read a file, without its own source files, addresses and the user's folders.
+@contextmanager
+def guarded(place: str, rule: str, hint: str, kind: type[HccbookError] = ImageError) -> Iterator[None]:
+    """Silence libraries inside a block, and name the file or slice over which one of them raises anything."""
+    with quiet(), reading(kind, place, rule, hint):
+        yield
 
-    Raises
-    ------
-    StorageError, MemoryError
-        If it is not the file's fault; see `hccbook.errors.raise_for_machine`.
-    """
-    raise_for_machine(error)
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    # ITK's last line says what happened; the ones before name its own source files.
-    words = _LIBRARY_TALK.sub(" ", lines[-1] if lines else "").split()
-    return " ".join(words)[:160].strip(" .:") or type(error).__name__
+
+@contextmanager
+def attempted() -> Iterator[None]:
+    """Silence libraries inside a block, and pass over what they cannot read."""
+    with quiet(), passed_over():
+        yield
 
 
 def listed(names: Sequence[object], most: int, separator: str = ", ", rest: str = " and {} more") -> str:

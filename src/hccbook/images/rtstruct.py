@@ -15,7 +15,7 @@ from hccbook.errors import ImageError, MaskError
 from hccbook.images.dicom_headers import numbers, read_dicom
 from hccbook.images.dicom_masks import Part, check_frame_of_reference, choose_part
 from hccbook.images.geometry import GRID_TOLERANCE_MM, Grid
-from hccbook.images.remarks import UNREADABLE, collected, quiet, reason, repeat_once
+from hccbook.images.remarks import collected, guarded, repeat_once
 from hccbook.images.stacks import source_grid
 
 _EXCLUSIVE = "CLOSEDPLANAR_XOR"
@@ -70,26 +70,25 @@ def read_region(file: Path, name: str, organ: str | None, image: sitk.Image, pla
     ----------
     DICOM PS3.3, C.8.8.6.1 (types of contours) and C.8.8.6.3 (inner and outer contours; points on the path are inside).
     """
+    rule = "DICOM RTSTRUCT must be readable, with names and contours"
+    hint = "Export the structure set again, or convert it to NIfTI."
     try:
-        structures = read_dicom(file, place)
-        if structures is None:
-            raise ValueError("no DICOM object")
-        with quiet(), collected() as remarks:
-            regions = {int(region.ROINumber): region for region in structures.StructureSetROISequence}
-            parts = [Part(number, str(region.get("ROIName") or "")) for number, region in regions.items()]
-            if len(parts) != len(structures.StructureSetROISequence):
-                raise ValueError("two regions of one number")
-            part = choose_part(parts, name, organ, place)
-            check_frame_of_reference(_frames_of_reference(structures, regions[part.number]), image, place)
-            drawn = [item for item in structures.ROIContourSequence if int(item.ReferencedROINumber) == part.number]
-            contours = [contour for item in drawn for contour in item.get("ContourSequence") or ()]
-            items = [(str(contour.ContourGeometricType), _points(contour)) for contour in contours]
+        with guarded(place, rule, hint, MaskError):
+            structures = read_dicom(file, place)
+            if structures is None:
+                raise ValueError("no DICOM object")
+            with collected() as remarks:
+                regions = {int(region.ROINumber): region for region in structures.StructureSetROISequence}
+                parts = [Part(number, str(region.get("ROIName") or "")) for number, region in regions.items()]
+                if len(parts) != len(structures.StructureSetROISequence):
+                    raise ValueError("two regions of one number")
+                part = choose_part(parts, name, organ, place)
+                check_frame_of_reference(_frames_of_reference(structures, regions[part.number]), image, place)
+                drawn = [item for item in structures.ROIContourSequence if int(item.ReferencedROINumber) == part.number]
+                contours = [contour for item in drawn for contour in item.get("ContourSequence") or ()]
+                items = [(str(contour.ContourGeometricType), _points(contour)) for contour in contours]
     except ImageError as failure:
         raise MaskError(place, failure.rule, failure.found, failure.hint) from failure
-    except UNREADABLE as failure:
-        rule = "DICOM RTSTRUCT must be readable, with names and contours"
-        hint = "Export the structure set again, or convert it to NIfTI."
-        raise MaskError(place, rule, reason(failure), hint) from failure
     repeat_once(remarks, place, len(items), "contours")
     open_types = sorted({kind for kind, _ in items if kind not in _FILLED_TYPES})
     if open_types:

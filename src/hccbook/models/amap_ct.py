@@ -26,7 +26,7 @@ from hccbook.models.development import (
     standardise_allowed,
 )
 from hccbook.models.linear_score import NO_SCORE, LinearScore
-from hccbook.models.score_model import JsonModel, ScoreModel, with_tuples
+from hccbook.models.score_model import JsonModel, ScoreModel, settings_of
 from hccbook.settings import ORGANS
 
 SPLEEN_VOLUME = "spleen_volume_ml"
@@ -381,7 +381,8 @@ class AmapCtFamily(JsonModel):
 
     @classmethod
     def _of_content(cls, content: Mapping[str, Any]) -> Self:
-        family = cls(**with_tuples(content["parameters"]))
+        family = cls(**settings_of(cls, content["parameters"]))
+        _check_names("members", family.members, FAMILY)
         family.models_ = {name: AmapCtModel._of_content(content["members"][name]) for name in family.members}
         return family
 

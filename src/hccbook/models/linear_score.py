@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
+from pydantic import ConfigDict
 
 from hccbook.errors import ModelError
 from hccbook.features.selection import check_features
@@ -35,6 +36,8 @@ class LinearScore:
     ModelError
         If the tuples differ in length or a scale is not positive.
     """
+
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid", allow_inf_nan=False)  # where it is read from a file
 
     names: tuple[str, ...]
     means: tuple[float, ...]
@@ -107,11 +110,6 @@ class LinearScore:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
-
-    @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> LinearScore:
-        """Inverse of `to_dict`."""
-        return cls.of(**content)
 
 
 NO_SCORE = LinearScore((), (), (), (), 0.0)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hccbook.documents import checked, read_json
 from hccbook.errors import ModelError
 from hccbook.store import atomic_path
 
 _FORMAT = "hccbook model"
 _VERSION = 1
+
+
+@dataclass(frozen=True)
+class _Head:
+    format: str
+    version: int
+    model: str
 
 
 def write_model(file: str | Path, name: str, content: dict[str, Any]) -> Path:
@@ -34,25 +41,11 @@ def read_model(file: str | Path, name: str) -> dict[str, Any]:
     file = Path(file)
     if not file.is_file():
         raise ModelError(file.name, "model file must exist", "no such file", "Fit the model first.")
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ModelError(file.name, "must be JSON", str(error), "Write the model again with to_json.") from error
-    found = content.get("format") if isinstance(content, dict) else type(content).__name__
-    if found != _FORMAT or content["version"] != _VERSION:
-        version = content.get("version") if isinstance(content, dict) else None
+    content = read_json(file, ModelError, "Write the model again with to_json.")
+    head = checked(_Head, content, file.name, ModelError, "Write it with to_json.")
+    if (head.format, head.version) != (_FORMAT, _VERSION):
         rule = f"must be {_FORMAT!r}, version {_VERSION}"
-        raise ModelError(file.name, rule, f"{found!r}, {version!r}", "Write it with to_json.")
-    if content["model"] != name:
-        raise ModelError(file.name, f"must hold the model {name!r}", repr(content["model"]), "Load it as that model.")
+        raise ModelError(file.name, rule, f"{head.format!r}, {head.version!r}", "Write it with to_json.")
+    if head.model != name:
+        raise ModelError(file.name, f"must hold the model {name!r}", repr(head.model), "Load it as that model.")
     return content
-
-
-@contextlib.contextmanager
-def whole_model(file: str | Path) -> Iterator[None]:
-    """Turn what a file lacks, or has of the wrong kind, into an error that names the file."""
-    try:
-        yield
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        found = f"{type(error).__name__}: {error}"
-        raise ModelError(Path(file).name, "must hold a whole model", found, "Fit the model again.") from error

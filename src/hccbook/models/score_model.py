@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self, get_type_hints
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from hccbook.documents import checked
+from hccbook.errors import ModelError, reading
 from hccbook.features.lasso import weights_along_path
 from hccbook.models.development import CLINICAL, check_clinical, probability
 from hccbook.models.linear_score import LinearScore
-from hccbook.models.model_file import read_model, whole_model, write_model
+from hccbook.models.model_file import read_model, write_model
+
+_FIT_AGAIN = "Fit the model again."
 
 
 class _JsonForm(NamedTuple):
-    """How a learnt value becomes plain JSON values, and comes back."""
+    """How a learnt value becomes plain JSON values, of which type they are, and how it comes back."""
 
-    write: Callable[[Any], Any]
-    read: Callable[[Any], Any]
+    kind: Any
+    write: Callable[[Any], Any] = lambda value: value
+    read: Callable[[Any], Any] = lambda value: value
+
+
+_Columns = dict[str, list[int | float | str | None]]
+
+
+@dataclass(frozen=True)
+class _Path:
+    features: list[str]
+    penalties: list[float]
+    weights: list[list[float]]
 
 
 def _table_columns(table: pd.DataFrame) -> dict[str, list]:
@@ -36,19 +52,22 @@ def _path_rows(table: pd.DataFrame) -> dict[str, list]:
     return {"features": features, "penalties": table["penalty"].tolist()[:steps], "weights": weights.tolist()}
 
 
-_PLAIN = _JsonForm(lambda value: value, lambda value: value)
-_SCORE = _JsonForm(LinearScore.to_dict, LinearScore.from_dict)
-_TABLE = _JsonForm(_table_columns, pd.DataFrame)
+_SCORE = _JsonForm(LinearScore, LinearScore.to_dict)
+_TABLE = _JsonForm(_Columns, _table_columns, pd.DataFrame)
 _FORMS = {
     **dict.fromkeys(("radiomics_score", "deep_score", "image_score", "image_logistic", "combination"), _SCORE),
     **dict.fromkeys(("selection_counts", "lasso_path"), _TABLE),
-    "recalibration": _JsonForm(list, tuple),
-    "feature_names": _JsonForm(lambda names: names.tolist(), lambda names: np.array(names, dtype=object)),
+    "recalibration": _JsonForm(tuple[float, float], list),
+    "feature_names": _JsonForm(list[str], lambda names: names.tolist(), lambda names: np.array(names, dtype=object)),
+    "notes": _JsonForm(list[str]),
+    "lasso_alpha": _JsonForm(float | None),
+    "lasso_alphas": _JsonForm(dict[str, float]),
     "lasso_paths": _JsonForm(
+        dict[str, _Columns],
         lambda paths: {block: _table_columns(path) for block, path in paths.items()},
         lambda paths: {block: pd.DataFrame(path) for block, path in paths.items()},
     ),
-    "lasso_weights": _JsonForm(_path_rows, lambda content: weights_along_path(**content)),
+    "lasso_weights": _JsonForm(_Path, _path_rows, lambda path: weights_along_path(**vars(path))),
 }
 
 
@@ -77,8 +96,13 @@ class JsonModel(BaseEstimator):
         ModelError
             If the file is missing or holds something else.
         """
-        with whole_model(file):
-            return cls._of_content(read_model(file, cls._file_name))
+        content = read_model(file, cls._file_name)
+        place = Path(file).name
+        with reading(ModelError, place, "must hold a whole model", _FIT_AGAIN):
+            try:
+                return cls._of_content(content)
+            except ModelError as error:
+                raise ModelError(f"{place}: {error.place}", error.rule, error.found, error.hint) from error
 
 
 class ScoreModel(ClassifierMixin, JsonModel):
@@ -168,26 +192,28 @@ class ScoreModel(ClassifierMixin, JsonModel):
 
     def _content(self) -> dict[str, Any]:
         check_is_fitted(self, "combination_")
-        learnt = {key: _form(key).write(getattr(self, _attribute(key))) for key in self._saved}
+        learnt = {key: _FORMS[key].write(getattr(self, _attribute(key))) for key in self._saved}
         return {"parameters": self.get_params(), **learnt}
 
     @classmethod
     def _of_content(cls, content: Mapping[str, Any]) -> Self:
-        model = cls(**with_tuples(content["parameters"]))
+        model = cls(**settings_of(cls, content["parameters"]))
         for key in cls._saved:
-            setattr(model, _attribute(key), _form(key).read(content[key]))
+            form = _FORMS[key]
+            setattr(model, _attribute(key), form.read(checked(form.kind, content[key], key, ModelError, _FIT_AGAIN)))
         model._start(model.feature_names_in_)
         return model
-
-
-def _form(key: str) -> _JsonForm:
-    return _FORMS.get(key, _PLAIN)
 
 
 def _attribute(key: str) -> str:
     return "feature_names_in_" if key == "feature_names" else f"{key}_"
 
 
-def with_tuples(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as a model takes them: JSON knows lists only."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in parameters.items()}
+def settings_of(model: type, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as a model's ``__init__`` declares them; JSON knows lists only, where it takes tuples."""
+    kinds = get_type_hints(model.__init__)
+    settings = {
+        name: checked(kinds[name], value, f"parameters.{name}", ModelError, _FIT_AGAIN)
+        for name, value in parameters.items()
+    }
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}

@@ -10,12 +10,12 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Literal, Self, TypeVar
 
 import pandas as pd
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from hccbook.documents import checked, read_yaml
 from hccbook.errors import DataError
 from hccbook.papers.paper import PAPERS
 from hccbook.run import published_dir
@@ -396,26 +396,17 @@ def read_entries(file: Path, model: type[_EntryType]) -> tuple[_EntryType, ...]:
     """
     if not file.is_file():
         raise DataError(file.name, "must exist", "no such file", "Restore data/published.")
-    try:
-        content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise DataError(file.name, "must be valid YAML", str(error).splitlines()[0], "Correct the syntax.") from error
+    content = read_yaml(file, DataError)
     if not isinstance(content, list):
         kind = type(content).__name__
         raise DataError(file.name, "must be a list of entries", kind, "Start each entry with '- id:'.")
     entries: dict[str, _EntryType] = {}
     for position, entry in enumerate(content, start=1):
         name = entry.get("id", f"entry {position}") if isinstance(entry, dict) else f"entry {position}"
-        try:
-            checked = model.model_validate(entry)
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = f"{file.name}: {name} {'.'.join(str(part) for part in first['loc'])}".rstrip()
-            rule = first["msg"].removeprefix("Value error, ")
-            raise DataError(place, rule, repr(first["input"]), "Correct it.") from error
-        if checked.id in entries:
-            raise DataError(file.name, "ids must differ", f"{checked.id!r} twice", "Rename one, or merge them.")
-        entries[checked.id] = checked
+        one = checked(model, entry, f"{file.name}: {name}", DataError, "Correct it.")
+        if one.id in entries:
+            raise DataError(file.name, "ids must differ", f"{one.id!r} twice", "Rename one, or merge them.")
+        entries[one.id] = one
     return tuple(entries.values())
 
 

@@ -29,9 +29,9 @@ import pydicom
 
 from hccbook.cohort import sources
 from hccbook.cohort.manifest import manifest_problems
-from hccbook.errors import HccbookError
+from hccbook.errors import HccbookError, raise_for_machine
 from hccbook.images import split_mask_path
-from hccbook.images.remarks import UNREADABLE, quiet
+from hccbook.images.remarks import quiet
 from hccbook.images.series import possible_dicom
 from hccbook.provenance import files_of
 from hccbook.run import RunPaths, project_root
@@ -213,7 +213,8 @@ def _header_texts(file: Path, written: datetime.date) -> Iterator[tuple[str, str
             yield from _nifti_texts(file)
         elif file.is_file():
             yield from _dicom_texts(file, written)
-    except (*UNREADABLE, zlib.error):
+    except Exception as failure:  # whatever its reader raises
+        raise_for_machine(failure)
         return
 
 
@@ -318,7 +319,8 @@ def _texts(name: str, stream: BinaryIO) -> Iterator[bytes]:
             yield from _gzip_texts(stream, name.removesuffix(".gz"))
         else:
             yield from reader(stream)
-    except (*UNREADABLE, zlib.error, zipfile.BadZipFile):
+    except Exception as failure:
+        raise_for_machine(failure)
         # Not what its name says: every byte, then.
         stream.seek(0)
         yield from _plain_texts(stream)

@@ -8,11 +8,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from hccbook.errors import ModelError
-from hccbook.segmentation.network import IntensityNormalisation, Provenance
+from hccbook.errors import ModelError, reading
+from hccbook.segmentation.network import IntensityNormalisation, Provenance, read_tensors
 from hccbook.store import atomic_path
 
 CHECKPOINT_EVERY = 50
@@ -84,19 +83,16 @@ class TrainingState:
         if self.file is None or not self.file.is_file():
             return
         hint = "Delete it to begin anew, or name another file."
-        try:
-            with safe_open(self.file, framework="pt") as opened:
-                content = json.loads((opened.metadata() or {}).get(_METADATA_KEY, "{}"))
-                tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (no mapping)
-        except (SafetensorError, OSError, ValueError) as error:
-            raise ModelError(self.file.name, "checkpoint must be a safetensors file", error, hint) from error
+        with reading(ModelError, self.file.name, "checkpoint must be a safetensors file", hint):
+            content, tensors = read_tensors(self.file, _METADATA_KEY)
         if content.get("training") != self.training:
             found = content.get("training", "no checkpoint of a segmentation")
             raise ModelError(self.file.name, f"checkpoint must be of this training, {self.training}", found, hint)
-        momenta = {name: tensors.pop(name) for name in list(tensors) if name.startswith("momentum.")}
-        self.network.load_state_dict({name.removeprefix("network."): part for name, part in tensors.items()})
-        self._momenta = {int(name.removeprefix("momentum.")): part for name, part in momenta.items()}
-        self.losses, self.done = content["losses"], content["done"]
+        with reading(ModelError, self.file.name, "checkpoint must be whole", hint):
+            momenta = {name: tensors.pop(name) for name in list(tensors) if name.startswith("momentum.")}
+            self.network.load_state_dict({name.removeprefix("network."): part for name, part in tensors.items()})
+            self._momenta = {int(name.removeprefix("momentum.")): part for name, part in momenta.items()}
+            self.losses, self.done = content["losses"], content["done"]
 
     def _write(self, file: Path) -> None:
         tensors = {

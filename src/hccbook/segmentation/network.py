@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -14,15 +15,16 @@ import torch
 from monai.inferers import sliding_window_inference
 from monai.networks.nets import DynUNet
 from monai.networks.utils import pixelshuffle, pixelunshuffle
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from scipy import ndimage
 
-from hccbook.errors import ImageError, ModelError
+from hccbook.documents import checked, parse_json
+from hccbook.errors import ImageError, ModelError, reading
 from hccbook.images import from_array, same_grid, to_array
 from hccbook.images.preprocessing import resample
 from hccbook.segmentation.masks import largest_components
-from hccbook.settings import ORGANS
+from hccbook.settings import ORGANS, SegmentationSettings
 from hccbook.store import atomic_path
 
 FILE_FORMAT = "hccbook segmenter 3"
@@ -85,6 +87,10 @@ class IntensityNormalisation:
             )
         return cls(float(lower), float(upper), mean, sd)
 
+    def __post_init__(self) -> None:
+        if not self.sd > 0:
+            raise ModelError("intensity", "must have an SD above 0", self.sd, "Train the network again.")
+
     def __call__(self, array: np.ndarray) -> np.ndarray:
         """Normalised intensities, float32, of an array in HU."""
         return ((np.clip(array, self.lower, self.upper) - self.mean) / self.sd).astype(np.float32)
@@ -128,6 +134,23 @@ class Provenance:
     momentum: float
     mirror_axes: str
     images: int
+
+
+def read_tensors(file: Path, key: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """What a safetensors file says of itself under a key of its metadata, and its tensors.
+
+    Raises
+    ------
+    ModelError
+        If a tensor holds a value that is not finite; what the library raises over a file that is none of its own.
+    """
+    with safe_open(file, framework="pt") as opened:
+        content = parse_json((opened.metadata() or {}).get(key, "{}"))
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (no mapping)
+    broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise ModelError(file.name, "weights must be finite", f"others in {broken[0]!r}", "Copy the file again.")
+    return content, tensors
 
 
 class SubvoxelUNet(torch.nn.Module):
@@ -450,25 +473,28 @@ class Segmenter:
         hint = "Name a file that training here wrote, or leave segmentation.weights empty to train one."
         if not file.is_file():
             raise ModelError(file.name, "weights file must exist", "no such file", hint)
-        try:
-            with safe_open(file, framework="pt") as opened:
-                metadata = opened.metadata() or {}
-                tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (no mapping)
-        except (SafetensorError, OSError) as error:
-            raise ModelError(file.name, "weights must be a safetensors file", error, hint) from error
-        try:
-            content = json.loads(metadata.get(_METADATA_KEY, "{}"))
+        with reading(ModelError, file.name, "weights must be a safetensors file", hint):
+            content, tensors = read_tensors(file, _METADATA_KEY)
+        with reading(ModelError, file.name, "weights must fit the network that the file names", hint):
             written = content.get("format", "no hccbook metadata")
             if written != FILE_FORMAT:
                 raise ModelError(file.name, f"weights must be of format {FILE_FORMAT!r}", written, hint)
-            provenance = Provenance(**content["provenance"])
-            intensity = IntensityNormalisation(**content["intensity"])
-            network = build_network(provenance.filters, provenance.levels, provenance.patch_voxels)
+            provenance = checked(Provenance, content["provenance"], file.name, ModelError, hint)
+            # A network of any size could be asked for.
+            sizes = {name: getattr(provenance, name) for name in ("filters", "levels", "patch_voxels")}
+            SegmentationSettings.checked(file.name, sizes)
+            if not provenance.spacing_mm > 0:
+                raise ModelError(file.name, "spacing must be above 0 mm", provenance.spacing_mm, hint)
+            intensity = checked(IntensityNormalisation, content["intensity"], file.name, ModelError, hint)
+            network = build_network(**sizes)
             network.load_state_dict(tensors)
-            losses = tuple(content["losses"])
-        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise ModelError(file.name, "weights must fit the network that the file names", reason, hint) from error
+            # DynUNet has some layers under two names: of two that differ, the later one would count.
+            loaded = network.state_dict()
+            twofold = [name for name, tensor in tensors.items() if not torch.equal(loaded[name], tensor)]
+            if twofold:
+                rule = "weights must be the same under each name of a layer"
+                raise ModelError(file.name, rule, f"others in {twofold[0]!r}", "Copy the file again.")
+            losses = checked(tuple[float, ...], content["losses"], file.name, ModelError, hint)
         chosen = choose_device(device)
         return cls(network.to(chosen).eval(), intensity, provenance, losses, chosen)
 

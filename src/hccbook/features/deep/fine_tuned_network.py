@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from hccbook.errors import DataError, ModelError
+from hccbook.documents import checked, read_json
+from hccbook.errors import DataError, ModelError, reading
 from hccbook.features.deep.network import DEPTHS, Backbone, batch_of, split_network, values_of, weights_sum
 from hccbook.features.deep.patients import deep_table, significant
 from hccbook.store import atomic_path
@@ -55,6 +55,20 @@ class Tuning:
     min_gain: float = 0.0
 
 
+@dataclass(frozen=True)
+class _Card:
+    """What is read of a model card."""
+
+    depth: str
+    epochs_allowed: int
+    min_gain: float
+    seed: int
+    history: list[dict[str, int | float | str | None]]
+    start_sha256: str
+    organ: str
+    phases: list[str]
+
+
 @dataclass(frozen=True, eq=False)
 class ProjectionHead:
     """What makes ALARM's 100 values a phase out of the 2,048 that ResNet-50 pools to.
@@ -80,6 +94,15 @@ class ProjectionHead:
     bias: np.ndarray
     risk: np.ndarray
     offset: np.ndarray
+
+    def __post_init__(self) -> None:
+        shapes = [value.shape for value in vars(self).values()]
+        outputs, pooled = self.weight.shape if self.weight.ndim == 2 else (0, 0)
+        of_phases = (len(self.mean), pooled) if self.mean.ndim else ()
+        if shapes != [of_phases, of_phases, (outputs, pooled), (outputs,), (outputs,), (1,)]:
+            raise ModelError("projection", "arrays must fit together", shapes, _RUN_AGAIN)
+        if not all(np.isfinite(value).all() for value in vars(self).values()) or not (self.scale > 0).all():
+            raise ModelError("projection", "must be finite, with scales above 0", "others", _RUN_AGAIN)
 
     def values(self, pooled: np.ndarray) -> np.ndarray:
         """Projected values of pooled ones, both (patients, phases, values); -1 to 1, six significant digits."""
@@ -200,14 +223,13 @@ class FineTunedNetwork:
         for needed in (file, file.with_suffix(".json")):
             if not needed.is_file():
                 raise ModelError(needed.name, "file of the model must exist", "no such file", _RUN_AGAIN)
-        try:
-            tensors, card = load_file(file), json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
-        except (SafetensorError, ValueError, OSError) as error:
-            raise ModelError(file.name, "model and its card must be readable", str(error), _RUN_AGAIN) from error
-        missing = {"depth", "history", "start_sha256", "organ", "phases"} - set(card)
-        if missing or card["depth"] not in DEPTHS:
-            found = f"without {', '.join(sorted(missing))}" if missing else f"depth {card['depth']!r}"
-            raise ModelError(file.name, "the card must say what was tuned, and from where", found, _RUN_AGAIN)
+        with reading(ModelError, file.name, "model must be a safetensors file", _RUN_AGAIN):
+            tensors = load_file(file)
+        card = read_json(file.with_suffix(".json"), ModelError, _RUN_AGAIN)
+        checked(_Card, card, file.with_suffix(".json").name, ModelError, _RUN_AGAIN)
+        if card["depth"] not in DEPTHS:
+            rule = f"depth must be one of {', '.join(DEPTHS)}"
+            raise ModelError(file.with_suffix(".json").name, rule, repr(card["depth"]), _RUN_AGAIN)
         if card["start_sha256"] != weights_sum(backbone.module):
             rule = f"needs the network that it was tuned from ({card.get('start')})"
             hint = "Give the same weights file and seed, or tune anew."
@@ -217,11 +239,8 @@ class FineTunedNetwork:
         if set(arrays) != set(needed_arrays):
             raise ModelError(file.name, f"must hold {', '.join(needed_arrays)}", sorted(arrays), _RUN_AGAIN)
         network = copy.deepcopy(split_network(backbone.module, card["depth"])[1])
-        try:
+        with reading(ModelError, file.name, f"must hold the weights of the {card['depth']}", _RUN_AGAIN):
             network.load_state_dict(_named(tensors, "network."))
-        except RuntimeError as error:
-            found = str(error).splitlines()[-1].strip()
-            raise ModelError(file.name, f"must hold the weights of the {card['depth']}", found, _RUN_AGAIN) from error
         return cls(backbone, network, ProjectionHead(**arrays), card)
 
 

@@ -12,10 +12,9 @@ from pickle import UnpicklingError  # what torch raises where loading a file wou
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from hccbook.errors import DataError, ModelError, SettingsError
+from hccbook.errors import DataError, ModelError, SettingsError, reading
 from hccbook.provenance import digest
 
 WIDTHS = {"resnet18": 512, "resnet50": 2048}
@@ -140,14 +139,14 @@ def _read_weights(file: Path) -> dict[str, torch.Tensor]:
             file.name, "weights must be .safetensors, .pt or .pth", repr(file.suffix), "Convert them to safetensors."
         )
     try:
-        safe = file.suffix == ".safetensors"
-        content = load_file(file) if safe else torch.load(file, map_location="cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, OSError, EOFError, KeyError) as error:
-        found = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(file.name, "weights file must be readable", found, "Copy or download it again.") from error
-    except UnpicklingError as error:
-        rule, hint = "weights file must hold tensors only", "Save the state_dict alone."
-        raise ModelError(file.name, rule, "other objects, or no weights", hint) from error
+        with reading(ModelError, file.name, "weights file must be readable", "Copy or download it again."):
+            safe = file.suffix == ".safetensors"
+            content = load_file(file) if safe else torch.load(file, map_location="cpu", weights_only=True)
+    except ModelError as error:
+        if isinstance(error.__cause__, UnpicklingError):
+            rule, hint = "weights file must hold tensors only", "Save the state_dict alone."
+            raise ModelError(file.name, rule, "other objects, or no weights", hint) from error
+        raise
     while isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if not isinstance(content, Mapping) or not content:

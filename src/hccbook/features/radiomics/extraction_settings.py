@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt, ValidationInfo, field_validator, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationInfo, field_validator, model_validator
 
+from hccbook.documents import read_yaml
 from hccbook.errors import SettingsError
 from hccbook.features.radiomics.vocabulary import (
     FEATURES,
@@ -18,7 +19,7 @@ from hccbook.features.radiomics.vocabulary import (
     wavelet_name,
 )
 from hccbook.papers import find_paper
-from hccbook.settings import FeatureSettings, PreprocessingSettings, Settings, read_yaml
+from hccbook.settings import FeatureSettings, PreprocessingSettings, Settings
 
 ImageType = Literal[*IMAGE_TYPES]
 FeatureClass = Literal[*FEATURES]
@@ -86,8 +87,6 @@ class ExtractionSettings(Settings):
     -----
     Features: 14 of shape, and 93 an image; 107 for the original image, 851 with its eight wavelet sub-bands.
     """
-
-    model_config = ConfigDict(allow_inf_nan=False)
 
     image_types: tuple[ImageType, ...] = Field(("original",), min_length=1, description="Images, filtered or not.")
     feature_classes: tuple[FeatureClass, ...] = Field(
@@ -244,7 +243,7 @@ class ExtractionSettings(Settings):
         file = Path(file)
         if not file.is_file():
             raise SettingsError(file.name, "parameter file must exist", "no such file", "Check the path.")
-        content = read_yaml(file)
+        content = read_yaml(file, SettingsError)
         return cls.from_pyradiomics({} if content is None else content, file.name)
 
     @classmethod
