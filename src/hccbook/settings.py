@@ -231,8 +231,7 @@ class FeatureSettings(Settings):
         0.0,
         ge=0,
         lt=1,
-        description="Share by which the inner loss must fall for a better epoch; a hundredth is more than what another "
-        "processor changes.",
+        description="Share by which the inner loss must fall for a better epoch.",
     )
     fine_tune_shuffles: int = Field(
         3, ge=0, description="Fine-tunings with shuffled outcomes, the negative control; 0 for none."
