@@ -120,8 +120,12 @@ def test_calibration_by_hand() -> None:
 def test_screening_against_chance() -> None:
     """Three of forty pass where chance gives two."""
     table = pd.DataFrame({"feature": range(40), "p": [0.01] * 3 + [0.5] * 37})
-    assert readings.screening_text(table).startswith("3 of 40 features (7.5 %) have p below 0.05, where chance alone")
-    assert "would give 2;" in readings.screening_text(table)
+    assert readings.screening_text(table, 3).startswith(
+        "3 of 40 features (7.5 %) have p below 0.05, where chance alone"
+    )
+    assert "would give 2;" in readings.screening_text(table, 3)
+    assert "SMOTE" not in readings.screening_text(table, 3)
+    assert readings.screening_text(table, 9).endswith("and kept 9: a test takes them for people.")
 
 
 def test_coefficients_against_their_own_direction() -> None:

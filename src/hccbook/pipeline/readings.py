@@ -250,21 +250,24 @@ def subgroup_text(subgroups: pd.DataFrame) -> str:
 # --- selection --------------------------------------------------------------------------------------------------------
 
 
-def screening_text(associations: pd.DataFrame) -> str:
-    """How many features pass p below 0.05, against chance.
+def screening_text(associations: pd.DataFrame, kept: int) -> str:
+    """How many features pass p below 0.05, against chance, and how many the selection kept.
 
     Parameters
     ----------
     associations : pandas.DataFrame
-        Columns feature, p.
+        Columns feature, p; of the real patients.
+    kept : int
+        Features that the selection's own test let pass; others, where SMOTE had added patients before it.
     """
     n, passed = len(associations), int((associations["p"] < 0.05).sum())
     if not n:
         return "No feature was tested."
+    oversampled = f" The selection saw SMOTE's patients too, and kept {kept:,}: a test takes them for people."
     return (
         f"{passed:,} of {n:,} features ({percent(passed / n)}) have p below 0.05, where chance alone would give "
         f"{unbounded_text(n / 20, 0)}; of the same patients p and AUC say the same, so that the points lie on a line."
-    )
+    ) + (oversampled if kept != passed else "")
 
 
 def contrary_coefficients_text(weights: pd.DataFrame, associations: pd.DataFrame) -> str:
