@@ -192,13 +192,22 @@ def planted_texts() -> set[bytes]:
     return {text.encode() for text in texts}
 
 
-def found_texts(folders: list[Path]) -> tuple[list[str], int]:
-    """Files that hold a planted text, upper and lower case alike, and how many files were read."""
-    pattern = re.compile(b"|".join(map(re.escape, planted_texts())), re.IGNORECASE)
+def found_texts(run: Path) -> tuple[list[str], int]:
+    """Files that hold a planted text, upper and lower case alike, and how many files were read.
+
+    The book's page "Use your own CT" shows what `check` printed the last time, made-up identifiers included; those few
+    are looked for everywhere but in the book.
+    """
+    planted = planted_texts()
+    told = {text for text in planted if text in benchmark_file("own_ct").read_bytes()}
+    everywhere, in_book = (
+        re.compile(b"|".join(map(re.escape, sorted(texts))), re.IGNORECASE) for texts in (planted, planted - told)
+    )
     # A date of eight digits is no date within a longer number.
     hits, count = [], 0
-    for file in sorted(file for folder in folders for file in folder.rglob("*") if file.is_file()):
+    for file in sorted(file for file in run.parent.rglob("*") if file.is_file()):
         count += 1
+        pattern = in_book if file.is_relative_to(run / "book") else everywhere
         if pattern.search(str(file.name).encode()) or any(_tells(pattern, content) for content in contents(file)):
             hits.append(str(file))
     return hits, count
@@ -267,7 +276,7 @@ def outcome(folder: Path) -> dict[str, object]:
     """Who is in the book and who is not, and what was found of what had been planted."""
     run = RunPaths(folder / "results" / "own", folder / "patients.csv")
     taken = {paper: files.read_table(run, paper, "scores.csv")["patient"].nunique() for paper in PAPERS}
-    hits, count = found_texts([folder / "results"])
+    hits, count = found_texts(run.root)
     return {
         "in_book": taken,
         "failures": failures_of(run),

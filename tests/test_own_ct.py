@@ -65,7 +65,7 @@ def test_book_of_the_other_thirty_four(kept):
     if "in_book" not in kept:
         pytest.skip("benchmarks/own_ct.json was kept before the run")
     assert kept["in_book"] == kept["in_cohort"]
-    assert kept["files_that_tell"] == [] and kept["planted_texts"] > 200 and kept["files_searched"] > 500
+    assert kept["files_that_tell"] == [] and kept["planted_texts"] > 150 and kept["files_searched"] > 500
     assert kept["commands"]["run"]["exit_code"] == kept["commands"]["build"]["exit_code"] == 0
 
 
