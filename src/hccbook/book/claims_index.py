@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import nbformat
 import pandas as pd
+from docutils.nodes import make_id
 
 from hccbook.audit.findings import CERTAIN, CERTAINTIES, CHECKS
 from hccbook.book.generated_pages import STATUSES, chapter_title, render
@@ -54,7 +55,7 @@ def anchors(notebooks: Mapping[str, nbformat.NotebookNode]) -> Anchors:
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
                 titles = re.findall(r"^#{1,3} (.+)$", cell.source, flags=re.MULTILINE)
-                section = f"notebooks/{name}.html#{_slug(titles[-1])}" if titles else section
+                section = f"notebooks/{name}.html#{make_id(titles[-1])}" if titles else section
                 continue
             if "findings_for_page(" in cell.source:
                 found.checks.update(dict.fromkeys(re.findall(r'"(\w+)"', cell.source), section))
@@ -62,10 +63,6 @@ def anchors(notebooks: Mapping[str, nbformat.NotebookNode]) -> Anchors:
                 ids = re.findall(r'id="(finding-[\w-]+)"', str(output.get("data", {}).get("text/html", "")))
                 found.findings.update({one.removeprefix("finding-"): f"notebooks/{name}.html#{one}" for one in ids})
     return found
-
-
-def _slug(heading: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", heading.lower()).strip("-")
 
 
 def gravest(findings: pd.DataFrame, number: int = 3) -> list[Any]:
