@@ -28,11 +28,8 @@ from hccbook.book.generated_pages import (
 from hccbook.book.import_graph import import_graph_page
 from hccbook.book.made import foot_of_notebook, foot_of_page
 from hccbook.book.picture_data import picture_files
-<<<<<<< HEAD
-from hccbook.book.scaling_page import scaling_page
-=======
 from hccbook.book.questions import add_questions
->>>>>>> 809592d (Questions at the end of each chapter, whose wrong answers show the number that the wrong way gives)
+from hccbook.book.scaling_page import scaling_page
 from hccbook.book.web_pages import web_files
 from hccbook.papers import PAPERS
 from hccbook.papers.published import Item, assumptions, claims, items
@@ -127,14 +124,10 @@ def lay_out(run: RunPaths, source: Path, shown: RunPaths | None = None) -> Path:
     pages["_toc.yml"] = _toc(set(map(notebook_name, stages)), list(reference))
     for stage, notebook in executed.items():
         page = f"notebooks/{notebook_name(stage)}.ipynb"
-<<<<<<< HEAD
         own = shown if stage in RESULT_CHAPTERS else run
         foot = foot_of_notebook(stage, notebook, own, records[own])
-        pages[page] = _readable(notebook_name(stage), notebook, notes[page], foot)
-=======
         add_questions(notebook, stage)
-        pages[page] = _readable(notebook_name(stage), notebook, notes[page])
->>>>>>> 809592d (Questions at the end of each chapter, whose wrong answers show the number that the wrong way gives)
+        pages[page] = _readable(notebook_name(stage), notebook, notes[page], foot)
     linked = {name: addresses(name, _text(page)) for name, page in pages.items() if name.endswith((".md", ".ipynb"))}
     pages |= {f"{name}.md": page for name, page in checklist_pages(papers, linked).items()}
     for name in [name for name in pages if name.endswith(".md")]:
