@@ -163,6 +163,16 @@ def test_oversampling_that_did_nothing():
     assert [text.get_text() for text in after.get_legend().get_texts()] == ["No HCC", "HCC"]
 
 
+def test_kinds_of_patients_are_named_and_counted(ax):
+    """Each kind has its own mark, and the legend says how many there are, none included."""
+    kinds = ["No HCC", "No HCC", "HCC, safe", "HCC, in danger", "HCC, synthetic"]
+    points = pd.DataFrame({"x": range(5), "y": range(5), "kind": kinds})
+    figures.plot_borderline_smote(ax, points)
+    shown = dict(text.get_text().rsplit(": ", 1) for text in ax.get_legend().get_texts())
+    assert shown == {"No HCC": "2", "HCC, synthetic": "1", "HCC, safe": "1", "HCC, in danger": "1", "HCC, alone": "0"}
+    assert [len(part.get_offsets()) for part in ax.collections] == [2, 1, 1, 1, 0]
+
+
 # --- screening --------------------------------------------------------------------------------------------------------
 
 

@@ -6,7 +6,6 @@ that no wrong answer is made up.
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +22,7 @@ from hccbook.run import data_dir
 
 RIGHT = "right"
 
-_END_OF_A_CHAPTER = re.compile(r"^## (Exercise|See also)", re.MULTILINE)
+_ENDS_OF_A_CHAPTER = ("## Exercise\n", "## See also\n")
 
 
 class Question(Listed):
@@ -124,7 +123,8 @@ def questions_text(chapter: str) -> str:
 def add_questions(notebook: nbformat.NotebookNode, chapter: str) -> None:
     """Put a chapter's questions above its exercise, or what else it ends with."""
     text = questions_text(chapter)
-    for cell in reversed(notebook.cells):
-        if text and cell.cell_type == "markdown" and (end := _END_OF_A_CHAPTER.search(cell.source)):
-            cell.source = cell.source[: end.start()] + text + cell.source[end.start() :]
-            return
+    cells = [cell for cell in notebook.cells if text and cell.cell_type == "markdown"]
+    ends = [(cell, heading) for heading in _ENDS_OF_A_CHAPTER for cell in cells if heading in cell.source]
+    if ends:
+        cell, heading = ends[0]
+        cell.source = cell.source.replace(heading, text + heading, 1)

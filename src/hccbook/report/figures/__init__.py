@@ -17,7 +17,12 @@ from hccbook.report.figures.calibration import plot_calibration, plot_decision_c
 from hccbook.report.figures.cost import plot_cost, plot_program_costs
 from hccbook.report.figures.crops import show_crops
 from hccbook.report.figures.discrimination import plot_cross_validated_roc, plot_roc, plot_truth
-from hccbook.report.figures.distributions import plot_outcome_boxes, plot_oversampling, plot_ridgelines
+from hccbook.report.figures.distributions import (
+    plot_borderline_smote,
+    plot_outcome_boxes,
+    plot_oversampling,
+    plot_ridgelines,
+)
 from hccbook.report.figures.flow import plot_flow, plot_workflow
 from hccbook.report.figures.forest import plot_forest, plot_subgroup_forest
 from hccbook.report.figures.grey_level_matrices import plot_grey_level_matrix, show_grey_levels

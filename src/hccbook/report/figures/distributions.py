@@ -29,6 +29,15 @@ _BOX_LOOK: Mapping[str, object] = {
     "manage_ticks": False,
 }
 
+BORDERLINE_KINDS: Mapping[str, Mapping[str, object]] = {
+    "No HCC": {"color": GREY, "s": 14, "linewidth": 0},
+    "HCC, synthetic": {"facecolor": "none", "edgecolor": VERMILION, "s": 18, "linewidth": 0.8, "marker": "D"},
+    "HCC, safe": {"color": OUTCOME_COLOURS[1], "s": 34, "linewidth": 0},
+    "HCC, in danger": {"color": BLACK, "s": 44, "linewidth": 0, "marker": "^"},
+    "HCC, alone": {"color": BLACK, "s": 44, "linewidth": 1.4, "marker": "x"},
+}
+"""How each kind of patient is drawn: by shape as well as by colour."""
+
 
 @in_style()
 def plot_ridgelines(ax: Axes, densities: pd.DataFrame) -> Axes:
@@ -167,6 +176,35 @@ def plot_oversampling(axes: np.ndarray | Sequence[Axes], points: pd.DataFrame) -
     drawn[0].set_ylabel("Deep-learning score")
     drawn[1].legend(loc="upper left", handletextpad=0.2, borderpad=0.4, frameon=True, framealpha=0.8, edgecolor=GREY)
     return np.array(drawn, dtype=object)
+
+
+@in_style()
+def plot_borderline_smote(ax: Axes, points: pd.DataFrame) -> Axes:
+    """Made-up patients on a plane, and what Borderline-SMOTE takes each of them for.
+
+    Parameters
+    ----------
+    ax : Axes
+        Panel to draw on.
+    points : pandas.DataFrame
+        Columns x, y and kind, one of the keys of `BORDERLINE_KINDS`.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    DataError
+        If a column is missing.
+    """
+    require_columns(points, ("x", "y", "kind"), "patients on a plane")
+    for kind, look in BORDERLINE_KINDS.items():
+        part = points[points["kind"] == kind]
+        ax.scatter(part["x"], part["y"], label=f"{kind}: {len(part)}", zorder=3, **look)
+    ax.set(xlabel="One feature, SD", ylabel="Another feature, SD")
+    ax.legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), handletextpad=0.2, frameon=False)
+    return ax
 
 
 def _with_margin(values: pd.Series) -> tuple[float, float]:
