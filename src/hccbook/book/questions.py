@@ -6,6 +6,7 @@ that no wrong answer is made up.
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -104,18 +105,25 @@ def options(question: Question) -> list[Option]:
     if set(numbers) != set(question.answers):
         rule, hint = f"answers must be {', '.join(numbers)}", "Name a reason for each."
         raise DataError(f"question {question.id}", rule, ", ".join(question.answers), hint)
-    shown = {name: question.shown.format(numbers[name]) for name in sorted(numbers, key=lambda name: numbers[name])}
+    rising = sorted(numbers, key=lambda name: numbers[name])
+    shown = {name: _spaced(question.shown.format(numbers[name])) for name in rising}
     if len(set(shown.values())) < len(shown):
         rule, hint = "answers must differ as shown", "Show more digits, or give other values."
         raise DataError(f"question {question.id}", rule, ", ".join(shown.values()), hint)
     return [Option(name, text, question.answers[name]) for name, text in shown.items()]
 
 
+def _spaced(text: str) -> str:
+    """Text with a space before each per cent sign, as everywhere in the book."""
+    return re.sub(r"(?<=\d)%", " %", text)
+
+
 @cache
 def questions_text(chapter: str) -> str:
     """The questions of a chapter as MyST, with their heading; empty where it has none."""
     asked = [
-        {"id": one.id, "asks": one.asks.format(**given(one)), "options": options(one)} for one in questions(chapter)
+        {"id": one.id, "asks": _spaced(one.asks.format(**given(one))), "options": options(one)}
+        for one in questions(chapter)
     ]
     return render("questions.md.j2", questions=asked, right=RIGHT) if asked else ""
 
