@@ -121,7 +121,7 @@ def test_file_of_entries_names_what_is_wrong(tmp_path):
     """An unknown key in findings.yaml is one message: the entry, the rule, the value and what to do."""
     content = entry().model_dump(exclude_none=True) | {"colour": "red"}
     (tmp_path / "findings.yaml").write_text(yaml.safe_dump([content | {"explains": ["x"], "claims": []}]))
-    with pytest.raises(DataError, match=r"findings.yaml: alarm-one colour: Extra inputs .* 'red'. Correct it."):
+    with pytest.raises(DataError, match=r"findings.yaml: alarm-one: colour: Extra inputs .* 'red'. Correct it."):
         explanations.explanations(tmp_path)
 
 
