@@ -12,6 +12,7 @@ from typing import Any
 import nbformat
 import yaml
 
+from hccbook.book.alternative_text import describe_pictures
 from hccbook.book.checklists_page import addresses, checklist_pages
 from hccbook.book.checks import BookError, item_files, refuse_paths
 from hccbook.book.claims_index import NUMBERS_FILE, anchors, front_page_parts, numbers_csv, results_page
@@ -335,6 +336,7 @@ def _readable(name: str, notebook: nbformat.NotebookNode, note: str, foot: str) 
         elif cell.cell_type == "code" and (name in _FOLDED or _IMPORTS.match(cell.source)):
             cell.metadata["tags"] = [*tags, "hide-input"]
             cell.metadata["mystnb"] = {"code_prompt_show": "Code"}
+    describe_pictures(notebook)
     text = nbformat.writes(notebook)
     for number, cell in enumerate(notebook.cells, start=1):
         refuse_paths(f"{name}.ipynb, cell {number}", "\n".join([cell.source, *_texts(cell)]))

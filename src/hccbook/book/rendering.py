@@ -14,10 +14,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hccbook.book.checks import BookError, check_cautions, check_items, check_links, check_self_contained
+from hccbook.book.checks import (
+    BookError,
+    check_alternatives,
+    check_cautions,
+    check_items,
+    check_links,
+    check_self_contained,
+)
 from hccbook.book.layout import lay_out, papers_of
 from hccbook.papers.published import items
-from hccbook.provenance import digest
+from hccbook.provenance import digest, file_digest
 from hccbook.run import RunPaths
 from hccbook.store import write_if_changed
 
@@ -61,12 +68,41 @@ def build_book(run: RunPaths, *, out: Path | None = None, shown: RunPaths | None
             shutil.rmtree(out / "_build", ignore_errors=True)
         stamp.unlink(missing_ok=True)
         _render(source, out)
+        lighten(html)
         write_if_changed(stamp, json.dumps({**state, "html": digest(html)}, indent=1) + "\n")
     check_items(html, run, [item for item in items() if item.paper in papers_of(run)], shown)
     check_cautions(html, run, shown or run)
+    check_alternatives(html)
     check_self_contained(html)
     check_links(html)
     return html / "index.html"
+
+
+def lighten(html: Path) -> None:
+    """Take out of a rendered book what nobody opens: maps of scripts and style, and notebooks that lie there twice.
+
+    A notebook is offered at the top of its page and, from the index of items, as a download; both are one file then.
+
+    Parameters
+    ----------
+    html : pathlib.Path
+        Folder of the rendered book.
+    """
+    for file in (html / "_static").rglob("*.map"):
+        file.unlink()
+    offered = {file_digest(file): file for file in (html / "_sources").rglob("*.ipynb")}
+    downloads = {file: file_digest(file) for file in (html / "_downloads").rglob("*.ipynb")}
+    twice = {file: offered[content] for file, content in downloads.items() if content in offered}
+    moved = {old.relative_to(html).as_posix(): new.relative_to(html).as_posix() for old, new in twice.items()}
+    if moved:
+        pattern = re.compile("|".join(map(re.escape, moved)))
+        for page in html.rglob("*.html"):
+            text = page.read_text(encoding="utf-8")
+            if (led := pattern.sub(lambda found: moved[found.group()], text)) != text:
+                page.write_text(led, encoding="utf-8")
+    for file in twice:
+        file.unlink()
+        file.parent.rmdir()
 
 
 def _state(source: Path) -> dict[str, str]:
