@@ -221,7 +221,7 @@ def _contact_sheets(papers: Iterable[str], run: RunPaths) -> dict[str, str | byt
         f"assets/contact_sheets/{paper}/{file.name}": file.read_bytes()
         for paper in papers
         for file in run.contact_sheets(paper).glob("*.*")
-        if file.suffix in (".png", ".html")
+        if file.suffix in (".webp", ".html")
     }
 
 
