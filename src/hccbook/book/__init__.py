@@ -8,6 +8,8 @@ from hccbook.book.checks import (
     check_links,
     check_self_contained,
 )
+from hccbook.book.claims_index import results_page
+from hccbook.book.generated_pages import assumptions_page
 from hccbook.book.layout import lay_out
 from hccbook.book.printed import write_pdf
 from hccbook.book.rendering import build_book
