@@ -212,12 +212,9 @@ def test_sphinx_alone_renders_the_same_page(tmp_path):
     command = [sys.executable, "-m", "sphinx", "-W", "-q", "-b", "html", str(source), str(tmp_path / "alone")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    articles = [
-        BeautifulSoup((folder / "intro.html").read_text(encoding="utf-8"), "html.parser").select_one(
-            "article.bd-article"
-        )
-        for folder in (tmp_path / "_build" / "html", tmp_path / "alone")
-    ]
+    pages = [folder / "intro.html" for folder in (tmp_path / "_build" / "html", tmp_path / "alone")]
+    soups = [BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser") for page in pages]
+    articles = [soup.select_one("article.bd-article") for soup in soups]
     assert str(articles[0]) == str(articles[1])
     assert "Simulated." in articles[0].get_text()
 
