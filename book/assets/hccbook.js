@@ -18,8 +18,8 @@
   function openTarget() {
     const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
     if (!target) return;
-    // A section is its own target: what lies in it is wanted, not only what lies around it.
-    target.querySelector(":scope > details.folded-section")?.setAttribute("open", "");
+    // A section, or the name above its heading, is no part of what is folded in it.
+    target.closest("section")?.querySelector(":scope > details.folded-section")?.setAttribute("open", "");
     openAround(target);
     target.scrollIntoView();
   }
