@@ -61,8 +61,8 @@ def pages_of(html: Path) -> Iterator[Path]:
             yield page
 
 
-def look_at(browser: Any, page: Path, axe: str) -> Iterator[str | int]:
-    """What is wrong with one page; its height on a phone comes last."""
+def look_at(browser: Any, page: Path, axe: str) -> tuple[list[str], int]:
+    """What is wrong with one page, and its height on a phone."""
     tab = browser.new_page(viewport={"width": PHONE, "height": 844})
     said: list[str] = []
     tab.set_default_timeout(120_000)
@@ -82,8 +82,7 @@ def look_at(browser: Any, page: Path, axe: str) -> Iterator[str | int]:
         if tab.evaluate(SIZE)[0] > width:
             said.append(f"{width} {scheme}: {tab.evaluate(SIZE)[0]} pixels wide")
     tab.close()
-    yield from said
-    yield height
+    return said, height
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +92,7 @@ def seen(chromium: Any) -> Seen:
     complaints, heights = [], {}
     for page in pages_of(html):
         name = page.relative_to(html).as_posix()
-        *said, heights[name] = look_at(chromium, page, axe)
+        said, heights[name] = look_at(chromium, page, axe)
         complaints += [f"{name}, {one}" for one in said]
     return Seen(complaints, heights)
 

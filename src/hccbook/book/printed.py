@@ -6,8 +6,9 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
 import yaml
@@ -107,7 +108,7 @@ def single_page(source: Path, html: Path) -> str:
     return f'<!DOCTYPE html>\n<html lang="{language}" data-theme="light">{head}<body>{"".join(body)}</body></html>\n'
 
 
-def _contents(toc: dict) -> Iterator[tuple[str, str]]:
+def _contents(toc: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Pages in order, each with the caption of the part that it begins, or with nothing."""
     yield "", toc["root"]
     for part in toc["parts"]:
