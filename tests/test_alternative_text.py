@@ -44,6 +44,14 @@ def test_cells_with_pictures_and_no_others_get_a_text():
     assert "mystnb" not in cells[2].metadata
 
 
+def test_text_that_a_notebook_gives_stays():
+    """Written in the metadata of the cell, where its drawing has no function of the package."""
+    picture = nbformat.v4.new_output("display_data", data={"image/png": "AAAA"})
+    cell = nbformat.v4.new_code_cell(ROC, outputs=[picture], metadata={"mystnb": {"image": {"alt": "Two slices"}}})
+    describe_pictures(nbformat.v4.new_notebook(cells=[cell]))
+    assert cell.metadata["mystnb"]["image"]["alt"] == "Two slices"
+
+
 @pytest.mark.parametrize("alternative", ["", 'alt=""', 'alt="../_images/0ab.png"', 'alt="0ab.png"'])
 def test_picture_without_words_is_refused(tmp_path: Path, alternative: str):
     """No text, an empty one, and the name of the file."""

@@ -16,7 +16,7 @@ _HEADING = re.compile(r"^#{1,4} +(.+)$", re.MULTILINE)
 
 
 def describe_pictures(notebook: nbformat.NotebookNode) -> None:
-    """Give every cell that shows pictures their alternative text: the heading, and what its functions draw.
+    """Give every cell that shows pictures and has no alternative text one: the heading, and what its functions draw.
 
     Parameters
     ----------
@@ -28,8 +28,8 @@ def describe_pictures(notebook: nbformat.NotebookNode) -> None:
         if cell.cell_type == "markdown":
             heading = (_HEADING.findall(cell.source) or [heading])[-1]
         elif any(kind.startswith("image/") for output in cell.get("outputs", []) for kind in output.get("data", {})):
-            options = {**cell.metadata.get("mystnb", {}), "image": {"alt": alternative_text(cell.source, heading)}}
-            cell.metadata["mystnb"] = options
+            options = cell.metadata.setdefault("mystnb", {})
+            options.setdefault("image", {"alt": alternative_text(cell.source, heading)})
 
 
 def alternative_text(source: str, heading: str) -> str:

@@ -335,7 +335,7 @@ def _readable(name: str, notebook: nbformat.NotebookNode, note: str, foot: str) 
             cell.metadata["tags"] = [*tags, "remove-cell"]
         elif cell.cell_type == "code" and (name in _FOLDED or _IMPORTS.match(cell.source)):
             cell.metadata["tags"] = [*tags, "hide-input"]
-            cell.metadata["mystnb"] = {"code_prompt_show": "Code"}
+            cell.metadata.setdefault("mystnb", {})["code_prompt_show"] = "Code"
     describe_pictures(notebook)
     text = nbformat.writes(notebook)
     for number, cell in enumerate(notebook.cells, start=1):
