@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -83,20 +84,18 @@ def test_no_browser_is_said(book, tmp_path: Path, monkeypatch):
         write_pdf(*book, tmp_path / "book.pdf")
 
 
-def test_twice_the_same_notebook_is_one_file(tmp_path: Path):
-    """The download leads to what the page offers; another file stays; maps of scripts go."""
-    for name, content in {
-        "_sources/notebooks/a.ipynb": "a", "_downloads/1/a.ipynb": "a", "_downloads/2/b.ipynb": "b",
-        "_static/x.js": "x", "_static/x.js.map": "m",
-        "results.html": '<a href="_downloads/1/a.ipynb"></a><a href="_downloads/2/b.ipynb"></a>',
-    }.items():  # fmt: skip
-        file = tmp_path / name
+def test_what_nobody_opens_goes_and_numbers_stay(tmp_path: Path):
+    """Maps, translations and old fonts go; a notebook to download keeps its text and loses its pictures."""
+    outputs = [{"output_type": "display_data", "data": {"image/png": "AAAA", "text/plain": "<Figure>"}}]
+    notebook = {"cells": [{"cell_type": "code", "outputs": outputs}, {"cell_type": "markdown"}]}
+    for name in ("x.js", "x.js.map", "locales/de/a.mo", "locales/de/a.po", "font.ttf", "font.woff2"):
+        file = tmp_path / "_static" / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(content, encoding="utf-8")
+        file.write_text("1", encoding="utf-8")
+    source = tmp_path / "_sources" / "notebooks" / "a.ipynb"
+    source.parent.mkdir(parents=True)
+    source.write_text(json.dumps(notebook), encoding="utf-8")
     lighten(tmp_path)
-    left = sorted(file.relative_to(tmp_path).as_posix() for file in tmp_path.rglob("*") if file.is_file())
-    assert left == ["_downloads/2/b.ipynb", "_sources/notebooks/a.ipynb", "_static/x.js", "results.html"]
-    links = [
-        link["href"] for link in BeautifulSoup((tmp_path / "results.html").read_text(), "html.parser").find_all("a")
-    ]
-    assert links == ["_sources/notebooks/a.ipynb", "_downloads/2/b.ipynb"]
+    assert sorted(file.name for file in (tmp_path / "_static").rglob("*.*")) == ["font.woff2", "x.js"]
+    (cell, _) = json.loads(source.read_text(encoding="utf-8"))["cells"]
+    assert cell["outputs"][0]["data"] == {"text/plain": "<Figure>"}

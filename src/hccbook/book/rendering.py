@@ -24,7 +24,7 @@ from hccbook.book.checks import (
 )
 from hccbook.book.layout import lay_out, papers_of
 from hccbook.papers.published import items
-from hccbook.provenance import digest, file_digest
+from hccbook.provenance import digest
 from hccbook.run import RunPaths
 from hccbook.store import write_if_changed
 
@@ -79,30 +79,25 @@ def build_book(run: RunPaths, *, out: Path | None = None, shown: RunPaths | None
 
 
 def lighten(html: Path) -> None:
-    """Take out of a rendered book what nobody opens: maps of scripts and style, and notebooks that lie there twice.
+    """Take out of a rendered book what nobody opens, and the pictures of its notebooks, which lie there twice.
 
-    A notebook is offered at the top of its page and, from the index of items, as a download; both are one file then.
+    Maps of scripts and style, translations and fonts in an older format are for no browser.
+    A notebook to download keeps its numbers and tables; its pictures are on its page, and there again once it has run.
 
     Parameters
     ----------
     html : pathlib.Path
         Folder of the rendered book.
     """
-    for file in (html / "_static").rglob("*.map"):
-        file.unlink()
-    offered = {file_digest(file): file for file in (html / "_sources").rglob("*.ipynb")}
-    downloads = {file: file_digest(file) for file in (html / "_downloads").rglob("*.ipynb")}
-    twice = {file: offered[content] for file, content in downloads.items() if content in offered}
-    moved = {old.relative_to(html).as_posix(): new.relative_to(html).as_posix() for old, new in twice.items()}
-    if moved:
-        pattern = re.compile("|".join(map(re.escape, moved)))
-        for page in html.rglob("*.html"):
-            text = page.read_text(encoding="utf-8")
-            if (led := pattern.sub(lambda found: moved[found.group()], text)) != text:
-                page.write_text(led, encoding="utf-8")
-    for file in twice:
-        file.unlink()
-        file.parent.rmdir()
+    for pattern in ("*.map", "*.mo", "*.po", "*.ttf"):
+        for file in (html / "_static").rglob(pattern):
+            file.unlink()
+    for file in (html / "_sources").rglob("*.ipynb"):
+        notebook = json.loads(file.read_text(encoding="utf-8"))
+        for cell in notebook["cells"]:
+            for output in cell.get("outputs", []):
+                output.get("data", {}).pop("image/png", None)
+        file.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _state(source: Path) -> dict[str, str]:
