@@ -79,6 +79,10 @@
     const sidebar = document.querySelector(".sidebar-primary-items__start");
     sidebar?.setAttribute("role", "navigation");
     sidebar?.setAttribute("aria-label", "Title and search");
+    document.querySelectorAll(".has-children > details > summary").forEach((summary) => {
+      const chapter = summary.closest(".has-children").querySelector(":scope > a");
+      summary.setAttribute("aria-label", `Pages under ${chapter?.textContent.trim() ?? "this one"}`);
+    });
   }
 
   document.addEventListener("DOMContentLoaded", nameSidebar);
