@@ -9,12 +9,14 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
 import pandas as pd
 import pytest
 import yaml
+from bs4 import BeautifulSoup
 
 from hccbook.book import (
     BookError,
@@ -189,16 +191,38 @@ def test_a_finished_run_renders_and_stays_as_it_is(run, monkeypatch):
     assert calls == [False], "a page that was altered has all of them rendered again"
 
 
+def write_tiny_book(source, intro):
+    """A book of one page with the settings of the real one."""
+    (source / "assets").mkdir(parents=True)
+    for name in ("assets/hccbook.css", "assets/hccbook.js", "assets/search_numbers.js", "references.bib"):
+        (source / name).write_text("")
+    (source / "_config.yml").write_bytes((project_root() / "_config.yml").read_bytes())
+    (source / "_toc.yml").write_text("format: jb-book\nroot: intro\n")
+    (source / "intro.md").write_text(intro)
+
+
+@pytest.mark.thorough
+def test_sphinx_alone_renders_the_same_page(tmp_path):
+    """With the settings that the build leaves, and without Jupyter Book: the article is the same."""
+    source = tmp_path / "source"
+    prose = "# Intro\n\n## Why\n\n$x^2$\n\n:::{caution}\nSimulated.\n:::\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"
+    write_tiny_book(source, prose)
+    rendering._render(source, tmp_path)
+    assert "'jupyter_book'" not in (source / "conf.py").read_text(encoding="utf-8")
+    command = [sys.executable, "-m", "sphinx", "-W", "-q", "-b", "html", str(source), str(tmp_path / "alone")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    pages = [folder / "intro.html" for folder in (tmp_path / "_build" / "html", tmp_path / "alone")]
+    soups = [BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser") for page in pages]
+    articles = [soup.select_one("article.bd-article") for soup in soups]
+    assert str(articles[0]) == str(articles[1])
+    assert "Simulated." in articles[0].get_text()
+
+
 def test_a_warning_fails_the_build_and_names_the_page(tmp_path):
     """A number that no notebook glues stops the build, with page, line and key, and a second try fails too."""
     source = tmp_path / "source"
-    (source / "assets").mkdir(parents=True)
-    for name in ("hccbook.css", "search_numbers.js"):
-        (source / "assets" / name).write_text("")
-    (source / "references.bib").write_text("")
-    (source / "_config.yml").write_bytes((project_root() / "_config.yml").read_bytes())
-    (source / "_toc.yml").write_text("format: jb-book\nroot: intro\n")
-    (source / "intro.md").write_text("# Intro\n\n{glue:text}`n_lost:s` patients.\n")
+    write_tiny_book(source, "# Intro\n\n{glue:text}`n_lost:s` patients.\n")
     for _ in range(2):
         with pytest.raises(BookError, match=r"intro\.md:3: WARNING.*n_lost"):
             rendering._render(source, tmp_path)

@@ -16,7 +16,7 @@ from PIL import Image, ImageColor
 from hccbook.errors import DataError
 from hccbook.images import write_image
 from hccbook.pipeline import contact_sheets, files
-from hccbook.report.figures.contact_sheet import SHEET_WIDTH, contact_sheet, png_bytes
+from hccbook.report.figures.contact_sheet import SHEET_WIDTH, contact_sheet, webp_bytes
 from hccbook.report.figures.style import ORGAN_COLOURS, VERMILION
 from hccbook.run import Case, RunPaths
 from hccbook.segmentation import FINDING_COLUMNS
@@ -181,11 +181,23 @@ def test_no_phase_is_refused():
         contact_sheet({}, {}, title="P0001", synthetic=False)
 
 
+def test_compression_keeps_greys_and_masks():
+    """Against the sheet before it: greys within 2 of 255 on average, and masks still as far from grey as half of it."""
+    sheet = contact_sheet({"venous": volume(noise=15)[0]}, {"venous": volume(noise=15)[1]}, title="P1", synthetic=False)
+    before = np.asarray(sheet.convert("RGB")).astype(int)
+    after = np.asarray(Image.open(io.BytesIO(webp_bytes(sheet))).convert("RGB")).astype(int)
+    spread = np.ptp(before, axis=2)
+    is_coloured = spread > 60
+    assert is_coloured.sum() > 500
+    assert np.abs(after - before)[~is_coloured].mean() < 2
+    assert (np.ptp(after, axis=2)[is_coloured] > spread[is_coloured] / 2).mean() > 0.95
+
+
 def test_a_sheet_is_small_and_always_the_same():
     """Three noisy phases: the width asked for, under 150 kB, the same bytes twice."""
     phases = {phase: volume(noise=15, seed=seed) for seed, phase in enumerate(("arterial", "venous", "delayed"))}
     both = [
-        png_bytes(
+        webp_bytes(
             contact_sheet(
                 {phase: pair[0] for phase, pair in phases.items()},
                 {phase: pair[1] for phase, pair in phases.items()},
@@ -305,7 +317,7 @@ def test_workers_change_nothing(run):
     for workers in (1, 2):
         contact_sheets.write(run, "alarm", PHASES, synthetic=True, workers=workers)
         both.append({file.name: file.read_bytes() for file in folder.iterdir()})
-    assert sorted(both[0]) == ["P0001.png", "P0002.png", "P0003.png", "P0004.png", "P0005.png", "index.html"]
+    assert sorted(both[0]) == ["P0001.webp", "P0002.webp", "P0003.webp", "P0004.webp", "P0005.webp", "index.html"]
     assert both[0] == both[1]
 
 
@@ -316,6 +328,6 @@ def test_sheets_of_patients_that_are_gone_are_removed(run):
     Case(run, "alarm", "P0002", PHASES).image("venous").write_bytes(b"no image")
     table = contact_sheets.write(run, "alarm", PHASES, synthetic=True).set_index("patient")
     folder = run.contact_sheets("alarm")
-    assert sorted(file.name for file in folder.glob("*.png")) == ["P0001.png", "P0003.png"]
+    assert sorted(file.name for file in folder.glob("*.webp")) == ["P0001.webp", "P0003.webp"]
     assert table.loc["P0002", "sheet"] == ""
     assert "No contact sheet could be drawn." in page(run).find(id="P0002").get_text()

@@ -150,6 +150,12 @@ def in_png(file: Path, *, packed: bool = False) -> Path:
     return file
 
 
+def in_webp(file: Path) -> Path:
+    file = file.with_suffix(".webp")
+    Image.new("RGB", (3, 3)).save(file, xmp=f"Liver of {SECRET}".encode())
+    return file
+
+
 def in_packed_png(file: Path) -> Path:
     return in_png(file, packed=True)
 
@@ -188,7 +194,9 @@ def in_false_archive(file: Path) -> Path:
     return file
 
 
-PLACES = (in_gzip, in_name_of_gzip, in_zip, in_parquet, in_png, in_packed_png, in_notebook, in_nifti, in_weights)
+PLACES = (
+    in_gzip, in_name_of_gzip, in_zip, in_parquet, in_png, in_packed_png, in_webp, in_notebook, in_nifti, in_weights,
+)  # fmt: skip
 
 
 @pytest.fixture

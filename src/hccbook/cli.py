@@ -265,12 +265,13 @@ def build(
     manifest: Annotated[
         str, typer.Option("--manifest", help="Manifest of a run on your own patients, to look for who they are.")
     ] = "",
+    pdf: Annotated[bool, typer.Option("--pdf", help="Print the book as book.pdf beside its pages too.")] = False,
 ) -> None:
     """Render the book from a finished run, check that every listed item is on its page, print the entry page.
 
     The pages of own patients are searched for what their manifest and headers hold, as a run's other files are.
     """
-    from hccbook.book import build_book
+    from hccbook.book import build_book, write_pdf
     from hccbook.pipeline.privacy import refuse_identifiers
     from hccbook.pipeline.runner import profile_path
     from hccbook.run import RunPaths
@@ -285,6 +286,8 @@ def build(
         print(refuse_identifiers(run, Path(named), centres=checked.cohort.centre_names == "coded"))
     elif not checked.run.synthetic:
         print("Nobody has looked for who the patients are: name their manifest, --manifest FILE.", file=sys.stderr)
+    if pdf:
+        print(write_pdf(run.root / "book" / "source", entry.parent, run.root / "book" / "book.pdf"))
     print(entry)
 
 

@@ -85,6 +85,11 @@ def check_items(html: Path, run: RunPaths, listed: Iterable[Item], shown: RunPat
         )  # fmt: skip
 
 
+def _pages(html: Path) -> list[Path]:
+    """Pages of the book; what lies in ``_static`` came along with it."""
+    return [page for page in sorted(html.rglob("*.html")) if page.relative_to(html).parts[0] != "_static"]
+
+
 def _soup(page: Path) -> BeautifulSoup:
     return BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
 
@@ -150,6 +155,32 @@ def _text_of(page: Path) -> str:
     return " ".join(_soup(page).get_text().split())
 
 
+def check_alternatives(html: Path) -> None:
+    """Check that every picture has an alternative text that says more than the name of its file.
+
+    Parameters
+    ----------
+    html : pathlib.Path
+        Folder of the rendered book.
+
+    Raises
+    ------
+    BookError
+        Names the pages and the pictures.
+    """
+    silent = [
+        f"{page.relative_to(html).as_posix()}: {str(picture.get('src', ''))[:60]}"
+        for page in _pages(html)
+        for picture in _soup(page).find_all("img")
+        if not picture.get("alt") or Path(str(picture.get("src", ""))).name in str(picture["alt"])
+    ]
+    if silent:
+        raise BookError(
+            "rendered book", "every picture must say what it shows", "no alternative text: " + "; ".join(silent[:8]),
+            "Write it between the brackets of ![](picture), or draw with the functions of hccbook.report.figures.",
+        )  # fmt: skip
+
+
 def check_self_contained(html: Path) -> None:
     """Check that no page fetches anything from a network, links to a missing file, or shows a folder of this machine.
 
@@ -164,10 +195,8 @@ def check_self_contained(html: Path) -> None:
         Names the pages and what they fetch, miss or show.
     """
     fetched, broken = [], []
-    for page in sorted(html.rglob("*.html")):
+    for page in _pages(html):
         name = page.relative_to(html).as_posix()
-        if name.startswith("_static/"):
-            continue
         soup = _soup(page)
         refuse_paths(f"rendered page {name}", soup.get_text())
         for address in _addresses(soup):

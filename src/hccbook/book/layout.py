@@ -12,6 +12,7 @@ from typing import Any
 import nbformat
 import yaml
 
+from hccbook.book.alternative_text import describe_pictures
 from hccbook.book.checklists_page import addresses, checklist_pages
 from hccbook.book.checks import BookError, item_files, refuse_paths
 from hccbook.book.claims_index import NUMBERS_FILE, anchors, front_page_parts, numbers_csv, results_page
@@ -220,7 +221,7 @@ def _contact_sheets(papers: Iterable[str], run: RunPaths) -> dict[str, str | byt
         f"assets/contact_sheets/{paper}/{file.name}": file.read_bytes()
         for paper in papers
         for file in run.contact_sheets(paper).glob("*.*")
-        if file.suffix in (".png", ".html")
+        if file.suffix in (".webp", ".html")
     }
 
 
@@ -334,7 +335,8 @@ def _readable(name: str, notebook: nbformat.NotebookNode, note: str, foot: str) 
             cell.metadata["tags"] = [*tags, "remove-cell"]
         elif cell.cell_type == "code" and (name in _FOLDED or _IMPORTS.match(cell.source)):
             cell.metadata["tags"] = [*tags, "hide-input"]
-            cell.metadata["mystnb"] = {"code_prompt_show": "Code"}
+            cell.metadata.setdefault("mystnb", {})["code_prompt_show"] = "Code"
+    describe_pictures(notebook)
     text = nbformat.writes(notebook)
     for number, cell in enumerate(notebook.cells, start=1):
         refuse_paths(f"{name}.ipynb, cell {number}", "\n".join([cell.source, *_texts(cell)]))

@@ -13,7 +13,7 @@ from hccbook import images, segmentation
 from hccbook.papers import find_paper
 from hccbook.parallel import map_patients
 from hccbook.pipeline.files import preprocessed_patients, read_cohort, read_csv, read_table, segmented_patients
-from hccbook.report.figures.contact_sheet import contact_sheet, png_bytes
+from hccbook.report.figures.contact_sheet import contact_sheet, webp_bytes
 from hccbook.report.tables import SYNTHETIC_NOTICE, model_title
 from hccbook.run import Case, RunPaths
 from hccbook.store import atomic_path
@@ -51,7 +51,7 @@ def _write_sheet(sheet: _Sheet) -> tuple[int, int]:
     labels = {phase: images.read_label_map(case.labels(phase)) for phase in case.phases if case.labels(phase).is_file()}
     drawn = contact_sheet(volumes, labels, title=sheet.title, remarks=sheet.remarks, synthetic=sheet.synthetic)
     with atomic_path(sheet.file) as part:
-        part.write_bytes(png_bytes(drawn))
+        part.write_bytes(webp_bytes(drawn))
     return drawn.size
 
 
@@ -65,7 +65,7 @@ def write(
 ) -> pd.DataFrame:
     """Draw a contact sheet of every patient of one paper, and the page of the cohort.
 
-    They lie in ``segmentation/contact_sheets/<paper>/``: ``<key>.png`` and ``index.html``.
+    They lie in ``segmentation/contact_sheets/<paper>/``: ``<key>.webp`` and ``index.html``.
     Sheets of patients that are no longer there are removed.
 
     Parameters
@@ -98,16 +98,16 @@ def write(
             f"{row.patient}, {model_title(paper)}, centre {row.centre}",
             tuple(remarks[row.patient]) or ("Nothing suspicious found.",),
             synthetic,
-            folder / f"{row.patient}.png",
+            folder / f"{row.patient}.webp",
         )
         for row in table.itertuples()
     }
     drawn = map_patients(_write_sheet, sheets, stage="contact sheets", workers=workers)
-    for file in folder.glob("*.png"):
+    for file in folder.glob("*.webp"):
         if file.stem not in drawn.results:
             file.unlink()
     table["sheet"] = [
-        (folder / f"{key}.png").relative_to(run.root).as_posix() if key in drawn.results else ""
+        (folder / f"{key}.webp").relative_to(run.root).as_posix() if key in drawn.results else ""
         for key in table["patient"]
     ]
     page = _PAGE.render(

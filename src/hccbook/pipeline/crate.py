@@ -86,6 +86,7 @@ _FORMATS = {
     ".csv": "text/csv",
     ".json": "application/json",
     ".png": "image/png",
+    ".webp": "image/webp",
     ".svg": "image/svg+xml",
     ".ipynb": "application/x-ipynb+json",
     ".yaml": "application/yaml",

@@ -385,6 +385,17 @@ def _png_texts(stream: BinaryIO) -> Iterator[bytes]:
     yield content[place:]
 
 
+def _webp_texts(stream: BinaryIO) -> Iterator[bytes]:
+    """Chunks of a WebP file beside its pixels."""
+    content, place = stream.read(), 12
+    while place + 8 <= len(content):
+        kind, length = struct.unpack_from("<4sI", content, place)
+        if kind not in (b"VP8 ", b"VP8L", b"ALPH"):
+            yield content[place + 8 : place + 8 + length]
+        place += 8 + length + length % 2
+    yield content[place:]
+
+
 def _unpacked(body: bytes) -> Iterator[bytes]:
     """Text of a chunk whose keyword, and what else stands before it, is short."""
     for start in range(min(len(body), 200)):
@@ -401,4 +412,5 @@ _READERS: Mapping[str, Callable[[BinaryIO], Iterator[bytes]]] = {
     ".safetensors": _safetensors_texts,
     ".parquet": _parquet_texts,
     ".png": _png_texts,
+    ".webp": _webp_texts,
 }
