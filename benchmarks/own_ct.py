@@ -264,7 +264,7 @@ def left_out(folder: Path) -> dict[str, object]:
 
 
 def failures_of(run: RunPaths) -> list[dict[str, object]]:
-    """A row a patient of the failures table, with what had been done to the patient."""
+    """One row per patient of the failures table, with what had been done to the patient."""
     planted = {f"P{number:04d}": fault for number, (fault, _) in FAULTS.items()}
     return [
         {"patient": key, "fault": planted.get(key, "none planted"), **rows.iloc[0][["stage", "reason"]].to_dict()}

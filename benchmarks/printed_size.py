@@ -6,7 +6,7 @@ For each seed, ALARM's 1,858 patients of the profile ``paper`` are simulated wit
 deep features are drawn in families that nearly repeat one another; a quarter of the radiomics families and a seventh of
 the deep ones carry the liver's planted risk, with a correlation of 0.2 to 0.9. The model is fitted on the discovery
 cohort under each reading of the paper's order, and its AUC in the other cohorts is set beside the ideal observer's.
-Prints a row a seed and reading, with CPU seconds.
+Prints one row per seed and reading, with CPU seconds.
 """
 
 from __future__ import annotations

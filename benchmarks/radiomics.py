@@ -348,7 +348,7 @@ def key(row: dict) -> tuple:
 
 
 def write(rows: list[dict]) -> None:
-    """Put the rows in place of older ones of the same name, unless those are of another machine; a row a line."""
+    """Put the rows in place of older ones of the same name, unless those are of another machine; one row per line."""
     older = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     kept = older["rows"] if older.get("machine") == machine() else []
     merged = {key(row): row for row in [*kept, *rows]}

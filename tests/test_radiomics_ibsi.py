@@ -327,7 +327,7 @@ def _rows(page: str) -> list[list[str]]:
 
 
 def test_page_lists_every_feature(page):
-    """A row a feature, with the name and the identifier of the data; no row more."""
+    """One row per feature, with the name and the identifier of the data; no row more."""
     features = {(name, feature) for name, listed in FEATURES.items() for feature in listed}
     shown = [tuple(cells) for cells in _rows(page) if len(cells) == 4 and (cells[0], cells[1]) in features]
     expected = [

@@ -150,7 +150,7 @@
     });
   }
 
-  /* With its sign, but nought without one: "-0.00" would say something that is not so. */
+  /* With its sign, but none at zero: "-0.00" would say something that is not so. */
   function signed(text) {
     if (Number(text) === 0) return "0.00";
     return Number(text) > 0 ? `+${text}` : text;

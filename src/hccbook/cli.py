@@ -80,7 +80,7 @@ def simulate(
 
 @app.command()
 def check(
-    manifest: Annotated[Path, typer.Argument(help="CSV, a row a patient.")],
+    manifest: Annotated[Path, typer.Argument(help="CSV, one row per patient.")],
     phases: PhasesOption = "arterial,venous,delayed",
     profile: Annotated[
         str, typer.Option("--profile", help="Check for a run with this profile, whose phases count.")
@@ -399,7 +399,7 @@ def extract(
     engine: Annotated[str, typer.Option("--engine", help="Radiomics engine: fast or pyradiomics.")] = "fast",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV to write; the terminal otherwise.")] = None,
 ) -> None:
-    """Radiomics of one image, a row a label, in PyRadiomics' names, with versions and hashes beside the values."""
+    """Radiomics of one image, one row per label, in PyRadiomics' names, with versions and hashes beside the values."""
     from hccbook.features.radiomics import ExtractionSettings, extract_labels
     from hccbook.images import is_nifti, split_mask_path
     from hccbook.images.remarks import collected

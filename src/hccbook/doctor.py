@@ -124,7 +124,7 @@ def is_ready(findings: list[Finding]) -> bool:
 
 
 def report(findings: list[Finding]) -> Table:
-    """Findings as a table for the terminal, a row a finding, coloured by its level."""
+    """Findings as a table for the terminal, one row per finding, coloured by its level."""
     from rich.table import Table
     from rich.text import Text
 

@@ -275,7 +275,7 @@ class AuditReport:
         return pd.DataFrame(rows, columns=list(Finding.__dataclass_fields__))
 
     def agreements_frame(self) -> pd.DataFrame:
-        """What agrees, a row a check."""
+        """What agrees, one row per check."""
         return pd.DataFrame([asdict(one) for one in self.agreements], columns=list(Agreement.__dataclass_fields__))
 
     @property

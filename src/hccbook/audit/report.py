@@ -140,7 +140,7 @@ def findings_for_page(report: AuditReport, check: str | tuple[str, ...] | None =
     Returns
     -------
     PageTable
-        A row a finding, which ``#finding-<id>`` leads to: where and how sure, printed, recomputed, arithmetic,
+        One row per finding, which ``#finding-<id>`` leads to: where and how sure, printed, recomputed, arithmetic,
         consequence.
     """
     findings = report.filtered(check=check).findings
@@ -165,7 +165,7 @@ def agreement_for_page(report: AuditReport, check: str | tuple[str, ...] | None 
     Returns
     -------
     PageTable
-        A row a check: paper, what agrees, where, comparisons.
+        One row per check: paper, what agrees, where, comparisons.
     """
     part = report.filtered(check=check)
     rows = [(report.titles[one.paper], one.what, one.place, one.cells) for one in part.agreements]
@@ -183,7 +183,7 @@ def not_applied_for_page(report: AuditReport) -> PageTable:
     Returns
     -------
     PageTable
-        A row a check: paper, check, why not.
+        One row per check: paper, check, why not.
     """
     rows = [(report.titles[one.paper], one.what, one.why) for one in report.not_applied]
     summary = f"{len(rows)} checks or questions without an answer in print"
@@ -200,7 +200,7 @@ def denominator_table(report: AuditReport) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        A row a family of checks; for each paper a column of comparisons that agree and one of findings.
+        One row per family of checks; for each paper a column of comparisons that agree and one of findings.
     """
     rows = []
     for check, title in CHECKS.items():
@@ -255,7 +255,7 @@ def recall_table(measured: Mapping[str, Any]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        A row a kind of error: whether print determines the number, planted, found, share found with its interval.
+        One row per kind of error: whether print determines the number, planted, found, share found with its interval.
     """
     rows = [
         (one["kind"], "yes" if one["determined"] else "no", one["planted"], one["found"], _with_interval(one["recall"]))
@@ -270,7 +270,7 @@ def alarm_table(measured: Mapping[str, Any]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        A row a family: comparisons, false alarms, and these per 1,000 comparisons with their interval.
+        One row per family: comparisons, false alarms, and these per 1,000 comparisons with their interval.
     """
     rows = [
         (one["check"], one["comparisons"], one["alarms"], _with_interval(one["per 1,000 comparisons"]))

@@ -29,7 +29,7 @@ def centre_table(clinical: pd.DataFrame, rates: pd.DataFrame) -> pd.DataFrame:
     clinical : pandas.DataFrame
         Columns centre, cohort, months.
     rates : pandas.DataFrame
-        From `hccbook.evaluation.person_year_rates`, a row a centre in the column group.
+        From `hccbook.evaluation.person_year_rates`, one row per centre in the column group.
 
     Returns
     -------

@@ -47,7 +47,7 @@ def characteristics(table: pd.DataFrame, paper: str) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns `CHARACTERISTICS_COLUMNS`, a row a characteristic, level, cohort and subgroup, in the paper's order.
+        Columns `CHARACTERISTICS_COLUMNS`, one row per characteristic, level, cohort and subgroup, in the paper's order.
         ``level`` is empty but for characteristics with several (etiology, aMAP risk group, BCLC stage).
         ``cohort`` is ``all`` or ``overall`` or the name of a cohort; ``subgroup`` is ``non_hcc`` or ``hcc`` for ALARM
         and ``all`` for aMAP-CT. ``n`` counts patients with a value; ``percent`` is of `n`, 0 to 100.

@@ -202,7 +202,7 @@ MANIFEST_SCHEMA = pa.DataFrameSchema(
     {name: _schema_column(column) for name, column in COLUMNS.items()},
     strict=True,
     name="manifest",
-    description="A row a patient; numbers as float, everything else as text.",
+    description="One row per patient; numbers as float, everything else as text.",
 )
 """Columns, types, ranges and allowed values of a manifest, as it stands after parsing."""
 
@@ -213,7 +213,7 @@ def read_manifest(path: str | Path, phases: Sequence[str] = PHASES) -> pd.DataFr
     Parameters
     ----------
     path : path-like
-        CSV in UTF-8, comma-separated, a row a patient, with the columns `COLUMNS`.
+        CSV in UTF-8, comma-separated, one row per patient, with the columns `COLUMNS`.
         Paths in it are relative to its own folder.
     phases : sequence of str
         Contrast phases that every patient must have; columns of other phases are dropped.
@@ -383,7 +383,7 @@ def _parse(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
     # Both spellings are common in the field; the package has one.
     header = ["centre" if name == "center" and "centre" not in header else name for name in header]
     if not body:
-        raise ManifestError(path.name, "must hold at least one patient", "a header and no rows", "Add a row a patient.")
+        raise ManifestError(path.name, "must hold at least one patient", "a header and no rows", "One row per patient.")
     problems = []
     for name, count in sorted(Counter(header).items()):
         if count > 1:
@@ -415,7 +415,7 @@ def csv_rows(path: Path) -> list[tuple[int, list[str]]]:
         place = f"{path.name}, line {reader.line_num}"
         raise ManifestError(place, "must be valid CSV", str(error), "Check the quotes on that line.") from error
     if not rows:
-        raise ManifestError(path.name, "must hold a header and a row a patient", "an empty file", "Fill it in.")
+        raise ManifestError(path.name, "must hold a header and one row per patient", "an empty file", "Fill it in.")
     header = rows[0][1]
     for delimiter, name in ((";", "semicolons"), ("\t", "tabs")):
         if len(header) == 1 and delimiter in header[0]:

@@ -44,7 +44,7 @@ class EmptyCell(NamedTuple):
 def manifest_cells(
     collection: Collection, phases: Sequence[str], clinical: ClinicalTable | None, folder: Path
 ) -> tuple[pd.DataFrame, list[EmptyCell]]:
-    """Cells of the manifest, a row a patient, all of them text, and those that are left empty.
+    """Cells of the manifest, one row per patient, all of them text, and those that are left empty.
 
     Parameters
     ----------
@@ -224,7 +224,7 @@ def _empty_columns(cells: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _leftovers(collection: Collection, lines: dict[str, int]) -> list[dict[str, Any]]:
-    """Files that are neither DICOM nor NIfTI, a row a folder and reason."""
+    """Files that are neither DICOM nor NIfTI, one row per folder and reason."""
     tree = collection.tree
     groups: dict[tuple[str, str], list[Source]] = defaultdict(list)
     for left in tree.leftovers:

@@ -61,7 +61,7 @@ def icc_table(values: ArrayLike) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns icc, lower, upper, note, a row a feature in their order. A rater who is always larger by the same amount
+        Columns icc, lower, upper, note, one row per feature in their order. A rater always larger by the same amount
         lowers the correlation; it is 1 at best, and may be below 0 where raters differ more than subjects do. A feature
         that is the same everywhere has none: its values are NaN and its ``note`` is `CONSTANT`; no other value is NaN.
 

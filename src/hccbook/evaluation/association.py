@@ -126,7 +126,7 @@ def spearman_correlations(features: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns feature, other, rho; a row a pair, both ways round and each with itself; features that agree come side
+        Columns feature, other, rho; one row per pair, both ways round and each with itself; those that agree come side
         by side (average linkage on one less the absolute correlation). No row without features.
 
     Raises

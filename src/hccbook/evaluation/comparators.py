@@ -174,7 +174,7 @@ def comparator_table(
     Returns
     -------
     pandas.DataFrame
-        Columns of `COMPARATOR_COLUMNS`; a row a cohort, score and horizon. ``n`` have the score and a known outcome,
+        Columns of `COMPARATOR_COLUMNS`; one row per cohort, score, horizon. ``n`` have the score and a known outcome,
         ``missing`` have a known outcome alone; ``tests`` are those of a cohort, which Holm's correction holds
         together; ``direction`` is where the score's AUC lies: "above", "below" or "equal" to aMAP-CT's, empty without
         a comparison. What cannot be had is NaN, with a note, and does not count as a test.
@@ -288,7 +288,7 @@ def harmonised_auc(
     Returns
     -------
     aucs : pandas.DataFrame
-        Columns of `HARMONISED_COLUMNS`, a row a variant and cohort: AUC with DeLong's interval; difference from the
+        Columns of `HARMONISED_COLUMNS`, one row per variant and cohort: AUC with DeLong's interval; difference from the
         AUC without harmonisation in the same patients, with DeLong's test; features in the CT image score. The
         development cohort's AUC is that of the patients learnt from.
     harmonised : dict of str to pandas.DataFrame

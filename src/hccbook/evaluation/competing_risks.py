@@ -106,7 +106,7 @@ def recorded_deaths(clinical: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns months, hcc, died; a row a patient.
+        Columns months, hcc, died; one row per patient.
 
     Raises
     ------
@@ -132,7 +132,7 @@ def held_at(curves: pd.DataFrame, months: float) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        A row a cohort, group and estimate; its ``months`` are those asked for, and ``at_risk`` is left out.
+        One row per cohort, group and estimate; its ``months`` are those asked for, and ``at_risk`` is left out.
     """
     until = curves[curves["months"] <= months]
     last = until.groupby(["cohort", "group", "estimate"], sort=False).tail(1)

@@ -228,7 +228,7 @@ def stepwise_tradeoff(
     Returns
     -------
     pandas.DataFrame
-        A row a pair of cut-offs; the 95 % intervals are Wilson's, each of one share. Columns cohort, amap_cutoff,
+        One row per pair of cut-offs; the 95 % intervals are Wilson's, each of one share. Columns cohort, amap_cutoff,
         ct_cutoff, n, events, spared (patients without a CT score), spared_share, spared_lower, spared_upper,
         missed_by_amap (HCC among the spared), missed_by_ct (HCC with a low aMAP-CT score among the others), missed
         (both), missed_share, missed_lower, missed_upper (of all HCC), lost (HCC that a CT score for everybody would
@@ -283,7 +283,7 @@ def lead_times(months: ArrayLike, hcc: ArrayLike, score: ArrayLike, cutoff: floa
     Returns
     -------
     pandas.DataFrame
-        Columns lead_time ("all", then a row a class between `WARNING_MONTHS`, a bound belonging to the longer one),
+        Columns lead_time ("all", then one row per class between `WARNING_MONTHS`, a bound belonging to the longer one),
         n (warned), share (of the warned), mean_months; NaN in share and mean where nobody was warned, with a note in
         the column note.
 

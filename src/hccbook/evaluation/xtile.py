@@ -34,7 +34,7 @@ class XTile:
     grid : numpy.ndarray, shape (n_candidates, n_candidates), or (n_candidates,) for one cut-off
         Chi-square by lower (row) and upper (column) cut-off; NaN where a group would be too small.
     above : pandas.DataFrame
-        A row a candidate: columns cutoff, n, events, expected (events, were the hazard or the rate the same for
+        One row per candidate: columns cutoff, n, events, expected (events, were the hazard or the rate the same for
         all), each of the patients at or above it. One row more, below all scores, stands first: everybody.
     """
 

@@ -137,8 +137,8 @@ class Amap2Refit(BaseEstimator):
         Parameters
         ----------
         visits : pandas.DataFrame, shape (n_visits, n_columns)
-            A row a visit, in any order: columns patient, months (from enrolment, negative before), amap, afp (ug/L),
-            and cfdna where it enters. Values may be missing; visits of patients who are not in `y` are ignored.
+            One row per visit, in any order: columns patient, months (from enrolment, negative before), amap, afp
+            (ug/L), and cfdna where it enters. Values may be missing; visits of patients who are not in `y` are ignored.
         y : pandas.Series, shape (n_patients,)
             Outcome by patient, 1 for HCC, 0 otherwise.
 
@@ -185,7 +185,7 @@ class Amap2Refit(BaseEstimator):
     def _used(self, visits: pd.DataFrame) -> pd.DataFrame:
         """Visits of the window up to the landmark, with years from it and log10 AFP."""
         if not isinstance(visits, pd.DataFrame):
-            raise ModelError("visits", "must be a DataFrame, a row a visit", type(visits).__name__, "Make a table.")
+            raise ModelError("visits", "must be a DataFrame, one row per visit", type(visits).__name__, "Make a table.")
         needed = ("patient", "months", *MARKERS, *((_CELL_FREE_DNA,) if self.cell_free_dna else ()))
         absent = [name for name in needed if name not in visits.columns]
         if absent:

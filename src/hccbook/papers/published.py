@@ -294,7 +294,7 @@ def numbers() -> pd.DataFrame:
 
 
 def table(paper: str, label: str) -> pd.DataFrame:
-    """One table of a paper, a row a printed number.
+    """One table of a paper, one row per printed number.
 
     Parameters
     ----------

@@ -161,7 +161,7 @@ def simulate_clinical(paper: str, settings: CohortSettings) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Index ``patient`` (P0001, ...), a row a patient, cohorts one after another.
+        Index ``patient`` (P0001, ...), one row per patient, cohorts one after another.
         Columns of the manifest less its paths (months; umol/L, g/L, 10^9/L, ug/L, IU/L), the paper's other values
         (``stiffness_kpa``; in ALARM also ast, creatinine, bun, glucose and ``bclc``), and `LATENT_COLUMNS`:
         ``liver_latent`` and ``spleen_latent`` (SD units, higher means a higher risk), ``spleen_size`` (standard

@@ -138,7 +138,7 @@ def compare_items(folder: Path, kind: str | None = None) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Columns file, item, status (``same``; ``agrees``, to `DIGITS` digits on another kind of processor; ``differs``,
-        ``absent``) and detail, a row a file.
+        ``absent``) and detail, one row per file.
     """
     references = read_json(references_dir() / "references.json")
     same_kind = references["processor"] == (kind or processor_kind())

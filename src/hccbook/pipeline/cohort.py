@@ -32,7 +32,7 @@ def make_cohort(
     Returns
     -------
     pandas.DataFrame
-        Clinical table, a row a patient, index ``patient``; no identifier and no path.
+        Clinical table, one row per patient, index ``patient``; no identifier and no path.
 
     Raises
     ------

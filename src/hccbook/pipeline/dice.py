@@ -50,7 +50,7 @@ def segmentation_dice(
     Returns
     -------
     pandas.DataFrame
-        `DICE_COLUMNS`, a row a patient, phase and organ; also kept as ``<paper>_dice.csv``.
+        `DICE_COLUMNS`, one row per patient, phase and organ; also kept as ``<paper>_dice.csv``.
         Distances and surface Dice are those of `hccbook.segmentation.boundary_measures`.
 
     Raises
@@ -86,7 +86,7 @@ def segmentation_dice(
 
 @collected()
 def compare_segmentations(case: Case, tolerance_mm: float) -> list[dict[str, object]]:
-    """Overlap and distance of one patient's masks, a row a phase and organ; none where the manifest gives no masks.
+    """Overlap and distance of one patient's masks, one row per phase and organ; none where the manifest gives no masks.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def compare_segmentations(case: Case, tolerance_mm: float) -> list[dict[str, obj
 
 
 def dice_by(dice: pd.DataFrame, by: tuple[str, ...] = ("organ", "phase", "centre")) -> pd.DataFrame:
-    """How good the masks are, a row a group of them.
+    """How good the masks are, one row per group of them.
 
     Parameters
     ----------

@@ -39,8 +39,8 @@ def preprocess_cohort(
     Returns
     -------
     pandas.DataFrame
-        A row a patient and phase: voxel edges of the source in mm, shift in mm, volumes of given masks in mL.
-        Beside it, ``<paper>_remarks.csv`` says what was repaired in reading images and masks, a row a repair.
+        One row per patient and phase: voxel edges of the source in mm, shift in mm, volumes of given masks in mL.
+        Beside it, ``<paper>_remarks.csv`` says what was repaired in reading images and masks, one row per repair.
     """
     save_json(settings.model_dump(), run.stage("preprocessing") / "settings.json")
     task = functools.partial(preprocess_patient, settings=settings)

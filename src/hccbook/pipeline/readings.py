@@ -339,7 +339,7 @@ def competing_text(at_horizon: pd.DataFrame, ended: pd.DataFrame, months: float)
     at_horizon : pandas.DataFrame
         As of `hccbook.evaluation.held_at`, of one cohort.
     ended : pandas.DataFrame
-        Columns hcc and died; a row a patient.
+        Columns hcc and died; one row per patient.
     months : float
         Horizon.
     """
@@ -384,7 +384,7 @@ def shuffled_text(control: pd.DataFrame) -> str:
     Parameters
     ----------
     control : pandas.DataFrame
-        Columns outcomes (``observed`` or ``shuffled``), unseen_auc; a row a fine-tuning.
+        Columns outcomes (``observed`` or ``shuffled``), unseen_auc; one row per fine-tuning.
     """
     unseen = control.dropna(subset=["unseen_auc"]).set_index("outcomes")["unseen_auc"]
     shuffled, observed = unseen[unseen.index == "shuffled"], unseen[unseen.index == "observed"]
@@ -408,7 +408,7 @@ def agreement_text(title: str, icc: pd.DataFrame) -> str:
     title : str
         Printed name of the model.
     icc : pandas.DataFrame
-        Columns feature, icc; a row a feature.
+        Columns feature, icc; one row per feature.
     """
     known = icc.dropna(subset=["icc"])
     poor, worst = known[known["icc"] < 0.5], known.loc[known["icc"].idxmin()]
@@ -427,7 +427,7 @@ def moved_text(title: str, scores: pd.DataFrame) -> str:
     title : str
         Printed name of the model.
     scores : pandas.DataFrame
-        Columns hcc (0, 1), used, and one a mask: probabilities, a row a patient.
+        Columns hcc (0, 1), used, and one a mask: probabilities, one row per patient.
     """
     healthy = scores[scores["hcc"] == 0].drop(columns="hcc")
     moved = healthy.drop(columns="used").sub(healthy["used"], axis=0).abs()

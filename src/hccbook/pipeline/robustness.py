@@ -282,7 +282,7 @@ def features_by_perturbation(
     Returns
     -------
     tables : dict of str to pandas.DataFrame
-        By mask, the one used first; a row a patient that got through under all of them, columns `features`.
+        By mask, the one used first; one row per patient that got through under all of them, columns `features`.
         The manifest's masks are left out unless every patient has them and somewhere they differ from those used.
     failures : pandas.DataFrame
         The other patients, with `hccbook.parallel.FAILURE_COLUMNS`.

@@ -142,7 +142,7 @@ def scaling_table(
     Returns
     -------
     pandas.DataFrame
-        A row a number of patients and of cores: core_hours and shared_hours of what cores share, alone_hours of the
+        One row per number of patients and of cores: core_hours and shared_hours of what cores share, alone_hours of the
         collecting process, disk_tib, files, table_gib, and traffic_gib_s while cores share.
     """
     rows = []

@@ -116,7 +116,7 @@ def segment_cohort(
     Returns
     -------
     pandas.DataFrame
-        A row a patient and phase: what `hccbook.segmentation.patient_quality` measures.
+        One row per patient and phase: what `hccbook.segmentation.patient_quality` measures.
         A patient without one of the paper's organs is in the failures table instead.
         What is suspicious is in ``<paper>_findings.csv`` beside it, and stops no patient.
     """
@@ -200,9 +200,9 @@ def measure_quality(case: Case) -> tuple[list[dict[str, object]], list[dict[str,
     Returns
     -------
     quality : list of dict
-        A row a phase, as `hccbook.segmentation.patient_quality` measures.
+        One row per phase, as `hccbook.segmentation.patient_quality` measures.
     findings : list of dict
-        A row a finding, with `hccbook.segmentation.FINDING_COLUMNS`.
+        One row per finding, with `hccbook.segmentation.FINDING_COLUMNS`.
 
     Raises
     ------

@@ -147,7 +147,7 @@ class FineTunedNetwork:
 
     @property
     def history(self) -> pd.DataFrame:
-        """Training history, a row an epoch, columns `HISTORY_COLUMNS`; empty where nothing could be tuned."""
+        """Training history, one row per epoch, columns `HISTORY_COLUMNS`; empty where nothing could be tuned."""
         return pd.DataFrame(self.card["history"], columns=list(HISTORY_COLUMNS))
 
     def pooled(self, inputs: Inputs) -> np.ndarray:

@@ -65,8 +65,8 @@ def shuffled_outcomes(
     Returns
     -------
     pandas.DataFrame
-        Columns `CONTROL_COLUMNS`, first the true outcomes, then a row a shuffle. `epochs` is the epoch kept. The inner
-        AUC is that of the held-out development patients, by the outcomes that were tuned on: it belongs to the epoch
+        Columns `CONTROL_COLUMNS`, first the true outcomes, then one row per shuffle. `epochs` is the epoch kept. The
+        inner AUC is that of the held-out development patients, by the outcomes that were tuned on: it is of the epoch
         chosen on them. The unseen AUC is by their true outcomes; empty where they are all alike. Where nothing was
         learnt (epoch 0) all patients tie, and the AUC is one half.
 

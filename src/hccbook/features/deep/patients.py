@@ -253,7 +253,7 @@ def deep_table(results: Mapping[str, Mapping[str, np.ndarray]]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Index "patient", a row a patient; columns ``<phase>.<organ>.deep_000`` and on.
+        Index "patient", one row per patient; columns ``<phase>.<organ>.deep_000`` and on.
 
     Raises
     ------

@@ -30,8 +30,8 @@ def identifiers() -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        A row a feature, in the order of `hccbook.features.radiomics.FEATURES`, with the text columns class, feature,
-        ibsi_name and ibsi_identifier; the last two are empty where the standard has no such feature.
+        One row per feature, in the order of `hccbook.features.radiomics.FEATURES`, with the text columns class,
+        feature, ibsi_name and ibsi_identifier; the last two are empty where the standard has no such feature.
 
     Raises
     ------
@@ -73,9 +73,9 @@ def reference_values() -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        A row a feature of the standard, with the text columns feature_class, ibsi_name, ibsi_identifier, aggregation,
-        pyradiomics_name, relation ("same", "differs" or "not in PyRadiomics") and note, and the floats reference_value
-        and tolerance, NaN where the standard gives no value; a tolerance of 0 asks for three equal significant digits.
+        One row per feature of the standard, with the text columns feature_class, ibsi_name, ibsi_identifier,
+        aggregation, pyradiomics_name, relation ("same", "differs" or "not in PyRadiomics") and note, and the floats
+        reference_value and tolerance, NaN where the standard gives no value; a tolerance of 0 asks for three equal significant digits.
 
     Raises
     ------

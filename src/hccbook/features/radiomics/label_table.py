@@ -1,4 +1,4 @@
-"""Features of several labels of one image, a row a label, with what they were taken from and by what."""
+"""Features of several labels of one image, one row per label, with what they were taken from and by what."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def extract_labels(
     Returns
     -------
     pandas.DataFrame
-        A row a label: ``Label`` (1 where none is named), the columns of `provenance`, then the features.
+        One row per label: ``Label`` (1 where none is named), the columns of `provenance`, then the features.
 
     Raises
     ------

@@ -51,7 +51,7 @@ def plot_agreement(ax: Axes, icc: pd.DataFrame, mask: str = "icc") -> Axes:
     Parameters
     ----------
     icc : pandas.DataFrame
-        Columns family and `mask`; a row a feature. Features without a value (constant ones) are not drawn.
+        Columns family and `mask`; one row per feature. Features without a value (constant ones) are not drawn.
     mask : str
         Column drawn: ``icc`` for all masks together, or a mask that is compared with the one used.
 
@@ -124,7 +124,7 @@ def plot_score_shift(ax: Axes, scores: pd.DataFrame, mask: str, *, title: str = 
     Parameters
     ----------
     scores : pandas.DataFrame
-        Columns hcc (0 or 1), used and `mask`: probabilities, a row a patient.
+        Columns hcc (0 or 1), used and `mask`: probabilities, one row per patient.
     mask : str
         Column on the vertical axis.
     title : str

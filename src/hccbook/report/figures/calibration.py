@@ -38,7 +38,7 @@ def plot_calibration(
     summary : pandas.DataFrame, optional
         Columns cohort, model, intercept, slope, ici, e50, e90, emax; printed where there is one line.
     predictions : pandas.DataFrame, optional
-        Columns cohort, model, predicted: a row a patient.
+        Columns cohort, model, predicted: one row per patient.
 
     Raises
     ------

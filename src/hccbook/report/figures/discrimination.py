@@ -117,7 +117,7 @@ def plot_truth(ax: Axes, table: pd.DataFrame) -> Axes:
     Parameters
     ----------
     table : pandas.DataFrame
-        Columns run, model, auc, lower, upper, truth; a row a run (``planted``, ``none``) and model.
+        Columns run, model, auc, lower, upper, truth; one row per run (``planted``, ``none``) and model.
 
     Raises
     ------

@@ -132,7 +132,7 @@ def _placed(rows: list) -> tuple[dict[str, tuple[float, float]], float]:
 
 @in_style()
 def plot_workflow(ax: Axes, steps: pd.DataFrame) -> Axes:
-    """ALARM Fig. 1: the study's workflow, a row a stage and a box a step.
+    """ALARM Fig. 1: the study's workflow, one row per stage and a box a step.
 
     The panel takes the book's width; about 0.85 inches a stage read well.
 

@@ -59,7 +59,7 @@ def plot_harmonised_auc(ax: Axes, aucs: pd.DataFrame) -> Axes:
     Parameters
     ----------
     aucs : pandas.DataFrame
-        Columns variant, cohort, auc, lower, upper, note; a row a variant and cohort.
+        Columns variant, cohort, auc, lower, upper, note; one row per variant and cohort.
 
     Raises
     ------

@@ -53,7 +53,7 @@ def plot_dice(ax: Axes, dice: pd.DataFrame, *, printed: Mapping[str, float]) -> 
     Parameters
     ----------
     dice : pandas.DataFrame
-        Columns patient, phase, organ, dice (0 to 1); a row a patient, phase and organ.
+        Columns patient, phase, organ, dice (0 to 1); one row per patient, phase and organ.
     printed : mapping of str to float
         A paper's Dice by organ, drawn as a line.
 

@@ -30,7 +30,7 @@ def plot_risk_waterfall(ax: Axes, patients: pd.DataFrame, cutoffs: Sequence[floa
     Parameters
     ----------
     patients : pandas.DataFrame
-        Columns patient, cohort, score, hcc (0, 1), group; a row a patient, in any order.
+        Columns patient, cohort, score, hcc (0, 1), group; one row per patient, in any order.
     cutoffs : sequence of float
         One or two cut-offs on the score, ascending: low and high risk, or low, medium and high.
 

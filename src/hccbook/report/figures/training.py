@@ -95,7 +95,7 @@ def plot_shuffled_outcomes(ax: Axes, control: pd.DataFrame) -> Axes:
     Parameters
     ----------
     control : pandas.DataFrame
-        Columns outcomes (``observed`` or ``shuffled``), shuffle, inner_auc, unseen_auc; a row a fine-tuning.
+        Columns outcomes (``observed`` or ``shuffled``), shuffle, inner_auc, unseen_auc; one row per fine-tuning.
 
     Raises
     ------

@@ -18,7 +18,7 @@ from hccbook.report.figures.style import BLACK, GREY, group_colour, in_style
 from hccbook.report.tables import cutoff_text, decimal_text, group_title, require_columns
 
 # X-tile's own: black for no association, red where a high score means a bad course, green where a good one.
-# An odd number of steps puts black at nought.
+# An odd number of steps puts black at zero.
 _TILES = ["#3DFFB0", "#009E73", "#000000", "#D5300A", "#FFB48A"]
 _TILE_COLOURS = LinearSegmentedColormap.from_list("x-tile", _TILES, N=257)
 _BINS = 40
@@ -95,7 +95,7 @@ def plot_xtile_histogram(ax: Axes, patients: pd.DataFrame, cuts: Sequence[float]
     Parameters
     ----------
     patients : pandas.DataFrame
-        Columns score and hcc (0, 1), a row a patient.
+        Columns score and hcc (0, 1), one row per patient.
     cuts : sequence of float
         One or two cut-offs, rising.
 

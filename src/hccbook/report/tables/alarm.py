@@ -221,7 +221,7 @@ def alarm_table_s6(idi: pd.DataFrame) -> pd.DataFrame:
 
 
 def alarm_formulas(scores: Mapping[str, LinearScore]) -> pd.DataFrame:
-    """ALARM Supplementary A8: the scores as weighted sums, a row a term.
+    """ALARM Supplementary A8: the scores as weighted sums, one row per term.
 
     Parameters
     ----------

@@ -38,7 +38,7 @@ _IMAGE_FACTS: Mapping[str, tuple[str, int]] = {
 
 
 def amap_ct_table_2(performance: pd.DataFrame, auc: pd.DataFrame, *, model: str = "aMAP-CT") -> pd.DataFrame:
-    """aMAP-CT Table 2: AUC and diagnostic performance of one model, a row a cohort.
+    """aMAP-CT Table 2: AUC and diagnostic performance of one model, one row per cohort.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def _share_text(events: int, n: int) -> str:
 
 
 def amap_ct_table_4(comparison: pd.DataFrame) -> pd.DataFrame:
-    """aMAP-CT Table 4: AUC of every score, a row a cohort.
+    """aMAP-CT Table 4: AUC of every score, one row per cohort.
 
     Parameters
     ----------
@@ -187,7 +187,7 @@ def amap_ct_table_s1(centres: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Strings; a row a centre.
+        Strings; one row per centre.
 
     Raises
     ------
@@ -429,7 +429,7 @@ def reclassification_table(flows: pd.DataFrame) -> pd.DataFrame:
 
 
 def tradeoff_table(tradeoff: pd.DataFrame) -> pd.DataFrame:
-    """CTs spared against cancers missed, a row a pair of cut-offs.
+    """CTs spared against cancers missed, one row per pair of cut-offs.
 
     Parameters
     ----------

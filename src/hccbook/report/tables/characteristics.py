@@ -20,7 +20,7 @@ def alarm_table_1(characteristics: pd.DataFrame, *, places: Mapping[str, int] | 
     Parameters
     ----------
     characteristics : pandas.DataFrame
-        Tidy, with `CHARACTERISTICS_COLUMNS`: a row a characteristic, level, cohort and subgroup.
+        Tidy, with `CHARACTERISTICS_COLUMNS`: one row per characteristic, level, cohort and subgroup.
         ``level`` is empty for a continuous characteristic, ``percent`` is 0 to 100, ``subgroup`` the outcome group.
     places : mapping of str to int, optional
         Decimal places of a median by characteristic; 1 where not given.

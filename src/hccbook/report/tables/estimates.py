@@ -14,7 +14,7 @@ _COHORT_OR_ALL = cells.typeset(lambda cohort: titles.cohort_title(cohort or "all
 
 
 def discrimination_table(auc: pd.DataFrame) -> pd.DataFrame:
-    """AUC with its confidence interval: a row a cohort, a column a model.
+    """AUC with its confidence interval: one row per cohort, a column a model.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ def calibration_table(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def segmentation_table(groups: pd.DataFrame) -> pd.DataFrame:
-    """How good the masks are, a row a group of them.
+    """How good the masks are, one row per group of them.
 
     Parameters
     ----------

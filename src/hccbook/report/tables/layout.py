@@ -71,7 +71,7 @@ def lay(lines: pd.DataFrame, names: Mapping[str, Cell], columns: Mapping[Hashabl
     Parameters
     ----------
     lines : pandas.DataFrame
-        A row a line of the table.
+        One row per line of the table.
     names : mapping of str to Cell
         What names the lines: levels of the index by their printed titles.
     columns : mapping of str or tuple to Cell

@@ -29,7 +29,7 @@ def beside_printed(
     Returns
     -------
     pandas.DataFrame
-        Strings; a row a key, those of `measured` first in its order and then those that are only printed, columns
+        Strings; one row per key, those of `measured` first in its order and then those that are only printed, columns
         ``This run`` and ``Paper``; ``n.a.`` where one side has no value. No difference is taken.
 
     Raises

@@ -53,7 +53,7 @@ def alarm_workflow(cohorts: pd.DataFrame, selection: pd.DataFrame) -> pd.DataFra
     Parameters
     ----------
     cohorts : pandas.DataFrame
-        Columns cohort, n, events; a row a cohort.
+        Columns cohort, n, events; one row per cohort.
     selection : pandas.DataFrame
         Columns block ("radiomics", "deep"), step ("extracted", ..., "lasso"), features, as
         ``AlarmModel.selection_counts_`` has them.
@@ -86,9 +86,9 @@ def amap_ct_workflow(cohorts: pd.DataFrame, selection: pd.DataFrame) -> pd.DataF
     Parameters
     ----------
     cohorts : pandas.DataFrame
-        Columns cohort, n, events; a row a cohort.
+        Columns cohort, n, events; one row per cohort.
     selection : pandas.DataFrame
-        Columns organ, kind ("radiomics", "deep"), extracted, selected (features); a row an organ and kind.
+        Columns organ, kind ("radiomics", "deep"), extracted, selected (features); one row per organ and kind.
 
     Returns
     -------
