@@ -75,7 +75,8 @@ def reference_values() -> pd.DataFrame:
     pandas.DataFrame
         One row per feature of the standard, with the text columns feature_class, ibsi_name, ibsi_identifier,
         aggregation, pyradiomics_name, relation ("same", "differs" or "not in PyRadiomics") and note, and the floats
-        reference_value and tolerance, NaN where the standard gives no value; a tolerance of 0 asks for three equal significant digits.
+        reference_value and tolerance, NaN where the standard gives no value; a tolerance of 0 asks for
+        three equal significant digits.
 
     Raises
     ------
