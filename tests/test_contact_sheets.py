@@ -181,16 +181,11 @@ def test_no_phase_is_refused():
         contact_sheet({}, {}, title="P0001", synthetic=False)
 
 
-def test_compression_keeps_greys_and_masks():
-    """Against the sheet before it: greys within 2 of 255 on average, and masks still as far from grey as half of it."""
+def test_compression_changes_no_pixel():
+    """Lines one pixel wide keep their colour."""
     sheet = contact_sheet({"venous": volume(noise=15)[0]}, {"venous": volume(noise=15)[1]}, title="P1", synthetic=False)
-    before = np.asarray(sheet.convert("RGB")).astype(int)
-    after = np.asarray(Image.open(io.BytesIO(webp_bytes(sheet))).convert("RGB")).astype(int)
-    spread = np.ptp(before, axis=2)
-    is_coloured = spread > 60
-    assert is_coloured.sum() > 500
-    assert np.abs(after - before)[~is_coloured].mean() < 2
-    assert (np.ptp(after, axis=2)[is_coloured] > spread[is_coloured] / 2).mean() > 0.95
+    after = Image.open(io.BytesIO(webp_bytes(sheet))).convert("RGB")
+    np.testing.assert_array_equal(np.asarray(after), np.asarray(sheet.convert("RGB")))
 
 
 def test_a_sheet_is_small_and_always_the_same():

@@ -81,7 +81,8 @@ def lay_out(folder: Path, files: dict[str, bytes]) -> Path:
     for name in (*(f"{page}.md" for page in PAGES), "glossary.md", "references.md", "references.bib"):
         (folder / name).write_bytes((prose / name).read_bytes())
     for name, content in (
-        files | {name: (prose / "assets" / name).read_bytes() for name in ("hccbook.css", "search_numbers.js")}
+        files
+        | {name: (prose / "assets" / name).read_bytes() for name in ("hccbook.css", "hccbook.js", "search_numbers.js")}
     ).items():
         (folder / "assets" / name).write_bytes(content)
     (folder / "intro.md").write_text("# Introduction\n\nTwo pages.\n")
