@@ -17,7 +17,7 @@ QUICK = {
     "no AFP", "no women", "one phase", "ALARM only", "aMAP-CT only", "HCC in one centre", "no development",
     "odd names of centres",
 }  # fmt: skip
-"""Cohorts of `make test`; the others wait for `.ci/run`."""
+"""Cohorts of `make test`; the others wait for `.ci/thorough`."""
 
 
 @pytest.mark.parametrize(
