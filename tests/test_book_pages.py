@@ -55,7 +55,8 @@ def axe_script() -> str:
 
 def pages_of(html: Path) -> Iterator[Path]:
     """All pages; of what came along with the theme, none, of the contact sheets, the pages."""
-    for page in sorted(html.rglob("*.html")):
+    # The first page only leads on to the next one.
+    for page in sorted(set(html.rglob("*.html")) - {html / "index.html"}):
         name = page.relative_to(html).as_posix()
         if not name.startswith(("_static/", "_sources/")) or name.startswith("_static/contact_sheets/"):
             yield page
